@@ -1,0 +1,62 @@
+//! `models`: who published which model, and what workers ask for serving it.
+
+use alloy_primitives::{Address, address};
+
+/// Where the module lives on every Tacit ledger.
+pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000001");
+
+alloy_sol_types::sol! {
+    /// Registry of models and of the prices asked for them.
+    #[derive(Debug, PartialEq, Eq)]
+    interface IModels {
+        /// A published model. `weightRoot` is the commitment to the weights; the id is
+        /// `BLAKE3(graph encoding || weightRoot)`, which readers check against the graph a worker serves.
+        struct Model {
+            bytes32 modelId;
+            address owner;
+            bytes32 weightRoot;
+            uint64 block;
+            string name;
+        }
+
+        /// What one worker asks for one job on one model in one mode.
+        struct Ask {
+            address worker;
+            uint8 privacy;
+            uint8 evidence;
+            uint128 price;
+            bytes32 sealingKey;
+            string endpoint;
+        }
+
+        event Published(bytes32 indexed modelId, address indexed owner, bytes32 weightRoot, string name);
+        event OwnerChanged(bytes32 indexed modelId, address indexed previous, address indexed next);
+        event AskSet(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence, uint128 price);
+        event AskRemoved(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence);
+
+        error AlreadyPublished(bytes32 modelId);
+        error NameTaken(string name);
+        error BadName(string name);
+        error UnknownModel(bytes32 modelId);
+        error NotOwner(address caller);
+        error ZeroOwner();
+        error BadMode(uint8 privacy, uint8 evidence);
+        error BadEndpoint();
+        error TooManyAsks(uint32 limit);
+        error NoSuchAsk();
+
+        /// Names are 1 to 32 of `a-z 0-9 - . _`, first come, first served.
+        function publish(bytes32 modelId, bytes32 weightRoot, string calldata name) external;
+        function transferOwnership(bytes32 modelId, address next) external;
+        /// Sets or replaces the caller's ask for (model, privacy, evidence). Endpoint: 1 to 128 bytes.
+        function setAsk(bytes32 modelId, uint8 privacy, uint8 evidence, uint128 price, bytes32 sealingKey, string calldata endpoint) external;
+        function removeAsk(bytes32 modelId, uint8 privacy, uint8 evidence) external;
+
+        function count() external view returns (uint64);
+        function modelAt(uint64 index) external view returns (Model memory);
+        function model(bytes32 modelId) external view returns (Model memory);
+        /// The id published under a name; reverts with `UnknownModel(0)` when none is.
+        function byName(string calldata name) external view returns (bytes32 modelId);
+        function asks(bytes32 modelId) external view returns (Ask[] memory);
+    }
+}

@@ -1,0 +1,1 @@
+//! The local door: look-up, privacy, evidence checks, payment.

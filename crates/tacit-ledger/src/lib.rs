@@ -1,0 +1,1 @@
+//! Pure executor: blocks in, changes, receipts and roots out.

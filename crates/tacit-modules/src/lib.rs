@@ -1,0 +1,1 @@
+//! Native ledger modules: models, channels, receipts.

@@ -1,0 +1,1 @@
+//! The ledger as a process: store, pool, JSON-RPC, development mode.

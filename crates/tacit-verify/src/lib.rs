@@ -1,0 +1,1 @@
+//! Proof verifier: transcript, sumcheck, lookups, commitments, proof format.

@@ -1,0 +1,1 @@
+//! Serves models: engine, metering, settlement.
