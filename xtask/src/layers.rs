@@ -1,0 +1,91 @@
+//! Arrows between crates point down only.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
+const LAYERS: &[&[&str]] = &[
+    &["tacit-graph", "tacit-abi"],
+    &["tacit-verify", "tacit-modules"],
+    &["tacit-prove", "tacit-ledger"],
+    &["tacit-wire", "tacit-node"],
+    &["tacit-worker", "tacit-gateway"],
+    &["tacit-cli"],
+];
+
+/// What must be unreachable through normal dependencies, and why.
+const UNREACHABLE: &[(&str, &str, &str)] = &[
+    ("tacit-verify", "tacit-prove", "a verifier carries no prover"),
+    ("tacit-gateway", "tacit-prove", "the client's door checks proofs, it makes none"),
+    ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
+    ("tacit-verify", "tokio", "a verifier is a pure function"),
+    ("tacit-modules", "revm", "modules know their host, not the EVM"),
+    ("tacit-ledger", "tokio", "the executor is a pure function"),
+    ("tacit-ledger", "redb", "the executor knows no disk"),
+    ("tacit-ledger", "axum", "the executor knows no network"),
+    ("tacit-gateway", "tacit-ledger", "clients know the interfaces, not the executor"),
+    ("tacit-worker", "tacit-ledger", "workers know the interfaces, not the executor"),
+];
+
+pub(crate) fn check(metadata: &Value) -> Result<Vec<String>> {
+    let graph = normal_dependencies(metadata)?;
+    let mut findings = Vec::new();
+    let layer = |name: &str| LAYERS.iter().position(|crates| crates.contains(&name));
+    for (name, dependencies) in &graph {
+        if !name.starts_with("tacit-") {
+            continue;
+        }
+        let Some(own) = layer(name) else {
+            findings.push(format!("{name} has no layer: add it to xtask/src/layers.rs"));
+            continue;
+        };
+        for dependency in dependencies {
+            if layer(dependency).is_some_and(|other| other >= own) {
+                findings.push(format!("{name} depends on {dependency}, which is not below it"));
+            }
+        }
+    }
+    for (from, to, why) in UNREACHABLE {
+        if reaches(&graph, from, to) {
+            findings.push(format!("{from} reaches {to}: {why}"));
+        }
+    }
+    Ok(findings)
+}
+
+fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
+    let (mut seen, mut queue) = (BTreeSet::new(), vec![from]);
+    while let Some(name) = queue.pop() {
+        if name == to {
+            return true;
+        }
+        if seen.insert(name) {
+            queue.extend(graph.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    false
+}
+
+/// Package name to the names it depends on in normal (not dev, not build) builds, as resolved.
+fn normal_dependencies(metadata: &Value) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let names: BTreeMap<&str, &str> = metadata["packages"]
+        .as_array()
+        .context("packages")?
+        .iter()
+        .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
+        .collect();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"].as_array().context("nodes")? {
+        let name = node["id"].as_str().and_then(|id| names.get(id)).context("node")?;
+        let entry = graph.entry((*name).to_owned()).or_default();
+        for dependency in node["deps"].as_array().context("deps")? {
+            let kinds = dependency["dep_kinds"].as_array().context("dep_kinds")?;
+            if kinds.iter().any(|kind| kind["kind"].is_null()) {
+                let target = dependency["pkg"].as_str().and_then(|id| names.get(id)).context("dep")?;
+                entry.insert((*target).to_owned());
+            }
+        }
+    }
+    Ok(graph)
+}

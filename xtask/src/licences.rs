@@ -1,0 +1,129 @@
+//! Every dependency must offer terms that an MIT/Apache project can pass on.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Accepted SPDX identifiers; of an `OR` one must be here, of an `AND` all.
+const ACCEPTED: &[&str] = &[
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "CC0-1.0",
+    "Unlicense",
+    "0BSD",
+    "BSL-1.0",
+    "Unicode-3.0",
+    "Unicode-DFS-2016",
+    "CDLA-Permissive-2.0",
+];
+
+pub(crate) fn check(metadata: &Value) -> Result<Vec<String>> {
+    let built = built_packages(metadata)?;
+    let mut findings = Vec::new();
+    for package in metadata["packages"].as_array().context("packages")? {
+        if !package["id"].as_str().is_some_and(|id| built.contains(id)) {
+            continue;
+        }
+        let name = package["name"].as_str().context("name")?;
+        let Some(expression) = package["license"].as_str() else {
+            findings.push(format!("{name} states no licence"));
+            continue;
+        };
+        if !acceptable(expression) {
+            findings.push(format!("{name} is licensed {expression}"));
+        }
+    }
+    Ok(findings)
+}
+
+/// Ids reachable from the workspace: a lock file also names packages behind options nobody turned on.
+fn built_packages(metadata: &Value) -> Result<BTreeSet<&str>> {
+    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .context("nodes")?
+        .iter()
+        .filter_map(|node| Some((node["id"].as_str()?, node)))
+        .collect();
+    let members = metadata["workspace_members"].as_array().context("workspace_members")?;
+    let (mut seen, mut queue) =
+        (BTreeSet::new(), members.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+    while let Some(id) = queue.pop() {
+        if seen.insert(id) {
+            let dependencies = nodes.get(id).and_then(|node| node["deps"].as_array()).context("deps")?;
+            queue.extend(dependencies.iter().filter_map(|dependency| dependency["pkg"].as_str()));
+        }
+    }
+    Ok(seen)
+}
+
+/// Evaluates `A OR (B AND C)`, with the old `/` for `OR`.
+fn acceptable(expression: &str) -> bool {
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut tokens = Vec::<String>::new();
+    for word in spaced.split_whitespace() {
+        match (word, tokens.last_mut()) {
+            ("WITH", Some(last)) => last.push_str(" WITH"),
+            (word, Some(last)) if last.ends_with(" WITH") => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            (word, _) => tokens.push(word.to_owned()),
+        }
+    }
+    let mut at = 0;
+    any_of(&tokens, &mut at) && at == tokens.len()
+}
+
+fn any_of(tokens: &[String], at: &mut usize) -> bool {
+    let mut accepted = all_of(tokens, at);
+    while tokens.get(*at).is_some_and(|token| token == "OR") {
+        *at += 1;
+        accepted |= all_of(tokens, at);
+    }
+    accepted
+}
+
+fn all_of(tokens: &[String], at: &mut usize) -> bool {
+    let mut accepted = single(tokens, at);
+    while tokens.get(*at).is_some_and(|token| token == "AND") {
+        *at += 1;
+        accepted &= single(tokens, at);
+    }
+    accepted
+}
+
+fn single(tokens: &[String], at: &mut usize) -> bool {
+    let Some(token) = tokens.get(*at) else { return false };
+    *at += 1;
+    if token != "(" {
+        return ACCEPTED.contains(&token.as_str());
+    }
+    let accepted = any_of(tokens, at);
+    let closed = tokens.get(*at).is_some_and(|token| token == ")");
+    *at += 1;
+    accepted && closed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::acceptable;
+
+    #[test]
+    fn expressions_are_read_as_spdx_means_them() {
+        assert!(acceptable("MIT OR Apache-2.0"));
+        assert!(acceptable("MIT/Apache-2.0"));
+        assert!(acceptable("GPL-3.0 OR MIT"));
+        assert!(acceptable("(MIT OR Apache-2.0) AND Unicode-3.0"));
+        assert!(acceptable("CC0-1.0 OR Apache-2.0 OR Apache-2.0 WITH LLVM-exception"));
+        assert!(!acceptable("GPL-3.0-only"));
+        assert!(!acceptable("MIT AND GPL-3.0"));
+        assert!(!acceptable("(MIT OR GPL-3.0) AND MPL-2.0"));
+        assert!(!acceptable(""));
+    }
+}
