@@ -1,8 +1,8 @@
 //! Every dependency must offer terms that an MIT/Apache project can pass on.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Accepted SPDX identifiers; of an `OR` one must be here, of an `AND` all.
 const ACCEPTED: &[&str] = &[
@@ -23,43 +23,24 @@ const ACCEPTED: &[&str] = &[
     "CDLA-Permissive-2.0",
 ];
 
-pub(crate) fn check(metadata: &Value) -> Result<Vec<String>> {
-    let built = built_packages(metadata)?;
-    let mut findings = Vec::new();
-    for package in metadata["packages"].as_array().context("packages")? {
-        if !package["id"].as_str().is_some_and(|id| built.contains(id)) {
-            continue;
-        }
-        let name = package["name"].as_str().context("name")?;
-        let Some(expression) = package["license"].as_str() else {
-            findings.push(format!("{name} states no licence"));
-            continue;
-        };
-        if !acceptable(expression) {
-            findings.push(format!("{name} is licensed {expression}"));
-        }
+/// `cargo tree` rather than `cargo metadata`: the latter also lists packages behind options nobody turned on.
+pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--target", "all", "--edges", "normal,build,dev", "--locked"])
+        .args(["--prefix", "none", "--format", "{p}\t{l}"])
+        .current_dir(root)
+        .output()
+        .context("running cargo tree")?;
+    if !output.status.success() {
+        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(findings)
-}
-
-/// Ids reachable from the workspace: a lock file also names packages behind options nobody turned on.
-fn built_packages(metadata: &Value) -> Result<BTreeSet<&str>> {
-    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
-        .as_array()
-        .context("nodes")?
-        .iter()
-        .filter_map(|node| Some((node["id"].as_str()?, node)))
-        .collect();
-    let members = metadata["workspace_members"].as_array().context("workspace_members")?;
-    let (mut seen, mut queue) =
-        (BTreeSet::new(), members.iter().filter_map(Value::as_str).collect::<Vec<_>>());
-    while let Some(id) = queue.pop() {
-        if seen.insert(id) {
-            let dependencies = nodes.get(id).and_then(|node| node["deps"].as_array()).context("deps")?;
-            queue.extend(dependencies.iter().filter_map(|dependency| dependency["pkg"].as_str()));
-        }
-    }
-    Ok(seen)
+    let lines: BTreeSet<&str> =
+        std::str::from_utf8(&output.stdout)?.lines().filter(|line| !line.is_empty()).collect();
+    let findings = lines.iter().filter_map(|line| {
+        let (package, expression) = line.trim_end_matches(" (*)").split_once('\t')?;
+        (!acceptable(expression)).then(|| format!("{package} is licensed {expression:?}"))
+    });
+    Ok(findings.collect())
 }
 
 /// Evaluates `A OR (B AND C)`, with the old `/` for `OR`.

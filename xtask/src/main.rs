@@ -25,7 +25,7 @@ fn tidy() -> Result<()> {
     let root = workspace_root()?;
     let metadata = metadata(&root)?;
     let mut findings = layers::check(&metadata)?;
-    findings.extend(licences::check(&metadata)?);
+    findings.extend(licences::check(&root)?);
     findings.extend(determinism::check(&root)?);
     if findings.is_empty() {
         return Ok(());
