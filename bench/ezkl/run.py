@@ -1,0 +1,119 @@
+"""EZKL beside Tacit on one multi-layer perceptron: see README.md."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+STAGES = ["settings", "calibrate", "compile", "srs", "setup", "witness", "prove", "verify"]
+
+
+def make_network(folder: Path, widths: list[int]) -> None:
+    """Writes a random ReLU network and inputs for it."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(7)
+    nodes, weights, name = [], [], "input"
+    for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+        weights.append(numpy_helper.from_array(
+            rng.normal(0, inputs ** -0.5, (inputs, outputs)).astype("float32"), f"w{layer}"))
+        weights.append(numpy_helper.from_array(np.zeros(outputs, "float32"), f"b{layer}"))
+        nodes.append(helper.make_node("Gemm", [name, f"w{layer}", f"b{layer}"], [f"z{layer}"]))
+        name = f"z{layer}"
+        if layer < len(widths) - 2:
+            nodes.append(helper.make_node("Relu", [name], [f"a{layer}"]))
+            name = f"a{layer}"
+    graph = helper.make_graph(
+        nodes, "mlp",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, widths[0]])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, widths[-1]])],
+        weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "network.onnx")
+    rows = rng.uniform(0, 1, (20, widths[0])).astype("float32")
+    (folder / "input.json").write_text(json.dumps({"input_data": [rows[0].tolist()]}))
+    (folder / "calibration.json").write_text(json.dumps({"input_data": [rows.reshape(-1).tolist()]}))
+
+
+def stage(name: str, folder: Path) -> None:
+    """One EZKL step; run in a process of its own."""
+    import ezkl
+
+    def at(file: str) -> str:
+        return str(folder / file)
+
+    if name == "settings":
+        arguments = ezkl.PyRunArgs()
+        arguments.input_visibility, arguments.param_visibility, arguments.output_visibility = "private", "fixed", "public"
+        assert ezkl.gen_settings(at("network.onnx"), at("settings.json"), py_run_args=arguments)
+    elif name == "calibrate":
+        ezkl.calibrate_settings(at("calibration.json"), at("network.onnx"), at("settings.json"), target="resources")
+    elif name == "compile":
+        assert ezkl.compile_circuit(at("network.onnx"), at("circuit"), at("settings.json"))
+    elif name == "srs":
+        ezkl.gen_srs(at("srs"), json.loads((folder / "settings.json").read_text())["run_args"]["logrows"])
+    elif name == "setup":
+        assert ezkl.setup(at("circuit"), at("vk"), at("pk"), at("srs"))
+    elif name == "witness":
+        ezkl.gen_witness(at("input.json"), at("circuit"), at("witness.json"))
+    elif name == "prove":
+        ezkl.prove(at("witness.json"), at("circuit"), at("pk"), at("proof.json"), at("srs"))
+    elif name == "verify":
+        assert ezkl.verify(at("proof.json"), at("settings.json"), at("vk"), at("srs"))
+
+
+def measure(command: list[str], threads: int) -> dict:
+    """Runs a command to its end and reads what the operating system counted for it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"RAYON_NUM_THREADS": str(threads)})
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed:\n{errors[-2000:]}")
+    return {"user_s": round(usage.ru_utime, 3), "peak_mib": usage.ru_maxrss // 1024}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tacit", default="../../target/release/tacit", help="the tacit binary")
+    parser.add_argument("--widths", default="784,128,10")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--stage", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        return stage(arguments.stage, Path(arguments.folder))
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_network(folder, [int(width) for width in arguments.widths.split(",")])
+        ezkl = {}
+        for name in STAGES:
+            ezkl[name] = measure([sys.executable, __file__, "--stage", name, "--folder", temporary], arguments.threads)
+            print(f"ezkl {name}: {ezkl[name]}", file=sys.stderr)
+        proof = json.loads((folder / "proof.json").read_text())
+        proof_bytes = (len(proof["hex_proof"]) - 2) // 2
+        key_bytes = (folder / "pk").stat().st_size
+    lines = subprocess.run(
+        [arguments.tacit, "--json", "bench", "prove", "--model", f"mlp:{arguments.widths}", "--batch", "1"],
+        check=True, capture_output=True, text=True, env=os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}).stdout
+    tacit = {line["bench"]: line for line in map(json.loads, lines.splitlines())}
+    prove_ms = tacit["prove"]["user_cpu_ms"]
+    print(json.dumps({
+        "widths": arguments.widths, "threads": arguments.threads,
+        "ezkl": {"prove_user_s": ezkl["prove"]["user_s"], "verify_user_s": ezkl["verify"]["user_s"],
+                 "setup_user_s": ezkl["setup"]["user_s"], "srs_user_s": ezkl["srs"]["user_s"],
+                 "prove_peak_mib": ezkl["prove"]["peak_mib"], "proof_bytes": proof_bytes, "proving_key_bytes": key_bytes},
+        "tacit": {"prove_user_s": prove_ms / 1000, "verify_user_s": tacit["verify"]["user_cpu_ms"] / 1000,
+                  "commit_user_s": tacit["import"]["user_cpu_ms"] / 1000, "prove_peak_mib": tacit["prove"]["peak_mib"],
+                  "proof_bytes": tacit["prove"]["bytes"]},
+        "prove_ratio": round(ezkl["prove"]["user_s"] / (prove_ms / 1000), 1)}))
+
+
+if __name__ == "__main__":
+    main()
