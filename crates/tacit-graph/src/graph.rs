@@ -12,10 +12,11 @@
 //! - **Encode** (input, public): raw value `v` in units of `2^-24` as `i64`; `q = clamp(div_round_half_up((v +
 //!   offset) * multiplier, 2^shift), -128, 127)`, per feature, in `i128`.
 //! - **Dense**: `acc[o] = bias[o] + sum_k x[k] * w[k][o]`; `int8` by `int8`; `|acc| < 2^30`, guaranteed by
-//!   [`Weights`] limits, so it never wraps in `i32` nor in the proof's field.
+//!   [`MAX_WIDTH`] and [`MAX_BIAS`], so it never wraps in `i32` nor in the proof's field.
 //! - **Requantise**: `u = floor((acc + 2^(shift-1)) / 2^shift)` (`u = acc` when `shift = 0`), then
 //!   `y = table[clamp(u, -2^(bits-1), 2^(bits-1) - 1) + 2^(bits-1)]`. A valid model never reaches the clamp:
 //!   the bound from its weights puts every reachable `u` inside the table.
+//!   (A bound over every input that encoding or the table before can make; [`crate::Model::new`] computes it.)
 //! - **Decode** (output, public): argmax with the lowest index winning ties, a threshold at zero, or scaled values.
 
 /// Tensor number: 0 is the encoded input, `i + 1` the result of node `i`.
@@ -88,19 +89,19 @@ pub enum Decoder {
         /// One label per logit.
         labels: Vec<String>,
         /// Logits are in units of `2^-fraction_bits`.
-        fraction_bits: u8,
+        fraction_bits: i8,
     },
     /// One logit: the second label when it is above zero, the first otherwise.
     Threshold {
         /// Labels for "at most zero" and "above zero".
         labels: [String; 2],
         /// The logit is in units of `2^-fraction_bits`.
-        fraction_bits: u8,
+        fraction_bits: i8,
     },
     /// The logits themselves, in units of `2^-fraction_bits`.
     Values {
-        /// Units of the values.
-        fraction_bits: u8,
+        /// Units of the values; negative when a unit is more than one.
+        fraction_bits: i8,
     },
 }
 
@@ -132,6 +133,20 @@ pub const MAX_TABLE_BITS: u8 = 16;
 pub const MAX_WIDTH: u32 = 1 << 15;
 /// Bound on `|bias|`; with [`MAX_WIDTH`] it keeps `|acc|` under `2^30`.
 pub const MAX_BIAS: i32 = 1 << 28;
+/// Bound on the accumulators that these limits guarantee.
+pub const MAX_ACCUMULATOR: i32 = 1 << 30;
+/// Most operators in a graph.
+pub const MAX_NODES: usize = 1 << 10;
+/// Most tables in a graph.
+pub const MAX_TABLES: usize = 1 << 8;
+/// Most weights, biases included, in a model.
+pub const MAX_PARAMETERS: u64 = 1 << 28;
+/// Longest feature name or label, in bytes of UTF-8.
+pub const MAX_TEXT_BYTES: usize = 256;
+/// Bound on the magnitude of `fraction_bits`.
+pub const MAX_FRACTION_BITS: i8 = 60;
+
+const _: () = assert!(MAX_WIDTH as i64 * 128 * 128 + (MAX_BIAS as i64) < MAX_ACCUMULATOR as i64);
 
 impl core::fmt::Debug for Weights {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -1,5 +1,34 @@
 //! The integer graph: operators, ONNX import, calibration, exact executor, canonical encoding, model id.
+//!
+//! - [`graph`] says what a model means; [`Graph::validate`] says which graphs are graphs.
+//! - [`Model`] is a valid graph with weights that fit it; nothing else can be executed.
+//! - [`execute`] runs it fast, [`reference`] runs it slowly, straight from the definitions.
+//! - [`encoding`] and [`file`] are the canonical bytes, [`ModelId`] the name they give a model.
+//!
+//! Everything that decides an answer is integer arithmetic. Floats appear only before a model exists (the
+//! importer) and after its answer does ([`Score::to_f64`]).
 
+pub mod encoding;
+pub mod file;
 pub mod graph;
+pub mod reference;
 
+mod answer;
+mod bytes;
+mod execute;
+mod id;
+mod model;
+mod raw;
+mod synthetic;
+mod validate;
+
+pub use answer::{Answer, AnswerError, Score};
+pub use encoding::{EncodingError, decode_graph, decode_weights, encode_graph, encode_weights};
+pub use execute::{ExecuteError, MAX_TRACE_CELLS, Tensor, Trace, execute};
+pub use file::{ImportReport, ModelFile, Task};
 pub use graph::{Decoder, DenseWeights, Feature, Graph, Operator, Table, TensorId, Weights};
+pub use id::{ModelId, ModelIdError, model_id};
+pub use model::Model;
+pub use raw::{MAX_DECIMAL_BYTES, RawValue, RawValueError};
+pub use synthetic::synthetic_mlp;
+pub use validate::{ElementType, GraphError, Shapes, TensorShape};
