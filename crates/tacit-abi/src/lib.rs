@@ -5,9 +5,11 @@
 pub mod channels;
 pub mod models;
 pub mod modes;
+pub mod module;
 pub mod receipts;
 
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};
+pub use module::IModule;
 pub use receipts::{IReceipts, Receipt};

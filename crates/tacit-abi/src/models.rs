@@ -44,6 +44,8 @@ alloy_sol_types::sol! {
         error BadEndpoint();
         error TooManyAsks(uint32 limit);
         error NoSuchAsk();
+        error ZeroModel();
+        error NoSuchIndex(uint64 index);
 
         /// Names are 1 to 32 of `a-z 0-9 - . _`, first come, first served.
         function publish(bytes32 modelId, bytes32 weightRoot, string calldata name) external;

@@ -1,1 +1,70 @@
 //! Pure executor: blocks in, changes, receipts and roots out.
+//!
+//! This crate is a function from (parent state, transactions) to (changes, receipts, header). It knows no consensus, no
+//! network, no clock and no disk: state is read through [`StateReader`], time and beneficiary come in [`Attributes`], and what
+//! changed goes out as [`StateChanges`] in canonical order. Development mode, one validator and many validators call the same functions.
+//!
+//! # Life of a block
+//! 1. [`build`] executes candidate transactions on the parent state, leaves out those that cannot be included (each with its
+//!    [`Rejection`]), folds the changes into the [`StateCommitment`] and seals a standard Ethereum header.
+//! 2. [`verify`] takes somebody else's block, recovers senders, executes again and demands the same header, field by field.
+//! 3. The caller stores block, receipts and changes. Both return the same value, so that storing has one form.
+//!
+//! A store whose root is computed elsewhere (asynchronously, in an authenticated database) calls [`execute`] and [`Executed::seal`]
+//! itself; nothing else in this crate depends on the commitment.
+//!
+//! # What is Ethereum and what is not
+//! Osaka rules through revm; transaction types 0, 1, 2 and 4 (blobs are refused); real Merkle-Patricia roots over
+//! transactions and receipts; real log blooms; EIP-1559 base fee with a floor. Deviations:
+//! - `stateRoot` is the root of a [`StateCommitment`], not of a Merkle-Patricia trie, so `eth_getProof` cannot be served.
+//! - `timestamp` may equal the parent's: blocks come faster than once a second.
+//! - `gasLimit` is a constant of the [`Chain`].
+//! - There are no withdrawals, requests or beacon roots, and no system contracts that would hold them.
+//! - The modules of `tacit-modules` answer at fixed addresses, as stateful precompiles with the code `0xEF`, which no
+//!   transaction can deploy (EIP-3541) and `EXTCODESIZE` sees.
+//!
+//! # Determinism
+//! No clock, float, ambient randomness or hash-map order: everything that reaches a hash is walked in key order.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::panic_in_result_fn,
+    clippy::unreachable
+)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::panic_in_result_fn,
+        reason = "tests may overflow and panic: that fails them"
+    )
+)]
+
+mod block;
+mod call;
+mod chain;
+mod commitment;
+mod execute;
+mod genesis;
+mod host;
+mod memory;
+mod overlay;
+mod state;
+
+pub use block::{Block, Built, HeaderField, VerifyError, build, next_context, verify};
+pub use call::{
+    AccountOverride, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, CallStatus, EstimateError, Overrides,
+    StorageOverride, call, estimate_gas,
+};
+pub use chain::{Attributes, BlockContext, Chain, EXTRA_DATA_MAX, TRANSACTION_GAS_MAX};
+pub use commitment::{LT_HASH_BYTES, LtHash, StateCommitment};
+pub use execute::{ExecuteError, Executed, Outcome, Rejected, Rejection, execute, intrinsic_check};
+pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError};
+pub use memory::{MemoryState, NoCode};
+pub use state::{Account, Change, StateChanges, StateReader};
+
+pub use revm::context_interface::result::HaltReason;

@@ -1,0 +1,299 @@
+//! Execution that leaves nothing behind: `eth_call` and gas estimates.
+
+use crate::{
+    chain::{BlockContext, Chain, TRANSACTION_GAS_MAX},
+    execute::{ExecuteError, Rejection, rejection},
+    host::precompiles,
+    overlay::{Overlay, StateUnavailable},
+    state::{Account, StateReader},
+};
+use alloy_eips::eip2930::AccessList;
+use alloy_evm::{Evm, eth::EthEvmBuilder};
+use alloy_primitives::{Address, Bytes, Log, TxKind, U256, keccak256};
+use revm::{
+    context::TxEnv,
+    context_interface::result::{EVMError, ExecutionResult, HaltReason},
+    state::Bytecode,
+};
+use std::collections::BTreeMap;
+
+/// Most gas of a call; it bounds the work one request can cause.
+pub const CALL_GAS_MAX: u64 = 50_000_000;
+
+/// A message to execute without signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallRequest {
+    /// Sender; may be a contract.
+    pub from: Address,
+    /// Receiver, or `None` to create a contract.
+    pub to: Option<Address>,
+    /// Coin sent along; the sender must have it.
+    pub value: U256,
+    /// Input data, or init code.
+    pub input: Bytes,
+    /// Gas limit; [`CALL_GAS_MAX`] when absent or larger.
+    pub gas: Option<u64>,
+    /// Price per gas. Zero waives all fees, and then `BASEFEE` returns zero.
+    pub gas_price: u128,
+    /// Entries that start warm.
+    pub access_list: AccessList,
+}
+
+/// State to assume instead of what is stored, by address.
+pub type Overrides = BTreeMap<Address, AccountOverride>;
+
+/// What to assume about one account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountOverride {
+    /// Balance.
+    pub balance: Option<U256>,
+    /// Nonce.
+    pub nonce: Option<u64>,
+    /// Code.
+    pub code: Option<Bytes>,
+    /// Storage.
+    pub storage: Option<StorageOverride>,
+}
+
+/// What to assume about storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageOverride {
+    /// These slots and no others (`state`).
+    All(BTreeMap<U256, U256>),
+    /// These slots beside what is stored (`stateDiff`).
+    Some(BTreeMap<U256, U256>),
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallStatus {
+    /// Returned.
+    Success,
+    /// Reverted; the output is the reason.
+    Revert,
+    /// Stopped; all gas is used.
+    Halt(HaltReason),
+}
+
+/// What a call did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOutcome {
+    /// How it ended.
+    pub status: CallStatus,
+    /// Return data, revert data, or nothing.
+    pub output: Bytes,
+    /// Gas used after refunds.
+    pub gas_used: u64,
+    /// Gas refunded.
+    pub gas_refunded: u64,
+    /// Logs, empty unless it succeeded.
+    pub logs: Vec<Log>,
+    /// Address of the created contract.
+    pub created: Option<Address>,
+}
+
+/// Why a call could not be executed at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError<E: core::error::Error + 'static> {
+    /// State could not be read.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError<E>),
+    /// The message is not executable: funds, gas, size.
+    #[error(transparent)]
+    Rejected(Rejection),
+    /// Override code starts with a prefix that is reserved and malformed.
+    #[error("override of {0} has malformed code")]
+    Code(Address),
+}
+
+/// Why no gas limit makes a message succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EstimateError<E: core::error::Error + 'static> {
+    /// The message is not executable at all.
+    #[error(transparent)]
+    Call(#[from] CallError<E>),
+    /// It reverts even with all the gas it may have.
+    #[error("execution reverted")]
+    Revert(Bytes),
+    /// It stops even with all the gas it may have.
+    #[error("execution stopped: {0}")]
+    Halt(HaltReason),
+}
+
+/// Executes a message on the state that `reader` reads, in the block `context`.
+///
+/// # Errors
+/// The message cannot be executed. A revert or halt is not an error: see [`CallOutcome::status`].
+pub fn call<R: StateReader>(
+    chain: &Chain,
+    context: &BlockContext,
+    reader: &R,
+    request: &CallRequest,
+    overrides: &Overrides,
+) -> Result<CallOutcome, CallError<R::Error>> {
+    let mut overlay = Overlay::new(reader);
+    let result =
+        apply_overrides(&mut overlay, overrides).and_then(|()| run(chain, context, &mut overlay, request));
+    result.map_err(|failure| match failure {
+        Failure::State => {
+            CallError::Execute(overlay.take_error().map_or(ExecuteError::Corrupt, ExecuteError::State))
+        }
+        Failure::Rejected(reason) => CallError::Rejected(reason),
+        Failure::Code(address) => CallError::Code(address),
+    })
+}
+
+/// Least gas limit, to within 1.5 %, with which the message succeeds: never too low for the state at hand.
+///
+/// # Errors
+/// It does not succeed with any gas it may have.
+pub fn estimate_gas<R: StateReader>(
+    chain: &Chain,
+    context: &BlockContext,
+    reader: &R,
+    request: &CallRequest,
+    overrides: &Overrides,
+) -> Result<u64, EstimateError<R::Error>> {
+    let cap = TRANSACTION_GAS_MAX.min(context.gas_limit);
+    let mut most = request.gas.unwrap_or(cap).min(cap);
+    if request.gas_price > 0 {
+        most = most.min(affordable_gas(reader, request, overrides)?);
+    }
+    let attempt =
+        |gas| call(chain, context, reader, &CallRequest { gas: Some(gas), ..request.clone() }, overrides);
+    let full = attempt(most)?;
+    match full.status {
+        CallStatus::Success => {}
+        CallStatus::Revert => return Err(EstimateError::Revert(full.output)),
+        CallStatus::Halt(reason) => return Err(EstimateError::Halt(reason)),
+    }
+    // `least` is known to fail (or untried and below what was used), `most` is known to succeed.
+    let mut least = full.gas_used.saturating_sub(1);
+    // A message that neither gets refunds nor calls on needs what it used; most others need what they used before refunds,
+    // the 64th that a nested call keeps back, and a stipend.
+    let spent = full.gas_used.saturating_add(full.gas_refunded);
+    let nested = spent.saturating_add(spent / 63).saturating_add(CALL_STIPEND);
+    let mut guesses = [spent, nested].into_iter();
+    while most.saturating_sub(least) > (most / 66).max(1) {
+        let guess = guesses.next().filter(|guess| (least..most).contains(guess) && *guess != least);
+        let gas = guess.unwrap_or_else(|| least.midpoint(most));
+        match attempt(gas) {
+            Ok(CallOutcome { status: CallStatus::Success, .. }) => most = gas,
+            Ok(_) | Err(CallError::Rejected(Rejection::IntrinsicGas { .. })) => least = gas,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(most)
+}
+
+/// Gas that the sender's balance pays for, after the value sent.
+fn affordable_gas<R: StateReader>(
+    reader: &R,
+    request: &CallRequest,
+    overrides: &Overrides,
+) -> Result<u64, CallError<R::Error>> {
+    let stored = reader.account(request.from).map_err(ExecuteError::State)?.unwrap_or_default();
+    let balance = overrides.get(&request.from).and_then(|account| account.balance).unwrap_or(stored.balance);
+    let left = balance
+        .checked_sub(request.value)
+        .ok_or(CallError::Rejected(Rejection::InsufficientFunds { needed: request.value, balance }))?;
+    let gas = left.checked_div(U256::from(request.gas_price)).unwrap_or(U256::MAX);
+    Ok(gas.saturating_to())
+}
+
+enum Failure {
+    State,
+    Rejected(Rejection),
+    Code(Address),
+}
+
+impl From<StateUnavailable> for Failure {
+    fn from(_: StateUnavailable) -> Self {
+        Self::State
+    }
+}
+
+fn apply_overrides<R: StateReader>(
+    overlay: &mut Overlay<'_, R>,
+    overrides: &Overrides,
+) -> Result<(), Failure> {
+    for (address, change) in overrides {
+        let address = *address;
+        let mut account: Account = overlay.account(address)?.unwrap_or_default();
+        if let Some(balance) = change.balance {
+            account.balance = balance;
+        }
+        if let Some(nonce) = change.nonce {
+            account.nonce = nonce;
+        }
+        if let Some(code) = &change.code {
+            let bytecode = Bytecode::new_raw_checked(code.clone()).map_err(|_| Failure::Code(address))?;
+            account.code_hash = keccak256(code);
+            overlay.override_code(account.code_hash, bytecode);
+        }
+        overlay.override_account(address, account);
+        let slots = match &change.storage {
+            None => continue,
+            Some(StorageOverride::All(slots)) => {
+                overlay.override_all_storage(address);
+                slots
+            }
+            Some(StorageOverride::Some(slots)) => slots,
+        };
+        for (slot, value) in slots {
+            overlay.override_slot(address, *slot, *value);
+        }
+    }
+    Ok(())
+}
+
+fn run<R: StateReader>(
+    chain: &Chain,
+    context: &BlockContext,
+    overlay: &mut Overlay<'_, R>,
+    request: &CallRequest,
+) -> Result<CallOutcome, Failure> {
+    let mut environment = context.environment(chain.chain_id);
+    environment.cfg_env.disable_nonce_check = true;
+    environment.cfg_env.disable_eip3607 = true;
+    environment.cfg_env.disable_block_gas_limit = true;
+    environment.cfg_env.tx_gas_limit_cap = Some(CALL_GAS_MAX);
+    if request.gas_price == 0 {
+        environment.block_env.basefee = 0;
+    }
+    let nonce = overlay.account(request.from)?.unwrap_or_default().nonce;
+    let transaction = TxEnv {
+        tx_type: if request.access_list.is_empty() { 0 } else { 1 },
+        caller: request.from,
+        gas_limit: request.gas.unwrap_or(CALL_GAS_MAX).min(CALL_GAS_MAX),
+        gas_price: request.gas_price,
+        kind: request.to.map_or(TxKind::Create, TxKind::Call),
+        value: request.value,
+        data: request.input.clone(),
+        nonce,
+        chain_id: Some(chain.chain_id),
+        access_list: request.access_list.clone(),
+        ..TxEnv::default()
+    };
+    let mut evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles()).build();
+    let result = match evm.transact(transaction) {
+        Ok(result) => result.result,
+        Err(EVMError::Transaction(invalid)) => {
+            return Err(Failure::Rejected(rejection(invalid, context.base_fee)));
+        }
+        Err(_) => return Err(Failure::State),
+    };
+    let (gas_used, gas_refunded) = (result.tx_gas_used(), result.gas().final_refunded());
+    let created = result.created_address();
+    let (status, output, logs) = match result {
+        ExecutionResult::Success { output, logs, .. } => (CallStatus::Success, output.into_data(), logs),
+        ExecutionResult::Revert { output, .. } => (CallStatus::Revert, output, Vec::new()),
+        ExecutionResult::Halt { reason, .. } => (CallStatus::Halt(reason), Bytes::new(), Vec::new()),
+    };
+    Ok(CallOutcome { status, output, gas_used, gas_refunded, logs, created })
+}
+
+/// Gas that a call with value gives its callee for free.
+const CALL_STIPEND: u64 = 2300;

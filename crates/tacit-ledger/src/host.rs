@@ -1,0 +1,190 @@
+//! Modules as stateful precompiles: the journal-backed [`Host`] and the map that mounts them.
+//!
+//! Gas follows the interpreter: the warm price is charged first, a cold load is skipped when the rest cannot pay for it,
+//! and refunds travel with the call's gas tracker. Tables are revm's, for the rules in force.
+
+use crate::chain::SPEC;
+use alloy_consensus::crypto::secp256k1::recover_signer_unchecked;
+use alloy_evm::{
+    EvmInternals,
+    precompiles::{DynPrecompile, PrecompileInput, PrecompilesMap},
+};
+use alloy_primitives::{Address, B256, Log, LogData, Signature, U256};
+use revm::{
+    context_interface::{
+        cfg::{GasParams, gas},
+        context::StateLoad,
+        journaled_state::JournalLoadError,
+    },
+    interpreter::gas::GasTracker,
+    precompile::{
+        PrecompileError, PrecompileHalt, PrecompileId, PrecompileOutput, PrecompileResult, PrecompileSpecId,
+        PrecompileStatus, Precompiles,
+    },
+};
+use tacit_modules::{CallContext, Failure, Host, HostError, MODULES, Module};
+
+/// Ethereum's precompiles and the modules.
+pub(crate) fn precompiles() -> PrecompilesMap {
+    let mut map = PrecompilesMap::from_static(Precompiles::new(PrecompileSpecId::from_spec_id(SPEC)));
+    map.extend_precompiles(MODULES.map(|module| {
+        let id = PrecompileId::Custom(module.name.into());
+        (module.address, DynPrecompile::new_stateful(id, move |input| run(module, input)))
+    }));
+    map
+}
+
+fn run(module: Module, input: PrecompileInput<'_>) -> PrecompileResult {
+    let context = CallContext {
+        caller: input.caller,
+        value: input.value,
+        chain_id: input.internals.chain_id(),
+        now: input.internals.block_timestamp().saturating_to(),
+        block: input.internals.block_number().saturating_to(),
+        is_static: input.is_static,
+        is_borrowed: !input.is_direct_call(),
+    };
+    let mut host = JournalHost {
+        context,
+        module: module.address,
+        gas: GasTracker::new(input.gas, input.gas, input.reservoir),
+        prices: GasParams::new_spec(SPEC),
+        internals: input.internals,
+    };
+    let result = (module.run)(&mut host, input.data);
+    let mut gas = host.gas;
+    match result {
+        Ok(bytes) => Ok(PrecompileOutput::from_gas_tracker(PrecompileStatus::Success, bytes, gas)),
+        Err(Failure::Revert(bytes)) => {
+            gas.set_refunded(0);
+            Ok(PrecompileOutput::from_gas_tracker(PrecompileStatus::Revert, bytes, gas))
+        }
+        Err(Failure::Halt(HostError::OutOfGas)) => Ok(halted(PrecompileHalt::OutOfGas, input.reservoir)),
+        Err(Failure::Halt(HostError::StaticWrite)) => {
+            Ok(halted(PrecompileHalt::other_static("write inside a static call"), input.reservoir))
+        }
+        Err(Failure::Halt(HostError::Payment)) => {
+            Ok(halted(PrecompileHalt::other_static("payment not possible"), input.reservoir))
+        }
+        Err(Failure::Halt(HostError::State)) => Err(PrecompileError::Fatal("state unavailable".into())),
+    }
+}
+
+fn halted(reason: PrecompileHalt, reservoir: u64) -> PrecompileOutput {
+    PrecompileOutput::halt(reason, reservoir)
+}
+
+struct JournalHost<'a> {
+    context: CallContext,
+    module: Address,
+    gas: GasTracker,
+    prices: GasParams,
+    internals: EvmInternals<'a>,
+}
+
+impl JournalHost<'_> {
+    /// Whether a load that costs `additional` when cold must stop at warm entries.
+    fn skip_cold(&self, additional: u64) -> bool {
+        self.gas.remaining() < additional
+    }
+
+    fn refuse_static(&self) -> Result<(), HostError> {
+        if self.context.is_static { Err(HostError::StaticWrite) } else { Ok(()) }
+    }
+}
+
+impl Host for JournalHost<'_> {
+    fn context(&self) -> CallContext {
+        self.context
+    }
+
+    fn charge(&mut self, gas: u64) -> Result<(), HostError> {
+        if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(HostError::OutOfGas) }
+    }
+
+    fn sload(&mut self, slot: U256) -> Result<U256, HostError> {
+        self.charge(self.prices.warm_storage_read_cost())?;
+        let cold = self.prices.cold_storage_additional_cost();
+        let skip = self.skip_cold(cold);
+        let load = {
+            let mut account = self.internals.load_account_mut(self.module).map_err(|_| HostError::State)?;
+            let load = account.data.sload(slot, skip).map_err(load_error)?;
+            StateLoad::new(load.data.present_value(), load.is_cold)
+        };
+        if load.is_cold {
+            self.charge(cold)?;
+        }
+        Ok(load.data)
+    }
+
+    fn sstore(&mut self, slot: U256, value: U256) -> Result<(), HostError> {
+        self.refuse_static()?;
+        // EIP-2200: a call left with no more than the stipend may not write.
+        if self.gas.remaining() <= self.prices.call_stipend() {
+            return Err(HostError::OutOfGas);
+        }
+        self.charge(self.prices.sstore_static_gas())?;
+        let skip = self.skip_cold(self.prices.cold_storage_additional_cost());
+        let load = {
+            let mut account = self.internals.load_account_mut(self.module).map_err(|_| HostError::State)?;
+            account.data.sstore(slot, value, skip).map_err(load_error)?
+        };
+        self.charge(self.prices.sstore_dynamic_gas(true, &load.data, load.is_cold))?;
+        self.gas.record_refund(self.prices.sstore_refund(true, &load.data));
+        Ok(())
+    }
+
+    fn emit(&mut self, log: LogData) -> Result<(), HostError> {
+        self.refuse_static()?;
+        let topics = u8::try_from(log.topics().len()).unwrap_or(u8::MAX);
+        let bytes = u64::try_from(log.data.len()).unwrap_or(u64::MAX);
+        self.charge(gas::LOG.saturating_add(self.prices.log_cost(topics, bytes)))?;
+        self.internals.log(Log { address: self.module, data: log });
+        Ok(())
+    }
+
+    fn pay(&mut self, to: Address, amount: U256) -> Result<(), HostError> {
+        self.refuse_static()?;
+        self.charge(self.prices.warm_storage_read_cost())?;
+        let cold = self.prices.cold_account_additional_cost();
+        let skip = self.skip_cold(cold);
+        let (is_cold, is_empty) = {
+            let load =
+                self.internals.load_account_mut_skip_cold_load(to, skip).map_err(|error| match error {
+                    JournalLoadError::ColdLoadSkipped => HostError::OutOfGas,
+                    JournalLoadError::DBError(_) => HostError::State,
+                })?;
+            (load.is_cold, load.data.account().is_empty())
+        };
+        if is_cold {
+            self.charge(cold)?;
+        }
+        if amount.is_zero() {
+            return Ok(());
+        }
+        self.charge(self.prices.transfer_value_cost())?;
+        if is_empty {
+            self.charge(self.prices.new_account_cost(true, true))?;
+        }
+        match self.internals.transfer(self.module, to, amount) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(HostError::Payment),
+            Err(_) => Err(HostError::State),
+        }
+    }
+
+    fn recover(&mut self, digest: B256, r: U256, s: U256, odd_y: bool) -> Result<Option<Address>, HostError> {
+        self.charge(RECOVER_GAS)?;
+        Ok(recover_signer_unchecked(&Signature::new(r, s, odd_y), digest).ok())
+    }
+}
+
+fn load_error<E>(error: JournalLoadError<E>) -> HostError {
+    match error {
+        JournalLoadError::ColdLoadSkipped => HostError::OutOfGas,
+        JournalLoadError::DBError(_) => HostError::State,
+    }
+}
+
+/// Price of the `ECRECOVER` precompile.
+const RECOVER_GAS: u64 = 3000;

@@ -1,0 +1,103 @@
+//! The world as one call sees it.
+
+use alloy_primitives::{Address, B256, LogData, U256, keccak256};
+
+/// Fixed facts about one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallContext {
+    /// Who called the module.
+    pub caller: Address,
+    /// Coin sent along; the host has already moved it to the module.
+    pub value: U256,
+    /// Chain the ledger is.
+    pub chain_id: u64,
+    /// Block timestamp in seconds.
+    pub now: u64,
+    /// Block number.
+    pub block: u64,
+    /// Inside a static call: nothing may be written.
+    pub is_static: bool,
+    /// The module's code was borrowed by another address (`DELEGATECALL`, `CALLCODE`).
+    pub is_borrowed: bool,
+}
+
+/// Why the host stopped a call. Either way nothing that the call did remains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// The call's gas does not pay for the next step.
+    #[error("out of gas")]
+    OutOfGas,
+    /// A write inside a static call that dispatch let through: a module marked a writing method as a view.
+    #[error("write inside a static call")]
+    StaticWrite,
+    /// The module holds less coin than it tried to pay, or the payee would overflow.
+    #[error("payment not possible")]
+    Payment,
+    /// State could not be read; the block cannot be executed here.
+    #[error("state unavailable")]
+    State,
+}
+
+/// What a module may do. Each method charges the EVM's price before it acts.
+pub trait Host {
+    /// Fixed facts about this call.
+    fn context(&self) -> CallContext;
+
+    /// Charges `gas`.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfGas`] when less is left.
+    fn charge(&mut self, gas: u64) -> Result<(), HostError>;
+
+    /// Reads a slot of the module's storage (`SLOAD` price).
+    ///
+    /// # Errors
+    /// Out of gas, or state unavailable.
+    fn sload(&mut self, slot: U256) -> Result<U256, HostError>;
+
+    /// Writes a slot of the module's storage (`SSTORE` price and refund).
+    ///
+    /// # Errors
+    /// Out of gas, inside a static call, or state unavailable.
+    fn sstore(&mut self, slot: U256, value: U256) -> Result<(), HostError>;
+
+    /// Emits a log under the module's address (`LOG` price).
+    ///
+    /// # Errors
+    /// Out of gas, or inside a static call.
+    fn emit(&mut self, log: LogData) -> Result<(), HostError>;
+
+    /// Moves coin from the module to `to` without running code there (`CALL` with value price).
+    ///
+    /// # Errors
+    /// Out of gas, inside a static call, not enough coin, or state unavailable.
+    fn pay(&mut self, to: Address, amount: U256) -> Result<(), HostError>;
+
+    /// Address whose key made the signature `(r, s, odd_y)` over `digest`, if any (`ECRECOVER` price). Accepts high `s`: the
+    /// caller refuses it.
+    ///
+    /// # Errors
+    /// Out of gas.
+    fn recover(&mut self, digest: B256, r: U256, s: U256, odd_y: bool) -> Result<Option<Address>, HostError>;
+
+    /// Keccak-256 (`KECCAK256` price).
+    ///
+    /// # Errors
+    /// Out of gas.
+    fn keccak(&mut self, data: &[u8]) -> Result<B256, HostError> {
+        self.charge(keccak_gas(data.len()))?;
+        Ok(keccak256(data))
+    }
+}
+
+/// Price of hashing `len` bytes: 30, and 6 a word.
+#[must_use]
+pub fn keccak_gas(len: usize) -> u64 {
+    // Saturation stands for "more than any call has".
+    30_u64.saturating_add(6_u64.saturating_mul(words(len)))
+}
+
+/// 32-byte words that `len` bytes fill.
+pub(crate) fn words(len: usize) -> u64 {
+    u64::try_from(len.div_ceil(32)).unwrap_or(u64::MAX)
+}
