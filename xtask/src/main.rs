@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: repository rules that the compiler does not check.
+//! `cargo xtask performance` writes `docs/performance.md`; `cargo xtask tidy` checks what the compiler does not:
 //!
 //! - **layers**: a crate depends only on crates of lower layers; the verifier never reaches the prover; ledger and
 //!   meaning crates reach no network, clock or async runtime.
@@ -9,15 +9,17 @@
 mod determinism;
 mod layers;
 mod licences;
+mod performance;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<()> {
-    let command = std::env::args().nth(1);
-    match command.as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
         Some("tidy") => tidy(),
-        _ => bail!("usage: cargo xtask tidy"),
+        Some("performance") => performance::write(&workspace_root()?, &arguments),
+        _ => bail!("usage: cargo xtask tidy | performance [--cold-build] [--python FILE]"),
     }
 }
 
