@@ -1,1 +1,30 @@
-//! Messages between gateway and worker: sealing, jobs, vouchers, receipts, ledger client.
+//! What gateway and worker say to each other, and to the ledger.
+//!
+//! A job is a [`JobHeader`] (public terms: model, channel, price) with a payload (the encoded input, sealed to the
+//! worker or in the clear), authorised by the channel's signer. An [`Answer`] carries the output, the proof, the salts
+//! that open the receipt's commitments, and the receipt the worker signed. A voucher pays for it.
+//!
+//! Nothing here decides anything: rules about whom to pay and what to serve live in the gateway and the worker. What
+//! is here is formats with limits, keys that never print, and a thin client of the ledger's JSON-RPC.
+//!
+//! **Boundary:** bytes that arrive from a remote party become typed values here, or a typed reject.
+
+pub mod amount;
+pub mod answer;
+pub mod http;
+pub mod job;
+mod keyfile;
+pub mod ledger;
+pub mod message;
+pub mod revert;
+pub mod sealing;
+pub mod wallet;
+
+pub use amount::Amount;
+pub use answer::{Answer, EngineTime, Salts};
+pub use job::{JobHeader, JobId, Payload};
+pub use keyfile::KeyFileError;
+pub use ledger::{LedgerClient, LedgerError};
+pub use revert::Revert;
+pub use sealing::{ResponseKey, SealReject, SealingKey};
+pub use wallet::{SignatureReject, Wallet};

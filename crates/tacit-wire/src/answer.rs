@@ -1,0 +1,324 @@
+//! The worker's answer: output, proof, salts and signed receipt.
+//!
+//! # Encoding
+//! `version (1) || count (u32) || logits (i32 each) || input salt || output salt || evidence salt || wall (u64, µs) ||
+//! cpu (u64, µs) || proof length (u32) || proof || receipt (ABI, 416 bytes) || signature (65 bytes)`, little endian.
+//!
+//! # Commitments
+//! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value.
+//! The proof is committed to with a salt as well: a proof without zero knowledge is a function of the input, so that a
+//! bare hash of it could be matched against guesses.
+
+use alloy_primitives::{B256, Bytes};
+use alloy_sol_types::SolValue;
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+use tacit_abi::{Receipt, receipts::SignedReceipt};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// What travels back to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Logits of the model's last layer.
+    pub output: Vec<i32>,
+    /// Openings of the receipt's commitments.
+    pub salts: Salts,
+    /// What the engine says it took; nobody checks it.
+    pub time: EngineTime,
+    /// The proof, empty when the evidence needs none.
+    pub proof: Vec<u8>,
+    /// The worker's account of the job.
+    pub receipt: SignedReceipt,
+}
+
+/// What makes the commitments on a receipt unguessable. Kept by client and worker only.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+pub struct Salts {
+    /// Of the input commitment.
+    pub input: [u8; 32],
+    /// Of the output commitment.
+    pub output: [u8; 32],
+    /// Of the evidence hash.
+    pub evidence: [u8; 32],
+}
+
+/// How long the engine worked, as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EngineTime {
+    /// From start to end, microseconds.
+    pub wall_us: u64,
+    /// Processor time of the worker's process meanwhile, microseconds.
+    pub cpu_us: u64,
+}
+
+/// Why answer bytes are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerFormatReject {
+    /// Another format.
+    #[error("unknown answer version")]
+    Version,
+    /// Bytes are missing.
+    #[error("the answer ends early")]
+    Truncated,
+    /// Bytes are left over.
+    #[error("{got} bytes are left over after the answer")]
+    Trailing {
+        /// How many.
+        got: usize,
+    },
+    /// More logits or proof bytes than allowed.
+    #[error("at most {limit} {what} are allowed, got {got}")]
+    TooLong {
+        /// Which part.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+        /// The length announced.
+        got: usize,
+    },
+    /// The receipt is not the canonical ABI encoding of one.
+    #[error("the receipt is malformed")]
+    Receipt,
+}
+
+/// Most logits in one output.
+pub const OUTPUTS_MAX: usize = tacit_graph::graph::MAX_WIDTH as usize;
+/// Largest proof.
+pub const PROOF_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest answer body, sealed and padded.
+pub const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+const ANSWER_VERSION: u8 = 1;
+const RECEIPT_BYTES: usize = 13 * 32;
+const SIGNATURE_BYTES: usize = 65;
+const INPUT_CONTEXT: &str = "tacit 2026 input commitment v1";
+const OUTPUT_CONTEXT: &str = "tacit 2026 output commitment v1";
+const EVIDENCE_CONTEXT: &str = "tacit 2026 evidence commitment v1";
+
+impl Salts {
+    /// Fresh salts.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut salts = Self { input: [0; 32], output: [0; 32], evidence: [0; 32] };
+        let mut random = rand::rng();
+        random.fill_bytes(&mut salts.input);
+        random.fill_bytes(&mut salts.output);
+        random.fill_bytes(&mut salts.evidence);
+        salts
+    }
+
+    /// Commitment to raw input values.
+    #[must_use]
+    pub fn commit_input(&self, values: &[i64]) -> B256 {
+        commit(INPUT_CONTEXT, &self.input, values.iter().map(|value| value.to_le_bytes()))
+    }
+
+    /// Commitment to logits.
+    #[must_use]
+    pub fn commit_output(&self, logits: &[i32]) -> B256 {
+        commit(OUTPUT_CONTEXT, &self.output, logits.iter().map(|logit| logit.to_le_bytes()))
+    }
+
+    /// Commitment to a proof.
+    #[must_use]
+    pub fn commit_evidence(&self, proof: &[u8]) -> B256 {
+        let mut hasher = blake3::Hasher::new_derive_key(EVIDENCE_CONTEXT);
+        hasher.update(&self.evidence).update(proof);
+        B256::from(*hasher.finalize().as_bytes())
+    }
+}
+
+impl core::fmt::Debug for Salts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Salts(..)")
+    }
+}
+
+fn commit<const N: usize>(context: &str, salt: &[u8; 32], values: impl Iterator<Item = [u8; N]>) -> B256 {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(salt);
+    for value in values {
+        hasher.update(&value);
+    }
+    B256::from(*hasher.finalize().as_bytes())
+}
+
+impl Answer {
+    /// Bytes to send.
+    ///
+    /// # Errors
+    /// [`AnswerFormatReject::TooLong`] or [`AnswerFormatReject::Receipt`] for what [`Self::decode`] would refuse.
+    pub fn encode(&self) -> Result<Vec<u8>, AnswerFormatReject> {
+        let outputs = length("outputs", self.output.len(), OUTPUTS_MAX)?;
+        let proof = length("proof bytes", self.proof.len(), PROOF_BYTES_MAX)?;
+        let receipt = self.receipt.receipt.abi_encode();
+        if receipt.len() != RECEIPT_BYTES || self.receipt.signature.len() != SIGNATURE_BYTES {
+            return Err(AnswerFormatReject::Receipt);
+        }
+        let mut bytes = vec![ANSWER_VERSION];
+        bytes.extend_from_slice(&outputs.to_le_bytes());
+        self.output.iter().for_each(|logit| bytes.extend_from_slice(&logit.to_le_bytes()));
+        for salt in [&self.salts.input, &self.salts.output, &self.salts.evidence] {
+            bytes.extend_from_slice(salt);
+        }
+        bytes.extend_from_slice(&self.time.wall_us.to_le_bytes());
+        bytes.extend_from_slice(&self.time.cpu_us.to_le_bytes());
+        bytes.extend_from_slice(&proof.to_le_bytes());
+        bytes.extend_from_slice(&self.proof);
+        bytes.extend_from_slice(&receipt);
+        bytes.extend_from_slice(&self.receipt.signature);
+        Ok(bytes)
+    }
+
+    /// Reads what [`Self::encode`] wrote, and nothing else.
+    ///
+    /// # Errors
+    /// [`AnswerFormatReject`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, AnswerFormatReject> {
+        let mut reader = Reader(bytes);
+        if reader.array::<1>()? != [ANSWER_VERSION] {
+            return Err(AnswerFormatReject::Version);
+        }
+        let outputs = reader.length("outputs", OUTPUTS_MAX)?;
+        let (logits, _) = reader.take(outputs.saturating_mul(4))?.as_chunks::<4>();
+        let output = logits.iter().map(|logit| i32::from_le_bytes(*logit)).collect();
+        let salts = Salts { input: reader.array()?, output: reader.array()?, evidence: reader.array()? };
+        let time = EngineTime {
+            wall_us: u64::from_le_bytes(reader.array()?),
+            cpu_us: u64::from_le_bytes(reader.array()?),
+        };
+        let proof = reader.length("proof bytes", PROOF_BYTES_MAX)?;
+        let proof = reader.take(proof)?.to_vec();
+        let receipt =
+            Receipt::abi_decode_validate(reader.take(RECEIPT_BYTES)?).map_err(|_| AnswerFormatReject::Receipt)?;
+        let signature = Bytes::copy_from_slice(reader.take(SIGNATURE_BYTES)?);
+        if !reader.0.is_empty() {
+            return Err(AnswerFormatReject::Trailing { got: reader.0.len() });
+        }
+        Ok(Self { output, salts, time, proof, receipt: SignedReceipt { receipt, signature } })
+    }
+}
+
+fn length(what: &'static str, got: usize, limit: usize) -> Result<u32, AnswerFormatReject> {
+    let too_long = AnswerFormatReject::TooLong { what, limit, got };
+    if got > limit { Err(too_long) } else { u32::try_from(got).map_err(|_| too_long) }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], AnswerFormatReject> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(AnswerFormatReject::Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], AnswerFormatReject> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(AnswerFormatReject::Truncated)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn length(&mut self, what: &'static str, limit: usize) -> Result<usize, AnswerFormatReject> {
+        let got = usize::try_from(u32::from_le_bytes(self.array()?)).unwrap_or(usize::MAX);
+        if got > limit { Err(AnswerFormatReject::TooLong { what, limit, got }) } else { Ok(got) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Wallet;
+
+    fn answer() -> Answer {
+        let salts = Salts::random();
+        let receipt = Receipt {
+            jobId: B256::repeat_byte(1),
+            modelId: B256::repeat_byte(2),
+            channelId: B256::repeat_byte(3),
+            client: Address::repeat_byte(4),
+            worker: Address::repeat_byte(5),
+            privacy: 1,
+            evidence: 3,
+            inputCommitment: salts.commit_input(&[1, 2]),
+            outputCommitment: salts.commit_output(&[3, -4]),
+            evidenceHash: salts.commit_evidence(b"proof"),
+            price: 6,
+            cumulative: 7,
+            completedAt: 8,
+        };
+        Answer {
+            output: vec![3, -4],
+            salts,
+            time: EngineTime { wall_us: 9, cpu_us: 10 },
+            proof: b"proof".to_vec(),
+            receipt: Wallet::random().sign_receipt(receipt, 1).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_answer_survives_and_has_one_encoding() {
+        let answer = answer();
+        let bytes = answer.encode().unwrap();
+        assert_eq!(Answer::decode(&bytes).unwrap(), answer);
+        for length in 0..bytes.len() {
+            assert!(Answer::decode(&bytes[..length]).is_err());
+        }
+        assert_eq!(
+            Answer::decode(&[bytes.as_slice(), &[0]].concat()),
+            Err(AnswerFormatReject::Trailing { got: 1 })
+        );
+    }
+
+    #[test]
+    fn every_flipped_byte_changes_the_answer_or_is_refused() {
+        let answer = answer();
+        let bytes = answer.encode().unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x80;
+            assert_ne!(Answer::decode(&bad).ok().as_ref(), Some(&answer), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn each_malformed_part_is_named() {
+        let bytes = answer().encode().unwrap();
+        let mut version = bytes.clone();
+        version[0] = 2;
+        assert_eq!(Answer::decode(&version), Err(AnswerFormatReject::Version));
+        let mut outputs = bytes.clone();
+        outputs[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(matches!(Answer::decode(&outputs), Err(AnswerFormatReject::TooLong { what: "outputs", .. })));
+        assert_eq!(Answer::decode(&bytes[..50]), Err(AnswerFormatReject::Truncated));
+        let mut receipt = bytes.clone();
+        let privacy_word = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES + 5 * 32;
+        receipt[privacy_word] = 1;
+        assert_eq!(Answer::decode(&receipt), Err(AnswerFormatReject::Receipt));
+        let long = Answer { proof: vec![0; PROOF_BYTES_MAX + 1], ..answer() };
+        assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "proof bytes", .. })));
+    }
+
+    #[test]
+    fn commitments_need_their_salt_and_kind() {
+        let (one, other) = (Salts::random(), Salts::random());
+        assert_ne!(one.commit_input(&[5]), other.commit_input(&[5]));
+        assert_ne!(one.commit_input(&[5]), one.commit_input(&[6]));
+        let same = Salts { input: [1; 32], output: [1; 32], evidence: [1; 32] };
+        assert_ne!(same.commit_output(&[5, 0]), same.commit_input(&[5]));
+        assert_ne!(same.commit_evidence(&5_i64.to_le_bytes()), same.commit_input(&[5]));
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..800)) {
+            if let Ok(answer) = Answer::decode(&bytes) {
+                prop_assert_eq!(answer.encode().unwrap(), bytes);
+            }
+        }
+    }
+}

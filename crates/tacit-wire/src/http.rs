@@ -1,0 +1,242 @@
+//! JSON over HTTP with limits: a remote party can neither stall nor flood the reader, nor send it elsewhere.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode, redirect};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::message::{ErrorBody, ErrorReply};
+
+/// Sends JSON and reads JSON.
+#[derive(Debug, Clone)]
+pub struct JsonClient {
+    client: Client,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The client could not be set up.
+    #[error("HTTP is not available: {0}")]
+    Setup(#[source] reqwest::Error),
+    /// Not `http://host…` without credentials.
+    #[error("not a usable address: {url}")]
+    BadUrl {
+        /// What was given.
+        url: String,
+    },
+    /// No connection, no answer in time, or a broken one.
+    #[error("{url} did not answer: {source}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// What happened.
+        source: reqwest::Error,
+    },
+    /// The body is longer than its limit.
+    #[error("{url} answered with more than {limit_bytes} bytes")]
+    TooLong {
+        /// Who was asked.
+        url: String,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The body is not what was asked for.
+    #[error("{url} answered with something else than expected")]
+    Malformed {
+        /// Who was asked.
+        url: String,
+        /// What the reader missed.
+        source: serde_json::Error,
+    },
+    /// The other side refused, and said why.
+    #[error("{}", .body.message)]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The refusal; written by the other side.
+        body: Box<ErrorBody>,
+    },
+    /// The other side failed without a reason we can read.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// Who was asked.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REFUSAL_BYTES_MAX: usize = 16 * 1024;
+const REFUSAL_TEXT_MAX: usize = 500;
+
+impl HttpError {
+    /// Whether the request may have been acted upon although no answer was read.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Setup(_) | Self::BadUrl { .. } => false,
+            Self::Unreachable { source, .. } => !source.is_connect(),
+            Self::Refused { status, .. } | Self::Status { status, .. } => *status >= 500,
+            Self::TooLong { .. } | Self::Malformed { .. } => true,
+        }
+    }
+}
+
+impl JsonClient {
+    /// A client whose requests end after `timeout`.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`].
+    pub fn new(timeout: Duration) -> Result<Self, HttpError> {
+        let client = Client::builder()
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .build()
+            .map_err(HttpError::Setup)?;
+        Ok(Self { client })
+    }
+
+    /// Reads `url`, at most `limit_bytes`.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn get<R: DeserializeOwned>(&self, url: &str, limit_bytes: usize) -> Result<R, HttpError> {
+        self.exchange(Method::GET, url, Vec::new(), limit_bytes).await
+    }
+
+    /// Sends `body` to `url` and reads at most `limit_bytes` of answer.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn post<B: Serialize + Sync, R: DeserializeOwned>(
+        &self,
+        url: &str,
+        body: &B,
+        limit_bytes: usize,
+    ) -> Result<R, HttpError> {
+        let malformed = |source| HttpError::Malformed { url: url.to_owned(), source };
+        let body = serde_json::to_vec(body).map_err(malformed)?;
+        self.exchange(Method::POST, url, body, limit_bytes).await
+    }
+
+    async fn exchange<R: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: &str,
+        body: Vec<u8>,
+        limit_bytes: usize,
+    ) -> Result<R, HttpError> {
+        let parsed = reqwest::Url::parse(url).ok();
+        let usable = parsed.filter(|parsed| {
+            parsed.scheme() == "http"
+                && parsed.has_host()
+                && parsed.username().is_empty()
+                && parsed.password().is_none()
+        });
+        let target = usable.ok_or_else(|| HttpError::BadUrl { url: url.to_owned() })?;
+        let unreachable = |source| HttpError::Unreachable { url: url.to_owned(), source };
+        let mut request = self.client.request(method, target);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let limit_bytes = if status.is_success() { limit_bytes } else { REFUSAL_BYTES_MAX };
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if bytes.len().saturating_add(chunk.len()) > limit_bytes {
+                return Err(HttpError::TooLong { url: url.to_owned(), limit_bytes });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            return Err(refusal(url, status, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|source| HttpError::Malformed { url: url.to_owned(), source })
+    }
+}
+
+fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
+    let status = status.as_u16();
+    match serde_json::from_slice::<ErrorReply>(bytes) {
+        Ok(ErrorReply { mut error }) => {
+            for text in [&mut error.code, &mut error.message, &mut error.hint] {
+                *text = printable(text);
+            }
+            HttpError::Refused { status, body: Box::new(error) }
+        }
+        Err(_) => HttpError::Status { url: url.to_owned(), status },
+    }
+}
+
+/// What a remote party wrote, fit for a person's terminal: bounded, without control characters.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(REFUSAL_TEXT_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers one connection with `reply`, byte for byte.
+    async fn serve(reply: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0_u8; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(reply.as_bytes()).await;
+        });
+        format!("http://{address}/")
+    }
+
+    fn reply(status: &str, headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}connection: close\r\n\r\n{body}", body.len())
+    }
+
+    async fn get(url: &str) -> Result<u32, HttpError> {
+        JsonClient::new(Duration::from_millis(500)).unwrap().get(url, 100).await
+    }
+
+    #[tokio::test]
+    async fn a_good_answer_is_read() {
+        assert_eq!(get(&serve(reply("200 OK", "", "7")).await).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn each_bad_answer_is_named() {
+        assert!(matches!(get("ftp://a/").await, Err(HttpError::BadUrl { .. })));
+        assert!(matches!(get("http://user:word@a/").await, Err(HttpError::BadUrl { .. })));
+        let long = serve(reply("200 OK", "", &"1".repeat(101))).await;
+        assert!(matches!(get(&long).await, Err(HttpError::TooLong { .. })));
+        let other = serve(reply("200 OK", "", "{}")).await;
+        assert!(matches!(get(&other).await, Err(HttpError::Malformed { .. })));
+        let moved = serve(reply("302 Found", "location: http://127.0.0.1:1/\r\n", "")).await;
+        assert!(matches!(get(&moved).await, Err(HttpError::Status { status: 302, .. })));
+        let silent = serve("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1".to_owned()).await;
+        assert!(matches!(get(&silent).await, Err(HttpError::Unreachable { .. })));
+        let refused = get("http://127.0.0.1:1/").await.unwrap_err();
+        assert!(!refused.outcome_unknown());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_cleaned_before_it_is_shown() {
+        let body = "{\"error\":{\"code\":\"x\",\"message\":\"\\u001b[31mred\"}}";
+        let Err(HttpError::Refused { status: 409, body }) = get(&serve(reply("409 No", "", body)).await).await
+        else {
+            panic!("expected a refusal");
+        };
+        assert_eq!((body.code.as_str(), body.message.as_str()), ("x", "[31mred"));
+    }
+}

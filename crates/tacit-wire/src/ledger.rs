@@ -1,0 +1,483 @@
+//! A thin client of the ledger's standard JSON-RPC: calls, transactions, and the modules' methods by name.
+//!
+//! Nothing is remembered but the chain id. Transactions of one client object go one at a time, each waiting until the
+//! one before is in a block, so that nonces neither collide nor leave gaps.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_sol_types::SolCall;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tacit_abi::{
+    IChannels, IModels, IReceipts,
+    channels::{self, SignedVoucher},
+    models, receipts,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::{
+    Amount, Revert, Wallet,
+    http::{HttpError, JsonClient},
+    wallet::SignError,
+};
+
+/// A ledger at an address. Cloning it is cheap and shares the transaction queue.
+#[derive(Debug, Clone)]
+pub struct LedgerClient {
+    http: JsonClient,
+    url: Arc<str>,
+    chain_id: u64,
+    sending: Arc<Mutex<()>>,
+}
+
+/// Why the ledger did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The ledger cannot be reached or read.
+    #[error("the ledger cannot be used: {0}")]
+    Http(#[from] HttpError),
+    /// The ledger refused the request itself.
+    #[error("the ledger refused: {message}")]
+    Rpc {
+        /// JSON-RPC code.
+        code: i64,
+        /// What it said.
+        message: String,
+    },
+    /// A module or contract reverted.
+    #[error("{0}")]
+    Reverted(Revert),
+    /// The answer does not have the agreed form.
+    #[error("the ledger answered {method} with something else than expected")]
+    Malformed {
+        /// Which method.
+        method: &'static str,
+    },
+    /// The account cannot pay value and gas.
+    #[error("{address} has {balance}, and {needed} is needed")]
+    InsufficientFunds {
+        /// Whose account.
+        address: Address,
+        /// What it holds.
+        balance: Amount,
+        /// Value and the most that gas may cost.
+        needed: Amount,
+    },
+    /// The transaction is in a block and failed, without a reason that can be found.
+    #[error("transaction {hash} failed")]
+    Failed {
+        /// Its hash.
+        hash: B256,
+    },
+    /// The transaction was sent and is in no block yet.
+    #[error("transaction {hash} is not in a block after {waited_s} s")]
+    NotMined {
+        /// Its hash.
+        hash: B256,
+        /// How long we waited.
+        waited_s: u64,
+    },
+    /// An amount does not fit.
+    #[error("the amount is too large for the ledger")]
+    Overflow,
+    /// The wallet failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+/// A transaction in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mined {
+    /// Transaction hash.
+    pub hash: B256,
+    /// Block that holds it.
+    pub block: u64,
+    /// Gas it used.
+    pub gas_used: u64,
+}
+
+/// A published model with what is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The registry's record.
+    pub model: IModels::Model,
+    /// Current asks.
+    pub asks: Vec<IModels::Ask>,
+}
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const MINED_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_FIRST: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(500);
+const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LISTINGS_MAX: u64 = 1_000;
+const REVERT_CODE: i64 = 3;
+
+#[derive(Deserialize)]
+struct Reply {
+    result: Option<Value>,
+    error: Option<RpcError>,
+}
+
+#[derive(Deserialize)]
+struct RpcError {
+    code: i64,
+    message: String,
+    data: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Receipt {
+    block_number: U256,
+    gas_used: U256,
+    status: U256,
+}
+
+impl LedgerClient {
+    /// Connects to the JSON-RPC at `url` and learns its chain id.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it does not answer.
+    pub async fn connect(url: &str) -> Result<Self, LedgerError> {
+        let http = JsonClient::new(REQUEST_TIMEOUT)?;
+        let mut client = Self { http, url: url.into(), chain_id: 0, sending: Arc::default() };
+        client.chain_id = client.quantity("eth_chainId", json!([])).await?;
+        Ok(client)
+    }
+
+    /// The ledger's chain id.
+    #[must_use]
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Number of the latest block.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn block_number(&self) -> Result<u64, LedgerError> {
+        self.quantity("eth_blockNumber", json!([])).await
+    }
+
+    /// What an account holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn balance(&self, address: Address) -> Result<Amount, LedgerError> {
+        let balance: U256 = self.request("eth_getBalance", json!([address, "latest"])).await?;
+        u128::try_from(balance).map(Amount).map_err(|_| LedgerError::Overflow)
+    }
+
+    /// Calls a view method.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] with the module's reason, and the rest of [`LedgerError`].
+    pub async fn call<C: SolCall + Sync>(&self, to: Address, call: &C) -> Result<C::Return, LedgerError> {
+        let data = Bytes::from(call.abi_encode());
+        let returned: Bytes = self.request("eth_call", json!([{ "to": to, "data": data }, "latest"])).await?;
+        C::abi_decode_returns_validate(&returned).map_err(|_| LedgerError::Malformed { method: "eth_call" })
+    }
+
+    /// Sends a transaction and waits until it is in a block.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] before anything is sent when the call would revert; [`LedgerError::NotMined`] when its
+    /// fate is open; the rest of [`LedgerError`].
+    pub async fn send(
+        &self,
+        wallet: &Wallet,
+        to: Address,
+        value: Amount,
+        input: Vec<u8>,
+    ) -> Result<Mined, LedgerError> {
+        let _one_at_a_time = self.sending.lock().await;
+        let from = wallet.address();
+        let input = Bytes::from(input);
+        let value = U256::from(value.0);
+        let call = json!({ "from": from, "to": to, "value": value, "data": input });
+        let price: u128 = self.quantity("eth_gasPrice", json!([])).await?;
+        let tip: u128 = self.quantity("eth_maxPriorityFeePerGas", json!([])).await?;
+        let gas = match self.quantity::<u64>("eth_estimateGas", json!([call])).await {
+            Ok(gas) => gas.saturating_add(gas / 4).saturating_add(1_000),
+            Err(LedgerError::Rpc { code, message }) => {
+                return Err(self.explain_funds(from, value, price, LedgerError::Rpc { code, message }).await);
+            }
+            Err(error) => return Err(error),
+        };
+        let fee = price.saturating_mul(2).max(tip);
+        let needed = U256::from(gas).saturating_mul(U256::from(fee)).saturating_add(value);
+        let held = self.balance(from).await?;
+        if U256::from(held.0) < needed {
+            let needed = u128::try_from(needed).map(Amount).map_err(|_| LedgerError::Overflow)?;
+            return Err(LedgerError::InsufficientFunds { address: from, balance: held, needed });
+        }
+        let transaction = TxEip1559 {
+            chain_id: self.chain_id,
+            nonce: self.quantity("eth_getTransactionCount", json!([from, "pending"])).await?,
+            gas_limit: gas,
+            max_fee_per_gas: fee,
+            max_priority_fee_per_gas: tip,
+            to: TxKind::Call(to),
+            value,
+            access_list: alloy_eips::eip2930::AccessList::default(),
+            input,
+        };
+        let signature = wallet.sign_raw(transaction.signature_hash())?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        let hash = *envelope.tx_hash();
+        let raw = Bytes::from(envelope.encoded_2718());
+        let sent: B256 = self.request("eth_sendRawTransaction", json!([raw])).await?;
+        if sent != hash {
+            return Err(LedgerError::Malformed { method: "eth_sendRawTransaction" });
+        }
+        self.wait(hash, &call).await
+    }
+
+    /// A call that fails because the sender is poor says so, however the node words it.
+    async fn explain_funds(&self, from: Address, value: U256, price: u128, error: LedgerError) -> LedgerError {
+        const PLAIN_CALL_GAS: u64 = 21_000;
+        let needed = U256::from(PLAIN_CALL_GAS).saturating_mul(U256::from(price)).saturating_add(value);
+        match (self.balance(from).await, u128::try_from(needed)) {
+            (Ok(balance), Ok(needed)) if balance.0 < needed => {
+                LedgerError::InsufficientFunds { address: from, balance, needed: Amount(needed) }
+            }
+            _ => error,
+        }
+    }
+
+    async fn wait(&self, hash: B256, call: &Value) -> Result<Mined, LedgerError> {
+        let start = Instant::now();
+        let mut pause = POLL_FIRST;
+        loop {
+            let found: Option<Receipt> = self.request_optional("eth_getTransactionReceipt", json!([hash])).await?;
+            if let Some(receipt) = found {
+                let malformed = |_| LedgerError::Malformed { method: "eth_getTransactionReceipt" };
+                if receipt.status.is_zero() {
+                    // The state has moved on, but most failures repeat themselves and then say why.
+                    let again = self.request::<Bytes>("eth_call", json!([call, "latest"])).await;
+                    return Err(match again {
+                        Err(error @ LedgerError::Reverted(_)) => error,
+                        _ => LedgerError::Failed { hash },
+                    });
+                }
+                return Ok(Mined {
+                    hash,
+                    block: u64::try_from(receipt.block_number).map_err(malformed)?,
+                    gas_used: u64::try_from(receipt.gas_used).map_err(malformed)?,
+                });
+            }
+            if start.elapsed() > MINED_TIMEOUT {
+                return Err(LedgerError::NotMined { hash, waited_s: MINED_TIMEOUT.as_secs() });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+
+    async fn quantity<N: TryFrom<U256>>(&self, method: &'static str, params: Value) -> Result<N, LedgerError> {
+        let number: U256 = self.request(method, params).await?;
+        N::try_from(number).map_err(|_| LedgerError::Malformed { method })
+    }
+
+    async fn request<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, LedgerError> {
+        self.request_optional(method, params).await?.ok_or(LedgerError::Malformed { method })
+    }
+
+    async fn request_optional<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<Option<R>, LedgerError> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let reply: Reply = self.http.post(&self.url, &body, REPLY_BYTES_MAX).await?;
+        if let Some(error) = reply.error {
+            let data = error.data.as_ref().and_then(Value::as_str);
+            return Err(match data.and_then(|data| hex::decode(data).ok()) {
+                Some(data) => LedgerError::Reverted(Revert::decode(&data.into())),
+                None if error.code == REVERT_CODE => LedgerError::Reverted(Revert::Text(error.message)),
+                None => LedgerError::Rpc { code: error.code, message: error.message },
+            });
+        }
+        match reply.result {
+            None | Some(Value::Null) => Ok(None),
+            Some(result) => {
+                serde_json::from_value(result).map(Some).map_err(|_| LedgerError::Malformed { method })
+            }
+        }
+    }
+}
+
+/// The modules, method by method.
+impl LedgerClient {
+    /// Sends coins.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn transfer(&self, wallet: &Wallet, to: Address, amount: Amount) -> Result<Mined, LedgerError> {
+        self.send(wallet, to, amount, Vec::new()).await
+    }
+
+    /// The model published under `name`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] when there is none.
+    pub async fn model_by_name(&self, name: &str) -> Result<B256, LedgerError> {
+        self.call(models::ADDRESS, &IModels::byNameCall { name: name.to_owned() }).await
+    }
+
+    /// A model and what is asked for it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] when it is not published.
+    pub async fn listing(&self, model_id: B256) -> Result<Listing, LedgerError> {
+        let model = self.call(models::ADDRESS, &IModels::modelCall { modelId: model_id }).await?;
+        let asks = self.call(models::ADDRESS, &IModels::asksCall { modelId: model_id }).await?;
+        Ok(Listing { model, asks })
+    }
+
+    /// Every published model, oldest first, up to a limit.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn listings(&self) -> Result<Vec<Listing>, LedgerError> {
+        let count: u64 = self.call(models::ADDRESS, &IModels::countCall {}).await?;
+        let mut listings = Vec::new();
+        for index in 0..count.min(LISTINGS_MAX) {
+            let model = self.call(models::ADDRESS, &IModels::modelAtCall { index }).await?;
+            let asks = self.call(models::ADDRESS, &IModels::asksCall { modelId: model.modelId }).await?;
+            listings.push(Listing { model, asks });
+        }
+        Ok(listings)
+    }
+
+    /// Publishes a model under a name.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn publish(
+        &self,
+        wallet: &Wallet,
+        model_id: B256,
+        weight_root: B256,
+        name: &str,
+    ) -> Result<Mined, LedgerError> {
+        let call = IModels::publishCall { modelId: model_id, weightRoot: weight_root, name: name.to_owned() };
+        self.send(wallet, models::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// Sets this wallet's ask; `ask.worker` is ignored, the sender is the worker.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn set_ask(&self, wallet: &Wallet, model_id: B256, ask: IModels::Ask) -> Result<Mined, LedgerError> {
+        let call = IModels::setAskCall {
+            modelId: model_id,
+            privacy: ask.privacy,
+            evidence: ask.evidence,
+            price: ask.price,
+            sealingKey: ask.sealingKey,
+            endpoint: ask.endpoint,
+        };
+        self.send(wallet, models::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// A channel as it stands.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] with `UnknownChannel` when there is none.
+    pub async fn channel(&self, channel_id: B256) -> Result<IChannels::Channel, LedgerError> {
+        self.call(channels::ADDRESS, &IChannels::channelCall { channelId: channel_id }).await
+    }
+
+    /// Opens a channel whose vouchers the wallet itself signs.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn open_channel(
+        &self,
+        wallet: &Wallet,
+        worker: Address,
+        salt: B256,
+        deposit: Amount,
+    ) -> Result<Mined, LedgerError> {
+        let call = IChannels::openCall { worker, signer: wallet.address(), salt };
+        self.send(wallet, channels::ADDRESS, deposit, call.abi_encode()).await
+    }
+
+    /// Adds to a channel's deposit.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn top_up(&self, wallet: &Wallet, channel_id: B256, amount: Amount) -> Result<Mined, LedgerError> {
+        let call = IChannels::topUpCall { channelId: channel_id };
+        self.send(wallet, channels::ADDRESS, amount, call.abi_encode()).await
+    }
+
+    /// Pays the worker of a channel what a voucher promises.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn settle(&self, wallet: &Wallet, signed: &SignedVoucher) -> Result<Mined, LedgerError> {
+        let call = IChannels::settleCall {
+            channelId: signed.voucher.channelId,
+            cumulative: signed.voucher.cumulative,
+            signature: signed.signature.clone(),
+        };
+        self.send(wallet, channels::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// As the client: starts the grace period.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn request_close(&self, wallet: &Wallet, channel_id: B256) -> Result<Mined, LedgerError> {
+        let call = IChannels::requestCloseCall { channelId: channel_id };
+        self.send(wallet, channels::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// As the client, after grace: takes back what is left.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn close(&self, wallet: &Wallet, channel_id: B256) -> Result<Mined, LedgerError> {
+        let call = IChannels::closeCall { channelId: channel_id };
+        self.send(wallet, channels::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// Anchors a batch of receipts.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn anchor(&self, wallet: &Wallet, root: B256, count: u32) -> Result<Mined, LedgerError> {
+        let call = IReceipts::anchorCall { root, count };
+        self.send(wallet, receipts::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// Who anchored a batch, and when.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] with `UnknownRoot` when nobody did.
+    pub async fn anchor_of(&self, root: B256) -> Result<IReceipts::Anchor, LedgerError> {
+        self.call(receipts::ADDRESS, &IReceipts::anchorOfCall { root }).await
+    }
+
+    /// Whether the ledger finds `leaf` in the anchored batch.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn included(&self, root: B256, leaf: B256, proof: Vec<B256>) -> Result<bool, LedgerError> {
+        self.call(receipts::ADDRESS, &IReceipts::includedCall { root, leaf, proof }).await
+    }
+}

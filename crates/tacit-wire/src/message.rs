@@ -1,0 +1,393 @@
+//! JSON bodies of the worker's HTTP interface, and the one error shape used everywhere.
+
+use alloy_primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+use tacit_abi::{Evidence, Privacy, channels::SignedVoucher, receipts::SignedReceipt};
+
+use crate::{Amount, JobHeader, JobId, Payload};
+
+/// A model as a worker describes it. The reader recomputes the id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Id that the graph and the weight root must give.
+    pub model_id: B256,
+    /// Name the worker serves it under.
+    pub name: String,
+    /// Canonical graph bytes.
+    #[serde(with = "base64_bytes")]
+    pub graph: Vec<u8>,
+    /// Hiding commitment to the weights.
+    pub weight_root: B256,
+}
+
+/// Asks for one answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// Public terms.
+    pub header: JobHeader,
+    /// The encoded input.
+    pub payload: Payload,
+    /// By the channel's signer over [`JobHeader::digest`].
+    pub signature: Bytes,
+}
+
+/// Carries one answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResponse {
+    /// The job answered.
+    pub job_id: JobId,
+    /// Encoded [`crate::Answer`], sealed when the job was.
+    #[serde(with = "base64_bytes")]
+    pub body: Vec<u8>,
+}
+
+/// Pays for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoucherRequest {
+    /// The job paid for.
+    pub job_id: JobId,
+    /// Cumulative promise.
+    #[serde(with = "voucher_json")]
+    pub voucher: SignedVoucher,
+}
+
+/// What the worker holds after a voucher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoucherReply {
+    /// Best cumulative amount the worker can settle.
+    pub cumulative: Amount,
+}
+
+/// What the worker knows about a channel: enough for a client that lost its disk to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelInfo {
+    /// Which channel.
+    pub channel_id: B256,
+    /// Best voucher; the client checks that it signed it.
+    #[serde(default, with = "optional_voucher_json", skip_serializing_if = "Option::is_none")]
+    pub voucher: Option<SignedVoucher>,
+    /// The one answered job that is not paid yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpaid: Option<JobId>,
+}
+
+/// A receipt with its place on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptInfo {
+    /// The receipt as the worker signed it.
+    #[serde(with = "receipt_json")]
+    pub receipt: SignedReceipt,
+    /// Where it is anchored, once it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<AnchorProof>,
+}
+
+/// Inclusion of a receipt's leaf in an anchored batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorProof {
+    /// Anchored root.
+    pub root: B256,
+    /// Block that anchored it, as the worker says; the ledger's `anchorOf` is the judge.
+    pub block: u64,
+    /// Siblings, lowest level first.
+    pub siblings: Vec<B256>,
+}
+
+/// A worker, briefly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// Account that signs its receipts.
+    pub worker: Address,
+    /// Ledger it works on.
+    pub chain_id: u64,
+    /// What it serves.
+    pub models: Vec<ModelTerms>,
+}
+
+/// One served model and its terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTerms {
+    /// The model.
+    pub model_id: B256,
+    /// Its name.
+    pub name: String,
+    /// Modes and prices.
+    pub asks: Vec<AskTerms>,
+}
+
+/// Price of one job in one mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskTerms {
+    /// Who can see the input.
+    pub privacy: Privacy,
+    /// Why the answer is believed.
+    pub evidence: Evidence,
+    /// What one job costs.
+    pub price: Amount,
+}
+
+/// `{"error": …}`: the body of every refused request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// What went wrong.
+    pub error: ErrorBody,
+}
+
+/// One refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// Stable name, `snake_case`.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// What to do about it; may be empty.
+    #[serde(default)]
+    pub hint: String,
+    /// The price or cumulative amount that would be accepted, where the refusal is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Amount>,
+}
+
+/// Bytes as standard base64 text.
+pub mod base64_bytes {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes base64.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    /// Reads base64.
+    ///
+    /// # Errors
+    /// Text that is not base64.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64_STANDARD.decode(text).map_err(|_| de::Error::custom("not base64"))
+    }
+}
+
+/// A signed voucher as JSON: amounts are decimal strings of smallest units, names are those of the EIP-712 type.
+pub mod voucher_json {
+    use super::{Bytes, B256, Deserialize, Serialize, SignedVoucher, units};
+    use serde::{Deserializer, Serializer};
+    use tacit_abi::Voucher;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub(super) struct Json {
+        channel_id: B256,
+        #[serde(with = "units")]
+        cumulative: u128,
+        signature: Bytes,
+    }
+
+    impl From<&SignedVoucher> for Json {
+        fn from(signed: &SignedVoucher) -> Self {
+            Self {
+                channel_id: signed.voucher.channelId,
+                cumulative: signed.voucher.cumulative,
+                signature: signed.signature.clone(),
+            }
+        }
+    }
+
+    impl From<Json> for SignedVoucher {
+        fn from(json: Json) -> Self {
+            let voucher = Voucher { channelId: json.channel_id, cumulative: json.cumulative };
+            Self { voucher, signature: json.signature }
+        }
+    }
+
+    /// Writes a voucher.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(signed: &SignedVoucher, serializer: S) -> Result<S::Ok, S::Error> {
+        Json::from(signed).serialize(serializer)
+    }
+
+    /// Reads a voucher.
+    ///
+    /// # Errors
+    /// Anything that is not one.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedVoucher, D::Error> {
+        Json::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// [`voucher_json`], or null.
+pub mod optional_voucher_json {
+    use super::{Deserialize, Serialize, SignedVoucher, voucher_json::Json};
+    use serde::{Deserializer, Serializer};
+
+    /// Writes a voucher or null.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(signed: &Option<SignedVoucher>, serializer: S) -> Result<S::Ok, S::Error> {
+        signed.as_ref().map(Json::from).serialize(serializer)
+    }
+
+    /// Reads a voucher or null.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SignedVoucher>, D::Error> {
+        Ok(Option::<Json>::deserialize(deserializer)?.map(Into::into))
+    }
+}
+
+/// A signed receipt as JSON: amounts are decimal strings of smallest units, names are those of the EIP-712 type, so
+/// that any wallet's typed-data check takes it as it is.
+pub mod receipt_json {
+    use super::{Address, B256, Bytes, Deserialize, Serialize, SignedReceipt, units};
+    use serde::{Deserializer, Serializer};
+    use tacit_abi::Receipt;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Json {
+        job_id: B256,
+        model_id: B256,
+        channel_id: B256,
+        client: Address,
+        worker: Address,
+        privacy: u8,
+        evidence: u8,
+        input_commitment: B256,
+        output_commitment: B256,
+        evidence_hash: B256,
+        #[serde(with = "units")]
+        price: u128,
+        #[serde(with = "units")]
+        cumulative: u128,
+        completed_at: u64,
+        signature: Bytes,
+    }
+
+    /// Writes a receipt.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(signed: &SignedReceipt, serializer: S) -> Result<S::Ok, S::Error> {
+        let receipt = &signed.receipt;
+        Json {
+            job_id: receipt.jobId,
+            model_id: receipt.modelId,
+            channel_id: receipt.channelId,
+            client: receipt.client,
+            worker: receipt.worker,
+            privacy: receipt.privacy,
+            evidence: receipt.evidence,
+            input_commitment: receipt.inputCommitment,
+            output_commitment: receipt.outputCommitment,
+            evidence_hash: receipt.evidenceHash,
+            price: receipt.price,
+            cumulative: receipt.cumulative,
+            completed_at: receipt.completedAt,
+            signature: signed.signature.clone(),
+        }
+        .serialize(serializer)
+    }
+
+    /// Reads a receipt.
+    ///
+    /// # Errors
+    /// Anything that is not one.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedReceipt, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let receipt = Receipt {
+            jobId: json.job_id,
+            modelId: json.model_id,
+            channelId: json.channel_id,
+            client: json.client,
+            worker: json.worker,
+            privacy: json.privacy,
+            evidence: json.evidence,
+            inputCommitment: json.input_commitment,
+            outputCommitment: json.output_commitment,
+            evidenceHash: json.evidence_hash,
+            price: json.price,
+            cumulative: json.cumulative,
+            completedAt: json.completed_at,
+        };
+        Ok(SignedReceipt { receipt, signature: json.signature })
+    }
+}
+
+/// A `u128` as a decimal string, which no JSON reader rounds.
+mod units {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(units: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(units)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let units = if plain { text.parse().ok() } else { None };
+        units.ok_or_else(|| de::Error::custom("not a whole number of smallest units"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_abi::{Receipt, Voucher};
+
+    use super::*;
+    use crate::wallet::{Wallet, receipt_signer, voucher_signer};
+
+    #[test]
+    fn signed_messages_survive_json() {
+        let wallet = Wallet::random();
+        let voucher = Voucher { channelId: B256::repeat_byte(1), cumulative: u128::MAX };
+        let request = VoucherRequest {
+            job_id: JobId::random(),
+            voucher: wallet.sign_voucher(voucher, 7).unwrap(),
+        };
+        let json = serde_json::to_string(&request).unwrap();
+        assert!(json.contains("\"340282366920938463463374607431768211455\""));
+        let read: VoucherRequest = serde_json::from_str(&json).unwrap();
+        assert_eq!(voucher_signer(&read.voucher, 7), Ok(wallet.address()));
+        assert_ne!(voucher_signer(&read.voucher, 8), Ok(wallet.address()));
+
+        let receipt = Receipt {
+            jobId: B256::ZERO,
+            modelId: B256::ZERO,
+            channelId: B256::ZERO,
+            client: Address::ZERO,
+            worker: wallet.address(),
+            privacy: 0,
+            evidence: 0,
+            inputCommitment: B256::ZERO,
+            outputCommitment: B256::ZERO,
+            evidenceHash: B256::ZERO,
+            price: 1,
+            cumulative: 2,
+            completedAt: 3,
+        };
+        let info = ReceiptInfo { receipt: wallet.sign_receipt(receipt, 7).unwrap(), anchor: None };
+        let read: ReceiptInfo = serde_json::from_str(&serde_json::to_string(&info).unwrap()).unwrap();
+        assert_eq!(read, info);
+        assert_eq!(receipt_signer(&read.receipt, 7), Ok(wallet.address()));
+    }
+
+    #[test]
+    fn amounts_that_a_reader_could_misread_are_refused() {
+        for cumulative in ["1", "\"-1\"", "\"\"", "\"1.0\"", "\"340282366920938463463374607431768211456\""] {
+            let zero = B256::ZERO;
+            let json = format!(
+                r#"{{"job_id":"{zero}","voucher":{{"channelId":"{zero}","cumulative":{cumulative},"signature":"0x"}}}}"#
+            );
+            assert!(serde_json::from_str::<VoucherRequest>(&json).is_err(), "{cumulative}");
+        }
+    }
+}

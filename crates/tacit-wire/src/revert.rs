@@ -1,0 +1,197 @@
+//! What the ledger's modules say when they refuse, as values and as sentences.
+
+use alloy_primitives::Bytes;
+use alloy_sol_types::{SolError, SolInterface};
+use tacit_abi::{
+    IChannels::{self, IChannelsErrors},
+    IModels::{self, IModelsErrors},
+    IModule::{self, IModuleErrors},
+    IReceipts::{self, IReceiptsErrors},
+};
+
+use crate::Amount;
+
+/// A decoded revert.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revert {
+    /// By the registry of models.
+    Models(IModelsErrors),
+    /// By the payment channels.
+    Channels(IChannelsErrors),
+    /// By the receipt anchors.
+    Receipts(IReceiptsErrors),
+    /// By any module, about the call itself.
+    Module(IModuleErrors),
+    /// `Error(string)` of a contract.
+    Text(String),
+    /// Anything else.
+    Other(Bytes),
+}
+
+alloy_sol_types::sol! {
+    /// What Solidity's `require` and `revert` with a text give.
+    error Error(string text);
+}
+
+impl Revert {
+    /// Reads revert data.
+    #[must_use]
+    pub fn decode(data: &Bytes) -> Self {
+        if let Ok(error) = IModelsErrors::abi_decode(data) {
+            return Self::Models(error);
+        }
+        if let Ok(error) = IChannelsErrors::abi_decode(data) {
+            return Self::Channels(error);
+        }
+        if let Ok(error) = IReceiptsErrors::abi_decode(data) {
+            return Self::Receipts(error);
+        }
+        if let Ok(error) = IModuleErrors::abi_decode(data) {
+            return Self::Module(error);
+        }
+        match Error::abi_decode(data) {
+            Ok(Error { text }) => Self::Text(text.chars().filter(|c| !c.is_control()).take(200).collect()),
+            Err(_) => Self::Other(data.clone()),
+        }
+    }
+}
+
+impl core::fmt::Display for Revert {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Models(error) => models(error, f),
+            Self::Channels(error) => channels(error, f),
+            Self::Receipts(error) => receipts(error, f),
+            Self::Module(error) => module(error, f),
+            Self::Text(text) => f.write_str(text),
+            Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
+            Self::Other(data) => write!(f, "refused with {data}"),
+        }
+    }
+}
+
+fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IModelsErrors::AlreadyPublished(IModels::AlreadyPublished { modelId }) => {
+            write!(f, "model {modelId} is published already")
+        }
+        IModelsErrors::NameTaken(IModels::NameTaken { name }) => write!(f, "the name {name:?} is taken"),
+        IModelsErrors::BadName(IModels::BadName { name }) => {
+            write!(f, "{name:?} is not a name: use 1 to 32 of a-z 0-9 - . _")
+        }
+        IModelsErrors::UnknownModel(IModels::UnknownModel { modelId }) if modelId.is_zero() => {
+            f.write_str("no model has this name")
+        }
+        IModelsErrors::UnknownModel(IModels::UnknownModel { modelId }) => {
+            write!(f, "model {modelId} is not published")
+        }
+        IModelsErrors::NotOwner(IModels::NotOwner { caller }) => write!(f, "{caller} does not own the model"),
+        IModelsErrors::ZeroOwner(_) => f.write_str("the new owner is the zero address"),
+        IModelsErrors::BadMode(IModels::BadMode { privacy, evidence }) => {
+            write!(f, "there is no mode {privacy}, {evidence}")
+        }
+        IModelsErrors::BadEndpoint(_) => f.write_str("an endpoint has 1 to 128 bytes"),
+        IModelsErrors::TooManyAsks(IModels::TooManyAsks { limit }) => {
+            write!(f, "a model has at most {limit} asks")
+        }
+        IModelsErrors::NoSuchAsk(_) => f.write_str("there is no such ask"),
+        other => write!(f, "the models module refused: {other:?}"),
+    }
+}
+
+fn channels(error: &IChannelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IChannelsErrors::ChannelExists(IChannels::ChannelExists { channelId }) => {
+            write!(f, "channel {channelId} exists already")
+        }
+        IChannelsErrors::UnknownChannel(IChannels::UnknownChannel { channelId }) => {
+            write!(f, "there is no channel {channelId}")
+        }
+        IChannelsErrors::ChannelClosed(IChannels::ChannelClosed { channelId }) => {
+            write!(f, "channel {channelId} is closed")
+        }
+        IChannelsErrors::ZeroDeposit(_) => f.write_str("a channel needs a deposit"),
+        IChannelsErrors::DepositTooLarge(_) => f.write_str("the deposit is too large"),
+        IChannelsErrors::ZeroWorker(_) => f.write_str("a channel needs a worker"),
+        IChannelsErrors::NotClient(IChannels::NotClient { caller }) => {
+            write!(f, "{caller} is not the client of this channel")
+        }
+        IChannelsErrors::NotWorker(IChannels::NotWorker { caller }) => {
+            write!(f, "{caller} is not the worker of this channel")
+        }
+        IChannelsErrors::BadSignature(_) => f.write_str("the voucher is not signed by the channel's signer"),
+        IChannelsErrors::StaleVoucher(IChannels::StaleVoucher { settled, cumulative }) => {
+            write!(f, "the voucher for {} pays nothing: {} is settled", Amount(*cumulative), Amount(*settled))
+        }
+        IChannelsErrors::ExceedsDeposit(IChannels::ExceedsDeposit { deposit, cumulative }) => {
+            write!(f, "the voucher for {} exceeds the deposit of {}", Amount(*cumulative), Amount(*deposit))
+        }
+        IChannelsErrors::CloseAlreadyRequested(IChannels::CloseAlreadyRequested { closeAt }) => {
+            write!(f, "closing was requested already, for time {closeAt}")
+        }
+        IChannelsErrors::GraceRunning(IChannels::GraceRunning { closeAt }) => {
+            write!(f, "the grace period runs until time {closeAt}")
+        }
+        #[expect(unreachable_patterns, reason = "the interface may gain errors")]
+        other => write!(f, "the channels module refused: {other:?}"),
+    }
+}
+
+fn receipts(error: &IReceiptsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IReceiptsErrors::AlreadyAnchored(IReceipts::AlreadyAnchored { root }) => {
+            write!(f, "batch {root} is anchored already")
+        }
+        IReceiptsErrors::EmptyBatch(_) => f.write_str("a batch needs a receipt"),
+        IReceiptsErrors::UnknownRoot(IReceipts::UnknownRoot { root }) => {
+            write!(f, "no batch {root} is anchored")
+        }
+        IReceiptsErrors::ProofTooLong(_) => f.write_str("the inclusion proof is too long"),
+        #[expect(unreachable_patterns, reason = "the interface may gain errors")]
+        other => write!(f, "the receipts module refused: {other:?}"),
+    }
+}
+
+fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
+            write!(f, "this ledger has no method {selector}")
+        }
+        IModuleErrors::MalformedInput(IModule::MalformedInput { selector }) => {
+            write!(f, "the arguments of method {selector} are malformed")
+        }
+        other => write!(f, "the module refused: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{B256, address};
+
+    use super::*;
+
+    #[test]
+    fn reverts_become_sentences() {
+        let zero = B256::ZERO;
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (IModels::NameTaken { name: "a".into() }.abi_encode(), "the name \"a\" is taken"),
+            (IModels::UnknownModel { modelId: zero }.abi_encode(), "no model has this name"),
+            (
+                IChannels::ExceedsDeposit { deposit: 1, cumulative: 10_u128.pow(18) }.abi_encode(),
+                "the voucher for 1 exceeds the deposit of 0.000000000000000001",
+            ),
+            (
+                IChannels::NotClient { caller: address!("0000000000000000000000000000000000000001") }.abi_encode(),
+                "0x0000000000000000000000000000000000000001 is not the client of this channel",
+            ),
+            (IReceipts::EmptyBatch {}.abi_encode(), "a batch needs a receipt"),
+            (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
+            (vec![], "refused without a reason"),
+            (vec![1, 2], "refused with 0x0102"),
+        ];
+        for (data, text) in cases {
+            assert_eq!(Revert::decode(&data.into()).to_string(), text);
+        }
+    }
+}
