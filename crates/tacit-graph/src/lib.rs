@@ -11,6 +11,7 @@
 pub mod encoding;
 pub mod file;
 pub mod graph;
+pub mod import;
 pub mod reference;
 
 mod answer;
