@@ -32,7 +32,11 @@ use crate::{
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
 use record::{AskKey, AskRecord, Record};
-use tacit_abi::IModels::{self, IModelsCalls};
+use tacit_abi::{
+    Evidence,
+    IModels::{self, IModelsCalls},
+    Privacy,
+};
 
 /// Places for asks on one model that anyone may take.
 pub const MAX_ASKS: u32 = 64;
@@ -132,7 +136,7 @@ fn transfer_ownership(host: &mut dyn Host, id: B256, next: Address) -> Result<()
 fn set_ask(host: &mut dyn Host, call: IModels::setAskCall) -> Result<(), Failure> {
     let IModels::setAskCall { modelId: id, privacy, evidence, price, sealingKey: sealing_key, endpoint } =
         call;
-    if privacy > PRIVACY_MAX || evidence > EVIDENCE_MAX {
+    if Privacy::from_u8(privacy).is_none() || Evidence::from_u8(evidence).is_none() {
         return Err(revert(IModels::BadMode { privacy, evidence }));
     }
     if !is_endpoint(&endpoint) {
@@ -175,11 +179,6 @@ fn is_name(name: &str) -> bool {
 fn is_endpoint(endpoint: &str) -> bool {
     (1..=MAX_ENDPOINT).contains(&endpoint.len()) && endpoint.bytes().all(|byte| byte.is_ascii_graphic())
 }
-
-/// Highest code of [`tacit_abi::Privacy`].
-const PRIVACY_MAX: u8 = 4;
-/// Highest code of [`tacit_abi::Evidence`].
-const EVIDENCE_MAX: u8 = 3;
 
 #[cfg(test)]
 mod tests;

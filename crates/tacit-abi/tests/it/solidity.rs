@@ -1,0 +1,148 @@
+//! Rust and Solidity interfaces compared through solc's output (`solidity/compile.js`).
+
+use alloy_primitives::{hex, keccak256};
+use alloy_sol_types::{SolCall, SolStruct, SolType};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use tacit_abi::{
+    IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
+    IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
+    IModule::IModuleErrors,
+    IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
+};
+
+fn artifact(name: &str) -> Value {
+    let document: Value =
+        serde_json::from_str(include_str!("../../solidity/fixtures/artifacts.json")).unwrap();
+    document["contracts"][name].clone()
+}
+
+/// Canonical signatures of all entries of one kind in solc's ABI.
+fn signatures(contract: &Value, kind: &str) -> BTreeSet<String> {
+    let entries = contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == kind);
+    entries.map(|entry| format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]))).collect()
+}
+
+fn types(parameters: &Value) -> String {
+    parameters.as_array().unwrap().iter().map(canonical).collect::<Vec<_>>().join(",")
+}
+
+fn canonical(parameter: &Value) -> String {
+    let name = parameter["type"].as_str().unwrap();
+    match name.strip_prefix("tuple") {
+        Some(suffix) => format!("({}){suffix}", types(&parameter["components"])),
+        None => name.to_owned(),
+    }
+}
+
+fn set(signatures: &[&str]) -> BTreeSet<String> {
+    signatures.iter().map(|signature| (*signature).to_owned()).collect()
+}
+
+fn selectors(contract: &Value) -> BTreeSet<(String, [u8; 4])> {
+    let methods = contract["methods"].as_object().unwrap().iter();
+    methods
+        .map(|(signature, selector)| {
+            let mut bytes = [0; 4];
+            hex::decode_to_slice(selector.as_str().unwrap(), &mut bytes).unwrap();
+            (signature.clone(), bytes)
+        })
+        .collect()
+}
+
+fn paired(signatures: &[&str], selectors: &[[u8; 4]]) -> BTreeSet<(String, [u8; 4])> {
+    signatures.iter().map(|signature| (*signature).to_owned()).zip(selectors.iter().copied()).collect()
+}
+
+#[test]
+fn methods_have_solc_selectors() {
+    assert_eq!(
+        selectors(&artifact("IChannels")),
+        paired(IChannelsCalls::SIGNATURES, IChannelsCalls::SELECTORS)
+    );
+    assert_eq!(selectors(&artifact("IModels")), paired(IModelsCalls::SIGNATURES, IModelsCalls::SELECTORS));
+    assert_eq!(
+        selectors(&artifact("IReceipts")),
+        paired(IReceiptsCalls::SIGNATURES, IReceiptsCalls::SELECTORS)
+    );
+}
+
+#[test]
+fn errors_are_the_same() {
+    assert_eq!(signatures(&artifact("IChannels"), "error"), set(IChannelsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IModels"), "error"), set(IModelsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IReceipts"), "error"), set(IReceiptsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
+}
+
+#[test]
+fn events_are_the_same() {
+    assert_eq!(signatures(&artifact("IChannels"), "event"), set(IChannelsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IModels"), "event"), set(IModelsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IReceipts"), "event"), set(IReceiptsEvents::SIGNATURES));
+    for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
+        assert_eq!(keccak256(signature), *selector);
+    }
+}
+
+/// Fields of a struct as `type name`, from its EIP-712 description.
+fn fields<S: SolStruct>() -> Vec<String> {
+    let description = S::eip712_root_type();
+    let (_, inner) = description.trim_end_matches(')').split_once('(').unwrap();
+    inner.split(',').map(str::to_owned).collect()
+}
+
+/// Fields of the struct that a method returns (alone or in an array), as `type name`, from solc.
+fn returned_fields(contract: &str, method: &str) -> Vec<String> {
+    let artifact = artifact(contract);
+    let entry = artifact["abi"].as_array().unwrap().iter().find(|entry| entry["name"] == method).unwrap();
+    let fields = entry["outputs"][0]["components"].as_array().unwrap();
+    fields.iter().map(|field| format!("{} {}", canonical(field), field["name"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn structs_have_the_same_fields() {
+    assert_eq!(returned_fields("IChannels", "channel"), fields::<IChannels::Channel>());
+    assert_eq!(returned_fields("IModels", "model"), fields::<IModels::Model>());
+    assert_eq!(returned_fields("IModels", "modelAt"), fields::<IModels::Model>());
+    assert_eq!(returned_fields("IModels", "asks"), fields::<IModels::Ask>());
+    assert_eq!(returned_fields("IReceipts", "anchorOf"), fields::<IReceipts::Anchor>());
+}
+
+/// What a method returns by our declaration, structs by name.
+fn returns<C: SolCall>() -> (&'static str, &'static str) {
+    (C::SIGNATURE, <C::ReturnTuple<'static> as SolType>::SOL_NAME)
+}
+
+#[test]
+fn methods_return_what_solc_says() {
+    let ours = [
+        returns::<IChannels::openCall>(),
+        returns::<IChannels::channelCall>(),
+        returns::<IChannels::channelIdCall>(),
+        returns::<IModels::countCall>(),
+        returns::<IModels::modelAtCall>(),
+        returns::<IModels::modelCall>(),
+        returns::<IModels::byNameCall>(),
+        returns::<IModels::asksCall>(),
+        returns::<IReceipts::anchorOfCall>(),
+        returns::<IReceipts::includedCall>(),
+    ];
+    let mut compared = 0;
+    for name in ["IChannels", "IModels", "IReceipts"] {
+        let contract = artifact(name);
+        for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
+            let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));
+            let Some(output) = entry["outputs"].get(0) else {
+                assert!(ours.iter().all(|(ours, _)| *ours != signature), "{signature}");
+                continue;
+            };
+            // "struct IModels.Ask[]" or "uint64".
+            let theirs = output["internalType"].as_str().unwrap().rsplit(['.', ' ']).next().unwrap();
+            let (_, ours) = ours.iter().find(|(ours, _)| *ours == signature).unwrap();
+            assert_eq!(ours.trim_matches(['(', ')', ',']), theirs, "{signature}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, ours.len());
+}
