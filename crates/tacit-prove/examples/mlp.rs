@@ -1,0 +1,65 @@
+//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N] [--phases]`.
+//!
+//! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a measuring program"
+)]
+
+use tacit_prove::{CommittedModel, prove};
+use tacit_verify::{SecurityBits, Statement, security_report, verify};
+
+/// User and system CPU in milliseconds; the kernel counts hundredths of a second.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
+    fields[12..14].iter().map(|ticks| ticks.parse::<f64>().unwrap() * 10.0).sum()
+}
+
+fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
+    let (start, wall) = (cpu_ms(), std::time::Instant::now());
+    let mut last = None;
+    for _ in 0..iterations {
+        last = Some(work());
+    }
+    let count = iterations as f64;
+    println!(
+        "{name}: {:.2} ms CPU, {:.2} ms wall",
+        (cpu_ms() - start) / count,
+        wall.elapsed().as_secs_f64() * 1000.0 / count
+    );
+    last.unwrap()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str, default: &str| {
+        let found = arguments.iter().position(|argument| argument == name);
+        found.map_or(default.to_owned(), |index| arguments[index + 1].clone())
+    };
+    let widths: Vec<u32> =
+        option("--widths", "784,128,10").split(',').map(|width| width.parse().unwrap()).collect();
+    let batch: usize = option("--batch", "1").parse().unwrap();
+    let iterations: usize = option("--iterations", "20").parse().unwrap();
+
+    let model = tacit_graph::synthetic_mlp(&widths, 7).unwrap();
+    let graph = model.graph().clone();
+    let committed =
+        timed("commit", 3, || CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap());
+    let inputs: Vec<Vec<i64>> = (0..batch)
+        .map(|row| (0..widths[0] as usize).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
+        .collect();
+    let proved = timed("prove", iterations, || prove(&committed, &inputs).unwrap());
+    let statement = Statement { inputs, outputs: proved.outputs };
+    let verifying = committed.verifying_model();
+    let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
+    println!("proof: {} bytes", proved.proof.len());
+    let report = security_report(&graph, batch, SecurityBits::DEFAULT).unwrap();
+    for term in &report.terms {
+        println!("  {:<55} {:.1} bits", term.name, term.bits);
+    }
+    println!("  total {:.2} bits", report.total_bits);
+}

@@ -1,0 +1,146 @@
+//! A model whose weights are committed.
+
+use p3_blake3::Blake3;
+use p3_commit::MultilinearPcs;
+use p3_field::PrimeCharacteristicRing;
+use p3_matrix::dense::RowMajorMatrix;
+use p3_sumcheck::layout::{Layout, SuffixProver, Table};
+use p3_whir::WhirProverData;
+use tacit_graph::{GraphError, Model, ModelId};
+use tacit_verify::{
+    PlanError, SecurityBits, VerifyingModel,
+    commitment::{Challenger, Mmcs, Pcs, Scheme, SetupError},
+    field::{Ef, Fp, embed},
+    plan::WeightPlan,
+};
+
+/// What the library keeps of a commitment.
+pub(crate) type Committed = WhirProverData<Fp, Ef, Mmcs, SuffixProver<Fp, Ef>>;
+
+/// Why weights cannot be committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The graph cannot be proved.
+    #[error("the model cannot be proved")]
+    Plan(#[from] PlanError),
+    /// No proven parameters reach the target.
+    #[error("the model cannot be committed at this security")]
+    Setup(#[from] SetupError),
+    /// The library refused its own parameters.
+    #[error("the commitment library refused")]
+    Library,
+}
+
+impl From<GraphError> for CommitError {
+    fn from(error: GraphError) -> Self {
+        Self::Plan(PlanError::Graph(error))
+    }
+}
+
+/// A model with committed weights: made once, proves many times.
+///
+/// The root depends on the weights and the graph's layer sizes alone, so anyone who has the weights can recompute
+/// it.
+pub struct CommittedModel {
+    model: Model,
+    verifying: VerifyingModel,
+    security: SecurityBits,
+    scheme: Scheme,
+    committed: Committed,
+}
+
+impl core::fmt::Debug for CommittedModel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CommittedModel").field("id", &self.verifying.id()).finish_non_exhaustive()
+    }
+}
+
+impl CommittedModel {
+    /// Commits to the weights of `model`.
+    ///
+    /// # Errors
+    /// Refuses what cannot be proved at this security.
+    pub fn commit(model: Model, security: SecurityBits) -> Result<Self, CommitError> {
+        let plan = WeightPlan::new(model.graph())?;
+        let scheme = Scheme::new(plan.vars, u32::from(security.bits()))?;
+        let (root, committed) = commit(&scheme, stack(&plan, &model)).ok_or(CommitError::Library)?;
+        let verifying = VerifyingModel::new(model.graph().clone(), root)?;
+        Ok(Self { model, verifying, security, scheme, committed })
+    }
+
+    /// The commitment to the weights.
+    #[must_use]
+    pub fn weight_root(&self) -> [u8; 32] {
+        *self.verifying.weight_root()
+    }
+
+    /// The name of the model.
+    #[must_use]
+    pub fn model_id(&self) -> ModelId {
+        self.verifying.id()
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What a verifier needs to know of the model.
+    #[must_use]
+    pub fn verifying_model(&self) -> &VerifyingModel {
+        &self.verifying
+    }
+
+    /// The level its proofs aim at.
+    #[must_use]
+    pub fn security(&self) -> SecurityBits {
+        self.security
+    }
+
+    pub(crate) fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    pub(crate) fn committed(&self) -> &Committed {
+        &self.committed
+    }
+
+    /// The committed weights, stacked.
+    pub(crate) fn weights(&self) -> &[Fp] {
+        self.committed.table(0).poly(0).into_slice()
+    }
+}
+
+/// Commits to `2^vars` values.
+pub(crate) fn commit(scheme: &Scheme, values: Vec<Fp>) -> Option<([u8; 32], Committed)> {
+    let width = values.len();
+    let table = Table::new(RowMajorMatrix::new(values, width));
+    let folding = scheme.pcs().round_folding_factor(0);
+    let witness = <SuffixProver<Fp, Ef> as Layout<Fp, Ef>>::new_witness(vec![table], folding);
+    // The caller absorbs the root in its own order; the library's own absorption goes nowhere.
+    let mut nowhere = Challenger::from_hasher(Vec::new(), Blake3);
+    let (root, committed) =
+        <Pcs as MultilinearPcs<Ef, Challenger>>::commit(scheme.pcs(), witness, &mut nowhere).ok()?;
+    Some((*root.roots().first()?, committed))
+}
+
+/// Matrices with their bias rows, padded and stacked as [`WeightPlan`] says.
+fn stack(plan: &WeightPlan, model: &Model) -> Vec<Fp> {
+    let mut stack = vec![Fp::ZERO; 1 << plan.vars];
+    for (layer, weights) in plan.layers.iter().zip(&model.weights().layers) {
+        let length = 1 << layer.log_outputs;
+        let start = layer.first_row * length;
+        let rows = weights.matrix.chunks_exact(layer.outputs);
+        for (slots, row) in stack[start..].chunks_exact_mut(length).zip(rows) {
+            for (slot, value) in slots.iter_mut().zip(row) {
+                *slot = embed(i32::from(*value));
+            }
+        }
+        for (slot, value) in stack[start + layer.inputs * length..].iter_mut().zip(&weights.bias) {
+            *slot = embed(*value);
+        }
+    }
+    stack
+}

@@ -1,0 +1,92 @@
+//! Sumcheck prover for sums of products of two multilinear polynomials.
+
+use p3_field::{PackedValue, PrimeCharacteristicRing};
+use tacit_verify::field::{Ef, Fp};
+
+use crate::{
+    poly::{Lane, PackedEf, PackedFp, Poly, WIDTH, bind, sum_lanes, unpack},
+    transcript::Transcript,
+};
+
+/// Proves `sum_x a(x) b(x)`; returns the point and both values there.
+pub(crate) fn prove_product(a: Poly, b: Poly, transcript: &mut Transcript) -> (Vec<Ef>, Ef, Ef) {
+    let mut point = Vec::new();
+    let (a, b) = match (a, b) {
+        (Poly::Packed(mut a), Poly::Packed(mut b)) => {
+            while a.len() > 1 {
+                let (at_zero, square) = round(&a, &b);
+                let r = send_round(sum_lanes(at_zero), sum_lanes(square), &mut point, transcript);
+                bind(&mut a, r);
+                bind(&mut b, r);
+            }
+            (unpack(&a), unpack(&b))
+        }
+        (a, b) => (into_scalars(a), into_scalars(b)),
+    };
+    finish(a, b, point, transcript)
+}
+
+/// [`prove_product`] when `b` is given in the base field.
+pub(crate) fn prove_product_base(a: Poly, b: &[Fp], transcript: &mut Transcript) -> (Vec<Ef>, Ef, Ef) {
+    let Poly::Packed(mut a) = a else {
+        return prove_product(a, Poly::Scalar(b.iter().map(|value| Ef::from(*value)).collect()), transcript);
+    };
+    let b = PackedFp::pack_slice(b);
+    let (low, high) = b.split_at(b.len() / 2);
+    let (a_low, a_high) = a.split_at(low.len());
+    let (mut at_zero, mut square) = (PackedEf::ZERO, PackedEf::ZERO);
+    for ((a0, a1), (b0, b1)) in a_low.iter().zip(a_high).zip(low.iter().zip(high)) {
+        at_zero += *a0 * *b0;
+        square += (*a1 - *a0) * (*b1 - *b0);
+    }
+    let mut point = Vec::new();
+    let r = send_round(sum_lanes(at_zero), sum_lanes(square), &mut point, transcript);
+    bind(&mut a, r);
+    let r = PackedEf::from(r);
+    let b = low.iter().zip(high).map(|(b0, b1)| r * (*b1 - *b0) + *b0).collect();
+    let (rest, a, b) = prove_product(Poly::from_packed(a), Poly::from_packed(b), transcript);
+    point.extend(rest);
+    (point, a, b)
+}
+
+fn into_scalars(poly: Poly) -> Vec<Ef> {
+    match poly {
+        Poly::Packed(values) => unpack(&values),
+        Poly::Scalar(values) => values,
+    }
+}
+
+fn finish(
+    mut a: Vec<Ef>,
+    mut b: Vec<Ef>,
+    mut point: Vec<Ef>,
+    transcript: &mut Transcript,
+) -> (Vec<Ef>, Ef, Ef) {
+    debug_assert!(a.len() <= 2 * WIDTH.max(1) || !a.len().is_multiple_of(WIDTH));
+    while a.len() > 1 {
+        let (at_zero, square) = round(&a, &b);
+        let r = send_round(at_zero, square, &mut point, transcript);
+        bind(&mut a, r);
+        bind(&mut b, r);
+    }
+    (point, a.first().copied().unwrap_or_default(), b.first().copied().unwrap_or_default())
+}
+
+fn round<E: Lane>(a: &[E], b: &[E]) -> (E, E) {
+    let (a0, a1) = a.split_at(a.len() / 2);
+    let (b0, b1) = b.split_at(b.len() / 2);
+    let (mut at_zero, mut square) = (E::ZERO, E::ZERO);
+    for ((a0, a1), (b0, b1)) in a0.iter().zip(a1).zip(b0.iter().zip(b1)) {
+        at_zero += *a0 * *b0;
+        square += (*a1 - *a0) * (*b1 - *b0);
+    }
+    (at_zero, square)
+}
+
+pub(crate) fn send_round(at_zero: Ef, square: Ef, point: &mut Vec<Ef>, transcript: &mut Transcript) -> Ef {
+    transcript.send(at_zero);
+    transcript.send(square);
+    let r = transcript.challenge();
+    point.push(r);
+    r
+}

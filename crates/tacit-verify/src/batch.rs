@@ -1,0 +1,132 @@
+//! Many claims about one committed polynomial become one.
+//!
+//! # Protocol
+//! Each claim says `sum_x g_i(x) f(x) = v_i` for a public `g_i`. A challenge `gamma` weighs them by its powers; one
+//! product sumcheck over `sum_i gamma^i g_i(x) f(x)` ends at a random point `z`, where the prover sends `f(z)` and
+//! the verifier evaluates every `g_i` itself.
+//!
+//! - Witness claim: column `c` at a point, `g = eq` on the block of `c`, zero elsewhere.
+//! - Weight claim: matrix of a layer at (row point, column point) and its bias at the column point;
+//!   `g(row, column) = eq(row point, row) eq(column point, column)` on the rows of the layer.
+//!
+//! # Soundness
+//! `(claims - 1 + 2 n) / |F|`. The caller MUST check the opening left over against the commitment.
+
+use p3_field::PrimeCharacteristicRing;
+
+use crate::{
+    context::{Context, Value},
+    field::Ef,
+    lookup::suffix,
+    multilinear::{eq_corner, eq_points, eq_range},
+    plan::Plan,
+    reject::Reject,
+    sumcheck::Rounds,
+};
+
+/// A claim about one column of the witness.
+#[derive(Debug, Clone)]
+pub struct WitnessClaim<V> {
+    /// Which column.
+    pub column: usize,
+    /// Where. Shape `[vars(column)]`.
+    pub point: Vec<Ef>,
+    /// What.
+    pub value: V,
+}
+
+/// A claim about the weights of one layer.
+#[derive(Debug, Clone)]
+pub struct WeightClaim<V> {
+    /// Which layer.
+    pub layer: usize,
+    /// Over the rows of the matrix.
+    pub row_point: Vec<Ef>,
+    /// Over its columns and over the bias.
+    pub column_point: Vec<Ef>,
+    /// The matrix there.
+    pub matrix: V,
+    /// The bias there.
+    pub bias: V,
+}
+
+/// `f(point) = value`, to be checked against the commitment to `f`.
+#[must_use = "a claim is worth nothing until the commitment is opened to it"]
+#[derive(Debug, Clone)]
+pub struct Opening<V> {
+    /// Shape `[vars]` of the commitment.
+    pub point: Vec<Ef>,
+    /// Claimed value.
+    pub value: V,
+}
+
+/// Reduces claims about the witness to one opening of its `2^vars` values.
+///
+/// # Errors
+/// [`Reject::WitnessBatch`] when the claims are not those of the value received.
+pub fn verify_witness<C: Context>(
+    plan: &Plan,
+    vars: usize,
+    claims: &[WitnessClaim<C::Value>],
+    context: &mut C,
+) -> Result<Opening<C::Value>, Reject> {
+    let gamma = context.challenge();
+    let sum = combine(claims.iter().map(|claim| &claim.value), gamma);
+    reduce(vars, sum, Reject::WitnessBatch, context, |z| {
+        claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
+            let Some(column) = plan.columns.get(claim.column) else { return sum };
+            let prefix = z.get(..vars.saturating_sub(column.vars)).unwrap_or_default();
+            let block = eq_corner(prefix, shifted(column.offset, column.vars));
+            sum * gamma + block * eq_points(&claim.point, suffix(z, column.vars))
+        })
+    })
+}
+
+/// Reduces claims about the weights to one opening of their `2^vars` values.
+///
+/// # Errors
+/// [`Reject::WeightBatch`] when the claims are not those of the value received.
+pub fn verify_weights<C: Context>(
+    plan: &Plan,
+    claims: &[WeightClaim<C::Value>],
+    context: &mut C,
+) -> Result<Opening<C::Value>, Reject> {
+    let vars = plan.weights.vars;
+    let gamma = context.challenge();
+    let sum = combine(claims.iter().flat_map(|claim| [&claim.matrix, &claim.bias]), gamma);
+    reduce(vars, sum, Reject::WeightBatch, context, |z| {
+        claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
+            let Some(layer) = plan.weights.layers.get(claim.layer) else { return sum };
+            let high = z.get(..vars.saturating_sub(layer.log_outputs)).unwrap_or_default();
+            let rows = eq_range(high, layer.first_row, layer.inputs.saturating_add(1));
+            let wanted = eq_range(&claim.row_point, 0, layer.inputs);
+            let matrix = rows.iter().zip(&wanted).fold(Ef::ZERO, |sum, (a, b)| sum + *a * *b);
+            let bias = rows.get(layer.inputs).copied().unwrap_or(Ef::ZERO);
+            let columns = eq_points(&claim.column_point, suffix(z, layer.log_outputs));
+            (sum * gamma + bias * columns) * gamma + matrix * columns
+        })
+    })
+}
+
+fn shifted(value: usize, by: usize) -> usize {
+    u32::try_from(by).ok().and_then(|by| value.checked_shr(by)).unwrap_or(0)
+}
+
+/// `sum_i gamma^i value_i`.
+fn combine<'v, V: Value + 'v>(values: impl DoubleEndedIterator<Item = &'v V>, gamma: Ef) -> V {
+    values.rev().fold(V::constant(Ef::ZERO), |sum, value| sum.scale(gamma).plus(value))
+}
+
+fn reduce<C: Context>(
+    vars: usize,
+    sum: C::Value,
+    reject: Reject,
+    context: &mut C,
+    weight: impl FnOnce(&[Ef]) -> Ef,
+) -> Result<Opening<C::Value>, Reject> {
+    let Rounds { point, value: claim } = Rounds::product(vars, sum, context)?;
+    let value = context.receive()?;
+    let expected = value.scale(weight(&point));
+    context.assert_zero(&expected.minus(&claim), reject)?;
+    Ok(Opening { point, value })
+}

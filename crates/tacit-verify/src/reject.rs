@@ -1,0 +1,127 @@
+//! Why a proof is refused.
+
+use crate::{commitment::SetupError, plan::PlanError};
+
+/// Why a statement is not believed. Every check has its own variant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reject {
+    /// The statement's batch cannot be proved at all.
+    #[error("the statement cannot be proved")]
+    Plan(#[from] PlanError),
+    /// The statement's batch cannot be proved at this security.
+    #[error("the statement cannot be proved at this security")]
+    Setup(#[from] SetupError),
+    /// Another number of output rows than input rows.
+    #[error("{inputs} input rows, {outputs} output rows")]
+    RowCount {
+        /// Input rows.
+        inputs: usize,
+        /// Output rows.
+        outputs: usize,
+    },
+    /// An input row of another length.
+    #[error("input row {row} has {got} values, the graph reads {expected}")]
+    InputLength {
+        /// Row number.
+        row: usize,
+        /// Features of the graph.
+        expected: usize,
+        /// Values given.
+        got: usize,
+    },
+    /// An output row of another length.
+    #[error("output row {row} has {got} values, the graph makes {expected}")]
+    OutputLength {
+        /// Row number.
+        row: usize,
+        /// Logits of the graph.
+        expected: usize,
+        /// Values given.
+        got: usize,
+    },
+    /// An output no graph can produce; in the field it could stand for another.
+    #[error("output {got} of row {row} is out of range")]
+    OutputRange {
+        /// Row number.
+        row: usize,
+        /// The value.
+        got: i32,
+    },
+    /// A format this verifier does not know.
+    #[error("proof version {got} is unknown")]
+    Version {
+        /// First byte.
+        got: u8,
+    },
+    /// The proof aims at another security level.
+    #[error("the proof is for {got} bits of security, {expected} are asked for")]
+    Security {
+        /// Bits asked for.
+        expected: u32,
+        /// Bits named in the proof.
+        got: u8,
+    },
+    /// The proof ends early.
+    #[error("the proof ends early")]
+    Truncated,
+    /// Bytes follow the proof.
+    #[error("{got} bytes follow the proof")]
+    TrailingBytes {
+        /// Their number.
+        got: usize,
+    },
+    /// A field element of `p` or more.
+    #[error("field element {got} is not canonical")]
+    NonCanonical {
+        /// The integer read.
+        got: u32,
+    },
+    /// More Merkle siblings than the tree has room for.
+    #[error("{got} Merkle siblings, at most {most}")]
+    SiblingCount {
+        /// Siblings announced.
+        got: usize,
+        /// Most there can be.
+        most: usize,
+    },
+    /// A challenge fell where a round cannot be inverted. Happens to an honest proof with probability `2^-150`.
+    #[error("a challenge is degenerate")]
+    DegenerateChallenge,
+    /// The look-up fractions do not add up to zero.
+    #[error("the look-ups are not balanced")]
+    LookupSum,
+    /// A denominator of the look-up sum is zero.
+    #[error("the look-up sum has a zero denominator")]
+    LookupPole,
+    /// A layer of the look-up tree is not the sum of the one below.
+    #[error("look-up layer {layer} does not follow from the one below")]
+    LookupLayer {
+        /// Layers above it.
+        layer: usize,
+    },
+    /// The numerators at the leaves are not those of the columns.
+    #[error("the look-up numerators differ from the columns")]
+    LookupNumerators,
+    /// The denominators at the leaves are not those of the columns.
+    #[error("the look-up denominators differ from the columns")]
+    LookupDenominators,
+    /// A dense layer is not the product of its input and its weights.
+    #[error("layer {layer} is not the product of its input and its weights")]
+    DenseProduct {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// The claims about the witness do not hold of one polynomial.
+    #[error("the claims about the witness do not hold together")]
+    WitnessBatch,
+    /// The claims about the weights do not hold of one polynomial.
+    #[error("the claims about the weights do not hold together")]
+    WeightBatch,
+    /// The witness commitment does not open to the claimed value.
+    #[error("the witness commitment does not open to the claimed value")]
+    WitnessOpening,
+    /// The weight commitment does not open to the claimed value.
+    #[error("the weight commitment does not open to the claimed value")]
+    WeightOpening,
+}
