@@ -33,7 +33,7 @@ use crate::{
 };
 use layers::Layers;
 use lower::{Meaning, Network};
-use network::Step;
+use network::{Scalar, Step};
 use quantise::Quantised;
 
 /// Rows with their true answers, not used for training or calibration.
@@ -100,7 +100,7 @@ pub fn import(
     }
     let network = lower::lower(&parse(onnx_bytes)?, width)?;
     let meaning = settle(&network, held_out, options)?;
-    let steps = decisive(&network.steps, &meaning);
+    let steps = decisive(&network, &meaning);
     let layers = Layers::from_steps(steps, width)?;
     let sample: Vec<Vec<f64>> = spread(calibration);
     let quantised = fewest_bits(&layers, &sample, options.table_bits_max)?;
@@ -182,15 +182,17 @@ fn two_labels(labels: &[String]) -> Result<Meaning, ImportError> {
 }
 
 /// The steps that decide: softmax and other functions that keep the order need not be computed for a label.
-fn decisive<'a>(steps: &'a [Rc<Step>], meaning: &Meaning) -> &'a [Rc<Step>] {
-    let mut steps = steps;
+fn decisive<'a>(network: &'a Network, meaning: &Meaning) -> &'a [Rc<Step>] {
+    let mut steps = network.steps.as_slice();
+    if let (Meaning::Values, Meaning::Sign(_), [before @ .., last]) = (&network.meaning, meaning, steps) {
+        // A probability decides at one half, which is where the argument of its sigmoid is zero.
+        return if **last == Step::Scalar(Scalar::Sigmoid) { before } else { steps };
+    }
     while let [before @ .., last] = steps {
         let dropped = match (last.as_ref(), meaning) {
             (Step::Softmax { .. }, _) => true,
-            // A sigmoid decides at one half, where its argument is zero; other functions may move the threshold.
-            (Step::Scalar(super::import::network::Scalar::Sigmoid), Meaning::Sign(_)) => true,
             (Step::Scalar(scalar), Meaning::Largest(_)) => scalar.keeps_order(),
-            (Step::Scalar(network::Scalar::Grid { .. }), Meaning::Values) => true,
+            (Step::Scalar(Scalar::Grid { .. }), _) => true,
             _ => false,
         };
         if !dropped {

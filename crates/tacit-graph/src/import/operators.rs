@@ -113,10 +113,6 @@ fn classical(node: &Node<'_>, operator: &str) -> Made {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn proto(&self) -> &'a NodeProto {
-        self.proto
-    }
-
     pub(super) fn optional(&self, input: usize) -> Option<&'a Value> {
         self.inputs.get(input).copied().flatten()
     }
@@ -424,6 +420,9 @@ fn linear_classifier(node: &Node<'_>) -> Made {
         Some(b"SOFTMAX" | b"SOFTMAX_ZERO") => true,
         Some(_) => return Err(NodeReason::Attribute { name: "post_transform" }),
     };
+    if let (2, Some(score)) = (labels.len(), single_score(&made)) {
+        return Ok(vec![Value::Label(Decision::Sign(score), labels), Value::Ignored]);
+    }
     let decision = match (made.width(), labels.len()) {
         (1, 2) => Decision::Sign(made.clone()),
         (width, count) if width == count => Decision::Largest(made.clone()),
@@ -435,6 +434,20 @@ fn linear_classifier(node: &Node<'_>) -> Made {
         Decision::Sign(_) => Value::Ignored,
     };
     Ok(vec![Value::Label(decision, labels), scores])
+}
+
+/// Exporters write a binary score `s` as the pair `[-s, s]`: one of the two is enough.
+fn single_score(pair: &Row) -> Option<Row> {
+    let (last, before) = pair.steps.split_last()?;
+    let Step::Dense { inputs, matrix, add } = last.as_ref() else { return None };
+    let opposite =
+        matrix.chunks(add.len()).chain([add.as_slice()]).all(|row| matches!(row, [a, b] if *a == -b));
+    if !opposite {
+        return None;
+    }
+    let matrix = matrix.iter().skip(1).step_by(2).copied().collect();
+    let before = Row { steps: before.to_vec(), dims: vec![*inputs] };
+    before.dense(matrix, add.iter().skip(1).copied().collect()).ok()
 }
 
 fn linear_regressor(node: &Node<'_>) -> Made {

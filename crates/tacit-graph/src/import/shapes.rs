@@ -105,7 +105,8 @@ fn target(shape: &[f64], row: &Row) -> Result<Vec<usize>, NodeReason> {
         _ => Err(NodeReason::Shape),
     };
     let dims = rest.iter().enumerate().map(dim).collect::<Result<Vec<_>, _>>()?;
-    // A trailing one on a row of several, or leading ones, still is a row.
+    // One axis is a row whatever ones stand around it; skl2onnx even writes `[-1, 1]` for several outputs of a
+    // regressor, which strings the rows of a batch together but keeps each row's order.
     if dims.iter().filter(|dim| **dim != 1).count() <= 1 { Ok(vec![width]) } else { Ok(dims) }
 }
 
