@@ -2,4 +2,5 @@
 
 mod equal;
 mod fixtures;
+mod shipped;
 mod support;

@@ -1,0 +1,85 @@
+//! The models in `models/`: their scores, and the answers to their sample questions.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+use tacit_graph::{
+    Answer, RawValue, encode_graph, execute,
+    import::{HeldOut, ImportOptions, Imported, import},
+};
+
+fn folder(model: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models").join(model)
+}
+
+fn json(path: PathBuf) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn import_shipped(model: &str) -> Imported {
+    let folder = folder(model);
+    let calibration = npyz::NpyFile::new(fs::File::open(folder.join("calibration.npy")).unwrap()).unwrap();
+    let width = calibration.shape()[1] as usize;
+    assert_eq!(calibration.order(), npyz::Order::C);
+    let flat: Vec<f32> = calibration.into_vec().unwrap();
+    let calibration: Vec<Vec<f64>> =
+        flat.chunks(width).map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+    let held = json(folder.join("held_out.json"));
+    let row = |row: &Value| row.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    let rows: Vec<Vec<f64>> = held["rows"].as_array().unwrap().iter().map(row).collect();
+    let labels: Vec<String> =
+        held["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap().to_owned()).collect();
+    let onnx = fs::read(folder.join("model.onnx")).unwrap();
+    let held_out = Some(HeldOut { rows: &rows, labels: &labels });
+    let imported = import(&onnx, &calibration, held_out, &ImportOptions::default()).unwrap();
+    println!("{model}: {:#?}", imported.report);
+    imported
+}
+
+/// Samples are read as decimals, the way a client reads them.
+fn check_samples(model: &str, imported: &Imported) {
+    let expected = json(folder(model).join("samples/expected.json"));
+    for (sample, label) in expected.as_object().unwrap() {
+        let sample = json(folder(model).join("samples").join(sample));
+        let row: Vec<RawValue> =
+            sample["data"].as_array().unwrap().iter().map(|x| x.to_string().parse().unwrap()).collect();
+        let graph = imported.model.graph();
+        let trace = execute(&imported.model, &graph.encode_values(&row).unwrap(), 1).unwrap();
+        let answer = graph.decode_output(trace.logits()).unwrap();
+        assert!(
+            matches!(&answer, Answer::Label { label: got, .. } if got == label),
+            "{answer:?} is not {label}"
+        );
+    }
+}
+
+fn check_scores(imported: &Imported, least: f64) {
+    let report = &imported.report;
+    let (float, integer) = (report.float_score.unwrap(), report.integer_score.unwrap());
+    assert!(float >= least, "{float}");
+    assert!(integer >= float - 0.01, "{integer} against {float}");
+    assert!(report.agreement.unwrap() >= 0.99);
+}
+
+#[test]
+fn digits() {
+    let imported = import_shipped("digits");
+    check_scores(&imported, 0.97);
+    check_samples("digits", &imported);
+    assert_eq!(imported.report.params, 64 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10);
+}
+
+#[test]
+fn breast_cancer() {
+    let imported = import_shipped("breast-cancer");
+    check_scores(&imported, 0.95);
+    check_samples("breast-cancer", &imported);
+}
+
+/// Importing is a function of the file and the rows: on one machine, the same model each time.
+#[test]
+fn importing_twice_gives_the_same_model() {
+    let (once, twice) = (import_shipped("breast-cancer"), import_shipped("breast-cancer"));
+    assert_eq!(encode_graph(once.model.graph()), encode_graph(twice.model.graph()));
+    assert!(once.model.weights() == twice.model.weights());
+}
