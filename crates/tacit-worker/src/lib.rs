@@ -1,1 +1,35 @@
-//! Serves models: engine, metering, settlement.
+//! Serves models and is paid for it.
+//!
+//! A [`Worker`] answers jobs over HTTP: it checks everything about a job before it works, has its [`Engine`] compute
+//! and prove, signs a receipt, keeps the answer, and sends it. A voucher pays; settlement and anchoring of receipts run
+//! beside. How the receipt is priced is the [`Billing`] policy's word.
+//!
+//! # What the worker risks
+//! One job per channel: the next one is refused until the last one is paid. A voucher is on disk before it is
+//! acknowledged, and settled before the channel's grace period ends.
+//!
+//! # What survives a crash
+//! An answered job is on disk, with its receipt, before the answer leaves; asking again gives the same bytes. A job
+//! that was being computed leaves no trace: it is computed again when asked again.
+//!
+//! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
+
+pub mod billing;
+pub mod engine;
+pub mod reject;
+pub mod served;
+pub mod settle;
+pub mod store;
+
+mod http;
+mod job;
+mod payment;
+mod worker;
+
+pub use billing::{AskedPrice, Bill, Billing};
+pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob};
+pub use reject::JobReject;
+pub use served::ServedModel;
+pub use settle::SettlementPolicy;
+pub use store::{Store, StoreError};
+pub use worker::{Earnings, Limits, Worker, WorkerConfig, WorkerError};

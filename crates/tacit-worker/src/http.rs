@@ -1,0 +1,169 @@
+//! The worker's HTTP interface.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | who this is and what it serves |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | models, with graph and weight root |
+//! | `POST /v1/jobs` | one answer |
+//! | `POST /v1/vouchers` | one payment |
+//! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
+//! | `GET /v1/receipts/{job id}` | receipt and its anchor |
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::de::DeserializeOwned;
+use tacit_wire::{
+    JobId,
+    message::{
+        ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo, ModelTerms, ReceiptInfo, VoucherReply,
+        VoucherRequest, WorkerInfo,
+    },
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    reject::JobReject,
+    worker::{Worker, WorkerError},
+};
+
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+const DRAIN: core::time::Duration = core::time::Duration::from_secs(5);
+
+#[derive(Clone)]
+struct Gate {
+    worker: Arc<Worker>,
+    requests: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// Serves until `shutdown` resolves, then lets requests in progress end for a few seconds.
+    ///
+    /// # Errors
+    /// [`WorkerError::Listen`].
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), WorkerError> {
+        let requests = Arc::new(Semaphore::new(self.limits.requests_max));
+        let gate = Gate { worker: Arc::clone(&self), requests };
+        let router = Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/models", get(models))
+            .route("/v1/models/{id}", get(model))
+            .route("/v1/jobs", post(job))
+            .route("/v1/vouchers", post(voucher))
+            .route("/v1/channels/{id}", get(channel))
+            .route("/v1/receipts/{id}", get(receipt))
+            .fallback(|| async { JobReject::NotFound })
+            .method_not_allowed_fallback(|| async { JobReject::NotFound })
+            .layer(middleware::from_fn_with_state(gate, limit))
+            .with_state(Arc::clone(&self));
+        let settling = tokio::spawn(Arc::clone(&self).settle_forever());
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            shutdown.await;
+            let _ = stopping.send(());
+        });
+        let late = async {
+            // A sender that is gone means that the server ended by itself.
+            if stopped.await.is_err() {
+                core::future::pending::<()>().await;
+            }
+            tokio::time::sleep(DRAIN).await;
+        };
+        let result = tokio::select! {
+            result = serving.into_future() => result,
+            () = late => Ok(()),
+        };
+        settling.abort();
+        result.map_err(WorkerError::Listen)
+    }
+}
+
+async fn limit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let Ok(_place) = gate.requests.try_acquire() else { return JobReject::Busy.into_response() };
+    let timeout = gate.worker.limits.request_timeout;
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => JobReject::Timeout.into_response(),
+    }
+}
+
+async fn status(State(worker): State<Arc<Worker>>) -> Json<WorkerInfo> {
+    Json(worker.info())
+}
+
+async fn models(State(worker): State<Arc<Worker>>) -> Json<Vec<ModelTerms>> {
+    Json(worker.info().models)
+}
+
+async fn model(State(worker): State<Arc<Worker>>, Path(id): Path<String>) -> Result<Json<ModelInfo>, JobReject> {
+    let model_id = id.parse::<B256>().map_err(|_| JobReject::NotFound)?;
+    let model = worker.models.get(&model_id).ok_or(JobReject::UnknownModel { model_id })?;
+    Ok(Json(model.info().clone()))
+}
+
+async fn job(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<JobResponse>, JobReject> {
+    let request: JobRequest = read(&headers, body).await?;
+    worker.answer(request).await.map(Json)
+}
+
+async fn voucher(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<VoucherReply>, JobReject> {
+    let request: VoucherRequest = read(&headers, body).await?;
+    worker.accept_voucher(request).await.map(Json)
+}
+
+async fn channel(
+    State(worker): State<Arc<Worker>>,
+    Path(id): Path<String>,
+) -> Result<Json<ChannelInfo>, JobReject> {
+    worker.channel(id.parse().map_err(|_| JobReject::NotFound)?).map(Json)
+}
+
+async fn receipt(
+    State(worker): State<Arc<Worker>>,
+    Path(id): Path<String>,
+) -> Result<Json<ReceiptInfo>, JobReject> {
+    worker.receipt(id.parse::<JobId>().map_err(|_| JobReject::NotFound)?).map(Json)
+}
+
+async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, JobReject> {
+    let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !json {
+        return Err(JobReject::NotJson);
+    }
+    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| JobReject::Body)?;
+    serde_json::from_slice(&bytes).map_err(|error| JobReject::Malformed { detail: error.to_string() })
+}
+
+impl IntoResponse for JobReject {
+    fn into_response(self) -> Response {
+        let (_, status, _) = self.describe();
+        if status == 500 || matches!(self, Self::Ledger(_)) {
+            tracing::error!(error = ?self, "a request failed");
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(ErrorReply { error: self.body() })).into_response()
+    }
+}

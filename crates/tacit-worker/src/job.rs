@@ -1,0 +1,290 @@
+//! The life of one job on the worker's side: check everything, compute, sign, keep, answer.
+
+use std::{sync::Arc, time::Instant};
+
+use alloy_primitives::B256;
+use tacit_abi::{
+    IChannels::{Channel, IChannelsErrors},
+    Receipt,
+};
+use tacit_wire::{
+    Amount, Answer, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
+    job::{PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
+    message::{JobRequest, JobResponse},
+    sealing::SealReject,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    engine::{EngineAnswer, EngineError, OpenedJob},
+    reject::JobReject,
+    served::ServedModel,
+    store::{ChannelRecord, JobRecord},
+    worker::Worker,
+};
+
+/// A job that passed every check. Only [`Worker::admit`] makes one, and only an admitted job is computed.
+struct Admitted {
+    opened: OpenedJob,
+    digest: B256,
+    model: ServedModel,
+    channel: ChannelRecord,
+    path: ReturnPath,
+    reservation: Reservation,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Holds a channel for one job; gives it back when dropped.
+struct Reservation {
+    worker: Arc<Worker>,
+    channel_id: B256,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.worker.busy().remove(&self.channel_id);
+    }
+}
+
+impl Worker {
+    /// Answers a job, or says why not. Asking again with the same request gives the same bytes.
+    ///
+    /// # Errors
+    /// [`JobReject`].
+    pub async fn answer(self: &Arc<Self>, request: JobRequest) -> Result<JobResponse, JobReject> {
+        let job_id = request.header.job_id;
+        if let Some(body) = self.answered(&request)? {
+            return Ok(JobResponse { job_id, body });
+        }
+        let admitted = self.admit(request).await?;
+        let worker = Arc::clone(self);
+        // On its own task: a client that hangs up does not stop work that it will ask for again.
+        let body = tokio::spawn(async move { worker.compute(admitted).await })
+            .await
+            .map_err(|_| JobReject::Internal)??;
+        Ok(JobResponse { job_id, body })
+    }
+
+    fn answered(&self, request: &JobRequest) -> Result<Option<Vec<u8>>, JobReject> {
+        let job_id = request.header.job_id;
+        let Some(job) = self.store.job(job_id)? else { return Ok(None) };
+        if job.digest != request.header.digest(&request.payload) {
+            return Err(JobReject::JobIdReused { job_id });
+        }
+        self.store.answer(job_id)?.map(Some).ok_or(JobReject::AnswerExpired { job_id })
+    }
+
+    async fn admit(self: &Arc<Self>, request: JobRequest) -> Result<Admitted, JobReject> {
+        let JobRequest { header, payload, signature } = request;
+        let model = self.check_terms(&header, &payload)?.clone();
+        let digest = header.digest(&payload);
+        let signer = header.signer(&payload, &signature)?;
+        let listed = self.check_channel(&header).await?;
+        if signer != listed.signer {
+            return Err(JobReject::NotSigner { expected: listed.signer, got: signer });
+        }
+        // Only the channel's signer comes this far, so that a stranger cannot keep a channel busy. What we hold of the
+        // channel is read once nobody else can change it.
+        let reservation = self.reserve(&header)?;
+        if self.store.job(header.job_id)?.is_some() {
+            return Err(JobReject::InProgress { job_id: header.job_id });
+        }
+        let channel = self.held_channel(&header, &listed)?;
+        self.check_balance(&header, &channel)?;
+        let (values, path) = payload.open(&header, &self.sealing)?;
+        let (expected, got) = (model.features(), values.len());
+        if expected != got {
+            return Err(JobReject::WrongShape { expected, got });
+        }
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
+        let opened = OpenedJob { header, values };
+        Ok(Admitted { opened, digest, model, channel, path, reservation, _place: place })
+    }
+
+    fn check_terms(&self, header: &JobHeader, payload: &Payload) -> Result<&ServedModel, JobReject> {
+        let expected = self.ledger.chain_id();
+        if header.chain_id != expected {
+            return Err(JobReject::WrongChain { expected, got: header.chain_id });
+        }
+        if header.worker != self.address() {
+            return Err(JobReject::WrongWorker { expected: self.address(), got: header.worker });
+        }
+        let unknown = JobReject::UnknownModel { model_id: header.model_id };
+        let model = self.models.get(&header.model_id).ok_or(unknown)?;
+        let (privacy, evidence) = (header.privacy, header.evidence);
+        let expected =
+            model.price(privacy, evidence).ok_or(JobReject::UnsupportedMode { privacy, evidence })?;
+        if header.price != expected {
+            return Err(JobReject::StalePrice { expected, got: header.price });
+        }
+        let (Payload::Clear { body } | Payload::Sealed { body, .. }) = payload;
+        if body.len() > PAYLOAD_BYTES_MAX {
+            return Err(PayloadReject::Seal(SealReject::TooLong).into());
+        }
+        Ok(model)
+    }
+
+    fn reserve(self: &Arc<Self>, header: &JobHeader) -> Result<Reservation, JobReject> {
+        let JobHeader { channel_id, job_id, .. } = *header;
+        match self.busy().entry(channel_id) {
+            std::collections::hash_map::Entry::Occupied(running) => Err(if *running.get() == job_id {
+                JobReject::InProgress { job_id }
+            } else {
+                JobReject::ChannelBusy { channel_id }
+            }),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(job_id);
+                Ok(Reservation { worker: Arc::clone(self), channel_id })
+            }
+        }
+    }
+
+    /// The channel as the ledger has it now, if it can pay for this job.
+    async fn check_channel(&self, header: &JobHeader) -> Result<Channel, JobReject> {
+        let JobHeader { channel_id, client, cumulative, .. } = *header;
+        let listed = self.listed_channel(channel_id).await?;
+        if listed.worker != self.address() || listed.client != client {
+            return Err(JobReject::NotOurChannel { channel_id, client });
+        }
+        if !listed.open || listed.closeAt != 0 {
+            return Err(JobReject::ChannelClosing { channel_id });
+        }
+        let deposit = Amount(listed.deposit);
+        if deposit < cumulative {
+            return Err(JobReject::DepositTooSmall { deposit, cumulative });
+        }
+        Ok(listed)
+    }
+
+    fn held_channel(&self, header: &JobHeader, listed: &Channel) -> Result<ChannelRecord, JobReject> {
+        let mut channel = self.store.channel(header.channel_id)?.unwrap_or(ChannelRecord {
+            client: header.client,
+            signer: listed.signer,
+            voucher: None,
+            settled: Amount::ZERO,
+            unpaid: None,
+        });
+        channel.settled = channel.settled.max(Amount(listed.settled));
+        Ok(channel)
+    }
+
+    pub(crate) async fn listed_channel(
+        &self,
+        channel_id: B256,
+    ) -> Result<Channel, JobReject> {
+        match self.ledger.channel(channel_id).await {
+            Ok(channel) => Ok(channel),
+            Err(LedgerError::Reverted(Revert::Channels(IChannelsErrors::UnknownChannel(_)))) => {
+                Err(JobReject::UnknownChannel { channel_id })
+            }
+            Err(error) => Err(JobReject::Ledger(error)),
+        }
+    }
+
+    fn check_balance(&self, header: &JobHeader, channel: &ChannelRecord) -> Result<(), JobReject> {
+        if let Some(job_id) = channel.unpaid {
+            let owed = self.store.job(job_id)?.map(|job| Amount(job.receipt.receipt.cumulative));
+            return Err(JobReject::PaymentRequired { job_id, demand: owed.unwrap_or(header.cumulative) });
+        }
+        let expected = channel.promised().checked_add(header.price);
+        if expected != Some(header.cumulative) {
+            let expected = expected.unwrap_or(Amount(u128::MAX));
+            return Err(JobReject::WrongCumulative { expected, got: header.cumulative });
+        }
+        Ok(())
+    }
+
+    async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
+        let Admitted { opened, digest, model, channel, path, reservation, _place } = admitted;
+        let turn =
+            Arc::clone(&self.running).acquire_owned().await.map_err(|_| JobReject::Internal)?;
+        let engine = Arc::clone(model.engine());
+        let (opened, answered, time) = tokio::task::spawn_blocking(move || {
+            let (wall, cpu) = (Instant::now(), cpu_us());
+            let answered = engine.answer(&opened);
+            let wall_us = u64::try_from(wall.elapsed().as_micros()).unwrap_or(u64::MAX);
+            (opened, answered, EngineTime { wall_us, cpu_us: cpu_us().saturating_sub(cpu) })
+        })
+        .await
+        .map_err(|_| JobReject::Internal)?;
+        drop(turn);
+        let answered = answered.inspect_err(|error: &EngineError| tracing::error!(%error, "the engine failed"))?;
+        let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
+        self.store.put_answer(opened.header.job_id, &job, &body, channel)?;
+        drop(reservation);
+        Ok(body)
+    }
+
+    /// Signs the receipt and wraps the answer.
+    fn finish(
+        &self,
+        opened: &OpenedJob,
+        digest: B256,
+        answered: EngineAnswer,
+        time: EngineTime,
+        path: &ReturnPath,
+    ) -> Result<(JobRecord, Vec<u8>), JobReject> {
+        let header = &opened.header;
+        let bill = self.billing.bill(header);
+        let salts = Salts::random();
+        let receipt = Receipt {
+            jobId: header.job_id.0,
+            modelId: header.model_id,
+            channelId: header.channel_id,
+            client: header.client,
+            worker: header.worker,
+            privacy: header.privacy as u8,
+            evidence: header.evidence as u8,
+            inputCommitment: salts.commit_input(&opened.values),
+            outputCommitment: salts.commit_output(&answered.output),
+            evidenceHash: salts.commit_evidence(&answered.proof),
+            price: bill.price.0,
+            cumulative: bill.cumulative.0,
+            completedAt: unix_time_s(),
+        };
+        let receipt =
+            self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
+        let EngineAnswer { output, proof } = answered;
+        let answer = Answer { output, salts, time, proof, receipt: receipt.clone() };
+        let encoded = answer.encode().map_err(|_| JobReject::Internal)?;
+        let body = path.wrap(encoded).map_err(|_| JobReject::Internal)?;
+        Ok((JobRecord { digest, receipt, paid: false, batch: None }, body))
+    }
+
+    /// What the worker knows about a channel.
+    ///
+    /// # Errors
+    /// [`JobReject::UnknownChannel`] when no job or voucher came over it.
+    pub fn channel(&self, channel_id: B256) -> Result<tacit_wire::message::ChannelInfo, JobReject> {
+        let record = self.store.channel(channel_id)?.ok_or(JobReject::UnknownChannel { channel_id })?;
+        Ok(tacit_wire::message::ChannelInfo { channel_id, voucher: record.voucher, unpaid: record.unpaid })
+    }
+
+    /// A receipt, with its inclusion proof once it is anchored.
+    ///
+    /// # Errors
+    /// [`JobReject::UnknownJob`].
+    pub fn receipt(&self, job_id: JobId) -> Result<tacit_wire::message::ReceiptInfo, JobReject> {
+        let job = self.store.job(job_id)?.ok_or(JobReject::UnknownJob { job_id })?;
+        let anchor = match job.batch {
+            Some(root) => self.store.batch(root)?.and_then(|batch| {
+                let index = batch.jobs.iter().position(|other| *other == job_id)?;
+                let siblings = tacit_abi::receipts::proof(&batch.leaves, index)?;
+                Some(tacit_wire::message::AnchorProof { root, block: batch.block?, siblings })
+            }),
+            None => None,
+        };
+        Ok(tacit_wire::message::ReceiptInfo { receipt: job.receipt, anchor })
+    }
+}
+
+/// Processor time of this process so far, microseconds.
+fn cpu_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0).saturating_mul(1_000_000).saturating_add(nanos.unwrap_or(0) / 1_000)
+}
+
+fn unix_time_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,246 @@
+//! Every reason for which a worker refuses, with its HTTP status and stable code.
+
+use alloy_primitives::{Address, B256};
+use tacit_abi::{Evidence, Privacy};
+use tacit_wire::{Amount, JobId, LedgerError, SignatureReject, job::PayloadReject, message::ErrorBody};
+
+use crate::{engine::EngineError, store::StoreError};
+
+/// Why a request is refused. Nothing was computed or charged, save where the variant says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobReject {
+    /// The body is not the JSON expected.
+    #[error("the request is malformed: {detail}")]
+    Malformed {
+        /// What the reader missed.
+        detail: String,
+    },
+    /// The content type is not JSON.
+    #[error("the request is not JSON")]
+    NotJson,
+    /// Longer than any request may be.
+    #[error("the request is too long or broken")]
+    Body,
+    /// Not an address of this interface.
+    #[error("there is nothing here")]
+    NotFound,
+    /// Another ledger.
+    #[error("this worker is on chain {expected}, not {got}")]
+    WrongChain {
+        /// Ours.
+        expected: u64,
+        /// The header's.
+        got: u64,
+    },
+    /// Another worker.
+    #[error("this worker is {expected}, not {got}")]
+    WrongWorker {
+        /// Us.
+        expected: Address,
+        /// The header's.
+        got: Address,
+    },
+    /// A model we do not serve.
+    #[error("this worker does not serve model {model_id}")]
+    UnknownModel {
+        /// The header's.
+        model_id: B256,
+    },
+    /// A mode we do not serve for this model.
+    #[error("this worker does not serve {privacy} with {evidence} for this model")]
+    UnsupportedMode {
+        /// The header's privacy.
+        privacy: Privacy,
+        /// The header's evidence.
+        evidence: Evidence,
+    },
+    /// Not the current ask.
+    #[error("the price is {expected}, not {got}")]
+    StalePrice {
+        /// The ask.
+        expected: Amount,
+        /// The header's.
+        got: Amount,
+    },
+    /// The same id with another body.
+    #[error("job {job_id} is another job")]
+    JobIdReused {
+        /// The id.
+        job_id: JobId,
+    },
+    /// The same job is being computed.
+    #[error("job {job_id} is being computed")]
+    InProgress {
+        /// The id.
+        job_id: JobId,
+    },
+    /// The answer was dropped after it was paid and many others were.
+    #[error("the answer to job {job_id} is no longer kept")]
+    AnswerExpired {
+        /// The id.
+        job_id: JobId,
+    },
+    /// The channel is computing another job.
+    #[error("channel {channel_id} is busy with another job")]
+    ChannelBusy {
+        /// The channel.
+        channel_id: B256,
+    },
+    /// Not a channel on the ledger.
+    #[error("there is no channel {channel_id}")]
+    UnknownChannel {
+        /// The header's.
+        channel_id: B256,
+    },
+    /// The channel pays someone else, or belongs to someone else.
+    #[error("channel {channel_id} is not between {client} and this worker")]
+    NotOurChannel {
+        /// The header's.
+        channel_id: B256,
+        /// The header's.
+        client: Address,
+    },
+    /// The channel is closed or closing.
+    #[error("channel {channel_id} is closed or closing")]
+    ChannelClosing {
+        /// The header's.
+        channel_id: B256,
+    },
+    /// The signature is none.
+    #[error("the signature is refused: {0}")]
+    Signature(#[from] SignatureReject),
+    /// The signature is somebody else's.
+    #[error("signed by {got}, not by the channel's signer {expected}")]
+    NotSigner {
+        /// The channel's signer.
+        expected: Address,
+        /// Who signed.
+        got: Address,
+    },
+    /// The last answer is not paid.
+    #[error("job {job_id} is not paid: a voucher for {demand} is missing")]
+    PaymentRequired {
+        /// The unpaid job.
+        job_id: JobId,
+        /// Cumulative amount that pays it.
+        demand: Amount,
+    },
+    /// The client counts from another amount than we hold.
+    #[error("the channel owes {expected} after this job, not {got}")]
+    WrongCumulative {
+        /// What we hold plus the price.
+        expected: Amount,
+        /// The header's.
+        got: Amount,
+    },
+    /// The deposit does not cover the job.
+    #[error("the deposit of {deposit} does not cover {cumulative}")]
+    DepositTooSmall {
+        /// On the ledger.
+        deposit: Amount,
+        /// The header's.
+        cumulative: Amount,
+    },
+    /// The payload does not open or decode.
+    #[error(transparent)]
+    Payload(#[from] PayloadReject),
+    /// Another number of values than the model takes.
+    #[error("the model takes {expected} values, not {got}")]
+    WrongShape {
+        /// Features of the model.
+        expected: usize,
+        /// Values in the payload.
+        got: usize,
+    },
+    /// Too much work is waiting.
+    #[error("the worker is busy")]
+    Busy,
+    /// A job we never answered.
+    #[error("there is no job {job_id}")]
+    UnknownJob {
+        /// The id.
+        job_id: JobId,
+    },
+    /// The voucher pays less than its job costs.
+    #[error("the voucher is for {got}, and {demand} is owed")]
+    Underpaid {
+        /// Cumulative amount owed.
+        demand: Amount,
+        /// The voucher's.
+        got: Amount,
+    },
+    /// The voucher names another channel than its job.
+    #[error("the voucher is for another channel than the job")]
+    WrongChannel,
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The request took too long.
+    #[error("the request took too long")]
+    Timeout,
+    /// Our own disk failed.
+    #[error("the worker cannot write to its disk")]
+    Store(#[from] StoreError),
+    /// Our own ledger failed.
+    #[error("the worker cannot reach its ledger")]
+    Ledger(#[source] LedgerError),
+    /// Something that should not happen, without detail for strangers.
+    #[error("the worker failed")]
+    Internal,
+}
+
+impl JobReject {
+    /// Stable name, HTTP status and hint.
+    #[must_use]
+    pub fn describe(&self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Malformed { .. } => ("malformed_request", 400, "see the interface's documentation"),
+            Self::NotJson => ("not_json", 415, "send content-type: application/json"),
+            Self::Body => ("body_too_long", 413, "send a smaller request"),
+            Self::NotFound => ("not_found", 404, ""),
+            Self::WrongChain { .. } => ("wrong_chain", 421, "use the ledger that the worker published on"),
+            Self::WrongWorker { .. } => ("wrong_worker", 421, "read the worker's address from its ask"),
+            Self::UnknownModel { .. } => ("unknown_model", 404, "read the asks on the ledger again"),
+            Self::UnsupportedMode { .. } => ("unsupported_mode", 422, "read the asks on the ledger again"),
+            Self::StalePrice { .. } => ("stale_price", 409, "read the asks on the ledger again"),
+            Self::JobIdReused { .. } => ("job_id_reused", 409, "choose a random job id"),
+            Self::InProgress { .. } => ("in_progress", 409, "ask again in a moment"),
+            Self::AnswerExpired { .. } => ("answer_expired", 410, "ask again under a new job id"),
+            Self::ChannelBusy { .. } => ("channel_busy", 409, "send one job at a time on a channel"),
+            Self::UnknownChannel { .. } => ("unknown_channel", 402, "open a channel to this worker"),
+            Self::NotOurChannel { .. } => ("not_our_channel", 402, "open a channel to this worker"),
+            Self::ChannelClosing { .. } => ("channel_closing", 402, "open another channel"),
+            Self::Signature(_) => ("bad_signature", 401, "sign the job with the channel's signer"),
+            Self::NotSigner { .. } => ("not_signer", 401, "sign the job with the channel's signer"),
+            Self::PaymentRequired { .. } => ("payment_required", 402, "send the voucher for the last job"),
+            Self::WrongCumulative { .. } => {
+                ("wrong_cumulative", 409, "compare with GET /v1/channels/{id} and send the missing voucher")
+            }
+            Self::DepositTooSmall { .. } => ("deposit_too_small", 402, "top up the channel"),
+            Self::Payload(_) => ("bad_payload", 422, "seal the job to the key in the worker's current ask"),
+            Self::WrongShape { .. } => ("wrong_shape", 422, "send one row with one value per feature"),
+            Self::Busy => ("busy", 503, "try again, or ask another worker"),
+            Self::UnknownJob { .. } => ("unknown_job", 404, ""),
+            Self::Underpaid { .. } => ("underpaid", 402, "sign a voucher for the amount on the receipt"),
+            Self::WrongChannel => ("wrong_channel", 409, "send the voucher of the job's channel"),
+            Self::Engine(_) => ("engine_failed", 500, "ask another worker"),
+            Self::Timeout => ("timeout", 503, "try again"),
+            Self::Store(_) => ("store_failed", 500, "try again later"),
+            Self::Ledger(_) => ("ledger_failed", 503, "try again later"),
+            Self::Internal => ("internal", 500, "try again later"),
+        }
+    }
+
+    /// The body to send.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let (code, _, hint) = self.describe();
+        let demand = match self {
+            Self::StalePrice { expected, .. } | Self::WrongCumulative { expected, .. } => Some(*expected),
+            Self::PaymentRequired { demand, .. } | Self::Underpaid { demand, .. } => Some(*demand),
+            _ => None,
+        };
+        ErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned(), demand }
+    }
+}

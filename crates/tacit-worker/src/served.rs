@@ -1,0 +1,105 @@
+//! A model that a worker serves, with its terms.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use tacit_abi::{Evidence, Privacy};
+use tacit_graph::{Graph, GraphError};
+use tacit_wire::{
+    Amount,
+    message::{AskTerms, ModelInfo, ModelTerms},
+};
+
+use crate::engine::Engine;
+
+/// A model, the engine that computes it, and what is asked for it.
+#[derive(Clone)]
+pub struct ServedModel {
+    info: ModelInfo,
+    features: usize,
+    engine: Arc<dyn Engine>,
+    asks: Vec<AskTerms>,
+}
+
+impl ServedModel {
+    /// Serves the model with this graph and weight root under `name`, in no mode yet.
+    ///
+    /// # Errors
+    /// A graph that is none.
+    pub fn new(
+        name: &str,
+        graph: &Graph,
+        weight_root: [u8; 32],
+        engine: Arc<dyn Engine>,
+    ) -> Result<Self, GraphError> {
+        let features = graph.validate()?.inputs();
+        let graph = tacit_graph::encode_graph(graph);
+        let model_id = B256::from(*tacit_graph::model_id(&graph, &weight_root).as_bytes());
+        let info = ModelInfo { model_id, name: name.to_owned(), graph, weight_root: B256::from(weight_root) };
+        Ok(Self { info, features, engine, asks: Vec::new() })
+    }
+
+    /// Also serves this mode at this price; a later price for the same mode replaces the earlier.
+    #[must_use]
+    pub fn ask(mut self, privacy: Privacy, evidence: Evidence, price: Amount) -> Self {
+        self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));
+        self.asks.push(AskTerms { privacy, evidence, price });
+        self
+    }
+
+    /// Another engine for the same model.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// The model's id.
+    #[must_use]
+    pub fn model_id(&self) -> B256 {
+        self.info.model_id
+    }
+
+    /// What `GET /v1/models/{id}` says.
+    #[must_use]
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Modes and prices.
+    #[must_use]
+    pub fn asks(&self) -> &[AskTerms] {
+        &self.asks
+    }
+
+    /// Model and terms, briefly.
+    #[must_use]
+    pub fn terms(&self) -> ModelTerms {
+        ModelTerms { model_id: self.info.model_id, name: self.info.name.clone(), asks: self.asks.clone() }
+    }
+
+    pub(crate) fn features(&self) -> usize {
+        self.features
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn price(&self, privacy: Privacy, evidence: Evidence) -> Option<Amount> {
+        self.asks
+            .iter()
+            .find(|ask| (ask.privacy, ask.evidence) == (privacy, evidence))
+            .map(|ask| ask.price)
+    }
+}
+
+impl core::fmt::Debug for ServedModel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ServedModel")
+            .field("model_id", &self.info.model_id)
+            .field("name", &self.info.name)
+            .field("asks", &self.asks)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! Turns vouchers into coins and receipts into anchors.
+//!
+//! A batch is written down before its transaction is sent, and asked about before it is sent again; settling the same
+//! voucher twice is refused by the ledger. So a crash between any two steps costs at most gas.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use tacit_abi::{
+    IChannels::IChannelsErrors,
+    IReceipts::IReceiptsErrors,
+};
+use tacit_wire::{Amount, LedgerError, Revert};
+
+use crate::{
+    store::{BatchRecord, ChannelRecord},
+    worker::{Worker, WorkerError},
+};
+
+/// When to settle and anchor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettlementPolicy {
+    /// How often to look, when no payment comes.
+    pub poll: Duration,
+    /// How long after a payment to wait for more receipts before a batch is anchored.
+    pub anchor_delay: Duration,
+    /// Most receipts in a batch.
+    pub batch_receipts_max: usize,
+    /// Settle a channel when this much is unsettled.
+    pub settle_threshold: Amount,
+}
+
+impl Default for SettlementPolicy {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(10),
+            anchor_delay: Duration::from_secs(1),
+            batch_receipts_max: 1024,
+            settle_threshold: Amount::coins(1),
+        }
+    }
+}
+
+impl Worker {
+    /// Settles and anchors until dropped. [`Self::serve`] runs this beside the requests.
+    pub(crate) async fn settle_forever(self: Arc<Self>) {
+        loop {
+            let paid = tokio::time::timeout(self.settlement.poll, self.paid.notified()).await.is_ok();
+            if paid {
+                tokio::time::sleep(self.settlement.anchor_delay).await;
+            }
+            if let Err(error) = self.anchor_receipts().await {
+                tracing::warn!(%error, "receipts are not anchored yet");
+            }
+            if let Err(error) = self.settle_due().await {
+                tracing::warn!(%error, "channels are not settled yet");
+            }
+        }
+    }
+
+    /// Anchors every paid receipt that is not anchored, and finishes batches that a crash left open.
+    ///
+    /// # Errors
+    /// [`WorkerError`]; what is left is taken up next time.
+    pub async fn anchor_receipts(&self) -> Result<(), WorkerError> {
+        for (root, batch) in self.store.open_batches()? {
+            self.anchor(root, &batch).await?;
+        }
+        while let Some(root) =
+            self.store.begin_batch(self.settlement.batch_receipts_max, self.ledger.chain_id())?
+        {
+            if let Some(batch) = self.store.batch(root)? {
+                self.anchor(root, &batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn anchor(&self, root: B256, batch: &BatchRecord) -> Result<(), WorkerError> {
+        let block = match self.ledger.anchor_of(root).await {
+            Ok(anchor) => anchor.block,
+            Err(LedgerError::Reverted(Revert::Receipts(IReceiptsErrors::UnknownRoot(_)))) => {
+                let count = u32::try_from(batch.leaves.len()).unwrap_or(u32::MAX);
+                self.ledger.anchor(&self.wallet, root, count).await?.block
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.store.end_batch(root, block)?)
+    }
+
+    /// Settles channels that owe much or are closing.
+    ///
+    /// # Errors
+    /// [`WorkerError`]; what is left is taken up next time.
+    pub async fn settle_due(&self) -> Result<(), WorkerError> {
+        for (channel_id, channel) in self.store.channels()? {
+            let Some(unsettled) = unsettled(&channel) else { continue };
+            let due = unsettled >= self.settlement.settle_threshold
+                || self.ledger.channel(channel_id).await?.closeAt != 0;
+            if due {
+                self.settle(channel_id, &channel).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles every channel that owes anything, now.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub async fn settle_all(&self) -> Result<(), WorkerError> {
+        for (channel_id, channel) in self.store.channels()? {
+            if unsettled(&channel).is_some() {
+                self.settle(channel_id, &channel).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, channel_id: B256, channel: &ChannelRecord) -> Result<(), WorkerError> {
+        let Some(voucher) = &channel.voucher else { return Ok(()) };
+        let settled = match self.ledger.settle(&self.wallet, voucher).await {
+            Ok(_) => Amount(voucher.voucher.cumulative),
+            // Someone else may have sent it, or we did before a crash: the voucher decides, not the sender.
+            Err(LedgerError::Reverted(Revert::Channels(
+                IChannelsErrors::StaleVoucher(_) | IChannelsErrors::ChannelClosed(_),
+            ))) => Amount(voucher.voucher.cumulative),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.store.put_settled(channel_id, settled)?)
+    }
+}
+
+/// What a channel owes beyond what the ledger has paid, or `None`.
+fn unsettled(channel: &ChannelRecord) -> Option<Amount> {
+    channel.promised().checked_sub(channel.settled).filter(|amount| *amount > Amount::ZERO)
+}

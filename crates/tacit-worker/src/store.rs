@@ -1,0 +1,400 @@
+//! What a worker must not forget, in one redb file.
+//!
+//! Each method that writes is one durable transaction: after `kill -9` at any point the file holds the state before it
+//! or the state after it.
+
+use std::path::Path;
+
+use alloy_primitives::{Address, B256};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, TableDefinition,
+    WriteTransaction,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tacit_abi::{channels::SignedVoucher, receipts::SignedReceipt};
+use tacit_wire::{
+    Amount, JobId,
+    message::{optional_voucher_json, receipt_json},
+};
+
+/// The worker's file.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the worker's database failed: {0}")]
+    Database(#[from] Box<redb::Error>),
+    /// A record is not readable; the file was written by something else.
+    #[error("the worker's database holds an unreadable record: {0}")]
+    Record(#[from] serde_json::Error),
+    /// An amount or counter would overflow.
+    #[error("a counter of the worker's database overflows")]
+    Overflow,
+}
+
+/// An answered job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Digest of header and payload: tells the same request from another one under the same id.
+    pub digest: B256,
+    /// The worker's account of it.
+    #[serde(with = "receipt_json")]
+    pub receipt: SignedReceipt,
+    /// Whether a voucher covers it.
+    pub paid: bool,
+    /// Root of the batch its receipt is in.
+    pub batch: Option<B256>,
+}
+
+/// A channel that pays this worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRecord {
+    /// Who owns it.
+    pub client: Address,
+    /// Whose vouchers count.
+    pub signer: Address,
+    /// Best voucher held.
+    #[serde(with = "optional_voucher_json")]
+    pub voucher: Option<SignedVoucher>,
+    /// What the ledger has paid out.
+    pub settled: Amount,
+    /// The answered job that is not paid.
+    pub unpaid: Option<JobId>,
+}
+
+/// Receipts anchored together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRecord {
+    /// Jobs in leaf order.
+    pub jobs: Vec<JobId>,
+    /// Leaves in the same order.
+    pub leaves: Vec<B256>,
+    /// Block that anchored the root; `None` while the transaction's fate is open.
+    pub block: Option<u64>,
+}
+
+const JOBS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("jobs");
+const ANSWERS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("answers");
+const ANSWERED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("answered");
+const CHANNELS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("channels");
+const UNANCHORED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("unanchored");
+const BATCHES: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("batches");
+
+/// Paid answers kept for repeated requests; of older ones only the receipt stays.
+pub const ANSWERS_KEPT_MAX: u64 = 1_000;
+
+impl ChannelRecord {
+    /// What the client has promised or the ledger has paid, whichever is more.
+    #[must_use]
+    pub fn promised(&self) -> Amount {
+        self.voucher.as_ref().map_or(Amount::ZERO, |signed| Amount(signed.voucher.cumulative)).max(self.settled)
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Database(Box::new(error.into()))
+            }
+        }
+    )+};
+}
+
+from_redb!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError
+);
+
+impl Store {
+    /// Opens the file at `path`, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; another process using the file is one.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::prepare(Database::create(path)?)
+    }
+
+    /// Uses any storage that redb can use: memory, or a medium that fails on purpose.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        Self::prepare(Database::builder().create_with_backend(backend)?)
+    }
+
+    fn prepare(database: Database) -> Result<Self, StoreError> {
+        let write = database.begin_write()?;
+        write.open_table(JOBS)?;
+        write.open_table(ANSWERS)?;
+        write.open_table(ANSWERED)?;
+        write.open_table(CHANNELS)?;
+        write.open_table(UNANCHORED)?;
+        write.open_table(BATCHES)?;
+        write.commit()?;
+        Ok(Self { database })
+    }
+
+    /// An answered job.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn job(&self, job_id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.read(JOBS, job_id.0)
+    }
+
+    /// The bytes that answered a job; `None` once they were dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn answer(&self, job_id: JobId) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(ANSWERS)?.get(job_id.0.0)?.map(|bytes| bytes.value().to_vec()))
+    }
+
+    /// A channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn channel(&self, channel_id: B256) -> Result<Option<ChannelRecord>, StoreError> {
+        self.read(CHANNELS, channel_id)
+    }
+
+    /// Every channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn channels(&self) -> Result<Vec<(B256, ChannelRecord)>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(CHANNELS)?;
+        let mut channels = Vec::new();
+        for entry in table.iter()? {
+            let (channel_id, record) = entry?;
+            channels.push((B256::from(channel_id.value()), serde_json::from_slice(record.value())?));
+        }
+        Ok(channels)
+    }
+
+    /// A batch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn batch(&self, root: B256) -> Result<Option<BatchRecord>, StoreError> {
+        self.read(BATCHES, root)
+    }
+
+    /// Jobs answered since the beginning.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn jobs_count(&self) -> Result<u64, StoreError> {
+        Ok(self.database.begin_read()?.open_table(JOBS)?.len()?)
+    }
+
+    /// Keeps an answer and marks its channel as owing for it, in one step.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_answer(
+        &self,
+        job_id: JobId,
+        job: &JobRecord,
+        body: &[u8],
+        channel: ChannelRecord,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        let channel_id = job.receipt.receipt.channelId;
+        // Read again inside the transaction: a voucher may have come while the engine worked.
+        let mut channel = get(&write, CHANNELS, channel_id)?.unwrap_or(channel);
+        channel.unpaid = Some(job_id);
+        put(&write, JOBS, job_id.0, job)?;
+        put(&write, CHANNELS, channel_id, &channel)?;
+        write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
+        append(&write, ANSWERED, job_id)?;
+        drop_old_answers(&write)?;
+        Ok(write.commit()?)
+    }
+
+    /// Keeps a voucher and marks the job it pays, in one step. A voucher that is not better than the one held changes
+    /// nothing but the mark.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_voucher(
+        &self,
+        mut channel: ChannelRecord,
+        signed: &SignedVoucher,
+        paid_job: Option<JobId>,
+    ) -> Result<Amount, StoreError> {
+        let write = self.database.begin_write()?;
+        let channel_id = signed.voucher.channelId;
+        // Read again inside the transaction: vouchers of one channel may arrive together.
+        if let Some(current) = get::<ChannelRecord>(&write, CHANNELS, channel_id)? {
+            channel = current;
+        }
+        if channel.voucher.as_ref().is_none_or(|held| held.voucher.cumulative < signed.voucher.cumulative) {
+            channel.voucher = Some(signed.clone());
+        }
+        if let Some(job_id) = paid_job {
+            if channel.unpaid == Some(job_id) {
+                channel.unpaid = None;
+            }
+            if let Some(mut job) = get::<JobRecord>(&write, JOBS, job_id.0)?.filter(|job| !job.paid) {
+                job.paid = true;
+                put(&write, JOBS, job_id.0, &job)?;
+                append(&write, UNANCHORED, job_id)?;
+            }
+        }
+        put(&write, CHANNELS, channel_id, &channel)?;
+        write.commit()?;
+        Ok(channel.promised())
+    }
+
+    /// Notes what the ledger has paid out of a channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_settled(&self, channel_id: B256, settled: Amount) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        if let Some(mut channel) = get::<ChannelRecord>(&write, CHANNELS, channel_id)? {
+            channel.settled = channel.settled.max(settled);
+            put(&write, CHANNELS, channel_id, &channel)?;
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Number of paid receipts in no batch yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unanchored_count(&self) -> Result<u64, StoreError> {
+        Ok(self.database.begin_read()?.open_table(UNANCHORED)?.len()?)
+    }
+
+    /// Moves the oldest unanchored receipts into a new batch, whose root it returns. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_batch(&self, receipts_max: usize, chain_id: u64) -> Result<Option<B256>, StoreError> {
+        let write = self.database.begin_write()?;
+        let mut batch = BatchRecord { jobs: Vec::new(), leaves: Vec::new(), block: None };
+        let mut records = Vec::new();
+        {
+            let mut unanchored = write.open_table(UNANCHORED)?;
+            while let Some((_, job_id)) =
+                if batch.jobs.len() < receipts_max { unanchored.pop_first()? } else { None }
+            {
+                let job_id = JobId(B256::from(job_id.value()));
+                if let Some(job) = get::<JobRecord>(&write, JOBS, job_id.0)? {
+                    batch.jobs.push(job_id);
+                    batch.leaves.push(tacit_abi::receipts::leaf(&job.receipt.receipt, chain_id));
+                    records.push((job_id, job));
+                }
+            }
+        }
+        let Some(root) = tacit_abi::receipts::root(&batch.leaves) else { return Ok(None) };
+        for (job_id, mut job) in records {
+            job.batch = Some(root);
+            put(&write, JOBS, job_id.0, &job)?;
+        }
+        put(&write, BATCHES, root, &batch)?;
+        write.commit()?;
+        Ok(Some(root))
+    }
+
+    /// Notes the block that anchored a batch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn end_batch(&self, root: B256, block: u64) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        if let Some(mut batch) = get::<BatchRecord>(&write, BATCHES, root)? {
+            batch.block = Some(block);
+            put(&write, BATCHES, root, &batch)?;
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Batches whose transaction's fate is open.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_batches(&self) -> Result<Vec<(B256, BatchRecord)>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(BATCHES)?;
+        let mut open = Vec::new();
+        for entry in table.iter()? {
+            let (root, record) = entry?;
+            let batch: BatchRecord = serde_json::from_slice(record.value())?;
+            if batch.block.is_none() {
+                open.push((B256::from(root.value()), batch));
+            }
+        }
+        Ok(open)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        table: TableDefinition<'_, [u8; 32], &[u8]>,
+        key: B256,
+    ) -> Result<Option<T>, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(table)?.get(key.0)?;
+        found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
+    }
+}
+
+fn get<T: DeserializeOwned>(
+    write: &WriteTransaction,
+    table: TableDefinition<'_, [u8; 32], &[u8]>,
+    key: B256,
+) -> Result<Option<T>, StoreError> {
+    let table = write.open_table(table)?;
+    let found = table.get(key.0)?;
+    found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
+}
+
+fn put<T: Serialize>(
+    write: &WriteTransaction,
+    table: TableDefinition<'_, [u8; 32], &[u8]>,
+    key: B256,
+    value: &T,
+) -> Result<(), StoreError> {
+    write.open_table(table)?.insert(key.0, serde_json::to_vec(value)?.as_slice())?;
+    Ok(())
+}
+
+fn append(
+    write: &WriteTransaction,
+    table: TableDefinition<'_, u64, [u8; 32]>,
+    job_id: JobId,
+) -> Result<(), StoreError> {
+    let mut table = write.open_table(table)?;
+    let last = table.last()?.map(|(number, _)| number.value());
+    let next = last.map_or(Some(0), |last| last.checked_add(1)).ok_or(StoreError::Overflow)?;
+    table.insert(next, job_id.0.0)?;
+    Ok(())
+}
+
+/// Drops the bytes of the oldest paid answers beyond the limit. Unpaid ones are at most one a channel, and stay.
+fn drop_old_answers(write: &WriteTransaction) -> Result<(), StoreError> {
+    let mut order = write.open_table(ANSWERED)?;
+    let mut answers = write.open_table(ANSWERS)?;
+    while order.len()? > ANSWERS_KEPT_MAX {
+        let Some((_, job_id)) = order.pop_first()? else { break };
+        let job_id = B256::from(job_id.value());
+        if get::<JobRecord>(write, JOBS, job_id)?.is_some_and(|job| job.paid) {
+            answers.remove(job_id.0)?;
+        }
+    }
+    Ok(())
+}

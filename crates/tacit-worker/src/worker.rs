@@ -1,0 +1,245 @@
+//! The worker: its keys, models, limits and memory.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alloy_primitives::{Address, B256};
+use tacit_abi::IModels;
+use tacit_wire::{Amount, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet, message::WorkerInfo};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{
+    billing::Billing,
+    served::ServedModel,
+    settle::SettlementPolicy,
+    store::{Store, StoreError},
+};
+
+/// What a worker is made of.
+#[expect(missing_debug_implementations, reason = "it holds secret keys")]
+pub struct WorkerConfig {
+    /// Key that signs receipts and is paid.
+    pub wallet: Wallet,
+    /// Key that jobs are sealed to.
+    pub sealing: SealingKey,
+    /// The operator's ledger.
+    pub ledger: LedgerClient,
+    /// Where jobs, vouchers and receipts are kept.
+    pub store: Store,
+    /// What is served.
+    pub models: Vec<ServedModel>,
+    /// What receipts charge.
+    pub billing: Arc<dyn Billing>,
+    /// When to settle and anchor.
+    pub settlement: SettlementPolicy,
+    /// How much to take on.
+    pub limits: Limits,
+}
+
+/// How much a worker takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Jobs computed at once.
+    pub running_max: usize,
+    /// Jobs that wait beside them.
+    pub waiting_max: usize,
+    /// Requests in any state at once.
+    pub requests_max: usize,
+    /// Longest that a request may take, body and waiting included.
+    pub request_timeout: core::time::Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            running_max: 1,
+            waiting_max: 32,
+            requests_max: 256,
+            request_timeout: core::time::Duration::from_secs(120),
+        }
+    }
+}
+
+/// Serves models, keeps vouchers, settles. Shared by all requests.
+#[expect(missing_debug_implementations, reason = "it holds secret keys")]
+pub struct Worker {
+    pub(crate) wallet: Wallet,
+    pub(crate) sealing: SealingKey,
+    pub(crate) ledger: LedgerClient,
+    pub(crate) store: Store,
+    pub(crate) models: HashMap<B256, ServedModel>,
+    pub(crate) billing: Arc<dyn Billing>,
+    pub(crate) settlement: SettlementPolicy,
+    pub(crate) limits: Limits,
+    /// Jobs admitted, running or waiting.
+    pub(crate) admitted: Arc<Semaphore>,
+    pub(crate) running: Arc<Semaphore>,
+    /// The job that each busy channel is computing.
+    pub(crate) busy: Mutex<HashMap<B256, JobId>>,
+    /// Told after each payment.
+    pub(crate) paid: Notify,
+}
+
+/// Why a worker cannot start or publish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// Its file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The name belongs to another model.
+    #[error("the name {name:?} belongs to another model, {model_id}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        model_id: B256,
+    },
+    /// The model is published with another weight root.
+    #[error("model {model_id} is published with another weight root")]
+    WeightRoot {
+        /// The model.
+        model_id: B256,
+    },
+    /// The listening socket failed.
+    #[error("cannot listen: {0}")]
+    Listen(#[source] std::io::Error),
+}
+
+/// What a worker has earned, in amounts that can be added up later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Earnings {
+    /// Jobs answered.
+    pub jobs: u64,
+    /// Promised by vouchers in all.
+    pub vouchered: Amount,
+    /// Paid out by the ledger so far.
+    pub settled: Amount,
+    /// Answers not paid.
+    pub unpaid_jobs: u64,
+    /// Paid receipts not anchored yet.
+    pub unanchored: u64,
+}
+
+impl Worker {
+    /// Opens a worker; it serves once [`Self::serve`] runs.
+    ///
+    /// # Errors
+    /// None yet beyond those of its parts, which the caller opened; kept fallible for what start-up may have to check.
+    pub fn open(config: WorkerConfig) -> Result<Arc<Self>, WorkerError> {
+        let WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits } = config;
+        // Reading once here turns an unreadable file into an error at start rather than at the first job.
+        store.channels()?;
+        let admitted = limits.running_max.saturating_add(limits.waiting_max);
+        Ok(Arc::new(Self {
+            wallet,
+            sealing,
+            ledger,
+            store,
+            models: models.into_iter().map(|model| (model.model_id(), model)).collect(),
+            billing,
+            settlement,
+            limits,
+            admitted: Arc::new(Semaphore::new(admitted)),
+            running: Arc::new(Semaphore::new(limits.running_max)),
+            busy: Mutex::default(),
+            paid: Notify::new(),
+        }))
+    }
+
+    /// Opens the key files and the database of a data folder, making what is missing.
+    ///
+    /// # Errors
+    /// A key file or the database cannot be used.
+    pub fn open_folder(folder: &Path) -> Result<(SealingKey, Store), Box<dyn std::error::Error + Send + Sync>> {
+        std::fs::create_dir_all(folder)?;
+        Ok((SealingKey::load_or_create(&folder.join("sealing.key"))?, Store::open(&folder.join("worker.redb"))?))
+    }
+
+    /// The account that signs receipts.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.wallet.address()
+    }
+
+    /// What `GET /v1/status` says.
+    #[must_use]
+    pub fn info(&self) -> WorkerInfo {
+        let mut models: Vec<_> = self.models.values().map(ServedModel::terms).collect();
+        models.sort_by(|a, b| a.name.cmp(&b.name));
+        WorkerInfo { worker: self.address(), chain_id: self.ledger.chain_id(), models }
+    }
+
+    /// Publishes every served model that is not published yet, and sets this worker's asks with `endpoint`. Doing it
+    /// again changes nothing.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub async fn publish_and_ask(&self, endpoint: &str) -> Result<(), WorkerError> {
+        for model in self.models.values() {
+            self.publish(model).await?;
+            let listed = self.ledger.listing(model.model_id()).await?.asks;
+            for terms in model.asks() {
+                let ask = IModels::Ask {
+                    worker: self.address(),
+                    privacy: terms.privacy as u8,
+                    evidence: terms.evidence as u8,
+                    price: terms.price.0,
+                    sealingKey: self.sealing.public(),
+                    endpoint: endpoint.to_owned(),
+                };
+                if !listed.contains(&ask) {
+                    self.ledger.set_ask(&self.wallet, model.model_id(), ask).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, model: &ServedModel) -> Result<(), WorkerError> {
+        let info = model.info();
+        match self.ledger.listing(info.model_id).await {
+            Ok(listing) if listing.model.weightRoot == info.weight_root => return Ok(()),
+            Ok(_) => return Err(WorkerError::WeightRoot { model_id: info.model_id }),
+            Err(LedgerError::Reverted(Revert::Models(IModels::IModelsErrors::UnknownModel(_)))) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.ledger.model_by_name(&info.name).await {
+            Ok(model_id) => return Err(WorkerError::NameTaken { name: info.name.clone(), model_id }),
+            Err(LedgerError::Reverted(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.ledger.publish(&self.wallet, info.model_id, info.weight_root, &info.name).await?;
+        Ok(())
+    }
+
+    /// What the worker has earned.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn earnings(&self) -> Result<Earnings, StoreError> {
+        let mut earnings = Earnings {
+            jobs: self.store.jobs_count()?,
+            unanchored: self.store.unanchored_count()?,
+            ..Earnings::default()
+        };
+        for (_, channel) in self.store.channels()? {
+            let sum = |total: Amount, more: Amount| total.checked_add(more).ok_or(StoreError::Overflow);
+            earnings.vouchered = sum(earnings.vouchered, channel.promised())?;
+            earnings.settled = sum(earnings.settled, channel.settled)?;
+            earnings.unpaid_jobs += u64::from(channel.unpaid.is_some());
+        }
+        Ok(earnings)
+    }
+
+    pub(crate) fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<B256, JobId>> {
+        // The map is whole after every operation on it, so a panic elsewhere leaves nothing to repair.
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
