@@ -140,7 +140,6 @@ pub fn observe(challenger: &mut Challenger, value: Ef) {
 }
 
 /// Draws a challenge from the transcript.
-#[must_use]
 pub fn draw(challenger: &mut Challenger) -> Ef {
     FieldChallenger::<Fp>::sample_algebra_element(challenger)
 }

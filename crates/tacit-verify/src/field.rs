@@ -21,7 +21,6 @@ pub const EF_BITS: f64 = 154.9;
 pub const MAX_MAGNITUDE: i32 = 1 << 30;
 
 /// The field element that stands for `value`.
-#[must_use]
 pub fn embed(value: i32) -> Fp {
     Fp::from_int(value)
 }
@@ -38,7 +37,6 @@ pub fn ef_to_bytes(value: &Ef) -> [u8; EF_BYTES] {
 }
 
 /// The element with these canonical coefficients, lowest degree first.
-#[must_use]
 pub fn ef_from_coefficients(coefficients: [Fp; EF_DEGREE]) -> Ef {
     Ef::new(coefficients)
 }

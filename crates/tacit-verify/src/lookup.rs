@@ -40,7 +40,6 @@ pub struct ColumnClaims<V> {
 
 impl<V: Value> ColumnClaims<V> {
     /// The point of a column of `2^vars` values.
-    #[must_use]
     pub fn suffix(&self, vars: usize) -> &[Ef] {
         suffix(&self.point, vars)
     }
@@ -53,7 +52,6 @@ impl<V: Value> ColumnClaims<V> {
 }
 
 /// The last `vars` coordinates of a point.
-#[must_use]
 pub fn suffix(point: &[Ef], vars: usize) -> &[Ef] {
     point.get(point.len().saturating_sub(vars)..).unwrap_or_default()
 }
@@ -69,7 +67,6 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// `alpha` less the public part of a fingerprint.
-    #[must_use]
     pub fn base(&self, tag: u32) -> Ef {
         self.alpha - self.beta * self.beta * Fp::from_u32(tag)
     }
@@ -117,11 +114,11 @@ fn block_index(block: &LeafBlock) -> usize {
     u32::try_from(block.vars).ok().and_then(|vars| block.offset.checked_shr(vars)).unwrap_or(0)
 }
 
+/// Point over the leaves, numerator and denominator there.
+type LeafClaim<V> = (Vec<Ef>, V, V);
+
 /// From the root, where all fractions add up to zero, to the leaves.
-fn verify_tree<C: Context>(
-    leaf_vars: usize,
-    context: &mut C,
-) -> Result<(Vec<Ef>, C::Value, C::Value), Reject> {
+fn verify_tree<C: Context>(leaf_vars: usize, context: &mut C) -> Result<LeafClaim<C::Value>, Reject> {
     let [p0, p1, q0, q1] = context.receive_array()?;
     let sum = context.multiply(&p0, &q1).plus(&context.multiply(&p1, &q0));
     context.assert_zero(&sum, Reject::LookupSum)?;
@@ -172,7 +169,7 @@ fn leaf<V: Value>(
             let row = match table.kind {
                 TableKind::Range => eval_index(point),
                 TableKind::Activation(table) => {
-                    let values = graph.tables.get(table).map_or(&[] as &[i8], |table| &table.values);
+                    let values = graph.tables.get(table).map_or(&[][..], |table| &table.values);
                     let first = Ef::from(Fp::TWO.exp_u64(u64::try_from(block.vars).unwrap_or(0))).halve();
                     eval_index(point) - first + fingerprint.beta * eval_i8(values, point)
                 }

@@ -65,7 +65,6 @@ fn checked_shr(value: usize, by: usize) -> usize {
 }
 
 /// `eq(point, corner)` for one corner; bits of `corner` above the point's length are ignored.
-#[must_use]
 pub fn eq_corner(point: &[Ef], corner: usize) -> Ef {
     let mut product = Ef::ONE;
     for (bit, coordinate) in point.iter().rev().enumerate() {
@@ -76,7 +75,6 @@ pub fn eq_corner(point: &[Ef], corner: usize) -> Ef {
 }
 
 /// `eq(a, b)` for two points of one length.
-#[must_use]
 pub fn eq_points(a: &[Ef], b: &[Ef]) -> Ef {
     a.iter().zip(b).fold(Ef::ONE, |product, (x, y)| {
         let both = *x * *y;
@@ -85,13 +83,11 @@ pub fn eq_points(a: &[Ef], b: &[Ef]) -> Ef {
 }
 
 /// The multilinear extension of `0, 1, 2, ..` at `point`.
-#[must_use]
 pub fn eval_index(point: &[Ef]) -> Ef {
     point.iter().fold(Ef::ZERO, |value, coordinate| value.double() + *coordinate)
 }
 
 /// The multilinear extension of `values` at `point`.
-#[must_use]
 pub fn eval_i8(values: &[i8], point: &[Ef]) -> Ef {
     let low_vars = point.len().div_ceil(2);
     let (high, low) = point.split_at(point.len().saturating_sub(low_vars));
@@ -105,14 +101,12 @@ pub fn eval_i8(values: &[i8], point: &[Ef]) -> Ef {
 
 /// The multilinear extension of a padded matrix: `rows` repeated by its last row up to `2^len(row_point)`
 /// rows, each row followed by zeros up to `2^len(column_point)` entries.
-#[must_use]
 pub fn eval_rows_i8(rows: &[Vec<i8>], row_point: &[Ef], column_point: &[Ef]) -> Ef {
     let columns = IntegerWeights::new(&eq_table(column_point));
     fold_rows(rows, row_point, |row| columns.dot(row))
 }
 
 /// [`eval_rows_i8`] for 32-bit entries under [`crate::field::MAX_MAGNITUDE`].
-#[must_use]
 pub fn eval_rows_i32(rows: &[Vec<i32>], row_point: &[Ef], column_point: &[Ef]) -> Ef {
     let columns = eq_table(column_point);
     fold_rows(rows, row_point, |row| {

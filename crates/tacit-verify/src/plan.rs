@@ -23,10 +23,14 @@
 //! Weights are stacked the same way, by row length: `inputs` rows of a matrix and one row of bias per layer, each
 //! row padded to a power of two, the number of rows not padded.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "indices and sizes come from a validated graph under the limits below, never from a proof"
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        reason = "indices and sizes come from a validated graph under the limits below, never from a proof"
+    )
 )]
 
 use tacit_graph::{Graph, GraphError, Operator, TensorId};

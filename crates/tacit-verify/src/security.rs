@@ -103,7 +103,10 @@ fn whole_bits(bits: f64) -> u32 {
     (0..256u32).rev().find(|whole| f64::from(*whole) <= bits).unwrap_or(0)
 }
 
-#[expect(clippy::as_conversions, reason = "counts are far below 2^53, so they are exact as floats")]
+#[cfg_attr(
+    not(test),
+    expect(clippy::as_conversions, reason = "counts are far below 2^53, so they are exact as floats")
+)]
 fn interactive_terms(plan: &Plan, weights: &OpeningSecurity, witness: Option<&OpeningSecurity>) -> Vec<Term> {
     let lists = weights.list_bits + witness.map_or(0.0, |opening| opening.list_bits);
     let mut terms = Vec::new();

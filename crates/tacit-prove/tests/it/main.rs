@@ -1,0 +1,89 @@
+//! Proved output is executed output, for graphs of every small shape.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use proptest::prelude::*;
+use support::{Random, random_model, random_rows};
+use tacit_graph::{execute, synthetic_mlp};
+use tacit_prove::{CommittedModel, prove};
+use tacit_verify::{SecurityBits, Statement, security_report, verify};
+
+fn check(widths: &[u32], table_bits: u32, rows: usize, seed: u64) {
+    let mut random = Random(seed);
+    let model = random_model(widths, table_bits, &mut random);
+    let inputs = random_rows(&model, rows, &mut random);
+    let encoded: Vec<i8> = inputs.iter().flat_map(|row| model.graph().encode_input(row).unwrap()).collect();
+    let trace = execute(&model, &encoded, rows).unwrap();
+    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    let proved = prove(&committed, &inputs).unwrap();
+    assert_eq!(proved.outputs.concat(), trace.logits());
+    let statement = Statement { inputs, outputs: proved.outputs };
+    let verified = verify(committed.verifying_model(), &statement, &proved.proof).unwrap();
+    assert_eq!(verified.model(), committed.model_id());
+    assert_eq!(verified.security_bits(), 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_graphs_are_proved(
+        widths in proptest::collection::vec(1u32..20, 2..=5),
+        table_bits in 3u32..11,
+        rows in 1usize..=5,
+        seed: u64,
+    ) {
+        check(&widths, table_bits, rows, seed);
+    }
+}
+
+#[test]
+fn smallest_graphs_are_proved() {
+    for widths in [&[1, 1][..], &[1, 1, 1], &[30, 1], &[1, 9], &[2, 1, 1, 1, 2]] {
+        for rows in [1, 2, 3] {
+            check(widths, 3, rows, 11);
+        }
+    }
+}
+
+#[test]
+fn wide_layers_and_large_tables_are_proved() {
+    check(&[300, 70, 33, 5], 13, 2, 3);
+    check(&[17, 130, 1], 8, 33, 4);
+}
+
+#[test]
+fn the_same_model_has_the_same_root_and_proof() {
+    let model = synthetic_mlp(&[20, 9, 4], 5).unwrap();
+    let commit = || CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+    let (one, two) = (commit(), commit());
+    assert_eq!(one.weight_root(), two.weight_root());
+    assert_eq!(one.model_id(), two.model_id());
+    let inputs = vec![vec![3 << 24; 20]];
+    assert_eq!(prove(&one, &inputs).unwrap(), prove(&two, &inputs).unwrap());
+    let other = synthetic_mlp(&[20, 9, 4], 6).unwrap();
+    let other = CommittedModel::commit(other, SecurityBits::DEFAULT).unwrap();
+    assert_ne!(one.weight_root(), other.weight_root());
+}
+
+#[test]
+fn the_budget_is_kept_from_the_smallest_to_large_models() {
+    for widths in
+        [&[1, 1][..], &[30, 1], &[64, 32, 10], &[784, 128, 10], &[1000, 1000, 1000, 10], &[3000, 2000, 10]]
+    {
+        let model = synthetic_mlp(widths, 1).unwrap();
+        for rows in [1, 64, 1000] {
+            let report = security_report(model.graph(), rows, SecurityBits::DEFAULT).unwrap();
+            assert!(report.total_bits >= 100.0, "{widths:?} {rows}: {report:?}");
+            assert!(report.terms.iter().all(|term| term.bits >= report.total_bits));
+        }
+    }
+}
+
+#[test]
+fn an_unreachable_level_is_refused() {
+    let model = synthetic_mlp(&[784, 128, 10], 1).unwrap();
+    assert!(security_report(model.graph(), 1, SecurityBits::new(128)).is_err());
+    assert!(CommittedModel::commit(model, SecurityBits::new(128)).is_err());
+}
