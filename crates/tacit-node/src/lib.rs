@@ -1,1 +1,44 @@
 //! The ledger as a process: store, pool, JSON-RPC, development mode.
+//!
+//! [`Node::open`] opens a chain in a directory or in memory, [`Node::serve`] answers Ethereum JSON-RPC for it. In
+//! development mode blocks are made at once: a transaction's sender hears back when its block is durable. The executor
+//! ([`tacit_ledger`]) and the store's trait are those that a validator uses, so that one machine and many differ by
+//! configuration.
+//!
+//! # Life of a transaction
+//! 1. [`rpc`] reads the request; [`admission`] decodes the bytes and recovers the sender, on the request's own task.
+//! 2. The writer thread checks it against the state and puts it into the [`pool`].
+//! 3. Everything that is ready is executed on the parent state and sealed into a block.
+//! 4. The [`store`] writes block, state, receipts and indices in one transaction and synchronises the disk.
+//! 5. Only then is the block visible, and the sender answered.
+//!
+//! # What holds
+//! - What was acknowledged survives `kill -9`, at any write; the state is always that of some block.
+//! - One writer; readers work on consistent views and never block it.
+//! - Every queue, body, batch, filter and result is bounded ([`PoolLimits`], [`RpcLimits`]).
+//!
+//! # What does not
+//! - The pool is in memory: a transaction that waits behind a nonce gap is gone after a restart.
+//! - No WebSocket, no subscriptions, no tracing, no `eth_getProof` (the state root is not a Merkle-Patricia trie).
+//! - Development methods (`evm_*`) are open to whoever reaches the port; listen on the loopback address.
+
+mod accounts;
+pub mod admission;
+mod config;
+mod node;
+pub mod pool;
+pub mod rpc;
+mod shared;
+pub mod store;
+mod writer;
+
+pub use self::{
+    accounts::{DEV_BALANCE, DEV_MNEMONIC, DevAccount, dev_accounts},
+    config::{
+        CLIENT_VERSION, DEV_BASE_FEE, DEV_CHAIN_ID, DEV_GAS_LIMIT, DEV_GENESIS_TIME, NodeConfig, RpcLimits,
+    },
+    node::{Node, NodeError},
+    pool::{PoolLimits, Rejected},
+    store::StoreError,
+    writer::WriteError,
+};

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Runs foreign clients against fresh development nodes: run.sh [viem] [ethers] [cast] [web3]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+env_dir=${TACIT_CLIENTS_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tacit-clients}
+[ $# -gt 0 ] || set -- viem ethers cast web3
+
+cd "$here"
+cargo build --quiet -p tacit-node --example dev
+TACIT_DEV_NODE=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/examples/dev
+export TACIT_DEV_NODE
+[ -d node_modules/viem ] || npm ci --no-audit --no-fund --loglevel=error
+
+for client in "$@"; do
+  case $client in
+    web3)
+      [ -x "$env_dir/bin/python" ] || python3 -m venv "$env_dir"
+      "$env_dir/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+      node node.mjs "$env_dir/bin/python" web3_client.py
+      ;;
+    *) node node.mjs node "$client.mjs" ;;
+  esac
+done

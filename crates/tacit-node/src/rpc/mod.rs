@@ -1,0 +1,27 @@
+//! Ethereum JSON-RPC over HTTP, on one port.
+//!
+//! # Methods
+//! `eth_*`, `net_*` and `web3_*` as wallets and client libraries use them, polling filters, `txpool_status`, and for
+//! development `evm_mine`, `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_setAutomine`, `evm_snapshot`, `evm_revert`.
+//! State may be asked at any height. `latest`, `safe` and `finalized` are the same block, since none is ever taken back;
+//! `pending` is the state of the latest block seen from the next one. `eth_estimateGas` looks from the next block by
+//! default, so that what depends on time is estimated for when it will run.
+//!
+//! # Limits
+//! Body, batch, answer, log range and filters are bounded by [`crate::RpcLimits`]. Any origin may ask (CORS): no key
+//! lives here that a web page could misuse.
+
+mod call;
+mod dev;
+mod error;
+mod fees;
+mod filters;
+mod frame;
+mod logs;
+mod params;
+mod read;
+mod server;
+mod shape;
+
+pub use self::error::RpcError;
+pub(crate) use self::server::serve;

@@ -1,0 +1,327 @@
+//! Methods that read: one table from name to function.
+
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{B256, KECCAK256_EMPTY, U64, U256, keccak256};
+use alloy_rpc_types_eth::TransactionReceipt;
+use serde_json::json;
+use tacit_ledger::{Attributes, BlockContext, StateReader, next_context};
+
+use super::{
+    call,
+    error::RpcError,
+    fees, filters,
+    frame::{Encoded, encode},
+    logs,
+    params::{BlockRef, Params},
+    server::Service,
+    shape::{self, Place},
+};
+use crate::{
+    config::CLIENT_VERSION,
+    store::{At, Location, State, View},
+};
+
+pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Result<Encoded, RpcError> {
+    match method {
+        "eth_chainId" => constant(params, &U64::from(service.shared().chain.chain_id)),
+        "net_version" => constant(params, &service.shared().chain.chain_id.to_string()),
+        "web3_clientVersion" => constant(params, CLIENT_VERSION),
+        "net_listening" => constant(params, &true),
+        "net_peerCount" => constant(params, &U64::ZERO),
+        "eth_syncing" | "eth_mining" => constant(params, &false),
+        "eth_accounts" => constant(params, &[(); 0]),
+        "eth_hashrate" => constant(params, &U64::ZERO),
+        "eth_coinbase" => constant(params, &service.shared().beneficiary),
+        "eth_blobBaseFee" => constant(params, &U64::from(1)),
+        "web3_sha3" => sha3(params),
+
+        "eth_blockNumber" => constant(params, &U64::from(service.shared().head().number)),
+        "eth_getBlockByNumber" => block_by_number(service, params),
+        "eth_getBlockByHash" => block_by_hash(service, params),
+        "eth_getBlockReceipts" => block_receipts(service, params),
+        "eth_getBlockTransactionCountByNumber" | "eth_getBlockTransactionCountByHash" => {
+            count(service, params)
+        }
+        "eth_getUncleCountByBlockNumber" | "eth_getUncleCountByBlockHash" => uncle_count(service, params),
+        "eth_getUncleByBlockNumberAndIndex" | "eth_getUncleByBlockHashAndIndex" => no_uncle(params),
+
+        "eth_getTransactionByHash" => transaction_by_hash(service, params),
+        "eth_getTransactionByBlockNumberAndIndex" | "eth_getTransactionByBlockHashAndIndex" => {
+            transaction_by_index(service, params)
+        }
+        "eth_getTransactionReceipt" => receipt(service, params),
+        "eth_getRawTransactionByHash" => raw_transaction(service, params),
+
+        "eth_getBalance" => balance(service, params),
+        "eth_getTransactionCount" => nonce(service, params),
+        "eth_getCode" => code(service, params),
+        "eth_getStorageAt" => storage(service, params),
+        "eth_getProof" => Err(RpcError::Unsupported(
+            "eth_getProof is not available: the state root is not a Merkle-Patricia trie",
+        )),
+
+        "eth_call" => call::call(service, params),
+        "eth_estimateGas" => call::estimate_gas(service, params),
+
+        "eth_gasPrice" => fees::gas_price(service, params),
+        "eth_maxPriorityFeePerGas" => fees::tip(params),
+        "eth_feeHistory" => fees::history(service, params),
+
+        "eth_getLogs" => logs::get(service, params),
+        "eth_newFilter" => filters::new_logs(service, params),
+        "eth_newBlockFilter" => filters::new_blocks(service, params),
+        "eth_newPendingTransactionFilter" => filters::new_pending(service, params),
+        "eth_getFilterChanges" => filters::changes(service, params),
+        "eth_getFilterLogs" => filters::logs(service, params),
+        "eth_uninstallFilter" => filters::uninstall(service, params),
+
+        "txpool_status" => pool_status(service, params),
+        _ => Err(RpcError::MethodNotFound(method.to_owned())),
+    }
+}
+
+fn constant<T: serde::Serialize + ?Sized>(mut params: Params, value: &T) -> Result<Encoded, RpcError> {
+    params.end()?;
+    encode(value)
+}
+
+fn sha3(mut params: Params) -> Result<Encoded, RpcError> {
+    let bytes = params.bytes()?;
+    params.end()?;
+    encode(&keccak256(bytes))
+}
+
+/// A block as it was asked for.
+pub(super) struct Resolved {
+    pub(super) hash: B256,
+    pub(super) header: Header,
+    pub(super) at: At,
+}
+
+/// Finds a block; `pending` is the latest one here.
+pub(super) fn resolve(view: &dyn View, block: BlockRef) -> Result<Option<Resolved>, RpcError> {
+    let (head_hash, head) = view.head()?;
+    let height = match block {
+        BlockRef::Latest | BlockRef::Pending => head.number,
+        BlockRef::Number(height) => height,
+        BlockRef::Hash(hash) => match view.height(hash)? {
+            Some(height) => height,
+            None => return Ok(None),
+        },
+    };
+    if height == head.number {
+        return Ok(Some(Resolved { hash: head_hash, header: head, at: At::Head }));
+    }
+    let found = view.header(height)?;
+    Ok(found.map(|(hash, header)| Resolved { hash, header, at: At::Height(height) }))
+}
+
+/// The state that a request means, with the block it belongs to.
+pub(super) fn state_at(view: &dyn View, block: BlockRef) -> Result<(State<'_>, Resolved), RpcError> {
+    let resolved = resolve(view, block)?.ok_or(RpcError::UnknownBlock)?;
+    Ok((State::new(view, resolved.at), resolved))
+}
+
+/// What contracts would see in the next block.
+pub(super) fn pending_context(service: &Service, head: &Header) -> Result<BlockContext, RpcError> {
+    let shared = service.shared();
+    let timestamp = shared.clock().next(head.timestamp);
+    let attributes = Attributes { timestamp, beneficiary: shared.beneficiary, ..Attributes::default() };
+    next_context::<std::convert::Infallible>(&shared.chain, head, &attributes)
+        .map_err(|why| RpcError::Execution(why.to_string()))
+}
+
+fn balance(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (address, block) = (params.address()?, params.block()?);
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let account = state_at(view.as_ref(), block)?.0.account(address)?;
+    encode(&account.map_or(U256::ZERO, |account| account.balance))
+}
+
+fn nonce(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (address, block) = (params.address()?, params.block()?);
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let account = state_at(view.as_ref(), block)?.0.account(address)?;
+    let mut nonce = account.map_or(0, |account| account.nonce);
+    if block == BlockRef::Pending {
+        nonce = service.shared().pool().next_nonce(address).map_or(nonce, |next| next.max(nonce));
+    }
+    encode(&U64::from(nonce))
+}
+
+fn code(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (address, block) = (params.address()?, params.block()?);
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let state = state_at(view.as_ref(), block)?.0;
+    match state.account(address)? {
+        Some(account) if account.code_hash != KECCAK256_EMPTY => encode(&state.code(account.code_hash)?),
+        _ => encode("0x"),
+    }
+}
+
+fn storage(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (address, slot, block) = (params.address()?, params.slot()?, params.block()?);
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let value = state_at(view.as_ref(), block)?.0.storage(address, slot)?;
+    encode(&B256::from(value))
+}
+
+fn block_by_number(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (block, full) = (params.block()?, params.flag()?);
+    params.end()?;
+    if block == BlockRef::Pending {
+        return pending_block(service, full);
+    }
+    encode_block(service, block, full)
+}
+
+fn block_by_hash(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (hash, full) = (params.hash()?, params.flag()?);
+    params.end()?;
+    encode_block(service, BlockRef::Hash(hash), full)
+}
+
+fn encode_block(service: &Service, block: BlockRef, full: bool) -> Result<Encoded, RpcError> {
+    let view = service.shared().store.view()?;
+    let Some(found) = resolve(view.as_ref(), block)? else { return encode(&()) };
+    let transactions = view.transactions(found.header.number)?;
+    shape::block(found.hash, &found.header, transactions, full)
+}
+
+/// The next block as it would be if it were made now, without executing it: its roots are those of no block.
+fn pending_block(service: &Service, full: bool) -> Result<Encoded, RpcError> {
+    let shared = service.shared();
+    let head = shared.head();
+    let context = pending_context(service, &head)?;
+    let transactions = shared.pool().ready(context.base_fee, context.gas_limit);
+    let header = Header {
+        parent_hash: head.hash(),
+        number: context.number,
+        timestamp: context.timestamp,
+        gas_limit: context.gas_limit,
+        base_fee_per_gas: Some(context.base_fee),
+        beneficiary: context.beneficiary,
+        gas_used: 0,
+        ..head.inner().clone()
+    };
+    shape::block(header.hash_slow(), &header, transactions, full)
+}
+
+fn count(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let block = params.block()?;
+    params.end()?;
+    if block == BlockRef::Pending {
+        let head = service.shared().head();
+        let context = pending_context(service, &head)?;
+        return encode(&U64::from(service.shared().pool().ready(context.base_fee, context.gas_limit).len()));
+    }
+    let view = service.shared().store.view()?;
+    match resolve(view.as_ref(), block)? {
+        Some(found) => encode(&U64::from(view.transactions(found.header.number)?.len())),
+        None => encode(&()),
+    }
+}
+
+fn uncle_count(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let block = params.block()?;
+    params.end()?;
+    let view = service.shared().store.view()?;
+    encode(&resolve(view.as_ref(), block)?.map(|_| U64::ZERO))
+}
+
+fn no_uncle(mut params: Params) -> Result<Encoded, RpcError> {
+    params.block()?;
+    params.quantity()?;
+    params.end()?;
+    encode(&())
+}
+
+/// A mined transaction with its block.
+fn mined(
+    view: &dyn View,
+    location: Location,
+) -> Result<Option<(Recovered<TxEnvelope>, B256, Header)>, RpcError> {
+    let Some(transaction) = view.transaction(location)? else { return Ok(None) };
+    let Some((hash, header)) = view.header(location.height)? else { return Ok(None) };
+    Ok(Some((transaction, hash, header)))
+}
+
+fn transaction_by_hash(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let hash = params.hash()?;
+    params.end()?;
+    // The pool first: what leaves it has been stored before.
+    let waiting = service.shared().pool().transaction(&hash).cloned();
+    let view = service.shared().store.view()?;
+    if let Some(location) = view.location(hash)?
+        && let Some((transaction, hash, header)) = mined(view.as_ref(), location)?
+    {
+        return encode(&shape::mined(transaction, Place { hash, header: &header, index: location.index }));
+    }
+    encode(&waiting.map(shape::waiting))
+}
+
+fn raw_transaction(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    use alloy_eips::eip2718::Encodable2718;
+    let hash = params.hash()?;
+    params.end()?;
+    let waiting = service.shared().pool().transaction(&hash).cloned();
+    let view = service.shared().store.view()?;
+    let mined = view.location(hash)?.map(|location| view.transaction(location)).transpose()?.flatten();
+    let bytes =
+        mined.or(waiting).map(|transaction| alloy_primitives::Bytes::from(transaction.encoded_2718()));
+    encode(&bytes)
+}
+
+fn transaction_by_index(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (block, index) = (params.block()?, params.quantity()?);
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let (Some(found), Ok(index)) = (resolve(view.as_ref(), block)?, u32::try_from(index)) else {
+        return encode(&());
+    };
+    let location = Location { height: found.header.number, index };
+    let place = Place { hash: found.hash, header: &found.header, index };
+    encode(&view.transaction(location)?.map(|transaction| shape::mined(transaction, place)))
+}
+
+fn receipt(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let hash = params.hash()?;
+    params.end()?;
+    encode(&receipt_of(service, hash)?)
+}
+
+pub(super) fn receipt_of(service: &Service, hash: B256) -> Result<Option<TransactionReceipt>, RpcError> {
+    let view = service.shared().store.view()?;
+    let Some(location) = view.location(hash)? else { return Ok(None) };
+    let (Some(stored), Some((transaction, hash, header))) =
+        (view.receipt(location)?, mined(view.as_ref(), location)?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(shape::receipt(&stored, &transaction, Place { hash, header: &header, index: location.index })))
+}
+
+fn block_receipts(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let block = params.block()?;
+    params.end()?;
+    let view = service.shared().store.view()?;
+    let Some(found) = resolve(view.as_ref(), block)? else { return encode(&()) };
+    let height = found.header.number;
+    let mined = (0_u32..).zip(view.transactions(height)?).zip(view.receipts(height)?);
+    let receipts = mined.map(|((index, transaction), stored)| {
+        shape::receipt(&stored, &transaction, Place { hash: found.hash, header: &found.header, index })
+    });
+    encode(&receipts.collect::<Vec<_>>())
+}
+
+fn pool_status(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    params.end()?;
+    let shared = service.shared();
+    let pool = shared.pool();
+    let ready = pool.ready(0, u64::MAX).len();
+    encode(&json!({ "pending": U64::from(ready), "queued": U64::from(pool.len().saturating_sub(ready)) }))
+}

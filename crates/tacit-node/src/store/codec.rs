@@ -1,0 +1,114 @@
+//! Bytes of stored values.
+//!
+//! Fixed-width fields are big-endian, lists are RLP. A decoder refuses what the encoder could not have written,
+//! so that a damaged file gives [`StoreError::Corrupt`] rather than a wrong answer.
+
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_primitives::{Address, B256, Log, U256};
+use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use tacit_ledger::Account;
+
+use super::{StoreError, StoredReceipt};
+
+/// Nonce, balance, code hash.
+pub(super) const ACCOUNT_BYTES: usize = 8 + 32 + 32;
+
+pub(super) fn encode_account(account: &Account) -> [u8; ACCOUNT_BYTES] {
+    let mut bytes = [0; ACCOUNT_BYTES];
+    let (nonce, rest) = bytes.split_at_mut(8);
+    let (balance, code_hash) = rest.split_at_mut(32);
+    nonce.copy_from_slice(&account.nonce.to_be_bytes());
+    balance.copy_from_slice(&account.balance.to_be_bytes::<32>());
+    code_hash.copy_from_slice(account.code_hash.as_slice());
+    bytes
+}
+
+pub(super) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
+    let corrupt = || StoreError::Corrupt("account");
+    let (nonce, rest) = bytes.split_first_chunk::<8>().ok_or_else(corrupt)?;
+    let (balance, rest) = rest.split_first_chunk::<32>().ok_or_else(corrupt)?;
+    let code_hash: [u8; 32] = rest.try_into().map_err(|_| corrupt())?;
+    Ok(Account {
+        nonce: u64::from_be_bytes(*nonce),
+        balance: U256::from_be_bytes(*balance),
+        code_hash: B256::from(code_hash),
+    })
+}
+
+/// The block hash, then the header.
+pub(super) fn encode_header(hash: B256, header: &Header) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32_usize.saturating_add(header.length()));
+    bytes.extend_from_slice(hash.as_slice());
+    header.encode(&mut bytes);
+    bytes
+}
+
+pub(super) fn decode_header(bytes: &[u8]) -> Result<(B256, Header), StoreError> {
+    let corrupt = || StoreError::Corrupt("header");
+    let (hash, mut rest) = bytes.split_first_chunk::<32>().ok_or_else(corrupt)?;
+    let header = Header::decode(&mut rest).map_err(|_| corrupt())?;
+    if rest.is_empty() { Ok((B256::from(*hash), header)) } else { Err(corrupt()) }
+}
+
+/// The sender, then the transaction as it was signed.
+pub(super) fn encode_transaction(transaction: &Recovered<TxEnvelope>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(20_usize.saturating_add(transaction.encode_2718_len()));
+    bytes.extend_from_slice(transaction.signer_ref().as_slice());
+    transaction.encode_2718(&mut bytes);
+    bytes
+}
+
+pub(super) fn decode_transaction(bytes: &[u8]) -> Result<Recovered<TxEnvelope>, StoreError> {
+    let corrupt = || StoreError::Corrupt("transaction");
+    let (sender, mut rest) = bytes.split_first_chunk::<20>().ok_or_else(corrupt)?;
+    let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|_| corrupt())?;
+    if !rest.is_empty() {
+        return Err(corrupt());
+    }
+    Ok(Recovered::new_unchecked(transaction, Address::from(*sender)))
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct ReceiptFields {
+    succeeded: bool,
+    gas_used: u64,
+    cumulative_gas_used: u64,
+    first_log_index: u64,
+    logs: Vec<Log>,
+}
+
+pub(super) fn encode_receipt(receipt: &StoredReceipt) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ReceiptFields {
+        succeeded: receipt.succeeded,
+        gas_used: receipt.gas_used,
+        cumulative_gas_used: receipt.cumulative_gas_used,
+        first_log_index: receipt.first_log_index,
+        logs: receipt.logs.clone(),
+    }
+    .encode(&mut bytes);
+    bytes
+}
+
+pub(super) fn decode_receipt(mut bytes: &[u8]) -> Result<StoredReceipt, StoreError> {
+    let fields = ReceiptFields::decode(&mut bytes).map_err(|_| StoreError::Corrupt("receipt"))?;
+    if !bytes.is_empty() {
+        return Err(StoreError::Corrupt("receipt"));
+    }
+    Ok(StoredReceipt {
+        succeeded: fields.succeeded,
+        gas_used: fields.gas_used,
+        cumulative_gas_used: fields.cumulative_gas_used,
+        first_log_index: fields.first_log_index,
+        logs: fields.logs,
+    })
+}
+
+pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, StoreError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt("number"))
+}
+
+pub(super) fn decode_b256(bytes: &[u8]) -> Result<B256, StoreError> {
+    B256::try_from(bytes).map_err(|_| StoreError::Corrupt("hash"))
+}

@@ -1,0 +1,310 @@
+//! Where the chain lives between runs.
+//!
+//! The node knows the [`Store`] and [`View`] traits only. [`RedbStore`] is the one implementation: a single file,
+//! one write transaction for each block. A validator's store (state in an authenticated database, blocks in an
+//! archive) takes its place behind the same traits.
+//!
+//! # Invariants
+//! - A block's state changes, header, transactions, receipts, indices, state accumulator and the head pointer
+//!   become visible and durable together or not at all.
+//! - The digest of the stored accumulator is the head's state root; opening checks it.
+//! - A directory belongs to one format version, chain id and genesis, and to one process at a time.
+//! - State at every past height stays readable, from the values that each block overwrote.
+
+mod codec;
+mod file;
+mod tables;
+mod view;
+
+use std::{fmt, io, path::PathBuf};
+
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, B256, Bytes, Log, U256};
+use tacit_ledger::{Account, LtHash, StateChanges, StateReader};
+use thiserror::Error;
+
+pub use self::file::RedbStore;
+
+/// Version of the stored format; any other one is refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Why the store failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process (or another node of this one) has the directory open.
+    #[error("{} is in use by another process", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The directory was written by a version of this software with another format.
+    #[error("the data directory has format version {got}, this version reads {FORMAT_VERSION}")]
+    Format {
+        /// The version found.
+        got: u32,
+    },
+    /// The directory holds another chain.
+    #[error("the data directory belongs to chain {got}, not to chain {expected}")]
+    OtherChain {
+        /// The chain asked for.
+        expected: u64,
+        /// The chain found.
+        got: u64,
+    },
+    /// The directory holds a chain with another beginning, for example other funded accounts.
+    #[error("the data directory begins with genesis block {got}, not with {expected}")]
+    OtherGenesis {
+        /// The genesis block asked for.
+        expected: B256,
+        /// The genesis block found.
+        got: B256,
+    },
+    /// The state does not match the head block: the file was damaged or changed from outside.
+    #[error("stored state has root {got}, its head block says {expected}")]
+    StateRoot {
+        /// In the header.
+        expected: B256,
+        /// Of the stored accumulator.
+        got: B256,
+    },
+    /// A block does not follow the head.
+    #[error("block {got} does not follow the stored head; expected {expected}")]
+    NotNext {
+        /// The next height.
+        expected: u64,
+        /// The height given.
+        got: u64,
+    },
+    /// A stored value cannot be read.
+    #[error("a stored {0} is damaged")]
+    Corrupt(&'static str),
+    /// The directory could not be made.
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<redb::Error>),
+}
+
+/// Which chain a store must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Hash of block zero.
+    pub genesis: B256,
+}
+
+/// What happened to a transaction, without what its block and the transaction itself already say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReceipt {
+    /// Whether it ran to its end.
+    pub succeeded: bool,
+    /// Gas it used.
+    pub gas_used: u64,
+    /// Gas used in the block up to and including it.
+    pub cumulative_gas_used: u64,
+    /// Index in the block of its first log.
+    pub first_log_index: u64,
+    /// What it emitted.
+    pub logs: Vec<Log>,
+}
+
+/// A block with all that follows from it, ready to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewBlock<'a> {
+    /// Its hash.
+    pub hash: B256,
+    /// Its header.
+    pub header: &'a Header,
+    /// Its transactions.
+    pub transactions: &'a [Recovered<TxEnvelope>],
+    /// One for each transaction.
+    pub receipts: &'a [StoredReceipt],
+    /// What it changed in the state.
+    pub changes: &'a StateChanges,
+    /// The state accumulator after it.
+    pub accumulator: &'a LtHash,
+}
+
+/// Where a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// Height of its block.
+    pub height: u64,
+    /// Its place in the block.
+    pub index: u32,
+}
+
+/// Which state to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// After the head block.
+    Head,
+    /// After the block of this height.
+    Height(u64),
+}
+
+/// An index to search logs by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogKey {
+    /// The contract that emitted them.
+    Address(Address),
+    /// Their first topic.
+    Topic(B256),
+}
+
+/// Durable chain data. One writer; readers see the head that was current when they took their view.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// A consistent view of the current head.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn view(&self) -> Result<Box<dyn View>, StoreError>;
+
+    /// Appends a block; when this returns it is durable.
+    ///
+    /// # Errors
+    /// When the block does not follow the head, or the database fails. Nothing has changed then.
+    fn commit(&self, block: &NewBlock<'_>) -> Result<(), StoreError>;
+
+    /// Remembers the current head for [`Store::revert`], until the process ends.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn snapshot(&self) -> Result<u64, StoreError>;
+
+    /// Goes back to a snapshot and forgets it and all later ones; false when there is no such snapshot.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn revert(&self, snapshot: u64) -> Result<bool, StoreError>;
+}
+
+/// One consistent view. Absent things are `None`; errors mean that the store failed.
+pub trait View: Send {
+    /// Hash and header of the head.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn head(&self) -> Result<(B256, Header), StoreError>;
+
+    /// The state accumulator of the head.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn accumulator(&self) -> Result<LtHash, StoreError>;
+
+    /// An account.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn account(&self, address: Address, at: At) -> Result<Option<Account>, StoreError>;
+
+    /// A storage slot; zero when never written.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn storage(&self, address: Address, slot: U256, at: At) -> Result<U256, StoreError>;
+
+    /// Code by its hash.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StoreError>;
+
+    /// Hash and header of a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn header(&self, height: u64) -> Result<Option<(B256, Header)>, StoreError>;
+
+    /// Height of a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn height(&self, hash: B256) -> Result<Option<u64>, StoreError>;
+
+    /// Where a transaction was mined.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn location(&self, transaction: B256) -> Result<Option<Location>, StoreError>;
+
+    /// A mined transaction.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn transaction(&self, location: Location) -> Result<Option<Recovered<TxEnvelope>>, StoreError>;
+
+    /// All transactions of a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn transactions(&self, height: u64) -> Result<Vec<Recovered<TxEnvelope>>, StoreError>;
+
+    /// The receipt of a mined transaction.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn receipt(&self, location: Location) -> Result<Option<StoredReceipt>, StoreError>;
+
+    /// All receipts of a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn receipts(&self, height: u64) -> Result<Vec<StoredReceipt>, StoreError>;
+
+    /// Transactions with a log under `key` in blocks `from..=to`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn logged(&self, key: LogKey, from: u64, to: u64, limit: usize) -> Result<Vec<Location>, StoreError>;
+}
+
+/// State after one block, as the executor reads it.
+#[derive(Clone, Copy)]
+pub struct State<'a> {
+    view: &'a dyn View,
+    at: At,
+}
+
+impl fmt::Debug for State<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl<'a> State<'a> {
+    /// The state that `at` names in `view`.
+    #[must_use]
+    pub const fn new(view: &'a dyn View, at: At) -> Self {
+        Self { view, at }
+    }
+}
+
+impl StateReader for State<'_> {
+    type Error = StoreError;
+
+    fn account(&self, address: Address) -> Result<Option<Account>, StoreError> {
+        self.view.account(address, self.at)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StoreError> {
+        self.view.storage(address, slot, self.at)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytes, StoreError> {
+        self.view.code(hash)?.ok_or(StoreError::Corrupt("code"))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
+        Ok(self.view.header(number)?.map(|(hash, _)| hash))
+    }
+}

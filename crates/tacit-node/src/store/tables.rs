@@ -1,0 +1,50 @@
+//! The tables of the database file.
+
+use redb::TableDefinition;
+
+type Bytes20 = [u8; 20];
+type Bytes32 = [u8; 32];
+
+/// Facts about the file and the head, by name.
+pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// Accounts by address.
+pub(super) const ACCOUNTS: TableDefinition<'static, Bytes20, &[u8]> = TableDefinition::new("accounts");
+/// Storage by address and slot; zero is absent.
+pub(super) const STORAGE: TableDefinition<'static, (Bytes20, Bytes32), Bytes32> =
+    TableDefinition::new("storage");
+/// Code by hash.
+pub(super) const CODE: TableDefinition<'static, Bytes32, &[u8]> = TableDefinition::new("code");
+/// What an account was before the block of this height changed it; empty for absent.
+pub(super) const ACCOUNTS_BEFORE: TableDefinition<'static, (Bytes20, u64), &[u8]> =
+    TableDefinition::new("accounts_before");
+/// What a slot was before the block of this height changed it.
+pub(super) const STORAGE_BEFORE: TableDefinition<'static, (Bytes20, Bytes32, u64), Bytes32> =
+    TableDefinition::new("storage_before");
+/// Hash and header by height.
+pub(super) const HEADERS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("headers");
+/// Height by block hash.
+pub(super) const HEIGHTS: TableDefinition<'static, Bytes32, u64> = TableDefinition::new("heights");
+/// Sender and transaction by height and index.
+pub(super) const TRANSACTIONS: TableDefinition<'static, (u64, u32), &[u8]> =
+    TableDefinition::new("transactions");
+/// Receipts by height and index.
+pub(super) const RECEIPTS: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("receipts");
+/// Height and index by transaction hash.
+pub(super) const LOCATIONS: TableDefinition<'static, Bytes32, (u64, u32)> = TableDefinition::new("locations");
+/// Transactions by the address of a log.
+pub(super) const LOGS_BY_ADDRESS: TableDefinition<'static, (Bytes20, u64, u32), ()> =
+    TableDefinition::new("logs_by_address");
+/// Transactions by the first topic of a log.
+pub(super) const LOGS_BY_TOPIC: TableDefinition<'static, (Bytes32, u64, u32), ()> =
+    TableDefinition::new("logs_by_topic");
+
+/// In [`META`]: format version, 4 bytes big-endian.
+pub(super) const FORMAT: &str = "format";
+/// In [`META`]: chain id, 8 bytes big-endian.
+pub(super) const CHAIN_ID: &str = "chain_id";
+/// In [`META`]: hash of block zero.
+pub(super) const GENESIS: &str = "genesis";
+/// In [`META`]: height of the head, 8 bytes big-endian.
+pub(super) const HEAD: &str = "head";
+/// In [`META`]: the state accumulator of the head.
+pub(super) const ACCUMULATOR: &str = "accumulator";

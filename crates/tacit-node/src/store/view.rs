@@ -1,0 +1,170 @@
+//! Reading the database file.
+
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use tacit_ledger::{Account, LtHash};
+
+use super::{At, Location, LogKey, StoreError, StoredReceipt, View, codec, file::failed, tables};
+
+/// A read transaction. Tables are opened when first needed, as most requests touch one or two.
+pub(super) struct RedbView {
+    transaction: ReadTransaction,
+    accounts: ReadOnlyTable<[u8; 20], &'static [u8]>,
+    storage: ReadOnlyTable<([u8; 20], [u8; 32]), [u8; 32]>,
+}
+
+impl RedbView {
+    pub(super) fn new(database: &redb::Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        let accounts = transaction.open_table(tables::ACCOUNTS).map_err(failed)?;
+        let storage = transaction.open_table(tables::STORAGE).map_err(failed)?;
+        Ok(Self { transaction, accounts, storage })
+    }
+
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, StoreError> {
+        self.transaction.open_table(definition).map_err(failed)
+    }
+
+    fn meta(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let value = self.table(tables::META)?.get(name).map_err(failed)?;
+        value.map(|value| value.value().to_vec()).ok_or(StoreError::Corrupt("head"))
+    }
+
+    /// What the account was after block `height`: what the first later block that changed it found.
+    fn account_after(&self, address: [u8; 20], height: u64) -> Result<Option<Option<Account>>, StoreError> {
+        let Some(next) = height.checked_add(1) else { return Ok(None) };
+        let table = self.table(tables::ACCOUNTS_BEFORE)?;
+        let mut later = table.range((address, next)..=(address, u64::MAX)).map_err(failed)?;
+        let Some(entry) = later.next() else { return Ok(None) };
+        let (_, before) = entry.map_err(failed)?;
+        let before = before.value();
+        if before.is_empty() {
+            Ok(Some(None))
+        } else {
+            codec::decode_account(before).map(|account| Some(Some(account)))
+        }
+    }
+
+    fn slot_after(&self, address: [u8; 20], slot: [u8; 32], height: u64) -> Result<Option<U256>, StoreError> {
+        let Some(next) = height.checked_add(1) else { return Ok(None) };
+        let table = self.table(tables::STORAGE_BEFORE)?;
+        let mut later = table.range((address, slot, next)..=(address, slot, u64::MAX)).map_err(failed)?;
+        let Some(entry) = later.next() else { return Ok(None) };
+        let (_, before) = entry.map_err(failed)?;
+        Ok(Some(U256::from_be_bytes(before.value())))
+    }
+}
+
+impl View for RedbView {
+    fn head(&self) -> Result<(B256, Header), StoreError> {
+        let height = codec::decode_u64(&self.meta(tables::HEAD)?)?;
+        self.header(height)?.ok_or(StoreError::Corrupt("head"))
+    }
+
+    fn accumulator(&self) -> Result<LtHash, StoreError> {
+        let bytes = self.meta(tables::ACCUMULATOR)?;
+        let bytes = bytes.as_slice().try_into().map_err(|_| StoreError::Corrupt("accumulator"))?;
+        Ok(LtHash::from_bytes(bytes))
+    }
+
+    fn account(&self, address: Address, at: At) -> Result<Option<Account>, StoreError> {
+        let address = address.into_array();
+        if let At::Height(height) = at
+            && let Some(account) = self.account_after(address, height)?
+        {
+            return Ok(account);
+        }
+        let account = self.accounts.get(address).map_err(failed)?;
+        account.map(|account| codec::decode_account(account.value())).transpose()
+    }
+
+    fn storage(&self, address: Address, slot: U256, at: At) -> Result<U256, StoreError> {
+        let (address, slot) = (address.into_array(), slot.to_be_bytes::<32>());
+        if let At::Height(height) = at
+            && let Some(value) = self.slot_after(address, slot, height)?
+        {
+            return Ok(value);
+        }
+        let value = self.storage.get((address, slot)).map_err(failed)?;
+        Ok(value.map_or(U256::ZERO, |value| U256::from_be_bytes(value.value())))
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
+        let code = self.table(tables::CODE)?.get(hash.0).map_err(failed)?;
+        Ok(code.map(|code| Bytes::copy_from_slice(code.value())))
+    }
+
+    fn header(&self, height: u64) -> Result<Option<(B256, Header)>, StoreError> {
+        let header = self.table(tables::HEADERS)?.get(height).map_err(failed)?;
+        header.map(|header| codec::decode_header(header.value())).transpose()
+    }
+
+    fn height(&self, hash: B256) -> Result<Option<u64>, StoreError> {
+        let height = self.table(tables::HEIGHTS)?.get(hash.0).map_err(failed)?;
+        Ok(height.map(|height| height.value()))
+    }
+
+    fn location(&self, transaction: B256) -> Result<Option<Location>, StoreError> {
+        let location = self.table(tables::LOCATIONS)?.get(transaction.0).map_err(failed)?;
+        Ok(location.map(|location| {
+            let (height, index) = location.value();
+            Location { height, index }
+        }))
+    }
+
+    fn transaction(&self, location: Location) -> Result<Option<Recovered<TxEnvelope>>, StoreError> {
+        let table = self.table(tables::TRANSACTIONS)?;
+        let transaction = table.get((location.height, location.index)).map_err(failed)?;
+        transaction.map(|transaction| codec::decode_transaction(transaction.value())).transpose()
+    }
+
+    fn transactions(&self, height: u64) -> Result<Vec<Recovered<TxEnvelope>>, StoreError> {
+        let table = self.table(tables::TRANSACTIONS)?;
+        let entries = table.range((height, 0)..=(height, u32::MAX)).map_err(failed)?;
+        entries.map(|entry| codec::decode_transaction(entry.map_err(failed)?.1.value())).collect()
+    }
+
+    fn receipt(&self, location: Location) -> Result<Option<StoredReceipt>, StoreError> {
+        let receipt = self.table(tables::RECEIPTS)?.get((location.height, location.index)).map_err(failed)?;
+        receipt.map(|receipt| codec::decode_receipt(receipt.value())).transpose()
+    }
+
+    fn receipts(&self, height: u64) -> Result<Vec<StoredReceipt>, StoreError> {
+        let table = self.table(tables::RECEIPTS)?;
+        let entries = table.range((height, 0)..=(height, u32::MAX)).map_err(failed)?;
+        entries.map(|entry| codec::decode_receipt(entry.map_err(failed)?.1.value())).collect()
+    }
+
+    fn logged(&self, key: LogKey, from: u64, to: u64, limit: usize) -> Result<Vec<Location>, StoreError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        match key {
+            LogKey::Address(address) => {
+                let address = address.into_array();
+                let table = self.table(tables::LOGS_BY_ADDRESS)?;
+                for entry in
+                    table.range((address, from, 0)..=(address, to, u32::MAX)).map_err(failed)?.take(limit)
+                {
+                    let (_, height, index) = entry.map_err(failed)?.0.value();
+                    found.push(Location { height, index });
+                }
+            }
+            LogKey::Topic(topic) => {
+                let table = self.table(tables::LOGS_BY_TOPIC)?;
+                for entry in
+                    table.range((topic.0, from, 0)..=(topic.0, to, u32::MAX)).map_err(failed)?.take(limit)
+                {
+                    let (_, height, index) = entry.map_err(failed)?.0.value();
+                    found.push(Location { height, index });
+                }
+            }
+        }
+        Ok(found)
+    }
+}

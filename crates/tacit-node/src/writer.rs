@@ -1,0 +1,333 @@
+//! The one place where blocks are made.
+//!
+//! A thread owns the head, the state commitment and the clock, and takes [`Command`]s from a bounded queue. What has
+//! gathered in the queue while the last block was being stored is taken together, so that under load one block, and one
+//! synchronisation of the disk, serves many transactions, and without load each transaction has its block at once.
+//! A sender of a transaction hears back when its block is durable, or when it waits behind a gap.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
+use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
+use alloy_primitives::{Address, B256};
+use tacit_ledger::{Attributes, Built, LtHash, StateReader, build};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    admission,
+    pool::Rejected,
+    shared::Shared,
+    store::{At, NewBlock, State, StoreError, StoredReceipt},
+};
+
+/// Why a command was not carried out.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The transaction was refused.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// A timestamp before the head's.
+    #[error("timestamp {got} is before that of the head, {head}")]
+    Timestamp {
+        /// The head's.
+        head: u64,
+        /// Asked for.
+        got: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A block could not be executed.
+    #[error("execution failed: {0}")]
+    Execution(String),
+    /// The node is closing.
+    #[error("the node is shutting down")]
+    Closing,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// What the writer can be asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Take a decoded transaction.
+    Submit { transaction: Recovered<TxEnvelope>, reply: Reply<()> },
+    /// Make a block even if nothing waits, at `timestamp` if given.
+    Mine { timestamp: Option<u64>, reply: Reply<()> },
+    /// Whether transactions get a block at once.
+    Automine { on: bool, reply: Reply<()> },
+    /// Move the clock; tells the sum of all moves.
+    IncreaseTime { seconds: u64, reply: Reply<u64> },
+    /// Fix the next block's timestamp.
+    SetNextTimestamp { timestamp: u64, reply: Reply<()> },
+    /// Remember the head.
+    Snapshot { reply: Reply<u64> },
+    /// Go back to a remembered head.
+    Revert { snapshot: u64, reply: Reply<bool> },
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    head: Arc<Sealed<Header>>,
+    commitment: LtHash,
+    automine: bool,
+    waiting: HashMap<B256, Reply<()>>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
+        let head = shared.head();
+        Self { shared, head, commitment, automine: true, waiting: HashMap::new() }
+    }
+
+    /// Serves until every sender of commands is gone.
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(first) = commands.blocking_recv() {
+            self.handle(first);
+            for _ in 1..BURST_MAX {
+                match commands.try_recv() {
+                    Ok(command) => self.handle(command),
+                    Err(_) => break,
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Submit { transaction, reply } => {
+                let hash = *transaction.tx_hash();
+                match self.admit(transaction) {
+                    Ok(()) => {
+                        self.waiting.insert(hash, reply);
+                    }
+                    Err(why) => send(reply, Err(why)),
+                }
+            }
+            Command::Mine { timestamp, reply } => {
+                self.settle();
+                let result = self.mine_one(timestamp);
+                send(reply, result);
+            }
+            Command::Automine { on, reply } => {
+                self.settle();
+                self.automine = on;
+                self.settle();
+                send(reply, Ok(()));
+            }
+            Command::IncreaseTime { seconds, reply } => {
+                self.settle();
+                send(reply, Ok(self.shared.clock().advance(seconds)));
+            }
+            Command::SetNextTimestamp { timestamp, reply } => {
+                self.settle();
+                let head = self.head.timestamp;
+                let result = if timestamp < head {
+                    Err(WriteError::Timestamp { head, got: timestamp })
+                } else {
+                    self.shared.clock().fix_next(timestamp);
+                    Ok(())
+                };
+                send(reply, result);
+            }
+            Command::Snapshot { reply } => {
+                self.settle();
+                send(reply, self.shared.store.snapshot().map_err(WriteError::from));
+            }
+            Command::Revert { snapshot, reply } => {
+                self.settle();
+                let result = self.revert(snapshot);
+                send(reply, result);
+            }
+        }
+    }
+
+    fn admit(&self, transaction: Recovered<TxEnvelope>) -> Result<(), WriteError> {
+        let view = self.shared.store.view()?;
+        let state = State::new(view.as_ref(), At::Head);
+        let account = state.account(transaction.signer())?.unwrap_or_default();
+        let delegates =
+            account.has_code() && state.code(account.code_hash)?.starts_with(&EIP7702_DELEGATION_DESIGNATOR);
+        let base_fee = self.shared.chain.next_base_fee(&self.head);
+        admission::check(&transaction, &account, delegates, base_fee)?;
+        self.shared.pool().insert(transaction, account.nonce)?;
+        Ok(())
+    }
+
+    /// Mines what can be mined and answers everyone who waits.
+    fn settle(&mut self) {
+        while self.automine {
+            let candidates = self.candidates();
+            if candidates.is_empty() {
+                break;
+            }
+            if let Err(why) = self.make_block(candidates, None, false) {
+                tracing::error!(error = %why, "a block could not be made");
+                for (hash, reply) in self.waiting.drain() {
+                    self.shared.pool().remove(&hash);
+                    send(reply, Err(WriteError::Execution(why.to_string())));
+                }
+                return;
+            }
+        }
+        for (_, reply) in self.waiting.drain() {
+            send(reply, Ok(()));
+        }
+    }
+
+    fn mine_one(&mut self, timestamp: Option<u64>) -> Result<(), WriteError> {
+        let head = self.head.timestamp;
+        if let Some(got) = timestamp.filter(|timestamp| *timestamp < head) {
+            return Err(WriteError::Timestamp { head, got });
+        }
+        let candidates = self.candidates();
+        self.make_block(candidates, timestamp, true)
+    }
+
+    fn candidates(&self) -> Vec<Recovered<TxEnvelope>> {
+        let chain = &self.shared.chain;
+        self.shared.pool().ready(chain.next_base_fee(&self.head), chain.gas_limit)
+    }
+
+    fn make_block(
+        &mut self,
+        candidates: Vec<Recovered<TxEnvelope>>,
+        timestamp: Option<u64>,
+        even_empty: bool,
+    ) -> Result<(), WriteError> {
+        let timestamp = timestamp.unwrap_or_else(|| self.shared.clock().next(self.head.timestamp));
+        let attributes =
+            Attributes { timestamp, beneficiary: self.shared.beneficiary, ..Attributes::default() };
+        let built = {
+            let view = self.shared.store.view()?;
+            let state = State::new(view.as_ref(), At::Head);
+            build(&self.shared.chain, &self.head, &attributes, &state, &self.commitment, candidates)
+                .map_err(|why| WriteError::Execution(why.to_string()))?
+        };
+        for rejected in &built.executed.rejected {
+            let hash = rejected.transaction.tx_hash();
+            self.shared.pool().remove(hash);
+            if let Some(reply) = self.waiting.remove(hash) {
+                send(reply, Err(admission::refused(rejected.reason.clone()).into()));
+            }
+        }
+        if built.executed.transactions.is_empty() && !even_empty {
+            return Ok(());
+        }
+        self.store(&built)?;
+        self.shared.clock().used();
+        self.adopt(built);
+        Ok(())
+    }
+
+    fn store(&self, built: &Built<LtHash>) -> Result<(), WriteError> {
+        let mut first_log_index = 0_u64;
+        let mut receipts = Vec::with_capacity(built.executed.outcomes.len());
+        for outcome in &built.executed.outcomes {
+            let logs = outcome.receipt.logs().to_vec();
+            let next = first_log_index.saturating_add(logs.len() as u64);
+            receipts.push(StoredReceipt {
+                succeeded: outcome.receipt.status(),
+                gas_used: outcome.gas_used,
+                cumulative_gas_used: outcome.receipt.cumulative_gas_used(),
+                first_log_index,
+                logs,
+            });
+            first_log_index = next;
+        }
+        self.shared.store.commit(&NewBlock {
+            hash: built.block.hash(),
+            header: &built.block.header,
+            transactions: &built.executed.transactions,
+            receipts: &receipts,
+            changes: &built.executed.changes,
+            accumulator: &built.commitment,
+        })?;
+        Ok(())
+    }
+
+    /// The block is durable: let everyone see it.
+    fn adopt(&mut self, built: Built<LtHash>) {
+        let hash = built.block.hash();
+        let header = Sealed::new_unchecked(built.block.into_inner().header, hash);
+        tracing::debug!(height = header.number, transactions = built.executed.transactions.len(), %hash, "block");
+        self.commitment = built.commitment;
+        self.set_head(header);
+        {
+            let mut pool = self.shared.pool();
+            for (address, change) in &built.executed.changes.accounts {
+                pool.set_account_nonce(*address, change.after.map_or(0, |account| account.nonce));
+            }
+        }
+        for transaction in &built.executed.transactions {
+            if let Some(reply) = self.waiting.remove(transaction.tx_hash()) {
+                send(reply, Ok(()));
+            }
+        }
+    }
+
+    fn set_head(&mut self, header: Sealed<Header>) {
+        self.head = Arc::new(header);
+        self.shared.set_head(Arc::clone(&self.head));
+    }
+
+    fn revert(&mut self, snapshot: u64) -> Result<bool, WriteError> {
+        if !self.shared.store.revert(snapshot)? {
+            return Ok(false);
+        }
+        let view = self.shared.store.view()?;
+        let (hash, header) = view.head()?;
+        self.commitment = view.accumulator()?;
+        self.set_head(Sealed::new_unchecked(header, hash));
+        let state = State::new(view.as_ref(), At::Head);
+        let mut pool = self.shared.pool();
+        let senders: Vec<Address> = pool.senders().collect();
+        for sender in senders {
+            pool.set_account_nonce(sender, state.account(sender)?.unwrap_or_default().nonce);
+        }
+        Ok(true)
+    }
+}
+
+fn send<T>(reply: Reply<T>, result: Result<T, WriteError>) {
+    // Whoever asked may have gone; what was asked for has happened all the same.
+    drop(reply.send(result));
+}
+
+/// The node's clock: the system's, moved forward on request.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    offset_s: u64,
+    next: Option<u64>,
+}
+
+impl Clock {
+    /// Timestamp of a block made now on top of one at `parent`; never before it.
+    pub(crate) fn next(&self, parent: u64) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        self.next.unwrap_or_else(|| now.saturating_add(self.offset_s)).max(parent)
+    }
+
+    fn advance(&mut self, seconds: u64) -> u64 {
+        self.offset_s = self.offset_s.saturating_add(seconds);
+        self.offset_s
+    }
+
+    fn fix_next(&mut self, timestamp: u64) {
+        self.next = Some(timestamp);
+    }
+
+    /// A block was made; a fixed timestamp serves once, and time goes on from there.
+    fn used(&mut self) {
+        if let Some(fixed) = self.next.take() {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            self.offset_s = self.offset_s.max(fixed.saturating_sub(now));
+        }
+    }
+}
+
+/// Commands taken together.
+const BURST_MAX: usize = 4096;
