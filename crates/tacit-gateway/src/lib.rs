@@ -1,1 +1,40 @@
-//! The local door: look-up, privacy, evidence checks, payment.
+//! The local door: finds a model, asks a worker, believes nothing unchecked, pays for what was checked.
+//!
+//! A [`Gateway`] runs on the user's own machine and holds the user's key. For each [`AskRequest`] it looks the model up
+//! on the ledger, recomputes the model's id from what the worker serves, picks the cheapest ask, validates the input,
+//! seals it, checks the answer ([`check`]), and only then signs a voucher.
+//!
+//! # What the client risks
+//! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
+//! whose answer is refused is not asked again, and its channel is closed.
+//!
+//! # What survives a crash
+//! The request is on disk before it is sent, the signed voucher before it is sent. After a restart the same bytes are
+//! sent again, so that one job has one answer and one voucher. The file holds the user's inputs and answers (they are
+//! the user's copy of each receipt's openings) and is readable by its owner only.
+//!
+//! **Boundary:** workers and their endpoints are untrusted; the ledger's JSON-RPC is the user's own node or one the
+//! user trusts for the state of channels and asks. Proofs and receipts need no trust in it.
+
+pub mod check;
+pub mod error;
+pub mod input;
+pub mod receipt;
+pub mod store;
+
+mod ask;
+mod channel;
+mod deliver;
+mod gateway;
+mod http;
+mod market;
+mod view;
+
+pub use ask::AskRequest;
+pub use check::{AnswerReject, CheckedAnswer};
+pub use error::GatewayError;
+pub use gateway::{Gateway, GatewayConfig, Spending};
+pub use input::{Input, InputReject};
+pub use receipt::{Bundle, BundleReject, VerifiedReceipt, verify_bundle};
+pub use store::{Store, StoreError};
+pub use view::{AskAnswer, ChannelEntry, ModelEntry, ReceiptEntry, Status};

@@ -1,0 +1,228 @@
+//! Believing an answer: every field of the receipt, every commitment, and the proof.
+//!
+//! # Soundness
+//! For `proved`, the statement handed to the verifier is built from the gateway's own input, the model whose id the
+//! gateway recomputed, and the output in the answer; the receipt only has to agree with it. For `signed` the output is
+//! the worker's word: the checks bind the worker to that word, and to nothing more.
+
+use alloy_primitives::B256;
+use tacit_abi::{
+    Evidence, Privacy, Voucher,
+    channels::SignedVoucher,
+    receipts::{self, SignedReceipt},
+};
+use tacit_graph::AnswerError;
+use tacit_verify::{Reject, Statement, Verified, VerifyingModel};
+use tacit_wire::{
+    Amount, Answer, JobHeader, SealReject, SignatureReject, Wallet,
+    answer::AnswerFormatReject,
+    wallet::{SignError, receipt_signer},
+};
+
+/// An answer that passed every check. Only [`check`] makes one, and only one of these can be paid.
+#[must_use = "a checked answer is owed a voucher"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedAnswer {
+    header: JobHeader,
+    answer: Answer,
+    decoded: tacit_graph::Answer,
+    verified: Option<Verified>,
+    verify_cpu_us: u64,
+}
+
+/// Why an answer is not believed, and not paid.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerReject {
+    /// The body does not open.
+    #[error("the answer does not open: {0}")]
+    Sealed(#[from] SealReject),
+    /// The body does not decode.
+    #[error("the answer is malformed: {0}")]
+    Format(#[from] AnswerFormatReject),
+    /// The response is too long or not one.
+    #[error("the response is not one")]
+    Response,
+    /// The response names another job.
+    #[error("the answer is for another job")]
+    WrongJob,
+    /// The receipt is signed by nobody.
+    #[error("the receipt's signature is refused: {0}")]
+    ReceiptSignature(SignatureReject),
+    /// The receipt is signed by somebody else than the worker.
+    #[error("the receipt is not signed by the worker")]
+    ReceiptSigner,
+    /// A field of the receipt is not the job's.
+    #[error("the receipt's {field} is not the job's")]
+    ReceiptField {
+        /// Which field.
+        field: &'static str,
+    },
+    /// The worker charges another amount than agreed.
+    #[error("the worker charges {demanded}, and {agreed} was agreed")]
+    Overcharge {
+        /// What was agreed.
+        agreed: Amount,
+        /// What is demanded.
+        demanded: Amount,
+    },
+    /// The receipt's commitment does not open to the input that was sent.
+    #[error("the receipt commits to another input")]
+    InputCommitment,
+    /// The receipt's commitment does not open to the output that came.
+    #[error("the receipt commits to another output")]
+    OutputCommitment,
+    /// The receipt's commitment does not open to the proof that came.
+    #[error("the receipt commits to another proof")]
+    EvidenceCommitment,
+    /// The output cannot be one of this model.
+    #[error("the output cannot be this model's: {0}")]
+    Output(#[from] AnswerError),
+    /// A proof where none was agreed.
+    #[error("there is a proof, and none was asked for")]
+    UnexpectedProof,
+    /// The receipt names an evidence this program cannot check.
+    #[error("evidence {evidence} cannot be checked here")]
+    UncheckableEvidence {
+        /// What the receipt names.
+        evidence: Evidence,
+    },
+    /// The proof is not one of this model, input and output.
+    #[error("the proof is false: {0}")]
+    Proof(#[from] Reject),
+}
+
+/// Checks `answer` against the job that was sent. `values` are the raw values that were sent, `model` the model whose
+/// id is the header's.
+///
+/// # Errors
+/// [`AnswerReject`]; no input makes this panic.
+pub fn check(
+    header: &JobHeader,
+    model: &VerifyingModel,
+    values: &[i64],
+    answer: Answer,
+) -> Result<CheckedAnswer, AnswerReject> {
+    let start = thread_cpu_us();
+    check_receipt(header, &answer.receipt)?;
+    let receipt = &answer.receipt.receipt;
+    if receipt.modelId != B256::from(*model.id().as_bytes()) {
+        return Err(AnswerReject::ReceiptField { field: "model" });
+    }
+    if receipt.inputCommitment != answer.salts.commit_input(values) {
+        return Err(AnswerReject::InputCommitment);
+    }
+    if receipt.outputCommitment != answer.salts.commit_output(&answer.output) {
+        return Err(AnswerReject::OutputCommitment);
+    }
+    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.proof) {
+        return Err(AnswerReject::EvidenceCommitment);
+    }
+    let decoded = model.graph().decode_output(&answer.output)?;
+    let verified = match header.evidence {
+        Evidence::Signed if answer.proof.is_empty() => None,
+        Evidence::Signed => return Err(AnswerReject::UnexpectedProof),
+        Evidence::Proved => {
+            let statement = Statement { inputs: vec![values.to_vec()], outputs: vec![answer.output.clone()] };
+            Some(tacit_verify::verify(model, &statement, &answer.proof)?)
+        }
+        evidence => return Err(AnswerReject::UncheckableEvidence { evidence }),
+    };
+    let verify_cpu_us = thread_cpu_us().saturating_sub(start);
+    Ok(CheckedAnswer { header: *header, answer, decoded, verified, verify_cpu_us })
+}
+
+fn check_receipt(header: &JobHeader, signed: &SignedReceipt) -> Result<(), AnswerReject> {
+    let receipt = &signed.receipt;
+    let fields = [
+        ("job", receipt.jobId == header.job_id.0),
+        ("model", receipt.modelId == header.model_id),
+        ("channel", receipt.channelId == header.channel_id),
+        ("client", receipt.client == header.client),
+        ("worker", receipt.worker == header.worker),
+        ("privacy", Privacy::from_u8(receipt.privacy) == Some(header.privacy)),
+        ("evidence", Evidence::from_u8(receipt.evidence) == Some(header.evidence)),
+    ];
+    if let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) {
+        return Err(AnswerReject::ReceiptField { field });
+    }
+    for (agreed, demanded) in
+        [(header.price, Amount(receipt.price)), (header.cumulative, Amount(receipt.cumulative))]
+    {
+        // Less than agreed is refused too: a receipt that tells another price than the voucher is no account of the job.
+        if agreed != demanded {
+            return Err(AnswerReject::Overcharge { agreed, demanded });
+        }
+    }
+    let signer = receipt_signer(signed, header.chain_id).map_err(AnswerReject::ReceiptSignature)?;
+    if signer != header.worker { Err(AnswerReject::ReceiptSigner) } else { Ok(()) }
+}
+
+impl AnswerReject {
+    /// Stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Sealed(_) => "answer_sealed",
+            Self::Format(_) => "answer_malformed",
+            Self::Response => "response_malformed",
+            Self::WrongJob => "answer_wrong_job",
+            Self::ReceiptSignature(_) => "receipt_signature",
+            Self::ReceiptSigner => "receipt_signer",
+            Self::ReceiptField { .. } => "receipt_field",
+            Self::Overcharge { .. } => "overcharge",
+            Self::InputCommitment => "input_commitment",
+            Self::OutputCommitment => "output_commitment",
+            Self::EvidenceCommitment => "evidence_commitment",
+            Self::Output(_) => "output_shape",
+            Self::UnexpectedProof => "unexpected_proof",
+            Self::UncheckableEvidence { .. } => "uncheckable_evidence",
+            Self::Proof(_) => "false_proof",
+        }
+    }
+}
+
+impl CheckedAnswer {
+    /// The answer's parts.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// What the model says, decoded.
+    #[must_use]
+    pub fn decoded(&self) -> &tacit_graph::Answer {
+        &self.decoded
+    }
+
+    /// The verifier's token, when the evidence was a proof.
+    #[must_use]
+    pub fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref()
+    }
+
+    /// Processor time that the checks took on this thread, microseconds.
+    #[must_use]
+    pub fn verify_cpu_us(&self) -> u64 {
+        self.verify_cpu_us
+    }
+
+    /// Hash of the receipt: its leaf on the ledger.
+    #[must_use]
+    pub fn receipt_hash(&self) -> B256 {
+        receipts::leaf(&self.answer.receipt.receipt, self.header.chain_id)
+    }
+
+    /// Signs the voucher that pays for this answer: the header's cumulative amount, whatever the worker wrote.
+    pub(crate) fn sign_voucher(&self, wallet: &Wallet) -> Result<SignedVoucher, SignError> {
+        let voucher = Voucher { channelId: self.header.channel_id, cumulative: self.header.cumulative.0 };
+        wallet.sign_voucher(voucher, self.header.chain_id)
+    }
+}
+
+/// Processor time of this thread so far, microseconds.
+fn thread_cpu_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0).saturating_mul(1_000_000).saturating_add(nanos.unwrap_or(0) / 1_000)
+}

@@ -1,0 +1,234 @@
+//! Sends a job, believes or rejects what comes back, pays.
+//!
+//! Everything here starts from a job record on disk, so that it may run again after any interruption: the same bytes
+//! are sent, the same answer comes back, the same voucher is signed.
+
+use core::time::Duration;
+
+use tacit_wire::{
+    Answer, JobId, ResponseKey,
+    http::HttpError,
+    job::{Payload, ReturnPath},
+    message::{ErrorBody, JobResponse},
+};
+
+use crate::{
+    channel::Delivery,
+    check::{self, AnswerReject, CheckedAnswer},
+    error::GatewayError,
+    gateway::Gateway,
+    store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
+};
+
+/// Whether this is the first time that a job leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    First,
+    Again,
+}
+
+/// What to do after a refusal.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// The two sides' accounts agree again: make the job anew.
+    Retry,
+    /// Give up.
+    Failed(GatewayError),
+}
+
+impl<E: Into<GatewayError>> From<E> for Undelivered {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Base64 of the largest answer, and its envelope.
+const RESPONSE_BYTES_MAX: usize = tacit_wire::answer::ANSWER_BYTES_MAX / 3 * 4 + 4096;
+const IN_PROGRESS_RETRIES: u32 = 100;
+const IN_PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+
+impl Gateway {
+    /// Finishes every job that was sent and has no end yet, and hands over vouchers that did not arrive. Problems with
+    /// one worker do not keep others waiting; they are logged.
+    ///
+    /// # Errors
+    /// [`GatewayError::Store`].
+    pub async fn resume(&self) -> Result<(), GatewayError> {
+        for (channel_id, channel) in self.store.channels()? {
+            let lane = self.lane(channel.worker);
+            let _alone = lane.lock().await;
+            let Some(channel) = self.store.channel(channel_id)? else { continue };
+            if channel.retired {
+                continue;
+            }
+            if let Err(error) = self.finish_in_flight(&channel).await {
+                tracing::warn!(%error, worker = %channel.worker, "an interrupted job is not finished yet");
+            }
+            let Some(channel) = self.store.channel(channel_id)? else { continue };
+            let last = channel.last_job.map(|job_id| self.store.job(job_id)).transpose()?.flatten();
+            if let Some(job) = last {
+                self.deliver_voucher(&job.endpoint, channel_id, &channel).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes the job that a channel awaits. The caller holds the lane.
+    pub(crate) async fn finish_in_flight(&self, channel: &ChannelRecord) -> Result<(), GatewayError> {
+        let Some(job_id) = channel.in_flight else { return Ok(()) };
+        let job = self.store.job(job_id)?.ok_or(GatewayError::Internal)?;
+        match self.deliver(&job, Sending::Again).await {
+            Ok(_)
+            | Err(
+                Undelivered::Retry
+                | Undelivered::Failed(
+                    GatewayError::Rejected { .. } | GatewayError::Refused { .. } | GatewayError::StalePrice { .. },
+                ),
+            ) => Ok(()),
+            Err(Undelivered::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Sends a job that is on disk and takes it to its end. The caller holds the lane.
+    pub(crate) async fn deliver(&self, job: &JobRecord, sending: Sending) -> Result<Delivery, Undelivered> {
+        if job.state != JobState::Sent {
+            return Err(GatewayError::Internal.into());
+        }
+        let url = format!("{}/v1/jobs", job.endpoint);
+        let (worker, job_id) = (job.request.header.worker, job.request.header.job_id);
+        for _ in 0..IN_PROGRESS_RETRIES {
+            match self.http.post::<_, JobResponse>(&url, &job.request, RESPONSE_BYTES_MAX).await {
+                Ok(response) => return Ok(self.receive(job, response).await?),
+                Err(HttpError::Refused { body, .. }) if body.code == "in_progress" => {
+                    tokio::time::sleep(IN_PROGRESS_PAUSE).await;
+                }
+                Err(HttpError::Refused { status, body }) if refused_for_good(status, &body) => {
+                    return Err(self.refused(job, &body).await);
+                }
+                Err(HttpError::TooLong { .. } | HttpError::Malformed { .. }) => {
+                    return Err(self.reject(job, AnswerReject::Response)?.into());
+                }
+                Err(source) if sending == Sending::First && !source.outcome_unknown() => {
+                    self.store.put_refused(job, "unreachable", "the worker could not be reached")?;
+                    return Err(unreachable(worker, None, source).into());
+                }
+                Err(source) => return Err(unreachable(worker, Some(job_id), source).into()),
+            }
+        }
+        Err(GatewayError::Timeout.into())
+    }
+
+    /// Checks a response; only if every check passes is a voucher signed, kept, and handed over.
+    async fn receive(&self, job: &JobRecord, response: JobResponse) -> Result<Delivery, GatewayError> {
+        let checked = match self.open_and_check(job, response).await? {
+            Ok(checked) => checked,
+            Err(reject) => return Err(self.reject(job, reject)?),
+        };
+        let header = &job.request.header;
+        let voucher = checked.sign_voucher(&self.wallet)?;
+        let answer = checked.answer();
+        let record = AnswerRecord {
+            output: answer.output.clone(),
+            salts: answer.salts.clone(),
+            time: answer.time,
+            proof: answer.proof.clone(),
+            receipt: answer.receipt.clone(),
+            verify_cpu_us: checked.verify_cpu_us(),
+            anchor: None,
+        };
+        self.store.put_signed(job, &record, &voucher)?;
+        let channel = self.store.channel(header.channel_id)?.ok_or(GatewayError::Internal)?;
+        self.deliver_voucher(&job.endpoint, header.channel_id, &channel).await
+    }
+
+    async fn open_and_check(
+        &self,
+        job: &JobRecord,
+        response: JobResponse,
+    ) -> Result<Result<CheckedAnswer, AnswerReject>, GatewayError> {
+        let header = job.request.header;
+        if response.job_id != header.job_id {
+            return Ok(Err(AnswerReject::WrongJob));
+        }
+        let model = self.kept_model(header.model_id)?;
+        let path = return_path(job).ok_or(GatewayError::Internal)?;
+        let values = job.values.clone();
+        tokio::task::spawn_blocking(move || {
+            let opened = path.unwrap(&response.body)?;
+            check::check(&header, &model, &values, Answer::decode(&opened)?)
+        })
+        .await
+        .map_err(|_| GatewayError::Internal)
+    }
+
+    fn reject(&self, job: &JobRecord, reject: AnswerReject) -> Result<GatewayError, GatewayError> {
+        self.store.put_rejected(job, reject.code(), &reject.to_string())?;
+        let header = &job.request.header;
+        Ok(GatewayError::Rejected { worker: header.worker, job_id: header.job_id, reject: Box::new(reject) })
+    }
+
+    /// A worker refused before working: find out whether the accounts differ honestly, or whether it wants more.
+    async fn refused(&self, job: &JobRecord, body: &ErrorBody) -> Undelivered {
+        match self.explain(job, body).await {
+            Ok(undelivered) => undelivered,
+            Err(error) => Undelivered::Failed(error),
+        }
+    }
+
+    async fn explain(&self, job: &JobRecord, body: &ErrorBody) -> Result<Undelivered, GatewayError> {
+        let header = &job.request.header;
+        let demanded = body.demand.unwrap_or_default();
+        match body.code.as_str() {
+            "wrong_cumulative" | "payment_required" => {
+                if self.reconcile(&job.endpoint, header.channel_id).await? {
+                    self.store.put_refused(job, &body.code, &body.message)?;
+                    return Ok(Undelivered::Retry);
+                }
+                let signed = self.store.channel(header.channel_id)?.map(|channel| channel.signed);
+                if signed.is_some_and(|signed| demanded > signed) {
+                    let reject = AnswerReject::Overcharge { agreed: header.cumulative, demanded };
+                    return Ok(Undelivered::Failed(self.reject(job, reject)?));
+                }
+            }
+            "stale_price" => {
+                let asked = self.asked_price(job).await?;
+                if asked == Some(header.price) && demanded > header.price {
+                    let reject = AnswerReject::Overcharge { agreed: header.price, demanded };
+                    return Ok(Undelivered::Failed(self.reject(job, reject)?));
+                }
+                self.store.put_refused(job, &body.code, &body.message)?;
+                return Ok(Undelivered::Failed(GatewayError::StalePrice { worker: header.worker }));
+            }
+            _ => {}
+        }
+        self.store.put_refused(job, &body.code, &body.message)?;
+        let ErrorBody { code, message, hint, .. } = body.clone();
+        Ok(Undelivered::Failed(GatewayError::Refused { worker: header.worker, code, message, hint }))
+    }
+
+    async fn asked_price(&self, job: &JobRecord) -> Result<Option<tacit_wire::Amount>, GatewayError> {
+        let header = &job.request.header;
+        let (_, offers) =
+            self.offers(&job.model, header.model_id, header.privacy, header.evidence).await?;
+        Ok(offers.into_iter().find(|offer| offer.worker == header.worker).map(|offer| offer.price))
+    }
+}
+
+/// Whether the worker says that it did not, and will not, work on this job.
+fn refused_for_good(status: u16, body: &ErrorBody) -> bool {
+    status < 500 || matches!(body.code.as_str(), "busy" | "engine_failed" | "ledger_failed")
+}
+
+fn return_path(job: &JobRecord) -> Option<ReturnPath> {
+    match (&job.request.payload, job.response_key) {
+        (Payload::Clear { .. }, None) => Some(ReturnPath::Clear),
+        (Payload::Sealed { enc, .. }, Some(key)) => {
+            Some(ReturnPath::Sealed { enc: enc.0, key: ResponseKey::from_bytes(key.0) })
+        }
+        _ => None,
+    }
+}
+
+fn unreachable(worker: alloy_primitives::Address, job_id: Option<JobId>, source: HttpError) -> GatewayError {
+    GatewayError::Unreachable { worker, job_id, source: Box::new(source) }
+}

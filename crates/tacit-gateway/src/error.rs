@@ -1,0 +1,263 @@
+//! Every reason for which a question gets no answer, with its HTTP status and stable code.
+
+use alloy_primitives::{Address, B256};
+use tacit_abi::{Evidence, Privacy};
+use tacit_wire::{
+    Amount, JobId, LedgerError, Revert, http::HttpError, job::PayloadReject, message::ErrorBody, wallet::SignError,
+};
+
+use crate::{check::AnswerReject, input::InputReject, store::StoreError};
+
+/// Why a question gets no answer. Unless the variant says so, nothing was paid and nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The body is not the JSON expected.
+    #[error("the request is malformed: {detail}")]
+    Malformed {
+        /// What the reader missed.
+        detail: String,
+    },
+    /// The content type is not JSON.
+    #[error("the request is not JSON")]
+    NotJson,
+    /// Longer than any request may be.
+    #[error("the request is too long or broken")]
+    Body,
+    /// Not an address of this interface.
+    #[error("there is nothing here")]
+    NotFound,
+    /// A web page of another origin, or a name that is not this machine's.
+    #[error("requests from other origins are refused")]
+    ForeignOrigin,
+    /// The input is refused.
+    #[error(transparent)]
+    Input(#[from] InputReject),
+    /// No such model on the ledger.
+    #[error("no model {model:?} is published")]
+    UnknownModel {
+        /// Name or id asked for.
+        model: String,
+    },
+    /// A mode this build cannot do.
+    #[error("{privacy} with {evidence} is not supported")]
+    Unsupported {
+        /// Asked for.
+        privacy: Privacy,
+        /// Asked for.
+        evidence: Evidence,
+    },
+    /// Nobody we would ask serves the model in this mode.
+    #[error("nobody serves this model with {privacy} and {evidence}")]
+    NoAsk {
+        /// Asked for.
+        privacy: Privacy,
+        /// Asked for.
+        evidence: Evidence,
+    },
+    /// Those who serve it were caught cheating.
+    #[error("worker {worker} is not asked again: {reason}")]
+    Distrusted {
+        /// Who.
+        worker: Address,
+        /// What it did.
+        reason: String,
+    },
+    /// The cheapest ask costs more than allowed.
+    #[error("the cheapest ask is {cheapest}, and at most {max_price} is allowed")]
+    TooExpensive {
+        /// Cheapest ask.
+        cheapest: Amount,
+        /// What the request or the configuration allows.
+        max_price: Amount,
+    },
+    /// The wallet cannot pay for the channel.
+    #[error("{address} holds {balance}, and the channel needs {needed}")]
+    NoFunds {
+        /// The wallet.
+        address: Address,
+        /// What it holds.
+        balance: Amount,
+        /// Deposit and gas.
+        needed: Amount,
+    },
+    /// What the worker serves is not the model on the ledger.
+    #[error("worker {worker} serves another model than {expected}")]
+    ModelMismatch {
+        /// Who.
+        worker: Address,
+        /// Id on the ledger.
+        expected: B256,
+    },
+    /// The worker does not answer. When `job_id` is set the job was sent: ask again with it, and it is paid once.
+    #[error("worker {worker} cannot be reached: {source}")]
+    Unreachable {
+        /// Who.
+        worker: Address,
+        /// The job, when it was sent.
+        job_id: Option<JobId>,
+        /// What happened.
+        source: Box<HttpError>,
+    },
+    /// The worker refused the job before working on it.
+    #[error("worker {worker} refused: {message}")]
+    Refused {
+        /// Who.
+        worker: Address,
+        /// The worker's code.
+        code: String,
+        /// The worker's words.
+        message: String,
+        /// The worker's hint.
+        hint: String,
+    },
+    /// The price changed between the ledger and the worker.
+    #[error("the price of worker {worker} has changed")]
+    StalePrice {
+        /// Who.
+        worker: Address,
+    },
+    /// The answer is false or dishonest. It was not paid.
+    #[error("the answer of worker {worker} is refused: {reject}")]
+    Rejected {
+        /// Who.
+        worker: Address,
+        /// The job.
+        job_id: JobId,
+        /// What is wrong with it.
+        reject: Box<AnswerReject>,
+    },
+    /// The job was refused or rejected earlier.
+    #[error("job {job_id} failed before: {message}")]
+    FailedBefore {
+        /// The job.
+        job_id: JobId,
+        /// Code of that failure.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The same id with another question.
+    #[error("job {job_id} is another question")]
+    JobIdReused {
+        /// The id.
+        job_id: JobId,
+    },
+    /// No such receipt or job.
+    #[error("there is no receipt {id}")]
+    UnknownReceipt {
+        /// What was asked for.
+        id: String,
+    },
+    /// Too many questions at once.
+    #[error("too many questions at once")]
+    Busy,
+    /// The question took too long. It goes on at the next one, and is paid once.
+    #[error("the question took too long")]
+    Timeout,
+    /// The payload cannot be made: the ask's sealing key is bad.
+    #[error("the job cannot be sealed: {0}")]
+    Payload(#[from] PayloadReject),
+    /// An amount overflows.
+    #[error("an amount is too large")]
+    Overflow,
+    /// The ledger failed or refused.
+    #[error(transparent)]
+    Ledger(LedgerError),
+    /// The disk failed.
+    #[error("the gateway cannot use its disk: {0}")]
+    Store(#[from] StoreError),
+    /// The wallet failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// HTTP is not available at all.
+    #[error(transparent)]
+    Http(HttpError),
+    /// The listening socket failed.
+    #[error("cannot listen: {0}")]
+    Listen(#[source] std::io::Error),
+    /// Something that should not happen.
+    #[error("the gateway failed")]
+    Internal,
+}
+
+impl From<LedgerError> for GatewayError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::InsufficientFunds { address, balance, needed } => {
+                Self::NoFunds { address, balance, needed }
+            }
+            error => Self::Ledger(error),
+        }
+    }
+}
+
+impl GatewayError {
+    /// Stable name, HTTP status and hint.
+    #[must_use]
+    pub fn describe(&self) -> (&str, u16, &str) {
+        match self {
+            Self::Malformed { .. } => ("malformed_request", 400, "see the interface's documentation"),
+            Self::NotJson => ("not_json", 415, "send content-type: application/json"),
+            Self::Body => ("body_too_long", 413, "send a smaller request"),
+            Self::NotFound => ("not_found", 404, ""),
+            Self::ForeignOrigin => {
+                ("foreign_origin", 403, "a gateway can spend money: talk to it from this machine, at localhost")
+            }
+            Self::Input(_) => ("bad_input", 422, "send one row: {\"shape\":[n],\"data\":[…]}"),
+            Self::UnknownModel { .. } => ("unknown_model", 404, "list the models: tacit model list"),
+            Self::Unsupported { .. } => {
+                ("unsupported", 422, "this version does clear and sealed, with signed and proved")
+            }
+            Self::NoAsk { .. } => ("no_ask", 404, "see who serves what: tacit model list"),
+            Self::Distrusted { .. } => ("distrusted", 403, "ask another worker"),
+            Self::TooExpensive { .. } => ("too_expensive", 402, "raise --max-price, or wait for a cheaper ask"),
+            Self::NoFunds { .. } => ("no_funds", 402, "send coins to this address: tacit wallet send"),
+            Self::ModelMismatch { .. } => ("model_mismatch", 502, "ask another worker"),
+            Self::Unreachable { job_id: None, .. } => ("unreachable", 502, "is the worker running?"),
+            Self::Unreachable { .. } => ("unreachable", 502, "ask again with the same job id: it is paid once"),
+            Self::Refused { hint, .. } => ("refused", 502, hint),
+            Self::StalePrice { .. } => ("stale_price", 409, "ask again to accept the new price, if it is allowed"),
+            Self::Rejected { reject, .. } => {
+                (reject.code(), 502, "it was not paid, and this worker is not asked again")
+            }
+            Self::FailedBefore { code, .. } => (code, 502, "ask again under a new job id"),
+            Self::JobIdReused { .. } => ("job_id_reused", 409, "leave the job id out, or choose a random one"),
+            Self::UnknownReceipt { .. } => ("unknown_receipt", 404, "list the receipts: tacit receipt list"),
+            Self::Busy => ("busy", 503, "try again in a moment"),
+            Self::Timeout => ("timeout", 504, "ask again with the same job id: it is paid once"),
+            Self::Payload(_) => ("bad_sealing_key", 502, "ask another worker"),
+            Self::Overflow => ("overflow", 422, ""),
+            Self::Ledger(LedgerError::Reverted(Revert::Other(_))) | Self::Ledger(LedgerError::Http(_)) => {
+                ("ledger_failed", 503, "is the ledger running?")
+            }
+            Self::Ledger(_) => ("ledger_refused", 502, ""),
+            Self::Store(_) => ("store_failed", 500, "is the disk full?"),
+            Self::Sign(_) | Self::Http(_) | Self::Listen(_) | Self::Internal => ("internal", 500, ""),
+        }
+    }
+
+    /// The body to send.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let (code, _, hint) = self.describe();
+        let demand = match self {
+            Self::TooExpensive { cheapest, .. } => Some(*cheapest),
+            _ => None,
+        };
+        ErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned(), demand }
+    }
+
+    /// Whether another worker may be asked instead: nothing was sent to this one that it could answer later.
+    pub(crate) fn may_ask_another(&self) -> bool {
+        matches!(
+            self,
+            Self::ModelMismatch { .. }
+                | Self::Unreachable { job_id: None, .. }
+                | Self::Refused { .. }
+                | Self::StalePrice { .. }
+                | Self::Distrusted { .. }
+                | Self::Payload(_)
+        )
+    }
+}

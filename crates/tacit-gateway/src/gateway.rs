@@ -1,0 +1,114 @@
+//! The gateway: its key, its ledger, its memory.
+
+use core::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alloy_primitives::{Address, B256};
+use tacit_verify::VerifyingModel;
+use tacit_wire::{Amount, LedgerClient, Wallet, http::JsonClient};
+
+use crate::{error::GatewayError, store::Store};
+
+/// What a gateway is made of.
+#[expect(missing_debug_implementations, reason = "it holds a secret key")]
+pub struct GatewayConfig {
+    /// Key that owns channels and signs vouchers.
+    pub wallet: Wallet,
+    /// The ledger.
+    pub ledger: LedgerClient,
+    /// Where jobs, vouchers and receipts are kept.
+    pub store: Store,
+    /// How much may be spent.
+    pub spending: Spending,
+}
+
+/// How much a gateway may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spending {
+    /// Most for one answer, when the question does not say.
+    pub max_price_default: Amount,
+    /// Deposit of a new channel, and what a top-up adds; more when one answer costs more.
+    pub deposit: Amount,
+}
+
+impl Default for Spending {
+    /// A hundredth of a coin for one answer, a tenth for a channel.
+    fn default() -> Self {
+        Self { max_price_default: Amount(10_u128.pow(16)), deposit: Amount(10_u128.pow(17)) }
+    }
+}
+
+/// Asks, checks, pays. Shared by all requests.
+#[expect(missing_debug_implementations, reason = "it holds a secret key")]
+pub struct Gateway {
+    pub(crate) wallet: Wallet,
+    pub(crate) ledger: LedgerClient,
+    pub(crate) store: Store,
+    pub(crate) spending: Spending,
+    pub(crate) http: JsonClient,
+    /// One job at a time for each worker: a channel owes for one at most.
+    lanes: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
+    /// Models whose id was recomputed.
+    models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
+}
+
+const WORKER_TIMEOUT: Duration = Duration::from_secs(150);
+const MODELS_KEPT_MAX: usize = 64;
+
+impl Gateway {
+    /// Opens a gateway. Jobs that a crash interrupted go on with [`Self::resume`], or when their worker is asked again.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when the file is unreadable or HTTP is not available.
+    pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
+        let GatewayConfig { wallet, ledger, store, spending } = config;
+        store.channels()?;
+        Ok(Arc::new(Self {
+            wallet,
+            ledger,
+            store,
+            spending,
+            http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
+            lanes: Mutex::default(),
+            models: Mutex::default(),
+        }))
+    }
+
+    /// The account that pays.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.wallet.address()
+    }
+
+    /// The ledger in use.
+    #[must_use]
+    pub fn ledger(&self) -> &LedgerClient {
+        &self.ledger
+    }
+
+    /// The gateway's memory.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn lane(&self, worker: Address) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(worker).or_default())
+    }
+
+    pub(crate) fn cached_model(&self, model_id: B256) -> Option<Arc<VerifyingModel>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).get(&model_id).cloned()
+    }
+
+    pub(crate) fn cache_model(&self, model_id: B256, model: &Arc<VerifyingModel>) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if models.len() >= MODELS_KEPT_MAX {
+            models.clear();
+        }
+        models.insert(model_id, Arc::clone(model));
+    }
+}

@@ -1,0 +1,222 @@
+//! The gateway's HTTP interface, for programs on the user's own machine.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/ask` | [`AskRequest`] in, [`AskAnswer`] out |
+//! | `GET /v1/models` | models on the ledger, with asks |
+//! | `GET /v1/receipts` | receipts, newest first |
+//! | `GET /v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
+//! | `GET /v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
+//! | `GET /v1/status` | address, balance, channels |
+//!
+//! # Web pages
+//! The gateway can spend money, so that no web page may use it by accident: a request whose `Host` is not this machine
+//! (DNS rebinding) or whose `Origin` is another site is refused, and a body must be declared as JSON, which a page
+//! cannot do across origins without being asked.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, HOST, ORIGIN},
+    },
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tacit_wire::message::ErrorReply;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    ask::AskRequest,
+    error::GatewayError,
+    gateway::Gateway,
+    receipt::Bundle,
+    view::{AskAnswer, ModelEntry, ReceiptEntry, Status},
+};
+
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const REQUESTS_MAX: usize = 64;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_secs(5);
+
+type Shared = State<Arc<Gateway>>;
+
+impl Gateway {
+    /// Serves until `shutdown` resolves, then lets requests in progress end for a few seconds. Interrupted jobs are
+    /// taken up again first, beside the requests; retired channels are closed now and then.
+    ///
+    /// The caller chooses the listener's address: anything but a loopback address lets others spend the user's money.
+    ///
+    /// # Errors
+    /// [`GatewayError::Listen`].
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), GatewayError> {
+        let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
+        let router = Router::new()
+            .route("/v1/ask", post(ask))
+            .route("/v1/models", get(models))
+            .route("/v1/receipts", get(receipts))
+            .route("/v1/receipts/{id}", get(receipt))
+            .route("/v1/receipts/{id}/bundle", get(bundle))
+            .route("/v1/status", get(status))
+            .fallback(|| async { GatewayError::NotFound })
+            .method_not_allowed_fallback(|| async { GatewayError::NotFound })
+            .layer(middleware::from_fn_with_state(requests, guard))
+            .with_state(Arc::clone(&self));
+        let housekeeping = tokio::spawn(Arc::clone(&self).keep_house());
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            shutdown.await;
+            let _ = stopping.send(());
+        });
+        let late = async {
+            // A sender that is gone means that the server ended by itself.
+            if stopped.await.is_err() {
+                core::future::pending::<()>().await;
+            }
+            tokio::time::sleep(DRAIN).await;
+        };
+        let result = tokio::select! {
+            result = serving.into_future() => result,
+            () = late => Ok(()),
+        };
+        housekeeping.abort();
+        result.map_err(GatewayError::Listen)
+    }
+
+    async fn keep_house(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.resume().await {
+                tracing::warn!(%error, "interrupted jobs are not finished yet");
+            }
+            if let Err(error) = self.close_retired().await {
+                tracing::warn!(%error, "retired channels are not closed yet");
+            }
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+}
+
+async fn guard(State(requests): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    if !local(request.headers()) {
+        return GatewayError::ForeignOrigin.into_response();
+    }
+    let Ok(_place) = requests.try_acquire() else { return GatewayError::Busy.into_response() };
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => GatewayError::Timeout.into_response(),
+    }
+}
+
+/// Whether a request is addressed to this machine by a local name, and not sent by another site's page.
+fn local(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(local_authority);
+    let mut origins = headers.get_all(ORIGIN).iter();
+    host && origins.all(local_origin)
+}
+
+fn local_origin(origin: &HeaderValue) -> bool {
+    let authority = origin.to_str().ok().and_then(|origin| {
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+    });
+    authority.is_some_and(local_authority)
+}
+
+fn local_authority(authority: &str) -> bool {
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+async fn ask(State(gateway): Shared, headers: HeaderMap, body: Body) -> Result<Json<AskAnswer>, GatewayError> {
+    let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !json {
+        return Err(GatewayError::NotJson);
+    }
+    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| GatewayError::Body)?;
+    let request: AskRequest = serde_json::from_slice(&bytes)
+        .map_err(|error| GatewayError::Malformed { detail: error.to_string() })?;
+    // On its own task: a caller that hangs up does not leave a job half done.
+    tokio::spawn(async move { gateway.ask(request).await })
+        .await
+        .map_err(|_| GatewayError::Internal)?
+        .map(Json)
+}
+
+async fn models(State(gateway): Shared) -> Result<Json<Vec<ModelEntry>>, GatewayError> {
+    gateway.models().await.map(Json)
+}
+
+async fn receipts(State(gateway): Shared) -> Result<Json<Vec<ReceiptEntry>>, GatewayError> {
+    gateway.receipts().map(Json)
+}
+
+async fn receipt(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<ReceiptEntry>, GatewayError> {
+    let job_id = gateway.find_receipt(&id)?;
+    gateway.fetch_anchor(job_id).await?;
+    gateway.receipt(job_id).map(Json)
+}
+
+async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<Bundle>, GatewayError> {
+    let job_id = gateway.find_receipt(&id)?;
+    gateway.fetch_anchor(job_id).await?;
+    gateway.bundle(job_id).map(Json)
+}
+
+async fn status(State(gateway): Shared) -> Result<Json<Status>, GatewayError> {
+    gateway.status().await.map(Json)
+}
+
+impl IntoResponse for GatewayError {
+    fn into_response(self) -> Response {
+        let (_, status, _) = self.describe();
+        if status == 500 {
+            tracing::error!(error = ?self, "a request failed");
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(ErrorReply { error: self.body() })).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(host: &str, origin: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_local_names_and_origins_pass() {
+        for host in ["localhost", "localhost:8547", "127.0.0.1:1", "[::1]:8547", "[::1]"] {
+            assert!(local(&headers(host, None)), "{host}");
+            assert!(local(&headers(host, Some("http://localhost:3000"))), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8547", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+            assert!(!local(&headers(host, None)), "{host}");
+        }
+        for origin in ["http://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"] {
+            assert!(!local(&headers("localhost", Some(origin))), "{origin}");
+        }
+        assert!(!local(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,117 @@
+//! Finds a model and those who serve it.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use tacit_abi::{Evidence, IModels, Privacy};
+use tacit_verify::VerifyingModel;
+use tacit_wire::{Amount, LedgerError, Revert, message::ModelInfo};
+
+use crate::{error::GatewayError, gateway::Gateway};
+
+/// A worker's ask, with the mode as a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) worker: Address,
+    pub(crate) price: Amount,
+    pub(crate) sealing_key: B256,
+    pub(crate) endpoint: String,
+}
+
+const MODEL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+impl Gateway {
+    /// Id of a model by name or by id.
+    pub(crate) async fn resolve(&self, model: &str) -> Result<B256, GatewayError> {
+        let unknown = || GatewayError::UnknownModel { model: model.to_owned() };
+        if model.starts_with("0x") {
+            return model.parse().map_err(|_| unknown());
+        }
+        self.ledger.model_by_name(model).await.map_err(|error| unpublished(error, unknown))
+    }
+
+    /// Asks for a model in one mode, cheapest first. The ledger's record of the model comes with them.
+    pub(crate) async fn offers(
+        &self,
+        name: &str,
+        model_id: B256,
+        privacy: Privacy,
+        evidence: Evidence,
+    ) -> Result<(IModels::Model, Vec<Offer>), GatewayError> {
+        let unknown = || GatewayError::UnknownModel { model: name.to_owned() };
+        let listing =
+            self.ledger.listing(model_id).await.map_err(|error| unpublished(error, unknown))?;
+        let mode = (privacy as u8, evidence as u8);
+        let mut offers: Vec<Offer> = listing
+            .asks
+            .into_iter()
+            .filter(|ask| (ask.privacy, ask.evidence) == mode)
+            .map(|ask| Offer {
+                worker: ask.worker,
+                price: Amount(ask.price),
+                sealing_key: ask.sealingKey,
+                endpoint: ask.endpoint.trim_end_matches('/').to_owned(),
+            })
+            .collect();
+        offers.sort_by_key(|offer| (offer.price, offer.worker));
+        Ok((listing.model, offers))
+    }
+
+    /// The model behind an id: from memory, from disk, or from the worker, in which case its id is recomputed.
+    pub(crate) async fn known_model(
+        &self,
+        model_id: B256,
+        offer: &Offer,
+    ) -> Result<Arc<VerifyingModel>, GatewayError> {
+        if let Some(model) = self.cached_model(model_id) {
+            return Ok(model);
+        }
+        let mismatch = || GatewayError::ModelMismatch { worker: offer.worker, expected: model_id };
+        let kept = self.store.model(model_id)?;
+        let info = match &kept {
+            Some(info) => info.clone(),
+            None => {
+                let url = format!("{}/v1/models/{model_id}", offer.endpoint);
+                let unreachable = |source| GatewayError::Unreachable {
+                    worker: offer.worker,
+                    job_id: None,
+                    source: Box::new(source),
+                };
+                self.http.get::<ModelInfo>(&url, MODEL_BYTES_MAX).await.map_err(unreachable)?
+            }
+        };
+        let model = Arc::new(recompute(model_id, &info).ok_or_else(mismatch)?);
+        if kept.is_none() {
+            self.store.put_model(&ModelInfo { model_id, ..info })?;
+        }
+        self.cache_model(model_id, &model);
+        Ok(model)
+    }
+
+    /// The model behind an id that was known before.
+    pub(crate) fn kept_model(&self, model_id: B256) -> Result<Arc<VerifyingModel>, GatewayError> {
+        if let Some(model) = self.cached_model(model_id) {
+            return Ok(model);
+        }
+        let info = self.store.model(model_id)?.ok_or(GatewayError::Internal)?;
+        let model = Arc::new(recompute(model_id, &info).ok_or(GatewayError::Internal)?);
+        self.cache_model(model_id, &model);
+        Ok(model)
+    }
+}
+
+/// The model, if graph and weight root give this id.
+pub(crate) fn recompute(model_id: B256, info: &ModelInfo) -> Option<VerifyingModel> {
+    let graph = tacit_graph::decode_graph(&info.graph).ok()?;
+    let model = VerifyingModel::new(graph, info.weight_root.0).ok()?;
+    (B256::from(*model.id().as_bytes()) == model_id).then_some(model)
+}
+
+fn unpublished(error: LedgerError, unknown: impl Fn() -> GatewayError) -> GatewayError {
+    match error {
+        LedgerError::Reverted(Revert::Models(
+            IModels::IModelsErrors::UnknownModel(_) | IModels::IModelsErrors::BadName(_),
+        )) => unknown(),
+        error => error.into(),
+    }
+}

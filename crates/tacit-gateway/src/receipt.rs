@@ -1,0 +1,296 @@
+//! Receipts as files: everything needed to check one years later, offline, without asking anybody.
+//!
+//! A bundle is the client's own copy: it holds the input and the answer in the clear. [`verify_bundle`] recomputes the
+//! model's id, opens the commitments, recovers the worker's signature, verifies the proof, and folds the inclusion
+//! proof to its root. [`check_anchor`] asks a ledger whether that root is anchored.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use tacit_abi::{
+    Evidence, Privacy, Receipt,
+    receipts::{self, SignedReceipt},
+};
+use tacit_wire::{
+    Amount, Answer, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, Salts,
+    message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
+};
+
+use crate::{
+    check::{self, AnswerReject},
+    market,
+};
+
+/// A receipt with all that it commits to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Version of this format.
+    pub version: u32,
+    /// Ledger that the receipt is for.
+    pub chain_id: u64,
+    /// The receipt as the worker signed it.
+    #[serde(with = "receipt_json")]
+    pub receipt: SignedReceipt,
+    /// The model: canonical graph and weight root.
+    pub model: ModelInfo,
+    /// Raw values that were asked about, in units of `2^-24`.
+    pub input: Vec<i64>,
+    /// Logits that were answered.
+    pub output: Vec<i32>,
+    /// Opens the input commitment.
+    pub input_salt: B256,
+    /// Opens the output commitment.
+    pub output_salt: B256,
+    /// Opens the evidence commitment.
+    pub evidence_salt: B256,
+    /// The proof; empty when the evidence is the worker's word.
+    #[serde(with = "base64_bytes")]
+    pub proof: Vec<u8>,
+    /// Inclusion in an anchored batch, once it is.
+    pub anchor: Option<AnchorProof>,
+}
+
+/// A receipt that was checked offline. Only [`verify_bundle`] makes one.
+#[must_use = "a receipt is believed by what demands this value"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedReceipt {
+    receipt: Receipt,
+    hash: B256,
+    answer: tacit_graph::Answer,
+    security_bits: Option<u8>,
+    anchor: Option<AnchorProof>,
+}
+
+/// Where a ledger anchored a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchored {
+    /// Root of its batch.
+    pub root: B256,
+    /// Block.
+    pub block: u64,
+    /// Who anchored the batch.
+    pub by: Address,
+}
+
+/// Why a bundle is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleReject {
+    /// Not the JSON of a bundle.
+    #[error("this is not a receipt file: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Another version.
+    #[error("receipt file version {got} is not {expected}")]
+    Version {
+        /// What this program reads.
+        expected: u32,
+        /// The file's.
+        got: u32,
+    },
+    /// Longer than any bundle.
+    #[error("a receipt file has at most {limit} bytes, not {got}")]
+    TooLong {
+        /// The limit.
+        limit: usize,
+        /// The file's length.
+        got: usize,
+    },
+    /// The receipt names a mode that does not exist.
+    #[error("the receipt names an unknown privacy or evidence")]
+    Mode,
+    /// Graph and weight root are not the receipt's model.
+    #[error("the file holds another model than the receipt names")]
+    Model,
+    /// A commitment, the signature or the proof is false.
+    #[error(transparent)]
+    Answer(#[from] AnswerReject),
+    /// The inclusion proof is longer than the ledger accepts.
+    #[error("the inclusion proof has at most {limit} steps, not {got}")]
+    InclusionLength {
+        /// The limit.
+        limit: usize,
+        /// The file's.
+        got: usize,
+    },
+    /// The inclusion proof does not lead to its root.
+    #[error("the inclusion proof does not lead to its root")]
+    Inclusion,
+    /// There is no inclusion proof to check.
+    #[error("the receipt was not anchored when it was saved")]
+    NotAnchored,
+    /// The ledger does not know the root, or does not find the receipt in it.
+    #[error("the ledger has not anchored this receipt")]
+    UnknownToLedger,
+    /// The ledger is another one.
+    #[error("the receipt is for chain {expected}, and this ledger is chain {got}")]
+    OtherChain {
+        /// The bundle's.
+        expected: u64,
+        /// The ledger's.
+        got: u64,
+    },
+    /// The ledger cannot be asked.
+    #[error(transparent)]
+    Ledger(LedgerError),
+}
+
+/// Version of the format.
+pub const BUNDLE_VERSION: u32 = 1;
+/// Longest bundle file.
+pub const BUNDLE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Longest inclusion proof, as on the ledger.
+pub const SIBLINGS_MAX: usize = 32;
+
+impl Bundle {
+    /// Reads a bundle file.
+    ///
+    /// # Errors
+    /// [`BundleReject`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, BundleReject> {
+        if bytes.len() > BUNDLE_BYTES_MAX {
+            return Err(BundleReject::TooLong { limit: BUNDLE_BYTES_MAX, got: bytes.len() });
+        }
+        let bundle: Self = serde_json::from_slice(bytes)?;
+        if bundle.version != BUNDLE_VERSION {
+            return Err(BundleReject::Version { expected: BUNDLE_VERSION, got: bundle.version });
+        }
+        Ok(bundle)
+    }
+}
+
+impl core::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Bundle").field("receipt", &self.receipt).finish_non_exhaustive()
+    }
+}
+
+/// Checks a bundle without a network. The price on the receipt is the worker's word; all else is checked.
+///
+/// # Errors
+/// [`BundleReject`]; no input makes this panic.
+pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
+    if bundle.version != BUNDLE_VERSION {
+        return Err(BundleReject::Version { expected: BUNDLE_VERSION, got: bundle.version });
+    }
+    let receipt = &bundle.receipt.receipt;
+    let (privacy, evidence) = Privacy::from_u8(receipt.privacy)
+        .zip(Evidence::from_u8(receipt.evidence))
+        .ok_or(BundleReject::Mode)?;
+    let header = JobHeader {
+        chain_id: bundle.chain_id,
+        job_id: JobId(receipt.jobId),
+        model_id: receipt.modelId,
+        channel_id: receipt.channelId,
+        client: receipt.client,
+        worker: receipt.worker,
+        privacy,
+        evidence,
+        price: Amount(receipt.price),
+        cumulative: Amount(receipt.cumulative),
+    };
+    let model = market::recompute(receipt.modelId, &bundle.model).ok_or(BundleReject::Model)?;
+    let salts = Salts {
+        input: bundle.input_salt.0,
+        output: bundle.output_salt.0,
+        evidence: bundle.evidence_salt.0,
+    };
+    let answer = Answer {
+        output: bundle.output.clone(),
+        salts,
+        time: EngineTime::default(),
+        proof: bundle.proof.clone(),
+        receipt: bundle.receipt.clone(),
+    };
+    let checked = check::check(&header, &model, &bundle.input, answer)?;
+    let hash = checked.receipt_hash();
+    if let Some(anchor) = &bundle.anchor {
+        check_inclusion(hash, anchor)?;
+    }
+    Ok(VerifiedReceipt {
+        receipt: receipt.clone(),
+        hash,
+        answer: checked.decoded().clone(),
+        security_bits: checked.verified().map(tacit_verify::Verified::security_bits),
+        anchor: bundle.anchor.clone(),
+    })
+}
+
+pub(crate) fn check_inclusion(leaf: B256, anchor: &AnchorProof) -> Result<(), BundleReject> {
+    let got = anchor.siblings.len();
+    if got > SIBLINGS_MAX {
+        return Err(BundleReject::InclusionLength { limit: SIBLINGS_MAX, got });
+    }
+    if receipts::root_from(leaf, &anchor.siblings) == anchor.root { Ok(()) } else { Err(BundleReject::Inclusion) }
+}
+
+/// Asks a ledger whether a checked receipt is anchored there.
+///
+/// # Errors
+/// [`BundleReject::NotAnchored`], [`BundleReject::UnknownToLedger`], [`BundleReject::Ledger`]. The caller compares the
+/// bundle's chain id with the ledger's through [`same_chain`].
+pub async fn check_anchor(
+    ledger: &LedgerClient,
+    receipt: &VerifiedReceipt,
+) -> Result<Anchored, BundleReject> {
+    let anchor = receipt.anchor.as_ref().ok_or(BundleReject::NotAnchored)?;
+    anchored(ledger, receipt.hash, anchor).await
+}
+
+/// Refuses a ledger of another chain than the bundle's.
+///
+/// # Errors
+/// [`BundleReject::OtherChain`].
+pub fn same_chain(bundle: &Bundle, ledger: &LedgerClient) -> Result<(), BundleReject> {
+    let (expected, got) = (bundle.chain_id, ledger.chain_id());
+    if expected == got { Ok(()) } else { Err(BundleReject::OtherChain { expected, got }) }
+}
+
+pub(crate) async fn anchored(
+    ledger: &LedgerClient,
+    leaf: B256,
+    anchor: &AnchorProof,
+) -> Result<Anchored, BundleReject> {
+    let refused = |error| match error {
+        LedgerError::Reverted(_) => BundleReject::UnknownToLedger,
+        error => BundleReject::Ledger(error),
+    };
+    let included = ledger.included(anchor.root, leaf, anchor.siblings.clone()).await.map_err(refused)?;
+    if !included {
+        return Err(BundleReject::UnknownToLedger);
+    }
+    let listed = ledger.anchor_of(anchor.root).await.map_err(refused)?;
+    Ok(Anchored { root: anchor.root, block: listed.block, by: listed.worker })
+}
+
+impl VerifiedReceipt {
+    /// The receipt.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Its hash: its leaf on the ledger.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        self.hash
+    }
+
+    /// What the model answered.
+    #[must_use]
+    pub fn answer(&self) -> &tacit_graph::Answer {
+        &self.answer
+    }
+
+    /// Bits of security of the proof; `None` when the answer is the worker's word.
+    #[must_use]
+    pub fn security_bits(&self) -> Option<u8> {
+        self.security_bits
+    }
+
+    /// The batch that the receipt belongs to, if the bundle says; whether a ledger anchored it is for
+    /// [`check_anchor`] to say.
+    #[must_use]
+    pub fn anchor(&self) -> Option<&AnchorProof> {
+        self.anchor.as_ref()
+    }
+}

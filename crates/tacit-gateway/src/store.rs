@@ -1,0 +1,514 @@
+//! What a gateway must not forget, in one redb file.
+//!
+//! Each method that writes is one durable transaction: after `kill -9` at any point the file holds the state before it
+//! or the state after it. The two that carry money are [`Store::put_sent`] (before a job leaves) and
+//! [`Store::put_signed`] (before its voucher leaves).
+
+use std::{fs::OpenOptions, path::Path};
+
+use alloy_primitives::{Address, B256};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tacit_abi::{
+    channels::SignedVoucher,
+    receipts::{self, SignedReceipt},
+};
+use tacit_wire::{
+    Amount, EngineTime, JobId, Salts,
+    message::{AnchorProof, JobRequest, ModelInfo, base64_bytes, optional_voucher_json, receipt_json},
+};
+
+/// The gateway's file.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the gateway's database failed: {0}")]
+    Database(#[from] Box<redb::Error>),
+    /// The file cannot be made.
+    #[error("the gateway's database cannot be made: {0}")]
+    Io(#[from] std::io::Error),
+    /// A record is not readable; the file was written by something else.
+    #[error("the gateway's database holds an unreadable record: {0}")]
+    Record(#[from] serde_json::Error),
+    /// A record that must be there is missing.
+    #[error("the gateway's database misses a record")]
+    Missing,
+    /// A counter would overflow.
+    #[error("a counter of the gateway's database overflows")]
+    Overflow,
+}
+
+/// A job from the moment before it was sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Hash of the question: tells the same from another one under the same id.
+    pub fingerprint: B256,
+    /// Name the model was asked by.
+    pub model: String,
+    /// Where the worker is.
+    pub endpoint: String,
+    /// What was sent, byte for byte.
+    pub request: JobRequest,
+    /// Raw values that were encoded and sealed.
+    pub values: Vec<i64>,
+    /// Key that opens the answer, when it comes sealed.
+    pub response_key: Option<B256>,
+    /// How far it is.
+    pub state: JobState,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// About to be sent, or sent; no answer was checked yet.
+    Sent,
+    /// The worker refused before working. Nothing is owed.
+    Refused {
+        /// The worker's code.
+        code: String,
+        /// The worker's words.
+        message: String,
+    },
+    /// The answer was false. Nothing is owed.
+    Rejected {
+        /// Code of the check.
+        code: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The answer was checked and its voucher signed.
+    Signed,
+}
+
+/// A checked answer: the client's copy of what the receipt commits to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// Logits.
+    pub output: Vec<i32>,
+    /// Openings of the receipt's commitments.
+    pub salts: Salts,
+    /// What the engine says it took.
+    pub time: EngineTime,
+    /// The proof.
+    #[serde(with = "base64_bytes")]
+    pub proof: Vec<u8>,
+    /// The receipt.
+    #[serde(with = "receipt_json")]
+    pub receipt: SignedReceipt,
+    /// Processor time of our checks, microseconds.
+    pub verify_cpu_us: u64,
+    /// Place on the ledger, once fetched.
+    pub anchor: Option<AnchorProof>,
+}
+
+/// A channel to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRecord {
+    /// Who is paid.
+    pub worker: Address,
+    /// Which of our channels to this worker, from zero.
+    pub number: u32,
+    /// Promised in all.
+    pub signed: Amount,
+    /// The voucher that promises it.
+    #[serde(with = "optional_voucher_json")]
+    pub voucher: Option<SignedVoucher>,
+    /// The last job it pays.
+    pub last_job: Option<JobId>,
+    /// What the worker has acknowledged.
+    pub delivered: Amount,
+    /// The job whose answer is awaited.
+    pub in_flight: Option<JobId>,
+    /// Closed or to be closed; no job goes over it again.
+    pub retired: bool,
+}
+
+/// Why a worker is not asked again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distrust {
+    /// Code of the check that failed.
+    pub code: String,
+    /// What the worker did.
+    pub message: String,
+    /// In which job.
+    pub job_id: JobId,
+}
+
+type Bytes32Table<'a> = TableDefinition<'a, [u8; 32], &'static [u8]>;
+
+const JOBS: Bytes32Table<'_> = TableDefinition::new("jobs");
+const ANSWERS: Bytes32Table<'_> = TableDefinition::new("answers");
+const ANSWERED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("answered");
+const RECEIPTS: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("receipts");
+const CHANNELS: Bytes32Table<'_> = TableDefinition::new("channels");
+const MODELS: Bytes32Table<'_> = TableDefinition::new("models");
+const DISTRUSTED: TableDefinition<'_, [u8; 20], &[u8]> = TableDefinition::new("distrusted");
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Database(Box::new(error.into()))
+            }
+        }
+    )+};
+}
+
+from_redb!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError
+);
+
+impl core::fmt::Debug for JobRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("JobRecord")
+            .field("header", &self.request.header)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the file at `path`, or makes it, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`StoreError`]; another process using the file is one.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        drop(options.open(path)?);
+        Self::prepare(Database::create(path)?)
+    }
+
+    /// Uses any storage that redb can use: memory, or a medium that fails on purpose.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        Self::prepare(Database::builder().create_with_backend(backend)?)
+    }
+
+    fn prepare(database: Database) -> Result<Self, StoreError> {
+        let write = database.begin_write()?;
+        write.open_table(JOBS)?;
+        write.open_table(ANSWERS)?;
+        write.open_table(ANSWERED)?;
+        write.open_table(RECEIPTS)?;
+        write.open_table(CHANNELS)?;
+        write.open_table(MODELS)?;
+        write.open_table(DISTRUSTED)?;
+        write.commit()?;
+        Ok(Self { database })
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn job(&self, job_id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.read(JOBS, job_id.0)
+    }
+
+    /// A checked answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn answer(&self, job_id: JobId) -> Result<Option<AnswerRecord>, StoreError> {
+        self.read(ANSWERS, job_id.0)
+    }
+
+    /// A channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn channel(&self, channel_id: B256) -> Result<Option<ChannelRecord>, StoreError> {
+        self.read(CHANNELS, channel_id)
+    }
+
+    /// A model as it was served, with the id it was checked to have.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn model(&self, model_id: B256) -> Result<Option<ModelInfo>, StoreError> {
+        self.read(MODELS, model_id)
+    }
+
+    /// Every channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn channels(&self) -> Result<Vec<(B256, ChannelRecord)>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(CHANNELS)?;
+        let mut channels = Vec::new();
+        for entry in table.iter()? {
+            let (channel_id, record) = entry?;
+            channels.push((B256::from(channel_id.value()), serde_json::from_slice(record.value())?));
+        }
+        Ok(channels)
+    }
+
+    /// Why a worker is not asked, if it is not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn distrust(&self, worker: Address) -> Result<Option<Distrust>, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(DISTRUSTED)?.get(worker.into_array())?;
+        found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
+    }
+
+    /// Job of a receipt hash.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn job_of_receipt(&self, hash: B256) -> Result<Option<JobId>, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(RECEIPTS)?.get(hash.0)?;
+        Ok(found.map(|job_id| JobId(B256::from(job_id.value()))))
+    }
+
+    /// Jobs with a checked answer, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn answered(&self, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(ANSWERED)?;
+        let mut jobs = Vec::new();
+        for entry in table.iter()?.rev().take(limit) {
+            jobs.push(JobId(B256::from(entry?.1.value())));
+        }
+        Ok(jobs)
+    }
+
+    /// Keeps a channel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_channel(&self, channel_id: B256, channel: &ChannelRecord) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put(&write, CHANNELS, channel_id, channel)?;
+        Ok(write.commit()?)
+    }
+
+    /// Marks a channel as one that no job goes over again; `channel` is kept when it is not known yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_retired(&self, channel_id: B256, channel: ChannelRecord) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        let mut channel = get(&write, CHANNELS, channel_id)?.unwrap_or(channel);
+        channel.retired = true;
+        put(&write, CHANNELS, channel_id, &channel)?;
+        Ok(write.commit()?)
+    }
+
+    /// Keeps a model whose id was checked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_model(&self, model: &ModelInfo) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put(&write, MODELS, model.model_id, model)?;
+        Ok(write.commit()?)
+    }
+
+    /// Keeps a job that is about to be sent, and marks its channel as awaiting it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_sent(&self, job: &JobRecord) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        self.update(header.job_id, header.channel_id, |stored, channel| {
+            channel.in_flight = Some(header.job_id);
+            *stored = Some(job.clone());
+        })
+    }
+
+    /// Notes that a worker refused a job.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_refused(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        self.update(header.job_id, header.channel_id, |stored, channel| {
+            channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
+            if let Some(stored) = stored {
+                stored.state = JobState::Refused { code: code.to_owned(), message: message.to_owned() };
+            }
+        })
+    }
+
+    /// Notes that an answer was false: the channel is retired and its worker not asked again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_rejected(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        let distrust =
+            Distrust { code: code.to_owned(), message: message.to_owned(), job_id: header.job_id };
+        let write = self.database.begin_write()?;
+        update(&write, header.job_id, header.channel_id, |stored, channel| {
+            channel.in_flight = None;
+            channel.retired = true;
+            if let Some(stored) = stored {
+                stored.state = JobState::Rejected { code: code.to_owned(), message: message.to_owned() };
+            }
+        })?;
+        put_distrust(&write, header.worker, &distrust)?;
+        Ok(write.commit()?)
+    }
+
+    /// Stops asking a worker over a channel for another reason than a false answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_distrusted(&self, worker: Address, distrust: &Distrust) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put_distrust(&write, worker, distrust)?;
+        Ok(write.commit()?)
+    }
+
+    /// Asks a worker again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove_distrust(&self, worker: Address) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.open_table(DISTRUSTED)?.remove(worker.into_array())?;
+        Ok(write.commit()?)
+    }
+
+    /// Keeps a checked answer and its signed voucher, before the voucher leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_signed(
+        &self,
+        job: &JobRecord,
+        answer: &AnswerRecord,
+        voucher: &SignedVoucher,
+    ) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        let write = self.database.begin_write()?;
+        update(&write, header.job_id, header.channel_id, |stored, channel| {
+            channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
+            if channel.signed.0 < voucher.voucher.cumulative {
+                channel.signed = Amount(voucher.voucher.cumulative);
+                channel.voucher = Some(voucher.clone());
+                channel.last_job = Some(header.job_id);
+            }
+            if let Some(stored) = stored {
+                stored.state = JobState::Signed;
+            }
+        })?;
+        put(&write, ANSWERS, header.job_id.0, answer)?;
+        let hash = receipts::leaf(&answer.receipt.receipt, header.chain_id);
+        write.open_table(RECEIPTS)?.insert(hash.0, header.job_id.0.0)?;
+        {
+            let mut answered = write.open_table(ANSWERED)?;
+            let last = answered.last()?.map(|(number, _)| number.value());
+            let next = last.map_or(Some(0), |last| last.checked_add(1)).ok_or(StoreError::Overflow)?;
+            answered.insert(next, header.job_id.0.0)?;
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Notes what the worker has acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_delivered(&self, channel_id: B256, delivered: Amount) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        let mut channel: ChannelRecord = get(&write, CHANNELS, channel_id)?.ok_or(StoreError::Missing)?;
+        channel.delivered = channel.delivered.max(delivered);
+        put(&write, CHANNELS, channel_id, &channel)?;
+        Ok(write.commit()?)
+    }
+
+    /// Keeps the place of a receipt on the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_anchor(&self, job_id: JobId, anchor: &AnchorProof) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        let mut answer: AnswerRecord = get(&write, ANSWERS, job_id.0)?.ok_or(StoreError::Missing)?;
+        answer.anchor = Some(anchor.clone());
+        put(&write, ANSWERS, job_id.0, &answer)?;
+        Ok(write.commit()?)
+    }
+
+    fn update(
+        &self,
+        job_id: JobId,
+        channel_id: B256,
+        change: impl FnOnce(&mut Option<JobRecord>, &mut ChannelRecord),
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        update(&write, job_id, channel_id, change)?;
+        Ok(write.commit()?)
+    }
+
+    fn read<T: DeserializeOwned>(&self, table: Bytes32Table<'_>, key: B256) -> Result<Option<T>, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(table)?.get(key.0)?;
+        found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
+    }
+}
+
+fn update(
+    write: &WriteTransaction,
+    job_id: JobId,
+    channel_id: B256,
+    change: impl FnOnce(&mut Option<JobRecord>, &mut ChannelRecord),
+) -> Result<(), StoreError> {
+    let mut job = get(write, JOBS, job_id.0)?;
+    let mut channel = get(write, CHANNELS, channel_id)?.ok_or(StoreError::Missing)?;
+    change(&mut job, &mut channel);
+    if let Some(job) = job {
+        put(write, JOBS, job_id.0, &job)?;
+    }
+    put(write, CHANNELS, channel_id, &channel)
+}
+
+fn put_distrust(write: &WriteTransaction, worker: Address, distrust: &Distrust) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(distrust)?;
+    write.open_table(DISTRUSTED)?.insert(worker.into_array(), bytes.as_slice())?;
+    Ok(())
+}
+
+fn get<T: DeserializeOwned>(
+    write: &WriteTransaction,
+    table: Bytes32Table<'_>,
+    key: B256,
+) -> Result<Option<T>, StoreError> {
+    let table = write.open_table(table)?;
+    let found = table.get(key.0)?;
+    found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
+}
+
+fn put<T: Serialize>(
+    write: &WriteTransaction,
+    table: Bytes32Table<'_>,
+    key: B256,
+    value: &T,
+) -> Result<(), StoreError> {
+    write.open_table(table)?.insert(key.0, serde_json::to_vec(value)?.as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! What the gateway tells its user: answers, receipts, models, channels.
+
+use core::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use tacit_abi::{Evidence, IModels, Privacy, receipts};
+use tacit_wire::{
+    Amount, JobId,
+    message::{AskTerms, ReceiptInfo},
+};
+use tokio::time::Instant;
+
+use crate::{
+    channel::Delivery,
+    error::GatewayError,
+    gateway::Gateway,
+    receipt::{self, BUNDLE_VERSION, Bundle, BundleReject},
+    store::{AnswerRecord, JobRecord, JobState},
+};
+
+/// An answer that was checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskAnswer {
+    /// Name of the job.
+    pub job_id: JobId,
+    /// Model as it was asked for.
+    pub model: String,
+    /// Its id.
+    pub model_id: B256,
+    /// The label, when the model gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The values, when the model gives values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<f64>>,
+    /// Who could see the input.
+    pub privacy: Privacy,
+    /// Why the answer is believed.
+    pub evidence: Evidence,
+    /// Whether a proof was verified; `false` means that the worker said so.
+    pub verified: bool,
+    /// Who answered.
+    pub worker: Address,
+    /// How long the engine worked, as the worker says.
+    pub prove_ms: f64,
+    /// Processor time of the worker's process meanwhile, as the worker says.
+    pub prove_cpu_ms: f64,
+    /// Processor time of all our checks.
+    pub verify_cpu_ms: f64,
+    /// Length of the proof.
+    pub proof_bytes: u64,
+    /// What was paid.
+    pub price: Amount,
+    /// Whether the worker has acknowledged the voucher.
+    pub paid: bool,
+    /// Hash of the receipt.
+    pub receipt: B256,
+    /// Block that anchors the receipt, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
+}
+
+/// A receipt, briefly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptEntry {
+    /// Hash of the receipt.
+    pub receipt: B256,
+    /// The job it is about.
+    pub job_id: JobId,
+    /// Model as it was asked for.
+    pub model: String,
+    /// Its id.
+    pub model_id: B256,
+    /// Who answered.
+    pub worker: Address,
+    /// Who could see the input.
+    pub privacy: Privacy,
+    /// Why the answer is believed.
+    pub evidence: Evidence,
+    /// What was paid.
+    pub price: Amount,
+    /// When the worker says that it answered, seconds since 1970.
+    pub completed_at: u64,
+    /// Block that anchors it, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
+}
+
+/// A published model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    /// Its id.
+    pub model_id: B256,
+    /// Its name.
+    pub name: String,
+    /// Who published it.
+    pub owner: Address,
+    /// In which block.
+    pub block: u64,
+    /// What is asked for it.
+    pub asks: Vec<AskEntry>,
+}
+
+/// One worker's ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskEntry {
+    /// Who asks.
+    pub worker: Address,
+    /// Mode and price.
+    #[serde(flatten)]
+    pub terms: AskTerms,
+    /// Where the worker is.
+    pub endpoint: String,
+}
+
+/// The gateway, briefly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The account that pays.
+    pub address: Address,
+    /// What it holds outside channels.
+    pub balance: Amount,
+    /// The ledger.
+    pub chain_id: u64,
+    /// Channels, open and retired.
+    pub channels: Vec<ChannelEntry>,
+}
+
+/// A channel, briefly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelEntry {
+    /// Which.
+    pub channel_id: B256,
+    /// Who is paid.
+    pub worker: Address,
+    /// Promised in all.
+    pub signed: Amount,
+    /// The job whose answer is awaited.
+    pub in_flight: Option<JobId>,
+    /// Closed or to be closed.
+    pub retired: bool,
+    /// Why its worker is not asked again, if it is not.
+    pub distrust: Option<String>,
+}
+
+const RECEIPTS_LISTED_MAX: usize = 1_000;
+const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+const ANCHOR_POLL: Duration = Duration::from_millis(50);
+
+impl Gateway {
+    /// Published models with what is asked for them.
+    ///
+    /// # Errors
+    /// [`GatewayError::Ledger`].
+    pub async fn models(&self) -> Result<Vec<ModelEntry>, GatewayError> {
+        let listings = self.ledger.listings().await?;
+        let entry = |listing: tacit_wire::ledger::Listing| ModelEntry {
+            model_id: listing.model.modelId,
+            name: listing.model.name,
+            owner: listing.model.owner,
+            block: listing.model.block,
+            asks: listing.asks.into_iter().filter_map(ask_entry).collect(),
+        };
+        Ok(listings.into_iter().map(entry).collect())
+    }
+
+    /// Address, balance and channels.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn status(&self) -> Result<Status, GatewayError> {
+        let mut channels = Vec::new();
+        for (channel_id, channel) in self.store.channels()? {
+            channels.push(ChannelEntry {
+                channel_id,
+                worker: channel.worker,
+                signed: channel.signed,
+                in_flight: channel.in_flight,
+                retired: channel.retired,
+                distrust: self.store.distrust(channel.worker)?.map(|distrust| distrust.message),
+            });
+        }
+        let balance = self.ledger.balance(self.address()).await?;
+        Ok(Status { address: self.address(), balance, chain_id: self.ledger.chain_id(), channels })
+    }
+
+    /// Receipts, newest first.
+    ///
+    /// # Errors
+    /// [`GatewayError::Store`].
+    pub fn receipts(&self) -> Result<Vec<ReceiptEntry>, GatewayError> {
+        self.store.answered(RECEIPTS_LISTED_MAX)?.into_iter().map(|job_id| self.receipt(job_id)).collect()
+    }
+
+    /// One receipt.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`].
+    pub fn receipt(&self, job_id: JobId) -> Result<ReceiptEntry, GatewayError> {
+        let (job, answer) = self.answered_job(job_id)?;
+        let header = &job.request.header;
+        Ok(ReceiptEntry {
+            receipt: receipts::leaf(&answer.receipt.receipt, header.chain_id),
+            job_id,
+            model: job.model.clone(),
+            model_id: header.model_id,
+            worker: header.worker,
+            privacy: header.privacy,
+            evidence: header.evidence,
+            price: header.price,
+            completed_at: answer.receipt.receipt.completedAt,
+            block: answer.anchor.as_ref().map(|anchor| anchor.block),
+        })
+    }
+
+    /// The job that a text names: a receipt hash or a job id.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`].
+    pub fn find_receipt(&self, id: &str) -> Result<JobId, GatewayError> {
+        let unknown = || GatewayError::UnknownReceipt { id: id.chars().take(80).collect() };
+        let hash: B256 = id.parse().map_err(|_| unknown())?;
+        if let Some(job_id) = self.store.job_of_receipt(hash)? {
+            return Ok(job_id);
+        }
+        self.store.answer(JobId(hash))?.map(|_| JobId(hash)).ok_or_else(unknown)
+    }
+
+    /// Everything needed to check a receipt elsewhere.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`].
+    pub fn bundle(&self, job_id: JobId) -> Result<Bundle, GatewayError> {
+        let (job, answer) = self.answered_job(job_id)?;
+        let header = &job.request.header;
+        let model = self.store.model(header.model_id)?.ok_or(GatewayError::Internal)?;
+        Ok(Bundle {
+            version: BUNDLE_VERSION,
+            chain_id: header.chain_id,
+            receipt: answer.receipt,
+            model,
+            input: job.values,
+            output: answer.output,
+            input_salt: B256::from(answer.salts.input),
+            output_salt: B256::from(answer.salts.output),
+            evidence_salt: B256::from(answer.salts.evidence),
+            proof: answer.proof,
+            anchor: answer.anchor,
+        })
+    }
+
+    /// Fetches a receipt's place on the ledger from its worker, checks it against the ledger, and keeps it. `None`
+    /// while it is not anchored.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`], or the ledger cannot be asked.
+    pub async fn fetch_anchor(&self, job_id: JobId) -> Result<Option<u64>, GatewayError> {
+        let (job, answer) = self.answered_job(job_id)?;
+        if let Some(anchor) = &answer.anchor {
+            return Ok(Some(anchor.block));
+        }
+        let url = format!("{}/v1/receipts/{job_id}", job.endpoint);
+        let info = match self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX).await {
+            Ok(info) => info,
+            Err(error) => {
+                tracing::debug!(%error, "the receipt's place is not known yet");
+                return Ok(None);
+            }
+        };
+        let Some(mut anchor) = info.anchor else { return Ok(None) };
+        let leaf = receipts::leaf(&answer.receipt.receipt, job.request.header.chain_id);
+        if let Err(error) = receipt::check_inclusion(leaf, &anchor) {
+            tracing::warn!(%error, worker = %job.request.header.worker, "a worker gave a false inclusion proof");
+            return Ok(None);
+        }
+        match receipt::anchored(&self.ledger, leaf, &anchor).await {
+            Ok(anchored) => anchor.block = anchored.block,
+            Err(BundleReject::Ledger(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, worker = %job.request.header.worker, "a worker named a root that is not anchored");
+                return Ok(None);
+            }
+        }
+        self.store.put_anchor(job_id, &anchor)?;
+        Ok(Some(anchor.block))
+    }
+
+    /// Waits until a receipt is anchored, at most `wait`.
+    ///
+    /// # Errors
+    /// As [`Self::fetch_anchor`].
+    pub async fn wait_for_anchor(&self, job_id: JobId, wait: Duration) -> Result<Option<u64>, GatewayError> {
+        let end = Instant::now() + wait;
+        loop {
+            let found = self.fetch_anchor(job_id).await?;
+            if found.is_some() || Instant::now() + ANCHOR_POLL > end {
+                return Ok(found);
+            }
+            tokio::time::sleep(ANCHOR_POLL).await;
+        }
+    }
+
+    pub(crate) fn view_answer(&self, job_id: JobId, delivery: Delivery) -> Result<AskAnswer, GatewayError> {
+        let entry = self.receipt(job_id)?;
+        let (_, answer) = self.answered_job(job_id)?;
+        let model = self.kept_model(entry.model_id)?;
+        let decoded = model.graph().decode_output(&answer.output).map_err(|_| GatewayError::Internal)?;
+        let (label, values) = match decoded {
+            tacit_graph::Answer::Label { label, .. } => (Some(label), None),
+            tacit_graph::Answer::Values(scores) => {
+                (None, Some(scores.into_iter().map(tacit_graph::Score::to_f64).collect()))
+            }
+        };
+        Ok(AskAnswer {
+            job_id,
+            model: entry.model,
+            model_id: entry.model_id,
+            label,
+            values,
+            privacy: entry.privacy,
+            evidence: entry.evidence,
+            // An answer with this evidence is on disk only if its proof was verified.
+            verified: entry.evidence == Evidence::Proved,
+            worker: entry.worker,
+            prove_ms: milliseconds(answer.time.wall_us),
+            prove_cpu_ms: milliseconds(answer.time.cpu_us),
+            verify_cpu_ms: milliseconds(answer.verify_cpu_us),
+            proof_bytes: u64::try_from(answer.proof.len()).unwrap_or(u64::MAX),
+            price: entry.price,
+            paid: delivery == Delivery::Acknowledged,
+            receipt: entry.receipt,
+            block: entry.block,
+        })
+    }
+
+    fn answered_job(&self, job_id: JobId) -> Result<(JobRecord, AnswerRecord), GatewayError> {
+        let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
+        let job = self.store.job(job_id)?.filter(|job| job.state == JobState::Signed).ok_or_else(unknown)?;
+        Ok((job, self.store.answer(job_id)?.ok_or_else(unknown)?))
+    }
+}
+
+fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
+    let terms = AskTerms {
+        privacy: Privacy::from_u8(ask.privacy)?,
+        evidence: Evidence::from_u8(ask.evidence)?,
+        price: Amount(ask.price),
+    };
+    Some(AskEntry { worker: ask.worker, terms, endpoint: ask.endpoint })
+}
+
+fn milliseconds(us: u64) -> f64 {
+    core::time::Duration::from_micros(us).as_secs_f64() * 1_000.0
+}
