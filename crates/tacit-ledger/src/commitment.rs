@@ -144,6 +144,3 @@ const ACCOUNT_TAG: u8 = 1;
 const STORAGE_TAG: u8 = 2;
 const ENTRY_CONTEXT: &str = "tacit 2026-11 ledger state entry";
 const ROOT_CONTEXT: &str = "tacit 2026-11 ledger state root";
-
-#[cfg(test)]
-mod tests;

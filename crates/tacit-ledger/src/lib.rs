@@ -34,16 +34,6 @@
     clippy::panic_in_result_fn,
     clippy::unreachable
 )]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::panic_in_result_fn,
-        reason = "tests may overflow and panic: that fails them"
-    )
-)]
-
 mod block;
 mod call;
 mod chain;

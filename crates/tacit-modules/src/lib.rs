@@ -35,6 +35,8 @@ mod host;
 pub mod models;
 pub mod receipts;
 mod storage;
+#[cfg(test)]
+mod testing;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
 pub use host::{CallContext, Host, HostError, keccak_gas};

@@ -49,12 +49,13 @@ pub(crate) struct Packed(pub(crate) U256);
 impl Packed {
     /// The `bits` wide field that starts at bit `at`.
     pub(crate) fn get(self, at: usize, bits: usize) -> U256 {
-        (self.0 >> at) & mask(bits)
+        self.0.wrapping_shr(at) & mask(bits)
     }
 
     /// Replaces the `bits` wide field at bit `at`; bits of `value` beyond its width are dropped.
     pub(crate) fn set(&mut self, at: usize, bits: usize, value: U256) {
-        self.0 = (self.0 & !(mask(bits) << at)) | ((value & mask(bits)) << at);
+        let field = mask(bits);
+        self.0 = (self.0 & !field.wrapping_shl(at)) | (value & field).wrapping_shl(at);
     }
 
     /// The address at bit `at`.
@@ -89,7 +90,7 @@ impl Packed {
 }
 
 fn mask(bits: usize) -> U256 {
-    U256::MAX >> 256_usize.saturating_sub(bits)
+    U256::MAX.wrapping_shr(256_usize.saturating_sub(bits))
 }
 
 /// Reads the string at `slot`. A slot that no [`write_string`] made (longer than `limit`) reads as empty.
@@ -101,7 +102,7 @@ pub(crate) fn read_string(host: &mut dyn Host, slot: U256, limit: usize) -> Resu
         let length = usize::from(tag >> 1).min(31);
         return Ok(text(bytes.get(..length).unwrap_or_default()));
     }
-    let length: usize = (head >> 1_usize).saturating_to();
+    let length: usize = half(head).saturating_to();
     if length > limit {
         return Ok(String::new());
     }
@@ -118,7 +119,7 @@ pub(crate) fn read_string(host: &mut dyn Host, slot: U256, limit: usize) -> Resu
 pub(crate) fn write_string(host: &mut dyn Host, slot: U256, value: &str) -> Result<(), HostError> {
     let old_words = long_words(host.sload(slot)?);
     let bytes = value.as_bytes();
-    let length = U256::from(bytes.len()) << 1_usize;
+    let length = U256::from(bytes.len()).wrapping_shl(1);
     let new_words = if bytes.len() < 32 {
         host.sstore(slot, left_aligned(bytes) | length)?;
         0
@@ -150,7 +151,12 @@ fn left_aligned(bytes: &[u8]) -> U256 {
 
 /// Data words of a long string, none for a short one.
 fn long_words(head: U256) -> u64 {
-    if head.bit(0) { words((head >> 1_usize).saturating_to()) } else { 0 }
+    if head.bit(0) { words(half(head).saturating_to()) } else { 0 }
+}
+
+/// The length that a long string's head slot holds.
+fn half(head: U256) -> U256 {
+    head.wrapping_shr(1)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,0 +1,194 @@
+//! One state, one root: by any path, in any order, however often.
+
+use crate::support::{COIN, Draft, Net, PEOPLE, address, bytecode, genesis};
+use alloy_consensus::{TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, B256, TxKind, U256, b256};
+use alloy_sol_types::SolCall;
+use proptest::prelude::*;
+use tacit_abi::{IChannels, IReceipts, channels, receipts};
+use tacit_ledger::{Account, Change, LtHash, MemoryState, StateChanges, StateCommitment, build};
+
+/// The commitment to a whole state, folded in at once.
+fn from_scratch(state: &MemoryState) -> LtHash {
+    let mut changes = StateChanges::default();
+    for (address, account) in &state.accounts {
+        changes.accounts.insert(*address, Change { before: None, after: Some(*account) });
+    }
+    for (key, value) in &state.storage {
+        changes.storage.insert(*key, Change { before: U256::ZERO, after: *value });
+    }
+    let mut commitment = LtHash::default();
+    commitment.apply(&changes);
+    commitment
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Transfer { from: u8, to: u8, value: u64 },
+    Deploy { from: u8 },
+    OpenChannel { from: u8, worker: u8, salt: u8 },
+    Anchor { from: u8, root: u8 },
+    Destroy { from: u8 },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let person = 1..=PEOPLE;
+    prop_oneof![
+        4 => (person.clone(), 1..=9_u8, 0..1_000_u64)
+            .prop_map(|(from, to, value)| Action::Transfer { from, to, value }),
+        1 => person.clone().prop_map(|from| Action::Deploy { from }),
+        2 => (person.clone(), 1..=PEOPLE, 0..3_u8)
+            .prop_map(|(from, worker, salt)| Action::OpenChannel { from, worker, salt }),
+        2 => (person.clone(), 0..4_u8).prop_map(|(from, root)| Action::Anchor { from, root }),
+        1 => person.prop_map(|from| Action::Destroy { from }),
+    ]
+}
+
+fn transactions(net: &Net, actions: &[Action]) -> Vec<Recovered<TxEnvelope>> {
+    let mut nonces: Vec<u64> = (0..=PEOPLE).map(|n| if n == 0 { 0 } else { net.nonce(n) }).collect();
+    let mut next = |from: u8| {
+        let nonce = nonces[usize::from(from)];
+        nonces[usize::from(from)] += 1;
+        Draft { gas: 1_500_000, ..Draft::new(from, nonce) }
+    };
+    actions
+        .iter()
+        .map(|action| match action {
+            Action::Transfer { from, to, value } => {
+                Draft { to: TxKind::Call(address(*to)), value: (*value).into(), ..next(*from) }
+            }
+            Action::Deploy { from } => {
+                Draft { to: TxKind::Create, input: bytecode("Caller").into(), ..next(*from) }
+            }
+            Action::OpenChannel { from, worker, salt } => {
+                let call = IChannels::openCall {
+                    worker: address(*worker),
+                    signer: Address::ZERO,
+                    salt: B256::repeat_byte(*salt),
+                };
+                let to = TxKind::Call(channels::ADDRESS);
+                Draft { to, value: COIN / 100, input: call.abi_encode().into(), ..next(*from) }
+            }
+            Action::Anchor { from, root } => {
+                let call = IReceipts::anchorCall { root: B256::repeat_byte(*root), count: 1 };
+                let to = TxKind::Call(receipts::ADDRESS);
+                Draft { to, input: call.abi_encode().into(), ..next(*from) }
+            }
+            Action::Destroy { from } => {
+                let input = alloy_primitives::bytes!("600160005533ff");
+                Draft { to: TxKind::Create, value: 3, input, ..next(*from) }
+            }
+        })
+        .map(Draft::sign)
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Twice executed gives one hash; the incremental root is the root from scratch; undoing comes back; coin only burns.
+    #[test]
+    fn random_chains_agree_with_themselves(blocks in prop::collection::vec(prop::collection::vec(action(), 0..8), 1..5)) {
+        let mut net = Net::new();
+        let supply = |net: &Net| net.state.accounts.values().map(|account| account.balance).sum::<U256>();
+        for actions in &blocks {
+            let candidates = transactions(&net, actions);
+            let before = (net.state.clone(), net.commitment.clone(), supply(&net));
+            let first = build(&net.chain, &net.head, &net.attributes(), &net.state, &net.commitment, candidates.clone()).unwrap();
+            let built = net.mine(candidates);
+            prop_assert_eq!(first.block.hash(), built.block.hash());
+            prop_assert!(built.executed.rejected.is_empty());
+
+            prop_assert_eq!(from_scratch(&net.state).root(), net.head.state_root);
+
+            let mut back = net.commitment.clone();
+            back.apply(&built.executed.changes.inverse());
+            prop_assert_eq!(back.root(), before.1.root());
+            let mut state = net.state.clone();
+            state.apply(&built.executed.changes.inverse());
+            prop_assert_eq!(&state.accounts, &before.0.accounts);
+            prop_assert_eq!(&state.storage, &before.0.storage);
+
+            let burned = U256::from(built.executed.gas_used) * U256::from(built.block.header.base_fee_per_gas.unwrap());
+            prop_assert_eq!(supply(&net) + burned, before.2);
+        }
+    }
+
+    /// The root depends on the set of entries alone, not on how it came about.
+    #[test]
+    fn the_root_does_not_depend_on_the_path(
+        accounts in prop::collection::btree_map(any::<[u8; 20]>(), (any::<u64>(), any::<u128>()), 1..20),
+        detours in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 0..10),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let entries: Vec<(Address, Account)> = accounts
+            .into_iter()
+            .map(|(address, (nonce, balance))| {
+                let account = Account { nonce: nonce | 1, balance: U256::from(balance), ..Account::default() };
+                (Address::from(address), account)
+            })
+            .collect();
+        let single = |address: Address, before: Option<Account>, after: Option<Account>| {
+            let mut changes = StateChanges::default();
+            changes.accounts.insert(address, Change { before, after });
+            changes
+        };
+        let mut forward = LtHash::default();
+        for (address, account) in &entries {
+            forward.apply(&single(*address, None, Some(*account)));
+        }
+        let mut other = LtHash::default();
+        let middle = split.index(entries.len());
+        for (address, account) in entries[middle..].iter().chain(&entries[..middle]).rev() {
+            other.apply(&single(*address, None, Some(*account)));
+        }
+        for (index, nonce) in detours {
+            let (address, account) = entries[index.index(entries.len())];
+            let elsewhere = Account { nonce, ..account };
+            other.apply(&single(address, Some(account), Some(elsewhere)));
+            other.apply(&single(address, Some(elsewhere), Some(account)));
+        }
+        prop_assert_eq!(forward.root(), other.root());
+        prop_assert_eq!(LtHash::from_bytes(&other.to_bytes()), other);
+    }
+}
+
+#[test]
+fn every_part_of_an_entry_moves_the_root() {
+    let account = Account { nonce: 1, balance: U256::from(2), code_hash: B256::repeat_byte(3) };
+    let root = |address: Address, account: Account, slot: u64, value: u64| {
+        let mut changes = StateChanges::default();
+        changes.accounts.insert(address, Change { before: None, after: Some(account) });
+        let change = Change { before: U256::ZERO, after: U256::from(value) };
+        changes.storage.insert((address, U256::from(slot)), change);
+        let mut commitment = LtHash::default();
+        commitment.apply(&changes);
+        commitment.root()
+    };
+    let at = Address::repeat_byte(1);
+    let roots = [
+        LtHash::default().root(),
+        root(at, account, 4, 5),
+        root(Address::repeat_byte(2), account, 4, 5),
+        root(at, Account { nonce: 2, ..account }, 4, 5),
+        root(at, Account { balance: U256::from(3), ..account }, 4, 5),
+        root(at, Account { code_hash: B256::ZERO, ..account }, 4, 5),
+        root(at, account, 5, 5),
+        root(at, account, 4, 6),
+        root(at, account, 4, 0),
+    ];
+    for (index, root) in roots.iter().enumerate() {
+        assert!(roots[..index].iter().all(|other| other != root), "{index}");
+    }
+}
+
+/// A change of this hash is a change of every chain: entries, contexts, header and genesis in one figure.
+#[test]
+fn the_first_block_has_its_golden_hash() {
+    let first = genesis().build(LtHash::default()).unwrap();
+    assert_eq!(first.block.header.state_root, GOLDEN_STATE_ROOT);
+    assert_eq!(first.block.hash(), GOLDEN_HASH);
+}
+
+const GOLDEN_STATE_ROOT: B256 = b256!("33eb75d422f6f7a5dd17a08bb60be9f27a9916144c6e7af00f7c15bb65170585");
+const GOLDEN_HASH: B256 = b256!("da144b345407af864c733aae02ab77c1575ee2934e1372a781bddb96f1f95422");

@@ -1,0 +1,185 @@
+//! Storage of the modules compared, slot by slot, with contracts that solc laid out.
+
+use crate::support::{COIN, Draft, Net, address, bytecode};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_sol_types::SolCall;
+use std::collections::BTreeMap;
+use tacit_abi::{
+    IChannels, IModels, IReceipts,
+    channels::{self, channel_id},
+    models, receipts,
+};
+
+alloy_sol_types::sol! {
+    interface IModelsLayout {
+        function seed(bytes32 id, bytes32 root, string calldata name, uint8 privacy, uint8 evidence, uint128 price, bytes32 key, string calldata endpoint) external;
+    }
+    interface IChannelsLayout {
+        struct Record {
+            address client;
+            uint64 closeAt;
+            bool open;
+            address worker;
+            address signer;
+            uint128 deposit;
+            uint128 settled;
+        }
+        function seed(bytes32 id, Record calldata record) external;
+    }
+    interface IReceiptsLayout {
+        function seed(bytes32 root, uint32 count) external;
+    }
+}
+
+fn slots(net: &Net, of: Address) -> BTreeMap<U256, U256> {
+    net.state
+        .storage
+        .iter()
+        .filter(|((address, _), _)| *address == of)
+        .map(|((_, slot), value)| (*slot, *value))
+        .collect()
+}
+
+/// Sends messages of one person in one block, so that block number and sender agree.
+fn together(net: &mut Net, from: u8, messages: Vec<(Address, u128, Vec<u8>)>) {
+    let first = net.nonce(from);
+    let candidates = messages.into_iter().zip(first..).map(|((to, value, input), nonce)| {
+        Draft { to: TxKind::Call(to), value, input: input.into(), ..Draft::new(from, nonce) }.sign()
+    });
+    let built = net.mine(candidates.collect());
+    assert!(built.executed.rejected.is_empty());
+    for outcome in &built.executed.outcomes {
+        assert!(alloy_consensus::TxReceipt::status(&outcome.receipt), "{}", outcome.output);
+    }
+}
+
+#[test]
+fn models_are_laid_out_as_solc_does() {
+    for (name, endpoint) in [
+        ("digits", "http://127.0.0.1:9"),
+        ("a-name-of-exactly-31-characters", "https://an-endpoint-of-31-chars"),
+        (
+            "a-name-of-exactly-32-characters.",
+            "https://an-endpoint-that-fills-more-than-two-words.example:65535/v1",
+        ),
+    ] {
+        let mut net = Net::new();
+        let twin = net.deploy(1, &bytecode("ModelsLayout"));
+        let (id, root, key) = (B256::repeat_byte(0xd1), B256::repeat_byte(2), B256::repeat_byte(3));
+        let seed = IModelsLayout::seedCall {
+            id,
+            root,
+            name: name.into(),
+            privacy: 1,
+            evidence: 3,
+            price: u128::MAX - 5,
+            key,
+            endpoint: endpoint.into(),
+        };
+        let publish = IModels::publishCall { modelId: id, weightRoot: root, name: name.into() };
+        let ask = IModels::setAskCall {
+            modelId: id,
+            privacy: 1,
+            evidence: 3,
+            price: u128::MAX - 5,
+            sealingKey: key,
+            endpoint: endpoint.into(),
+        };
+        together(
+            &mut net,
+            2,
+            vec![
+                (twin, 0, seed.abi_encode()),
+                (models::ADDRESS, 0, publish.abi_encode()),
+                (models::ADDRESS, 0, ask.abi_encode()),
+            ],
+        );
+        let expected = slots(&net, twin);
+        assert!(expected.len() >= 10);
+        assert_eq!(slots(&net, models::ADDRESS), expected, "{name}");
+    }
+}
+
+#[test]
+fn channels_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("ChannelsLayout"));
+    let salt = B256::repeat_byte(7);
+    let id = channel_id(crate::support::CHAIN_ID, address(2), address(3), address(4), salt);
+    let close_at = net.head.timestamp + 1 + channels::GRACE_S;
+    let seed = IChannelsLayout::seedCall {
+        id,
+        record: IChannelsLayout::Record {
+            client: address(2),
+            closeAt: close_at,
+            open: true,
+            worker: address(3),
+            signer: address(4),
+            deposit: COIN,
+            settled: 0,
+        },
+    };
+    let open = IChannels::openCall { worker: address(3), signer: address(4), salt };
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, seed.abi_encode()),
+            (channels::ADDRESS, COIN, open.abi_encode()),
+            (channels::ADDRESS, 0, IChannels::requestCloseCall { channelId: id }.abi_encode()),
+        ],
+    );
+    assert_eq!(slots(&net, channels::ADDRESS), slots(&net, twin));
+
+    // With a settled amount, too: both halves of the packed slot.
+    let digest = alloy_sol_types::SolStruct::eip712_signing_hash(
+        &tacit_abi::Voucher { channelId: id, cumulative: 5 },
+        &channels::domain(crate::support::CHAIN_ID),
+    );
+    let signature =
+        alloy_consensus::crypto::secp256k1::sign_message(crate::support::key(4).0, digest).unwrap();
+    let signature = Bytes::from(signature.as_bytes());
+    let seed = IChannelsLayout::seedCall {
+        id,
+        record: IChannelsLayout::Record {
+            client: address(2),
+            closeAt: close_at,
+            open: true,
+            worker: address(3),
+            signer: address(4),
+            deposit: COIN,
+            settled: 5,
+        },
+    };
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, seed.abi_encode()),
+            (
+                channels::ADDRESS,
+                0,
+                IChannels::settleCall { channelId: id, cumulative: 5, signature }.abi_encode(),
+            ),
+        ],
+    );
+    assert_eq!(slots(&net, channels::ADDRESS), slots(&net, twin));
+}
+
+#[test]
+fn receipts_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("ReceiptsLayout"));
+    let root = B256::repeat_byte(8);
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, IReceiptsLayout::seedCall { root, count: u32::MAX }.abi_encode()),
+            (receipts::ADDRESS, 0, IReceipts::anchorCall { root, count: u32::MAX }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 1);
+    assert_eq!(slots(&net, receipts::ADDRESS), expected);
+}

@@ -1,0 +1,11 @@
+//! The executor from outside: blocks, calls, and modules as other people's contracts meet them.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+mod blocks;
+mod calls;
+mod determinism;
+mod genesis;
+mod layout;
+mod modules;
+mod support;
