@@ -1,6 +1,6 @@
 //! Why an import is refused, in words that say what to do about it.
 
-use crate::{encoding::EncodingError, raw::RawValueError, validate::GraphError};
+use crate::{raw::RawValueError, validate::GraphError};
 
 /// Why a network or its calibration data are refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -32,6 +32,15 @@ pub enum ImportError {
         /// Length of a calibration row.
         got: usize,
     },
+    /// Too many nodes.
+    #[error("an ONNX graph has at most 16384 nodes, got {got}")]
+    NodeCount {
+        /// Nodes in the file.
+        got: usize,
+    },
+    /// Too many weights, counted where they are used.
+    #[error("the nodes use more than 2^26 weights")]
+    TooManyWeights,
     /// An operator that cannot be imported.
     #[error("node {node:?} ({operator}) cannot be imported: {reason}")]
     Node {
@@ -123,9 +132,6 @@ pub enum ImportError {
     /// The quantised network breaks a limit of the integer graph.
     #[error("the quantised network is refused: {0}")]
     Graph(#[from] GraphError),
-    /// A name over its limit.
-    #[error(transparent)]
-    Encoding(#[from] EncodingError),
 }
 
 /// Why an operator or a tensor cannot be imported.
@@ -215,7 +221,9 @@ impl ImportError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Node { reason, .. } | Self::Initialiser { reason, .. } => reason.hint(),
-            Self::FileTooLarge { .. } | Self::Graph(_) | Self::Encoding(_) => "use a smaller network",
+            Self::FileTooLarge { .. } | Self::NodeCount { .. } | Self::TooManyWeights | Self::Graph(_) => {
+                "use a smaller network"
+            }
             Self::NotOnnx | Self::NoGraph => "export the network to ONNX again and give that file",
             Self::InputCount { .. } => "export the network with one input that holds all features",
             Self::InputWidth { .. } | Self::RowLength { .. } => {

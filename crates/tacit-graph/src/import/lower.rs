@@ -65,8 +65,18 @@ pub(super) fn lower(model: &ModelProto, width: usize) -> Result<Network, ImportE
     let mut values = constants(graph)?;
     let (name, row) = input(graph, &values, width)?;
     values.insert(name, Value::Row(row));
+    if graph.node.len() > MAX_ONNX_NODES {
+        return Err(ImportError::NodeCount { got: graph.node.len() });
+    }
+    let mut budget = MAX_WEIGHTS;
     for node in &graph.node {
         for (output, value) in node.output.iter().zip(evaluate(node, &values)) {
+            // One tensor of the file may serve many nodes: what they make of it together is what takes memory.
+            let cells = match &value {
+                Value::Row(row) | Value::Quantised { row, .. } => row.new_cells(),
+                _ => 0,
+            };
+            budget = budget.checked_sub(cells).ok_or(ImportError::TooManyWeights)?;
             values.insert(output.clone(), value);
         }
     }
@@ -198,3 +208,8 @@ fn decide(decision: &Decision, labels: Option<Vec<String>>) -> Result<Network, I
     };
     Ok(Network { steps: row.steps.clone(), outputs: row.width(), meaning })
 }
+
+/// Most nodes of an ONNX graph.
+const MAX_ONNX_NODES: usize = 1 << 14;
+/// Most weights of all nodes together.
+const MAX_WEIGHTS: usize = 1 << 26;

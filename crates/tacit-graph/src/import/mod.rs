@@ -103,7 +103,8 @@ pub fn import(
     let steps = decisive(&network, &meaning);
     let layers = Layers::from_steps(steps, width)?;
     let sample: Vec<Vec<f64>> = spread(calibration);
-    let quantised = fewest_bits(&layers, &sample, options.table_bits_max)?;
+    let tolerated_growth = if meaning == Meaning::Values { TOLERATED_VALUES } else { TOLERATED_SCORES };
+    let quantised = fewest_bits(&layers, &sample, options.table_bits_max, tolerated_growth)?;
     let decoder = decoder(&meaning, &network, quantised.fraction_bits);
     if let Some(names) = options.feature_names.as_ref().filter(|names| names.len() != width) {
         return Err(ImportError::FeatureNameCount { expected: width, got: names.len() });
@@ -222,10 +223,15 @@ fn spread(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     rows.iter().step_by(stride).cloned().collect()
 }
 
-/// The smallest tables that do about as well as the largest allowed.
-fn fewest_bits(layers: &Layers, rows: &[Vec<f64>], bits_max: u8) -> Result<Quantised, ImportError> {
+/// The smallest tables that do about as well as the largest allowed: with error at most `growth` times theirs.
+fn fewest_bits(
+    layers: &Layers,
+    rows: &[Vec<f64>],
+    bits_max: u8,
+    growth: f64,
+) -> Result<Quantised, ImportError> {
     let best = quantise::quantise(layers, rows, bits_max)?;
-    let tolerated = best.error * TOLERATED_ERROR;
+    let tolerated = best.error * growth;
     for bits in TABLE_BITS_USUAL.min(bits_max)..bits_max {
         let tried = quantise::quantise(layers, rows, bits)?;
         if tried.error <= tolerated {
@@ -238,12 +244,14 @@ fn fewest_bits(layers: &Layers, rows: &[Vec<f64>], bits_max: u8) -> Result<Quant
 /// Largest ONNX file.
 pub const MAX_ONNX_BYTES: usize = 1 << 28;
 /// Most weights of a layer that an operator other than a product makes.
-const MAX_LAYER_CELLS: usize = 1 << 24;
+const MAX_LAYER_CELLS: usize = 1 << 22;
 /// Most rows that scales and biases are fitted to.
 const CALIBRATION_ROWS_MAX: usize = 1024;
 /// Least that can be asked for.
 const TABLE_BITS_MIN: u8 = 4;
 /// Smallest tables tried.
 const TABLE_BITS_USUAL: u8 = 8;
-/// Largest growth of the logits' error that smaller tables may cost.
-const TOLERATED_ERROR: f64 = 1.15;
+/// Largest growth of the error that smaller tables may cost where the error itself is in the answer.
+const TOLERATED_VALUES: f64 = 1.15;
+/// The same where only the order of scores is.
+const TOLERATED_SCORES: f64 = 2.0;

@@ -115,6 +115,16 @@ impl Row {
         Ok(Self { steps, dims })
     }
 
+    /// Weights of the steps that nobody else holds yet.
+    pub(super) fn new_cells(&self) -> usize {
+        let cells = |step: &Rc<Step>| match step.as_ref() {
+            Step::Dense { matrix, .. } if Rc::strong_count(step) == 1 => matrix.len(),
+            Step::Scale { multiply, .. } if Rc::strong_count(step) == 1 => multiply.len(),
+            _ => 0,
+        };
+        self.steps.iter().map(cells).sum()
+    }
+
     pub(super) fn dense(&self, matrix: Vec<f64>, add: Vec<f64>) -> Result<Self, NodeReason> {
         let (inputs, outputs) = (self.width(), add.len());
         if inputs * outputs != matrix.len() || outputs == 0 {

@@ -309,7 +309,7 @@ fn output_grid(values: &[Vec<f64>], power_of_two: bool) -> Grid {
 }
 
 fn is_identity(layer: Option<&Layer>) -> bool {
-    let one = |at: usize, width: usize| if at % (width + 1) == 0 { 1.0 } else { 0.0 };
+    let one = |at: usize, width: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
     layer.is_some_and(|layer| {
         let width = layer.add.len();
         layer.matrix.len() == width * width
