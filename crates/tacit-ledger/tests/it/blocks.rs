@@ -488,3 +488,14 @@ fn a_store_that_fails_is_not_a_verdict() {
     let refused = check(&net, &block);
     assert!(matches!(refused, Err(VerifyError::Execute(ExecuteError::State(_)))), "{refused:?}");
 }
+
+#[test]
+fn a_store_that_holds_no_code_is_corrupt() {
+    let (mut net, block) = valid();
+    let hash = B256::repeat_byte(1);
+    let account = tacit_ledger::Account { nonce: 1, balance: U256::ZERO, code_hash: hash };
+    net.state.accounts.insert(Address::repeat_byte(0xab), account);
+    net.state.code.insert(hash, bytes!("ef0100"));
+    let refused = check(&net, &block);
+    assert!(matches!(refused, Err(VerifyError::Execute(ExecuteError::Corrupt))), "{refused:?}");
+}

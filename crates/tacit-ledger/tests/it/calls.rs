@@ -181,3 +181,43 @@ fn estimates_fail_with_the_reason() {
         Err(EstimateError::Call(CallError::Rejected(Rejection::InsufficientFunds { .. })))
     ));
 }
+
+/// Each of Ethereum's precompiles answers with its pure-Rust backend: known results on simple inputs.
+#[test]
+fn ethereum_precompiles_answer() {
+    let net = Net::new();
+    let run = |number: u16, input: Bytes| {
+        let at = Address::from_word(U256::from(number).into());
+        let outcome = attempt(&net, &to(at, input), &Overrides::new()).unwrap();
+        assert_eq!(outcome.status, CallStatus::Success, "precompile {number:#x}");
+        outcome.output
+    };
+    let one = U256::ONE.to_be_bytes::<32>();
+    let zeros = |len: usize| Bytes::from(vec![0; len]);
+    assert!(run(0x01, zeros(128)).is_empty(), "no signature, no address");
+    let sha256_empty = bytes!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(run(0x02, Bytes::new()), sha256_empty);
+    assert_eq!(run(0x03, Bytes::new())[12..], bytes!("9c1185a5c5e9fc54612808977ee8f548b2258d31")[..]);
+    assert_eq!(run(0x04, sha256_empty.clone()), sha256_empty);
+    // 3^2 mod 5
+    let modexp = [one, one, one].concat().into_iter().chain([3, 2, 5]).collect::<Vec<u8>>();
+    assert_eq!(run(0x05, modexp.into()), bytes!("04"));
+    assert_eq!(run(0x06, zeros(128)), zeros(64));
+    assert_eq!(run(0x07, zeros(96)), zeros(64));
+    assert_eq!(run(0x08, Bytes::new())[..], one);
+    assert_eq!(run(0x09, zeros(213)).len(), 64);
+    // KZG: the zero polynomial is zero everywhere; commitment and proof are the point at infinity.
+    let infinity = [&[0xc0][..], &[0; 47]].concat();
+    let mut hash = run(0x02, infinity.clone().into()).to_vec();
+    hash[0] = 1;
+    let kzg = [&hash[..], &[0; 64], &infinity, &infinity].concat();
+    assert_eq!(run(0x0a, kzg.into()).len(), 64);
+    assert_eq!(run(0x0b, zeros(256)), zeros(128));
+    assert_eq!(run(0x0c, zeros(160)), zeros(128));
+    assert_eq!(run(0x0d, zeros(512)), zeros(256));
+    assert_eq!(run(0x0e, zeros(288)), zeros(256));
+    assert_eq!(run(0x0f, zeros(384))[..], one);
+    assert_eq!(run(0x10, zeros(64)).len(), 128);
+    assert_eq!(run(0x11, zeros(128)).len(), 256);
+    assert!(run(0x100, zeros(160)).is_empty(), "no P-256 signature");
+}

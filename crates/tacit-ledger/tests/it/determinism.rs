@@ -2,11 +2,14 @@
 
 use crate::support::{COIN, Draft, Net, PEOPLE, address, bytecode, genesis};
 use alloy_consensus::{TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, B256, TxKind, U256, b256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, b256};
 use alloy_sol_types::SolCall;
+use core::cell::Cell;
 use proptest::prelude::*;
 use tacit_abi::{IChannels, IReceipts, channels, receipts};
-use tacit_ledger::{Account, Change, LtHash, MemoryState, StateChanges, StateCommitment, build};
+use tacit_ledger::{
+    Account, Change, ExecuteError, LtHash, MemoryState, StateChanges, StateCommitment, StateReader, build,
+};
 
 /// The commitment to a whole state, folded in at once.
 fn from_scratch(state: &MemoryState) -> LtHash {
@@ -151,6 +154,95 @@ proptest! {
         prop_assert_eq!(forward.root(), other.root());
         prop_assert_eq!(LtHash::from_bytes(&other.to_bytes()), other);
     }
+}
+
+/// A state whose reads begin to fail after a while.
+struct Failing<'a> {
+    state: &'a MemoryState,
+    left: Cell<usize>,
+}
+
+impl Failing<'_> {
+    fn next(&self) -> Result<(), Outage> {
+        let left = self.left.get().checked_sub(1).ok_or(Outage)?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Outage;
+
+impl core::fmt::Display for Outage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("outage")
+    }
+}
+
+impl core::error::Error for Outage {}
+
+impl StateReader for Failing<'_> {
+    type Error = Outage;
+
+    fn account(&self, address: Address) -> Result<Option<Account>, Outage> {
+        self.next()?;
+        self.state.account(address).map_err(|_| Outage)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, Outage> {
+        self.next()?;
+        self.state.storage(address, slot).map_err(|_| Outage)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytes, Outage> {
+        self.next()?;
+        self.state.code(hash).map_err(|_| Outage)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, Outage> {
+        self.next()?;
+        self.state.block_hash(number).map_err(|_| Outage)
+    }
+}
+
+/// Wherever the store fails, in a transfer, in bytecode or in a module, there is an error and never another block.
+#[test]
+fn a_failing_read_never_gives_another_block() {
+    let mut net = Net::new();
+    let caller = net.deploy(1, &bytecode("Caller"));
+    alloy_sol_types::sol! {
+        function open(address channels, address worker, address signer, bytes32 salt) external payable returns (bytes32);
+    }
+    let nested =
+        openCall { channels: channels::ADDRESS, worker: address(2), signer: address(3), salt: B256::ZERO };
+    let mut candidates = transactions(
+        &net,
+        &[
+            Action::Transfer { from: 2, to: 9, value: 1 },
+            Action::OpenChannel { from: 2, worker: 3, salt: 0 },
+            Action::Anchor { from: 3, root: 1 },
+            Action::Destroy { from: 3 },
+        ],
+    );
+    let input = nested.abi_encode().into();
+    candidates
+        .push(Draft { to: TxKind::Call(caller), value: COIN, input, ..Draft::new(1, net.nonce(1)) }.sign());
+    let attempt = |left: usize| {
+        let reader = Failing { state: &net.state, left: Cell::new(left) };
+        let attributes = net.attributes();
+        build(&net.chain, &net.head, &attributes, &reader, &net.commitment, candidates.clone())
+            .map(|built| (built.block.hash(), reader.left.get()))
+    };
+    let (hash, unused) = attempt(10_000).unwrap();
+    let reads = 10_000 - unused;
+    assert!(reads > 20);
+    for left in 0..reads {
+        match attempt(left) {
+            Err(ExecuteError::State(Outage)) => {}
+            other => panic!("after {left} reads: {other:?}"),
+        }
+    }
+    assert_eq!(attempt(reads).unwrap(), (hash, 0));
 }
 
 #[test]

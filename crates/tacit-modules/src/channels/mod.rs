@@ -20,6 +20,8 @@
 //!   (65 bytes, `v` 27 or 28, low `s`).
 //! - The client gets back only what no settled voucher claims, and not before [`tacit_abi::channels::GRACE_S`] seconds
 //!   after saying so; the worker may settle until the moment of closing.
+//! - The signer is a key. A contract that opens a channel names one; with no signer named, its vouchers could never be
+//!   signed, and its deposit comes back by closing.
 //! - Paying runs no code: a payee that is a contract is credited without its `receive` being called.
 //!
 //! # Gas
@@ -88,10 +90,12 @@ fn open(host: &mut dyn Host, call: &IChannels::openCall) -> Result<B256, Failure
     let deposit = sent(host)?;
     let signer = signer_or(call.signer, context.caller);
     let id = identify(host, context.caller, call.worker, signer, call.salt)?;
-    if Record::exists(host, id)? {
+    let base = Record::slot(host, id)?;
+    if Record::exists(host, base)? {
         return Err(revert(IChannels::ChannelExists { channelId: id }));
     }
     let record = Record {
+        base,
         client: context.caller,
         worker: call.worker,
         signer,
@@ -100,7 +104,7 @@ fn open(host: &mut dyn Host, call: &IChannels::openCall) -> Result<B256, Failure
         close_at: 0,
         open: true,
     };
-    record.create(host, id)?;
+    record.create(host)?;
     let (client, worker) = (record.client, record.worker);
     host.emit(IChannels::Opened { channelId: id, client, worker, signer, deposit }.encode_log_data())?;
     Ok(id)
@@ -111,7 +115,7 @@ fn top_up(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
     let amount = sent(host)?;
     record.deposit =
         record.deposit.checked_add(amount).ok_or_else(|| revert(IChannels::DepositTooLarge {}))?;
-    record.store_amounts(host, id)?;
+    record.store_amounts(host)?;
     let deposit = record.deposit;
     Ok(host.emit(IChannels::ToppedUp { channelId: id, amount, deposit }.encode_log_data())?)
 }
@@ -119,7 +123,7 @@ fn top_up(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
 fn settle(host: &mut dyn Host, id: B256, cumulative: u128, signature: &[u8]) -> Result<(), Failure> {
     let mut record = Record::load_open(host, id)?;
     let paid = claim(host, &mut record, id, cumulative, signature)?;
-    record.store_amounts(host, id)?;
+    record.store_amounts(host)?;
     host.pay(record.worker, U256::from(paid))?;
     Ok(host.emit(IChannels::Settled { channelId: id, paid, cumulative }.encode_log_data())?)
 }
@@ -138,7 +142,7 @@ fn request_close(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
         .now
         .checked_add(GRACE_S)
         .ok_or_else(|| revert(IChannels::GraceRunning { closeAt: u64::MAX }))?;
-    record.store_status(host, id)?;
+    record.store_status(host)?;
     let closing = IChannels::CloseRequested { channelId: id, closeAt: record.close_at };
     Ok(host.emit(closing.encode_log_data())?)
 }
@@ -164,7 +168,7 @@ fn close_by_worker(host: &mut dyn Host, id: B256, cumulative: u128, signature: &
     let nothing_new = signature.is_empty() && cumulative == record.settled;
     let paid = if nothing_new { 0 } else { claim(host, &mut record, id, cumulative, signature)? };
     if paid > 0 {
-        record.store_amounts(host, id)?;
+        record.store_amounts(host)?;
         host.pay(record.worker, U256::from(paid))?;
     }
     finish(host, record, id, paid)
@@ -200,7 +204,7 @@ fn finish(host: &mut dyn Host, mut record: Record, id: B256, paid: u128) -> Resu
         revert(IChannels::ExceedsDeposit { deposit: record.deposit, cumulative: record.settled })
     })?;
     record.open = false;
-    record.store_status(host, id)?;
+    record.store_status(host)?;
     if refunded > 0 {
         host.pay(record.client, U256::from(refunded))?;
     }

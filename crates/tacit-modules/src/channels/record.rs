@@ -11,6 +11,8 @@ use tacit_abi::IChannels;
 /// A channel as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
+    /// First slot.
+    pub(super) base: U256,
     pub(super) client: Address,
     pub(super) close_at: u64,
     pub(super) open: bool,
@@ -21,15 +23,19 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Whether the id was ever opened.
-    pub(super) fn exists(host: &mut dyn Host, id: B256) -> Result<bool, HostError> {
-        let base = mapping(host, CHANNELS, id)?;
+    /// First slot of the channel with this id.
+    pub(super) fn slot(host: &mut dyn Host, id: B256) -> Result<U256, HostError> {
+        mapping(host, CHANNELS, id)
+    }
+
+    /// Whether a channel was ever opened at this slot.
+    pub(super) fn exists(host: &mut dyn Host, base: U256) -> Result<bool, HostError> {
         Ok(!Packed(host.sload(base)?).address(CLIENT).is_zero())
     }
 
     /// Reads a channel, open or closed.
     pub(super) fn load(host: &mut dyn Host, id: B256) -> Result<Self, Failure> {
-        let base = mapping(host, CHANNELS, id)?;
+        let base = Self::slot(host, id)?;
         let status = Packed(host.sload(base)?);
         if status.address(CLIENT).is_zero() {
             return Err(revert(IChannels::UnknownChannel { channelId: id }));
@@ -38,6 +44,7 @@ impl Record {
         let signer = Packed(host.sload(offset(base, SIGNER_SLOT))?);
         let amounts = Packed(host.sload(offset(base, AMOUNTS_SLOT))?);
         Ok(Self {
+            base,
             client: status.address(CLIENT),
             close_at: status.u64(CLOSE_AT),
             open: status.u8(OPEN) != 0,
@@ -58,31 +65,28 @@ impl Record {
     }
 
     /// Writes all four slots.
-    pub(super) fn create(&self, host: &mut dyn Host, id: B256) -> Result<(), HostError> {
-        self.store_status(host, id)?;
-        let base = mapping(host, CHANNELS, id)?;
-        host.sstore(offset(base, WORKER_SLOT), self.worker.into_word().into())?;
-        host.sstore(offset(base, SIGNER_SLOT), self.signer.into_word().into())?;
-        self.store_amounts(host, id)
+    pub(super) fn create(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        self.store_status(host)?;
+        host.sstore(offset(self.base, WORKER_SLOT), self.worker.into_word().into())?;
+        host.sstore(offset(self.base, SIGNER_SLOT), self.signer.into_word().into())?;
+        self.store_amounts(host)
     }
 
     /// Writes client, closing time and whether it is open.
-    pub(super) fn store_status(&self, host: &mut dyn Host, id: B256) -> Result<(), HostError> {
-        let base = mapping(host, CHANNELS, id)?;
+    pub(super) fn store_status(&self, host: &mut dyn Host) -> Result<(), HostError> {
         let mut status = Packed::default();
         status.set_address(CLIENT, self.client);
         status.set(CLOSE_AT, 64, U256::from(self.close_at));
         status.set(OPEN, 8, U256::from(u8::from(self.open)));
-        host.sstore(base, status.0)
+        host.sstore(self.base, status.0)
     }
 
     /// Writes deposit and settled amount.
-    pub(super) fn store_amounts(&self, host: &mut dyn Host, id: B256) -> Result<(), HostError> {
-        let base = mapping(host, CHANNELS, id)?;
+    pub(super) fn store_amounts(&self, host: &mut dyn Host) -> Result<(), HostError> {
         let mut amounts = Packed::default();
         amounts.set(DEPOSIT, 128, U256::from(self.deposit));
         amounts.set(SETTLED, 128, U256::from(self.settled));
-        host.sstore(offset(base, AMOUNTS_SLOT), amounts.0)
+        host.sstore(offset(self.base, AMOUNTS_SLOT), amounts.0)
     }
 
     /// As callers see it.

@@ -377,6 +377,26 @@ fn coin_sent_to_a_method_that_takes_none_is_refused() {
     assert_eq!(refused, Err(reverts(IModule::NotPayable {})));
 }
 
+/// Coin cannot go missing from the module; should it ever, settling stops instead of inventing some.
+#[test]
+fn a_module_without_coin_pays_nothing() {
+    let mut scene = scene();
+    scene.world.balances.insert(ADDRESS, U256::ZERO);
+    let before = scene.world.clone();
+    assert_eq!(scene.settle(COIN), Err(Failure::Halt(HostError::Payment)));
+    assert_eq!(scene.world, before);
+}
+
+#[test]
+fn a_voucher_counts_after_grace_until_the_channel_is_closed() {
+    let mut scene = scene();
+    scene.request_close(scene.client).unwrap();
+    scene.world.now += 2 * GRACE_S;
+    scene.settle(COIN).unwrap();
+    scene.close(scene.client).unwrap();
+    assert_eq!(scene.world.balance(scene.worker), U256::from(COIN));
+}
+
 #[test]
 fn at_every_gas_limit_it_either_works_or_leaves_nothing() {
     let base = scene();
