@@ -1,5 +1,7 @@
 //! One attack per test.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/mod.rs"]
 mod support;
 
@@ -11,8 +13,10 @@ use tacit_graph::{Decoder, Graph, Model, Weights};
 use tacit_prove::{CommittedModel, Run, prove, prove_run};
 use tacit_verify::{
     PlanError, Reject, SecurityBits, Statement, VerifyingModel,
-    field::{Fp, embed},
+    context::{Context, Value},
+    field::{Ef, Fp, embed},
     plan::RequantisePlan,
+    protocol::{self, Public},
     verify, verify_at,
 };
 
@@ -393,19 +397,56 @@ fn every_byte_is_bound() {
     assert!(verify(honest.model.verifying_model(), &honest.run.statement, &proof).is_ok());
 }
 
-/// Bytes before the openings: header, root and the algebraic messages.
+/// Bytes before the openings: header, root and the messages of the argument.
 fn algebra_bytes(honest: &Honest) -> usize {
-    let plan = &honest.run.plan;
-    let leaf_vars = plan.leaf_vars.unwrap();
-    let tree = 5 + (1..leaf_vars).map(|layer| 2 * layer + 4).sum::<usize>();
-    let dense: usize = plan
-        .weights
-        .layers
-        .iter()
-        .map(|layer| 2 + 2 * layer.log_inputs + usize::from(layer.input != 0))
-        .sum();
-    let batches = 2 * plan.weights.vars + 1 + 2 * plan.witness_vars.unwrap() + 1;
-    34 + 20 * (tree + plan.columns.len() + dense + batches)
+    let mut counter = Counter { received: 0 };
+    let Run { plan, statement, encoded, .. } = &honest.run;
+    let graph = honest.model.model().graph();
+    let public = Public { graph, plan, inputs: encoded, outputs: &statement.outputs };
+    let _openings = protocol::verify(public, &mut counter).unwrap();
+    2 + 32 + 20 * counter.received
+}
+
+/// A context that believes everything and counts what it receives, as a prover of masked messages would first do.
+struct Counter {
+    received: usize,
+}
+
+/// A message nobody looks at.
+#[derive(Clone)]
+struct Unseen;
+
+impl Value for Unseen {
+    fn constant(_: Ef) -> Self {
+        Self
+    }
+    fn plus(&self, _: &Self) -> Self {
+        Self
+    }
+    fn minus(&self, _: &Self) -> Self {
+        Self
+    }
+    fn scale(&self, _: Ef) -> Self {
+        Self
+    }
+}
+
+impl Context for Counter {
+    type Value = Unseen;
+
+    fn receive(&mut self) -> Result<Unseen, Reject> {
+        self.received += 1;
+        Ok(Unseen)
+    }
+    fn challenge(&mut self) -> Ef {
+        Ef::TWO
+    }
+    fn multiply(&mut self, _: &Unseen, _: &Unseen) -> Unseen {
+        Unseen
+    }
+    fn assert_zero(&mut self, _: &Unseen, _: Reject) -> Result<(), Reject> {
+        Ok(())
+    }
 }
 
 #[test]

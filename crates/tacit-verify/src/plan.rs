@@ -463,3 +463,91 @@ fn split(bits: usize, most: usize) -> impl Iterator<Item = usize> {
     let (each, longer) = (bits.checked_div(parts).unwrap_or(0), bits.checked_rem(parts).unwrap_or(0));
     (0..parts).map(move |part| each + usize::from(part < longer))
 }
+
+#[cfg(test)]
+mod tests {
+    use tacit_graph::{Decoder, Feature, Table};
+
+    use super::*;
+
+    fn graph(widths: &[u32], shift: u8, bits: u8) -> Graph {
+        let feature = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 0 };
+        let mut nodes = Vec::new();
+        for pair in widths.windows(2) {
+            if !nodes.is_empty() {
+                nodes.push(Operator::Requantise { input: TensorId(nodes.len() as u32), shift, table: 0 });
+            }
+            nodes.push(Operator::Dense {
+                input: TensorId(nodes.len() as u32),
+                inputs: pair[0],
+                outputs: pair[1],
+            });
+        }
+        let tables = if nodes.len() < 2 { vec![] } else { vec![Table { bits, values: vec![0; 1 << bits] }] };
+        Graph {
+            features: vec![feature; widths[0] as usize],
+            nodes,
+            tables,
+            decoder: Decoder::Values { fraction_bits: 0 },
+        }
+    }
+
+    #[test]
+    fn blocks_are_aligned_and_do_not_overlap() {
+        for (rows, shift, bits) in [(1, 0, 4), (1, 9, 12), (3, 24, 6), (64, 13, 10), (1000, 17, 3)] {
+            let plan = Plan::new(&graph(&[7, 33, 1, 130, 4], shift, bits), rows).unwrap();
+            let blocks = |blocks: Vec<(usize, usize)>, vars: usize| {
+                let mut end = 0;
+                let mut sorted = blocks;
+                sorted.sort_by_key(|(offset, _)| *offset);
+                for (offset, vars) in sorted {
+                    assert_eq!((offset, offset % (1 << vars)), (end, 0));
+                    end += 1 << vars;
+                }
+                assert!(end <= 1 << vars);
+            };
+            blocks(plan.columns.iter().map(|c| (c.offset, c.vars)).collect(), plan.witness_vars.unwrap());
+            blocks(plan.leaves.iter().map(|b| (b.offset, b.vars)).collect(), plan.leaf_vars.unwrap());
+            for node in &plan.requantise {
+                assert_eq!(node.limbs.iter().map(|limb| limb.bits).sum::<usize>(), node.shift);
+                assert!(node.limbs.iter().all(|limb| limb.bits <= MAX_RANGE_BITS));
+            }
+            let mut rows_end = 0;
+            let mut layers: Vec<_> = plan.weights.layers.iter().collect();
+            layers.sort_by_key(|layer| layer.first_row << layer.log_outputs);
+            for layer in layers {
+                assert_eq!(layer.first_row << layer.log_outputs, rows_end);
+                rows_end += (layer.inputs + 1) << layer.log_outputs;
+            }
+            assert!(rows_end <= 1 << plan.weights.vars);
+        }
+    }
+
+    #[test]
+    fn a_large_layer_does_not_pad_its_rows() {
+        assert_eq!(WeightPlan::new(&graph(&[784, 128, 10], 8, 8)).unwrap().vars, 17);
+    }
+
+    #[test]
+    fn what_cannot_be_proved_is_refused() {
+        let refused = |graph: &Graph, rows| Plan::new(graph, rows).unwrap_err();
+        let small = graph(&[4, 3, 2], 8, 8);
+        assert_eq!(refused(&small, 0), PlanError::Rows { got: 0 });
+        assert_eq!(refused(&small, MAX_ROWS + 1), PlanError::Rows { got: MAX_ROWS + 1 });
+        assert_eq!(refused(&graph(&[4, 3, 2], 20, 11), 1), PlanError::TableTooWide { node: 1, got: 31 });
+        let wide = graph(&[1, 1 << 15, 1], 8, 8);
+        assert!(matches!(refused(&wide, MAX_ROWS), PlanError::WitnessTooLarge { got: 29 }));
+        let heavy = graph(&[1 << 13, 1 << 13, 2], 8, 8);
+        assert!(matches!(refused(&heavy, 1), PlanError::WeightsTooLarge { got: 27 }));
+        let mut broken = small;
+        broken.nodes.clear();
+        assert!(matches!(refused(&broken, 1), PlanError::Graph(_)));
+    }
+
+    #[test]
+    fn remainders_are_split_evenly() {
+        assert_eq!(split(0, 8).count(), 0);
+        assert_eq!(split(13, 6).collect::<Vec<_>>(), [5, 4, 4]);
+        assert_eq!(split(8, 8).collect::<Vec<_>>(), [8]);
+    }
+}

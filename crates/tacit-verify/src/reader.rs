@@ -95,3 +95,30 @@ impl<'a> Reader<'a> {
         if self.bytes.is_empty() { Ok(()) } else { Err(Reject::TrailingBytes { got: self.bytes.len() }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_read_once_in_one_form() {
+        let element =
+            Ef::new(core::array::from_fn(|i| Fp::from_u32(Fp::ORDER_U32 - 1 - u32::try_from(i).unwrap())));
+        let bytes = crate::field::ef_to_bytes(&element);
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.extension().unwrap(), element);
+        assert_eq!(reader.byte(), Err(Reject::Truncated));
+        assert_eq!(reader.finish(), Ok(()));
+        assert_eq!(Reader::new(&bytes).finish(), Err(Reject::TrailingBytes { got: 20 }));
+        let order = Fp::ORDER_U32;
+        assert_eq!(Reader::new(&order.to_le_bytes()).base(), Err(Reject::NonCanonical { got: order }));
+    }
+
+    #[test]
+    fn a_list_longer_than_the_bytes_is_refused_before_it_is_allocated() {
+        let bytes = [0; 64];
+        assert_eq!(Reader::new(&bytes).list(usize::MAX, 20, Reader::extension), Err(Reject::Truncated));
+        assert_eq!(Reader::new(&bytes).list(1 << 60, 1, Reader::byte), Err(Reject::Truncated));
+        assert_eq!(Reader::new(&bytes).list(16, 4, Reader::u32).unwrap().len(), 16);
+    }
+}

@@ -83,3 +83,63 @@ fn quadratic<V: Value>(at_zero: &V, at_one: &V, square: &V, x: Ef) -> V {
 pub(crate) fn line<V: Value>(at_zero: &V, at_one: &V, x: Ef) -> V {
     at_zero.plus(&at_one.minus(at_zero).scale(x))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends the given values and draws the given challenges.
+    struct Script {
+        values: Vec<Ef>,
+        challenges: Vec<Ef>,
+    }
+
+    impl Context for Script {
+        type Value = Ef;
+
+        fn receive(&mut self) -> Result<Ef, Reject> {
+            self.values.pop().ok_or(Reject::Truncated)
+        }
+
+        fn challenge(&mut self) -> Ef {
+            self.challenges.pop().unwrap()
+        }
+
+        fn multiply(&mut self, a: &Ef, b: &Ef) -> Ef {
+            *a * *b
+        }
+
+        fn assert_zero(&mut self, value: &Ef, reject: Reject) -> Result<(), Reject> {
+            if *value == Ef::ZERO { Ok(()) } else { Err(reject) }
+        }
+    }
+
+    fn element(value: u64) -> Ef {
+        Ef::from_u64(value)
+    }
+
+    #[test]
+    fn a_round_evaluates_the_polynomial_it_stands_for() {
+        // h(X) = 3 + 5 X + 7 X^2, so h(0) + h(1) = 18 and h(10) = 753.
+        let script = || Script { values: vec![element(7), element(3)], challenges: vec![element(10)] };
+        let rounds = Rounds::product(1, element(18), &mut script()).unwrap();
+        assert_eq!((rounds.value, rounds.point), (element(753), vec![element(10)]));
+        // (1 - w) h(0) + w h(1) at w = 4.
+        let claim = element(15) * element(4) - element(3) * element(3);
+        let rounds = Rounds::weighted(&[element(4)], claim, &mut script()).unwrap();
+        assert_eq!(rounds.value, element(753));
+    }
+
+    #[test]
+    fn a_weight_of_zero_is_refused() {
+        let mut script = Script { values: vec![element(7), element(3)], challenges: vec![element(10)] };
+        let reject = Rounds::weighted(&[Ef::ZERO], element(1), &mut script).unwrap_err();
+        assert_eq!(reject, Reject::DegenerateChallenge);
+    }
+
+    #[test]
+    fn a_missing_round_is_refused() {
+        let mut script = Script { values: vec![element(7), element(3)], challenges: vec![element(10)] };
+        assert_eq!(Rounds::product(2, element(18), &mut script).unwrap_err(), Reject::Truncated);
+    }
+}

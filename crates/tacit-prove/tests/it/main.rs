@@ -1,5 +1,7 @@
 //! Proved output is executed output, for graphs of every small shape.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
