@@ -23,7 +23,7 @@ use crate::{
 /// A model as it is kept on disk.
 #[derive(Debug, Clone)]
 pub struct ModelFile {
-    /// Name shown to people, at most [`MAX_TEXT_BYTES`].
+    /// Name shown to people; cut to [`MAX_TEXT_BYTES`] when it is written.
     pub name: String,
     /// Hiding commitment to the weights, computed by the prover.
     pub weight_root: [u8; 32],
@@ -106,7 +106,7 @@ impl ModelFile {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        put_text(&mut out, &self.name);
+        put_text(&mut out, &self.name[..self.name.floor_char_boundary(MAX_TEXT_BYTES)]);
         out.extend_from_slice(&self.weight_root);
         for part in [encode_graph(self.model.graph()), encode_weights(self.model.weights())] {
             put_count(&mut out, part.len());

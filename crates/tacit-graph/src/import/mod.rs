@@ -255,3 +255,6 @@ const TABLE_BITS_USUAL: u8 = 8;
 const TOLERATED_VALUES: f64 = 1.15;
 /// The same where only the order of scores is.
 const TOLERATED_SCORES: f64 = 2.0;
+
+#[cfg(test)]
+mod tests;

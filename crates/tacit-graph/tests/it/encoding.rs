@@ -151,6 +151,14 @@ fn files_come_back() {
 }
 
 #[test]
+fn a_long_name_is_cut_between_characters() {
+    let name = format!("x{}", "é".repeat(200));
+    let back = ModelFile::decode(&ModelFile { name: name.clone(), ..file() }.encode()).unwrap();
+    assert_eq!(back.name.len(), 255);
+    assert!(name.starts_with(&back.name));
+}
+
+#[test]
 fn a_damaged_file_is_noticed() {
     let bytes = file().encode();
     for at in 6..bytes.len() {
