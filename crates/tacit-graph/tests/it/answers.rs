@@ -144,6 +144,6 @@ fn model_ids() {
     assert_ne!(id, model_id(&encode_graph(&graph), &[8; 32]));
     assert_eq!("00".parse::<ModelId>(), Err(ModelIdError::Prefix));
     assert_eq!("0x00".parse::<ModelId>(), Err(ModelIdError::Length { got: 2 }));
-    assert_eq!(text.replace(&text[4..5], "G").parse::<ModelId>().is_err(), true);
-    assert_eq!(text.to_uppercase().replace("0X", "0x").parse::<ModelId>().is_err(), true);
+    assert!(text.replace(&text[4..5], "G").parse::<ModelId>().is_err());
+    assert!(text.to_uppercase().replace("0X", "0x").parse::<ModelId>().is_err());
 }

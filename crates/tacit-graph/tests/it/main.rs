@@ -1,4 +1,5 @@
 //! One binary for all integration tests of the crate.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod answers;
 mod encoding;
@@ -7,3 +8,4 @@ mod fixtures;
 mod refusals;
 mod shipped;
 mod support;
+mod vectors;

@@ -31,9 +31,7 @@ fn import_shipped(model: &str) -> Imported {
         held["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap().to_owned()).collect();
     let onnx = fs::read(folder.join("model.onnx")).unwrap();
     let held_out = Some(HeldOut { rows: &rows, labels: &labels });
-    let imported = import(&onnx, &calibration, held_out, &ImportOptions::default()).unwrap();
-    println!("{model}: {:#?}", imported.report);
-    imported
+    import(&onnx, &calibration, held_out, &ImportOptions::default()).unwrap()
 }
 
 /// Samples are read as decimals, the way a client reads them.

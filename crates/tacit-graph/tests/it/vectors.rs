@@ -1,0 +1,121 @@
+//! Golden vectors: bytes, ids and numbers that no change may alter.
+//!
+//! Written anew by `TACIT_WRITE_VECTORS=1 cargo test -p tacit-graph --test it vectors`.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use serde_json::{Value, json};
+use tacit_graph::{
+    Feature, Model, RawValue, Tensor, decode_graph, decode_weights, encode_graph, encode_weights, execute,
+    model_id, reference, synthetic_mlp,
+};
+
+use crate::support::{Random, random_model};
+
+const WEIGHT_ROOT: [u8; 32] = [0x11; 32];
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().unwrap();
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap()).collect()
+}
+
+fn models() -> Vec<(&'static str, Model)> {
+    let mut random = Random(1);
+    vec![
+        ("synthetic 4-5-3", synthetic_mlp(&[4, 5, 3], 1).unwrap()),
+        ("random 3-4-2", random_model(&[3, 4, 2], false, &mut random)),
+        ("random 2-3-3-1, extreme weights", random_model(&[2, 3, 3, 1], true, &mut random)),
+    ]
+}
+
+fn numbers(tensor: &Tensor) -> Vec<i32> {
+    match tensor {
+        Tensor::I8(values) => values.iter().map(|value| i32::from(*value)).collect(),
+        Tensor::I32(values) => values.clone(),
+    }
+}
+
+fn model_vector((name, model): (&str, Model)) -> Value {
+    let graph = encode_graph(model.graph());
+    let mut random = Random(2);
+    let rows = 2;
+    let inputs: Vec<i8> = (0..rows * model.shapes().inputs()).map(|_| random.byte()).collect();
+    let trace = execute(&model, &inputs, rows).unwrap();
+    json!({
+        "name": name,
+        "graph": hex(&graph),
+        "weights": hex(&encode_weights(model.weights())),
+        "weight_root": hex(&WEIGHT_ROOT),
+        "model_id": model_id(&graph, &WEIGHT_ROOT),
+        "rows": rows,
+        "tensors": trace.tensors.iter().map(numbers).collect::<Vec<_>>(),
+    })
+}
+
+fn encoders() -> Vec<Value> {
+    let cases = [
+        (0i64, 1i32, 24u8, "3"),
+        (0, 1, 24, "2.5"),
+        (0, 1, 24, "-2.5"),
+        (0, 1, 24, "1000"),
+        (-(8 << 24), 1_065_353_216, 50, "16"),
+        (i64::MIN, i32::MIN, 96, "-549755813888"),
+        (i64::MAX, i32::MAX, 0, "549755813887"),
+        (7, -3, 1, "-0.00000006"),
+    ];
+    let case = |(offset, multiplier, shift, decimal): (i64, i32, u8, &str)| {
+        let raw = decimal.parse::<RawValue>().unwrap().get();
+        let encoded = Feature { name: String::new(), offset, multiplier, shift }.encode(raw);
+        json!({"offset": offset, "multiplier": multiplier, "shift": shift, "decimal": decimal, "raw": raw,
+               "encoded": encoded})
+    };
+    cases.into_iter().map(case).collect()
+}
+
+fn vectors() -> Value {
+    let large = synthetic_mlp(&[784, 128, 10], 7).unwrap();
+    json!({
+        "models": models().into_iter().map(model_vector).collect::<Vec<_>>(),
+        "encoders": encoders(),
+        "synthetic 784-128-10 seed 7": {
+            "graph_hash": blake3::hash(&encode_graph(large.graph())).to_string(),
+            "weights_hash": blake3::hash(&encode_weights(large.weights())).to_string(),
+        },
+    })
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/graph.json")
+}
+
+#[test]
+fn vectors_are_what_this_code_gives() {
+    let made = vectors();
+    if std::env::var_os("TACIT_WRITE_VECTORS").is_some() {
+        fs::write(path(), serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+    }
+    let kept: Value = serde_json::from_slice(&fs::read(path()).unwrap()).unwrap();
+    assert_eq!(kept, made);
+}
+
+/// The other way round: from the kept bytes alone, through decoding and the reference executor.
+#[test]
+fn kept_bytes_give_the_kept_numbers() {
+    let kept: Value = serde_json::from_slice(&fs::read(path()).unwrap()).unwrap();
+    for vector in kept["models"].as_array().unwrap() {
+        let (graph, weights) = (unhex(&vector["graph"]), unhex(&vector["weights"]));
+        let model = Model::new(decode_graph(&graph).unwrap(), decode_weights(&weights).unwrap()).unwrap();
+        let tensors: Vec<Vec<i32>> = serde_json::from_value(vector["tensors"].clone()).unwrap();
+        let inputs: Vec<i8> = tensors[0].iter().map(|value| *value as i8).collect();
+        let trace = reference::execute(&model, &inputs, vector["rows"].as_u64().unwrap() as usize).unwrap();
+        assert_eq!(trace.tensors.iter().map(numbers).collect::<Vec<_>>(), tensors);
+        assert_eq!(model_id(&graph, &WEIGHT_ROOT).to_string(), vector["model_id"].as_str().unwrap());
+    }
+}
