@@ -8,12 +8,12 @@ use crate::{
 };
 use alloy_consensus::{
     BlockBody, EMPTY_OMMER_ROOT_HASH, Header, Sealed, TxEnvelope, TxReceipt,
+    constants::EMPTY_ROOT_HASH,
     proofs::{calculate_receipt_root, calculate_transaction_root},
     transaction::{Recovered, SignerRecoverable},
 };
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{B64, B256, Bloom, U256};
-use alloy_trie::EMPTY_ROOT_HASH;
 
 /// A standard Ethereum block.
 pub type Block = alloy_consensus::Block<TxEnvelope>;

@@ -4,7 +4,7 @@ use crate::support::{COIN, Net, address, bytecode};
 use alloy_primitives::{Address, B256, Bytes, U256, bytes};
 use alloy_sol_types::{SolCall, SolError};
 use std::collections::BTreeMap;
-use tacit_abi::{IChannels, channels, receipts};
+use tacit_abi::{IChannels, IModels, channels, models, receipts};
 use tacit_ledger::{
     AccountOverride, BlockContext, CallError, CallOutcome, CallRequest, CallStatus, EstimateError,
     HaltReason, NoCode, Overrides, Rejection, StorageOverride, call, estimate_gas,
@@ -220,4 +220,49 @@ fn ethereum_precompiles_answer() {
     assert_eq!(run(0x10, zeros(64)).len(), 128);
     assert_eq!(run(0x11, zeros(128)).len(), 256);
     assert!(run(0x100, zeros(160)).is_empty(), "no P-256 signature");
+}
+
+/// At every gas limit a module call either succeeds at one fixed price or takes the whole limit.
+#[test]
+fn running_dry_never_costs_less() {
+    let net = Net::new();
+    let open = IChannels::openCall { worker: address(2), signer: Address::ZERO, salt: B256::ZERO };
+    let request = CallRequest { value: U256::from(COIN), ..to(channels::ADDRESS, open.abi_encode()) };
+    let price = attempt(&net, &request, &Overrides::new()).unwrap().gas_used;
+    let mut failures = 0;
+    for gas in (23_000..price + 5_000).step_by(499) {
+        let limited = CallRequest { gas: Some(gas), ..request.clone() };
+        let outcome = attempt(&net, &limited, &Overrides::new()).unwrap();
+        match outcome.status {
+            CallStatus::Success => assert_eq!(outcome.gas_used, price),
+            CallStatus::Halt(HaltReason::OutOfGas(_)) => {
+                failures += 1;
+                assert_eq!(outcome.gas_used, gas);
+            }
+            other => panic!("{gas}: {other:?}"),
+        }
+    }
+    assert!(failures > 100);
+}
+
+/// Clearing slots earns the EVM's refund, capped at a fifth of the gas (EIP-3529).
+#[test]
+fn refunds_of_a_module_reach_the_sender() {
+    let mut net = Net::new();
+    let id = B256::repeat_byte(1);
+    let publish = IModels::publishCall { modelId: id, weightRoot: id, name: "m".into() };
+    let ask = IModels::setAskCall {
+        modelId: id,
+        privacy: 0,
+        evidence: 0,
+        price: 1,
+        sealingKey: id,
+        endpoint: "http://w".into(),
+    };
+    net.send(1, models::ADDRESS, 0, publish.abi_encode());
+    net.send(1, models::ADDRESS, 0, ask.abi_encode());
+    let remove = IModels::removeAskCall { modelId: id, privacy: 0, evidence: 0 };
+    let outcome = net.call(models::ADDRESS, remove.abi_encode());
+    assert_eq!(outcome.status, CallStatus::Success);
+    assert_eq!(outcome.gas_refunded, (outcome.gas_used + outcome.gas_refunded) / 5);
 }
