@@ -5,8 +5,21 @@
 //! - [`execute`] runs it fast, [`reference`] runs it slowly, straight from the definitions.
 //! - [`encoding`] and [`file`] are the canonical bytes, [`ModelId`] the name they give a model.
 //!
+//! ```
+//! use tacit_graph::{Answer, RawValue, execute, synthetic_mlp};
+//!
+//! let model = synthetic_mlp(&[4, 8, 3], 1)?;
+//! let raw: Vec<RawValue> = ["0", "12.5", "127", "3"].iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+//! let trace = execute(&model, &model.graph().encode_values(&raw)?, 1)?;
+//! let answer = model.graph().decode_output(trace.logits())?;
+//! assert!(matches!(answer, Answer::Label { .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Everything that decides an answer is integer arithmetic. Floats appear only before a model exists (the
 //! importer) and after its answer does ([`Score::to_f64`]).
+
+#![forbid(unsafe_code)]
 
 pub mod encoding;
 pub mod file;

@@ -74,6 +74,8 @@ pub(super) fn lower(model: &ModelProto, width: usize) -> Result<Network, ImportE
             // One tensor of the file may serve many nodes: what they make of it together is what takes memory.
             let cells = match &value {
                 Value::Row(row) | Value::Quantised { row, .. } => row.new_cells(),
+                Value::Constant(constant) if Rc::strong_count(constant) == 1 => constant.len(),
+                Value::Label(_, labels) => labels.len(),
                 _ => 0,
             };
             budget = budget.checked_sub(cells).ok_or(ImportError::TooManyWeights)?;

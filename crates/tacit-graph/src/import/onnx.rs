@@ -154,6 +154,10 @@ impl Constant {
             .iter()
             .map(|dim| usize::try_from(*dim).map_err(|_| NodeReason::TensorShape))
             .collect::<Result<Vec<_>, _>>()?;
+        // An empty list is a constant; an axis of none beside huge ones is not.
+        if dims.contains(&0) && dims.len() > 1 {
+            return Err(NodeReason::TensorShape);
+        }
         let cells = dims.iter().try_fold(1usize, |cells, dim| cells.checked_mul(*dim));
         let data = if tensor.data_type == STRING {
             let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).map_err(|_| NodeReason::NotUtf8);
@@ -161,20 +165,22 @@ impl Constant {
         } else {
             Data::Numbers(numbers(tensor)?)
         };
-        let len = match &data {
-            Data::Numbers(values) => values.len(),
-            Data::Texts(values) => values.len(),
-        };
-        if cells != Some(len) {
-            return Err(NodeReason::TensorShape);
-        }
-        Ok(Self { dims, data, data_type: tensor.data_type })
+        let constant = Self { dims, data, data_type: tensor.data_type };
+        if cells == Some(constant.len()) { Ok(constant) } else { Err(NodeReason::TensorShape) }
     }
 
     pub(super) fn numbers(&self) -> Result<&[f64], NodeReason> {
         match &self.data {
             Data::Numbers(values) => Ok(values),
             Data::Texts(_) => Err(NodeReason::NeedsNumbers),
+        }
+    }
+
+    /// Elements.
+    pub(super) fn len(&self) -> usize {
+        match &self.data {
+            Data::Numbers(values) => values.len(),
+            Data::Texts(values) => values.len(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{
+    MAX_LAYER_CELLS,
     error::NodeReason,
     lower::Value,
     network::Row,
@@ -47,6 +48,9 @@ pub(super) fn evaluate(node: &Node<'_>, operator: &str) -> Made {
             while node.optional(input).is_some() {
                 values.extend_from_slice(node.constant(input)?.numbers()?);
                 input += 1;
+                if values.len() > MAX_LAYER_CELLS {
+                    return Err(NodeReason::TooLarge);
+                }
             }
             made(Constant::vector(values, first.data_type))
         }

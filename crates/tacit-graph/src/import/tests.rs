@@ -260,6 +260,16 @@ fn weights_are_counted_where_they_are_used() {
     };
     let refused = import(&bytes(graph), &row, None, &ImportOptions::default()).unwrap_err();
     assert_eq!(refused, ImportError::TooManyWeights);
+    // Thirty doublings of a constant.
+    let mut nodes = vec![node("MatMul", &["x", "w"], "y")];
+    for k in 0..30 {
+        let from = if k == 0 { "b".to_owned() } else { format!("c{k}") };
+        nodes.push(node("Concat", &[&from, &from], &format!("c{}", k + 1)));
+    }
+    let mut graph = network(nodes);
+    graph.output = vec![value("c30", &[])];
+    let error = imported(graph).unwrap_err();
+    assert!(matches!(error, ImportError::Node { reason: NodeReason::TooLarge, .. }), "{error}");
     let many: Vec<NodeProto> = (0..=1 << 14).map(|k| node("Relu", &["x"], &format!("h{k}"))).collect();
     let got = many.len();
     assert_eq!(imported(network(many)).unwrap_err(), ImportError::NodeCount { got });
@@ -270,6 +280,8 @@ fn tensors_that_cannot_be_read() {
     let plain = || tensor("t", &[2], &[1.0, 2.0]);
     assert_eq!(initialiser(TensorProto { dims: vec![3], ..plain() }), NodeReason::TensorShape);
     assert_eq!(initialiser(TensorProto { dims: vec![-2], ..plain() }), NodeReason::TensorShape);
+    let empty = TensorProto { float_data: vec![], ..plain() };
+    assert_eq!(initialiser(TensorProto { dims: vec![0, 1 << 62, 4], ..empty }), NodeReason::TensorShape);
     assert_eq!(initialiser(TensorProto { dims: vec![i64::MAX, 4], ..plain() }), NodeReason::TensorShape);
     let raw = TensorProto { raw_data: Some(vec![0; 7]), ..plain() };
     assert_eq!(initialiser(raw), NodeReason::TensorShape);
