@@ -42,6 +42,9 @@ pub enum WriteError {
     /// A block could not be executed.
     #[error("execution failed: {0}")]
     Execution(String),
+    /// A block could not be stored; nothing more is accepted until the node is started again.
+    #[error("the node has stopped because its store failed")]
+    Halted,
     /// The node is closing.
     #[error("the node is shutting down")]
     Closing,
@@ -73,13 +76,15 @@ pub(crate) struct Writer {
     head: Arc<Sealed<Header>>,
     commitment: LtHash,
     automine: bool,
+    /// The store failed: what it holds is known again only after it is opened anew.
+    halted: bool,
     waiting: HashMap<B256, Reply<()>>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
         let head = shared.head();
-        Self { shared, head, commitment, automine: true, waiting: HashMap::new() }
+        Self { shared, head, commitment, automine: true, halted: false, waiting: HashMap::new() }
     }
 
     /// Serves until every sender of commands is gone.
@@ -146,6 +151,9 @@ impl Writer {
     }
 
     fn admit(&self, transaction: Recovered<TxEnvelope>) -> Result<(), WriteError> {
+        if self.halted {
+            return Err(WriteError::Halted);
+        }
         let view = self.shared.store.view()?;
         let state = State::new(view.as_ref(), At::Head);
         let account = state.account(transaction.signer())?.unwrap_or_default();
@@ -159,7 +167,7 @@ impl Writer {
 
     /// Mines what can be mined and answers everyone who waits.
     fn settle(&mut self) {
-        while self.automine {
+        while self.automine && !self.halted {
             let candidates = self.candidates();
             if candidates.is_empty() {
                 break;
@@ -179,6 +187,9 @@ impl Writer {
     }
 
     fn mine_one(&mut self, timestamp: Option<u64>) -> Result<(), WriteError> {
+        if self.halted {
+            return Err(WriteError::Halted);
+        }
         let head = self.head.timestamp;
         if let Some(got) = timestamp.filter(|timestamp| *timestamp < head) {
             return Err(WriteError::Timestamp { head, got });
@@ -217,7 +228,7 @@ impl Writer {
         if built.executed.transactions.is_empty() && !even_empty {
             return Ok(());
         }
-        self.store(&built)?;
+        self.store(&built).inspect_err(|_| self.halted = true)?;
         self.shared.clock().used();
         self.adopt(built);
         Ok(())
@@ -275,6 +286,9 @@ impl Writer {
     }
 
     fn revert(&mut self, snapshot: u64) -> Result<bool, WriteError> {
+        if self.halted {
+            return Err(WriteError::Halted);
+        }
         if !self.shared.store.revert(snapshot)? {
             return Ok(false);
         }

@@ -83,6 +83,9 @@ pub enum RpcError {
     /// A result could not be encoded, or a task of this node ended early.
     #[error("internal error: {0}")]
     Internal(&'static str),
+    /// The store failed; nothing more is accepted until the node is started again.
+    #[error("the node has stopped because its store failed")]
+    Halted,
     /// The node is closing.
     #[error("the node is shutting down")]
     Closing,
@@ -99,7 +102,7 @@ impl RpcError {
             Self::InvalidRequest(_) | Self::BatchTooLarge { .. } | Self::BodyTooLarge { .. } => -32600,
             Self::MethodNotFound(_) => -32601,
             Self::InvalidParams(_) => -32602,
-            Self::Store(_) | Self::Internal(_) => -32603,
+            Self::Store(_) | Self::Internal(_) | Self::Halted => -32603,
             Self::UnknownBlock | Self::NotFound(_) => -32001,
             Self::ResponseTooLarge { .. } | Self::Closing => -32002,
             Self::Unsupported(_) => -32004,
@@ -131,6 +134,7 @@ impl From<WriteError> for RpcError {
             WriteError::Store(why) => Self::Store(why),
             WriteError::Timestamp { .. } => Self::InvalidParams(error.to_string()),
             WriteError::Execution(why) => Self::Execution(why),
+            WriteError::Halted => Self::Halted,
             WriteError::Closing => Self::Closing,
         }
     }

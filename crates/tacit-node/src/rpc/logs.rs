@@ -52,16 +52,17 @@ pub(super) fn range(view: &dyn View, filter: &Filter) -> Result<Option<(u64, u64
         }
         FilterBlockOption::Range { from_block, to_block } => {
             let height = |tag: &Option<BlockNumberOrTag>| match tag {
-                Some(BlockNumberOrTag::Number(height)) => *height,
-                Some(BlockNumberOrTag::Earliest) => 0,
-                _ => head,
+                Some(BlockNumberOrTag::Number(height)) => Some(*height),
+                Some(BlockNumberOrTag::Earliest) => Some(0),
+                _ => None,
             };
             let (from, to) = (height(from_block), height(to_block));
-            if from > to {
+            if from.zip(to).is_some_and(|(from, to)| from > to) {
                 return Err(RpcError::InvalidParams(
                     "invalid block range: fromBlock is after toBlock".into(),
                 ));
             }
+            let (from, to) = (from.unwrap_or(head), to.unwrap_or(head));
             Ok((from <= head).then_some((from, to.min(head))))
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs::{File, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -16,6 +18,8 @@ use super::{FORMAT_VERSION, Identity, NewBlock, Store, StoreError, View, codec, 
 pub struct RedbStore {
     database: Database,
     snapshots: Mutex<Snapshots>,
+    /// Held for as long as the store is open, and released by the system however the process ends.
+    lock: Option<File>,
 }
 
 #[derive(Default)]
@@ -46,9 +50,38 @@ impl RedbStore {
         };
         let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
         std::fs::create_dir_all(data_dir).map_err(directory)?;
+        let lock = File::create(data_dir.join(LOCK_NAME)).map_err(directory)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::Locked { path: data_dir.to_owned() },
+            TryLockError::Error(source) => directory(source),
+        })?;
         let path = data_dir.join(FILE_NAME);
-        let database = builder().create(&path).map_err(|error| opening(error, path))?;
-        Self::prepare(database, identity, genesis)
+        if !path.try_exists().map_err(directory)? {
+            Self::create(data_dir, &path, identity, genesis)?;
+        }
+        let database = builder().open(&path).map_err(|error| opening(error, path))?;
+        let store = Self::prepare(database, identity, genesis)?;
+        Ok(Self { lock: Some(lock), ..store })
+    }
+
+    /// Makes the file under another name first: a database that is killed while it is being made cannot be opened, and
+    /// renaming happens or does not.
+    fn create(
+        data_dir: &Path,
+        path: &Path,
+        identity: Identity,
+        genesis: &NewBlock<'_>,
+    ) -> Result<(), StoreError> {
+        let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
+        let unfinished = data_dir.join(UNFINISHED_NAME);
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(directory(error)),
+            _ => {}
+        }
+        let database = builder().create(&unfinished).map_err(|error| opening(error, unfinished.clone()))?;
+        drop(Self::prepare(database, identity, genesis)?);
+        std::fs::rename(&unfinished, path).map_err(directory)?;
+        File::open(data_dir).and_then(|directory| directory.sync_all()).map_err(directory)
     }
 
     /// As [`RedbStore::open`], on storage of any kind.
@@ -65,8 +98,24 @@ impl RedbStore {
         Self::prepare(database, identity, genesis)
     }
 
+    /// Recomputes the state root from every stored account and slot, and compares it with the head's. It reads all of
+    /// the state.
+    ///
+    /// # Errors
+    /// [`StoreError::StateRoot`] when they differ, or when the state cannot be read.
+    pub fn audit(&self) -> Result<(), StoreError> {
+        let view = RedbView::new(&self.database)?;
+        let (_, header) = view.head()?;
+        let got = view.recomputed_root()?;
+        if got == header.state_root {
+            Ok(())
+        } else {
+            Err(StoreError::StateRoot { expected: header.state_root, got })
+        }
+    }
+
     fn prepare(database: Database, identity: Identity, genesis: &NewBlock<'_>) -> Result<Self, StoreError> {
-        let store = Self { database, snapshots: Mutex::default() };
+        let store = Self { database, snapshots: Mutex::default(), lock: None };
         if !store.check(identity)? {
             store.write(Some(identity), genesis)?;
             store.check(identity)?;
@@ -272,6 +321,10 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
 
 /// Name of the database in the data directory.
 const FILE_NAME: &str = "chain.redb";
+/// Name of the database while it is being made.
+const UNFINISHED_NAME: &str = "chain.redb.unfinished";
+/// Name of the file whose lock says that the directory is in use.
+const LOCK_NAME: &str = "lock";
 /// Pages kept in memory.
 const CACHE_BYTES: usize = 128 << 20;
 /// Snapshots kept.

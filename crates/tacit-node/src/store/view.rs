@@ -3,7 +3,7 @@
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
-use tacit_ledger::{Account, LtHash};
+use tacit_ledger::{Account, Change, LtHash, StateChanges, StateCommitment};
 
 use super::{At, Location, LogKey, StoreError, StoredReceipt, View, codec, file::failed, tables};
 
@@ -32,6 +32,27 @@ impl RedbView {
     fn meta(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let value = self.table(tables::META)?.get(name).map_err(failed)?;
         value.map(|value| value.value().to_vec()).ok_or(StoreError::Corrupt("head"))
+    }
+
+    /// The state root of what the tables hold.
+    pub(super) fn recomputed_root(&self) -> Result<B256, StoreError> {
+        let mut sum = LtHash::default();
+        for entry in self.accounts.range::<[u8; 20]>(..).map_err(failed)? {
+            let (address, account) = entry.map_err(failed)?;
+            let after = Some(codec::decode_account(account.value())?);
+            let mut one = StateChanges::default();
+            one.accounts.insert(address.value().into(), Change { before: None, after });
+            sum.apply(&one);
+        }
+        for entry in self.storage.range::<([u8; 20], [u8; 32])>(..).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let (address, slot) = key.value();
+            let change = Change { before: U256::ZERO, after: U256::from_be_bytes(value.value()) };
+            let mut one = StateChanges::default();
+            one.storage.insert((address.into(), U256::from_be_bytes(slot)), change);
+            sum.apply(&one);
+        }
+        Ok(sum.root())
     }
 
     /// What the account was after block `height`: what the first later block that changed it found.

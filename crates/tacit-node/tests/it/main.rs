@@ -1,0 +1,17 @@
+//! The node as its users meet it: a real HTTP server on a free port, real signatures, a plain HTTP client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may fail the test"
+)]
+
+mod chain;
+mod crash;
+mod development;
+mod kill;
+mod refusals;
+mod restart;
+mod support;
+mod transport;

@@ -1,0 +1,79 @@
+//! A chain outlives its process, and a directory keeps to its chain.
+
+use serde_json::json;
+use tacit_node::{Node, NodeConfig, NodeError, StoreError};
+
+use crate::support::{Running, address, config, deployment, message, sign, transfer};
+
+#[tokio::test]
+async fn a_restart_keeps_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().join("chain")));
+    let node = Running::start(config()).await;
+    let contract = node.client.mine(&sign(deployment(0), 0)).await["contractAddress"].clone();
+    let to = serde_json::from_value(contract).unwrap();
+    let receipt = node.client.mine(&sign(message(1, to, &[]), 0)).await;
+    let block = node.client.rpc("eth_getBlockByNumber", json!(["latest", true])).await;
+    node.stop().await;
+
+    let node = Running::start(config()).await;
+    assert_eq!(node.client.rpc("eth_getBlockByNumber", json!(["latest", true])).await, block);
+    let hash = &receipt["transactionHash"];
+    assert_eq!(node.client.rpc("eth_getTransactionReceipt", json!([hash])).await, receipt);
+    let logs = node.client.rpc("eth_getLogs", json!([{ "fromBlock": "0x0", "address": to }])).await;
+    assert_eq!(logs, receipt["logs"]);
+    assert_eq!(node.client.number("eth_getTransactionCount", json!([address(0), "pending"])).await, 2);
+    let next = node.client.mine(&sign(transfer(2), 0)).await;
+    assert_eq!(next["blockNumber"], "0x3");
+    node.stop().await;
+}
+
+fn error(config: NodeConfig) -> StoreError {
+    match Node::open(config) {
+        Err(NodeError::Store(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_directory_serves_one_process_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().to_owned()));
+    let node = Node::open(config()).unwrap();
+    assert!(matches!(error(config()), StoreError::Locked { .. }));
+    drop(node);
+    Node::open(config()).unwrap();
+}
+
+#[test]
+fn a_directory_keeps_to_its_chain_and_genesis() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().to_owned()));
+    drop(Node::open(config()).unwrap());
+    let other = error(config().with_chain_id(5));
+    assert!(matches!(other, StoreError::OtherChain { expected: 5, got: tacit_node::DEV_CHAIN_ID }));
+    let other = error(NodeConfig::dev([]).with_data_dir(Some(directory.path().to_owned())));
+    assert!(matches!(other, StoreError::OtherGenesis { .. }));
+    Node::open(config()).unwrap();
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_leaves_no_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("chain.redb.unfinished"), "half a database").unwrap();
+    std::fs::write(directory.path().join("lock"), "").unwrap();
+    let node = Node::open(config(Some(directory.path().to_owned()))).unwrap();
+    assert_eq!(node.head().hash(), node.genesis_hash());
+    assert!(!directory.path().join("chain.redb.unfinished").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(matches!(error(config(Some(file.join("chain")))), StoreError::Directory { .. }));
+    std::fs::write(directory.path().join("chain.redb"), "not a database, but something else entirely")
+        .unwrap();
+    assert!(matches!(error(config(Some(directory.path().to_owned()))), StoreError::Database(_)));
+}
