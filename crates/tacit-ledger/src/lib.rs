@@ -23,6 +23,31 @@
 //! - The modules of `tacit-modules` answer at fixed addresses, as stateful precompiles with the code `0xEF`, which no
 //!   transaction can deploy (EIP-3541) and `EXTCODESIZE` sees.
 //!
+//! # Examples
+//! ```
+//! use alloy_consensus::Sealed;
+//! use tacit_ledger::{Attributes, Chain, Genesis, LtHash, MemoryState, build, verify};
+//!
+//! let genesis = Genesis {
+//!     chain: Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0 },
+//!     timestamp: 1_800_000_000,
+//!     base_fee: 0,
+//!     extra_data: Default::default(),
+//!     alloc: Default::default(),
+//! };
+//! let first = genesis.build(LtHash::default())?;
+//! let mut state = MemoryState::default();
+//! state.apply(&first.changes);
+//! let parent = Sealed::new_unchecked(first.block.header.clone(), first.block.hash());
+//!
+//! let attributes = Attributes { timestamp: 1_800_000_001, ..Attributes::default() };
+//! let built = build(&genesis.chain, &parent, &attributes, &state, &first.commitment, Vec::new())?;
+//! let checked = verify(&genesis.chain, &parent, &built.block, &state, &first.commitment)?;
+//! assert_eq!(checked.block.hash(), built.block.hash());
+//! state.apply(&checked.executed.changes);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
 //! # Determinism
 //! No clock, float, ambient randomness or hash-map order: everything that reaches a hash is walked in key order.
 

@@ -266,3 +266,20 @@ fn refunds_of_a_module_reach_the_sender() {
     assert_eq!(outcome.status, CallStatus::Success);
     assert_eq!(outcome.gas_refunded, (outcome.gas_used + outcome.gas_refunded) / 5);
 }
+
+/// Instructions that only the newest rules know: `CLZ` (Osaka), `MCOPY` and `TLOAD` (Cancun), `PUSH0` (Shanghai).
+#[test]
+fn the_newest_rules_are_in_force() {
+    let net = Net::new();
+    let run = |code: Bytes| {
+        let at = Address::repeat_byte(0x55);
+        let change = AccountOverride { code: Some(code), ..AccountOverride::default() };
+        let outcome = attempt(&net, &to(at, Bytes::new()), &[(at, change)].into()).unwrap();
+        assert_eq!(outcome.status, CallStatus::Success);
+        U256::from_be_slice(&outcome.output)
+    };
+    // MSTORE(0, CLZ(1)) RETURN(0, 32)
+    assert_eq!(run(bytes!("60011e5f5260205ff3")), U256::from(255));
+    // TSTORE(0, 7) MSTORE(32, TLOAD(0)) MCOPY(0, 32, 32) RETURN(0, 32)
+    assert_eq!(run(bytes!("60075f5d5f5c6020526020602060005e60205ff3")), U256::from(7));
+}

@@ -264,4 +264,6 @@ const DIGEST_GAS: u64 = 7 * 30 + 6 * 18;
 const HALF_CURVE_ORDER: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
