@@ -1,4 +1,4 @@
-//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N] [--phases]`.
+//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N]`.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -62,4 +62,7 @@ fn main() {
         println!("  {:<55} {:.1} bits", term.name, term.bits);
     }
     println!("  total {:.2} bits", report.total_bits);
+    let reached =
+        (100..=128).take_while(|bits| security_report(&graph, batch, SecurityBits::new(*bits)).is_ok());
+    println!("  highest level that can be asked for: {:?}", reached.last());
 }

@@ -21,13 +21,17 @@ use p3_sumcheck::{
 use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
 use p3_whir::{FoldingFactor, PcsProof, ProtocolParameters, SecurityAssumption, WhirConfig, WhirProver};
 
-use crate::field::{Ef, Fp};
+use crate::{
+    field::{Ef, Fp},
+    trees::SharedTrees,
+};
 
 /// Fiat-Shamir sponge.
 pub type Challenger = SerializingChallenger32<Fp, HashChallenger<u8, Blake3, 32>>;
 /// Merkle trees.
-pub type Mmcs =
-    MerkleTreeMmcs<Fp, u8, SerializingHasher<Blake3>, CompressionFunctionFromHasher<Blake3, 2, 32>, 2, 32>;
+pub type Mmcs = SharedTrees<
+    MerkleTreeMmcs<Fp, u8, SerializingHasher<Blake3>, CompressionFunctionFromHasher<Blake3, 2, 32>, 2, 32>,
+>;
 /// The commitment scheme, both halves.
 pub type Pcs = WhirProver<Ef, Fp, Radix2DFTSmallBatch<Fp>, Mmcs, Challenger, SuffixProver<Fp, Ef>>;
 /// Its derived parameters.
@@ -84,7 +88,12 @@ impl Shape {
     /// The first code is dear only at commitment, and commitments to weights are made once, so its rate is low
     /// and its first fold long; later codes are small.
     fn new(vars: usize) -> Self {
-        let first = vars.saturating_sub(FINAL_VARS).clamp(1, FIRST_FOLD);
+        let single = vars.saturating_sub(FINAL_VARS);
+        let first = if single <= SHORT_FOLD {
+            single.max(1)
+        } else {
+            single.saturating_sub(LATER_FOLD).clamp(SHORT_FOLD, LONG_FOLD)
+        };
         let mut folds = vec![first];
         let mut rest = vars.saturating_sub(first);
         while rest > FINAL_VARS {
@@ -117,8 +126,12 @@ impl Scheme {
         };
         let config = Config::new_with_initial_claims(vars, parameters, 1).map_err(|_| refused)?;
         debug_assert_eq!(config.round_folding_factor(0), first_fold);
-        let mmcs = Mmcs::new(SerializingHasher::new(Blake3), CompressionFunctionFromHasher::new(Blake3), 0);
-        let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), mmcs);
+        let trees = MerkleTreeMmcs::new(
+            SerializingHasher::new(Blake3),
+            CompressionFunctionFromHasher::new(Blake3),
+            0,
+        );
+        let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), SharedTrees::new(trees));
         let opening = OpeningBatch::new(vec![0], Vec::new());
         let protocol = OpeningProtocol::new(vec![TableSpec::new(TableShape::new(vars, 1), vec![opening])]);
         Ok(Self { vars, pcs, protocol })
@@ -193,8 +206,10 @@ fn cap(root: &[u8; 32]) -> Root {
 
 /// The last polynomial, sent whole, has at most this many variables; the library's own limit.
 const FINAL_VARS: usize = 6;
-/// Variables folded first.
-const FIRST_FOLD: usize = 7;
+/// Variables folded first, at most, where that is all that is folded, and at least where it is not.
+const SHORT_FOLD: usize = 6;
+/// Variables folded first, at most.
+const LONG_FOLD: usize = 7;
 /// Variables folded in each later round.
 const LATER_FOLD: usize = 4;
 /// Inverse rate of the first code, as a power of two.

@@ -35,6 +35,7 @@ pub mod reject;
 pub mod security;
 pub mod statement;
 pub mod sumcheck;
+pub mod trees;
 
 pub use plan::PlanError;
 pub use reject::Reject;

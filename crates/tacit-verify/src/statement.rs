@@ -195,20 +195,20 @@ pub fn digest(model: &ModelId, statement: &Statement) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(STATEMENT_CONTEXT);
     hasher.update(model.as_bytes());
     let mut row = Vec::new();
+    length(&mut hasher, statement.inputs.len());
     for values in &statement.inputs {
         row.clear();
         row.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         length(&mut hasher, values.len());
         hasher.update(&row);
     }
-    length(&mut hasher, statement.inputs.len());
+    length(&mut hasher, statement.outputs.len());
     for values in &statement.outputs {
         row.clear();
         row.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         length(&mut hasher, values.len());
         hasher.update(&row);
     }
-    length(&mut hasher, statement.outputs.len());
     *hasher.finalize().as_bytes()
 }
 
