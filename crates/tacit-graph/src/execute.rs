@@ -1,4 +1,4 @@
-//! The exact executor: the same numbers as [`crate::reference`], fast.
+//! The exact executor: the same numbers as [`mod@crate::reference`], fast.
 //!
 //! Dense layers are dot products of `int8` rows, widened to pairs of `int16` so that the compiler uses the
 //! machine's multiply-add. Products are at most `2^14` and sums under `2^30`, so nothing wraps whatever the order.

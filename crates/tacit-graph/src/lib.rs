@@ -2,8 +2,8 @@
 //!
 //! - [`graph`] says what a model means; [`Graph::validate`] says which graphs are graphs.
 //! - [`Model`] is a valid graph with weights that fit it; nothing else can be executed.
-//! - [`execute`] runs it fast, [`reference`] runs it slowly, straight from the definitions.
-//! - [`encoding`] and [`file`] are the canonical bytes, [`ModelId`] the name they give a model.
+//! - [`execute`] runs it fast, [`mod@reference`] runs it slowly, straight from the definitions.
+//! - [`encoding`] and [`mod@file`] are the canonical bytes, [`ModelId`] the name they give a model.
 //!
 //! ```
 //! use tacit_graph::{Answer, RawValue, execute, synthetic_mlp};

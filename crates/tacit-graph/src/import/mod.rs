@@ -103,8 +103,7 @@ pub fn import(
     let steps = decisive(&network, &meaning);
     let layers = Layers::from_steps(steps, width)?;
     let sample: Vec<Vec<f64>> = spread(calibration);
-    let tolerated_growth = if meaning == Meaning::Values { TOLERATED_VALUES } else { TOLERATED_SCORES };
-    let quantised = fewest_bits(&layers, &sample, options.table_bits_max, tolerated_growth)?;
+    let quantised = fewest_bits(&layers, &sample, options.table_bits_max, meaning == Meaning::Values)?;
     let decoder = decoder(&meaning, &network, quantised.fraction_bits);
     if let Some(names) = options.feature_names.as_ref().filter(|names| names.len() != width) {
         return Err(ImportError::FeatureNameCount { expected: width, got: names.len() });
@@ -223,18 +222,22 @@ fn spread(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     rows.iter().step_by(stride).cloned().collect()
 }
 
-/// The smallest tables that do about as well as the largest allowed: with error at most `growth` times theirs.
+/// The smallest tables that do about as well as the largest allowed: as many right decisions on the calibration
+/// rows, and an error not much larger.
 fn fewest_bits(
     layers: &Layers,
     rows: &[Vec<f64>],
     bits_max: u8,
-    growth: f64,
+    values: bool,
 ) -> Result<Quantised, ImportError> {
     let best = quantise::quantise(layers, rows, bits_max)?;
-    let tolerated = best.error * growth;
+    let tolerated = best.error * if values { TOLERATED_VALUES } else { TOLERATED_SCORES };
+    if layers.layers.len() == 1 {
+        return Ok(best);
+    }
     for bits in TABLE_BITS_USUAL.min(bits_max)..bits_max {
         let tried = quantise::quantise(layers, rows, bits)?;
-        if tried.error <= tolerated {
+        if tried.error <= tolerated && (values || tried.same_decisions >= best.same_decisions) {
             return Ok(tried);
         }
     }

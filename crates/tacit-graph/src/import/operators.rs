@@ -43,6 +43,13 @@ fn standard(node: &Node<'_>, operator: &str) -> Made {
         "HardSigmoid" => {
             Some(Scalar::HardSigmoid { alpha: node.float("alpha", 0.2)?, beta: node.float("beta", 0.5)? })
         }
+        "HardSwish" => Some(Scalar::HardSwish),
+        "Selu" => Some(Scalar::Selu {
+            alpha: node.float("alpha", f64::from(SELU_ALPHA))?,
+            gamma: node.float("gamma", f64::from(SELU_GAMMA))?,
+        }),
+        "Celu" => Some(Scalar::Celu { alpha: node.float("alpha", 1.0)? }),
+        "Exp" => Some(Scalar::Exp),
         "Softplus" => Some(Scalar::Softplus),
         "Softsign" => Some(Scalar::Softsign),
         "Abs" => Some(Scalar::Abs),
@@ -67,6 +74,8 @@ fn standard(node: &Node<'_>, operator: &str) -> Made {
         "Softmax" => softmax(node, false),
         "LogSoftmax" => softmax(node, true),
         "ArgMax" => argmax(node),
+        "Greater" => greater(node),
+        "PRelu" => row(node.row(0)?.scalar(Scalar::LeakyRelu { slope: node.constant(1)?.number()? })),
         "Gather" => look_up(node, 0, 1),
         "Concat" => concat(node),
         "QuantizeLinear" => quantised::quantise(node),
@@ -386,29 +395,44 @@ fn select(inputs: &Row, columns: &[f64]) -> Result<Row, NodeReason> {
     inputs.dense(matrix, vec![0.0; outputs])
 }
 
-/// `[1 - s, s]` for a sigmoid `s`, as exporters write binary probabilities; or constants end to end.
+/// `[1 - s, s]` for a sigmoid `s` or `[-s, s]` for any `s`, as exporters write binary scores; or constants end to
+/// end.
 fn concat(node: &Node<'_>) -> Made {
     if let (Value::Row(no), Value::Row(yes), None) = (node.value(0)?, node.value(1)?, node.optional(2)) {
-        let complement = match no.steps.as_slice() {
-            [before @ .., last] => {
-                let one_minus = Step::Scale { multiply: vec![-1.0], add: vec![1.0] };
-                **last == one_minus
-                    && before.len() == yes.steps.len()
-                    && before.iter().zip(&yes.steps).all(|(a, b)| Rc::ptr_eq(a, b))
-            }
-            [] => false,
-        };
         let sigmoid = matches!(yes.steps.last().map(Rc::as_ref), Some(Step::Scalar(Scalar::Sigmoid)));
-        if complement && sigmoid && yes.width() == 1 {
+        if sigmoid && is_opposite(no, yes, 1.0) {
             let mut score = yes.clone();
             score.steps.pop();
             return Ok(vec![Value::Pair(score)]);
+        }
+        if is_opposite(no, yes, 0.0) {
+            return Ok(vec![Value::Pair(yes.clone())]);
         }
     }
     if (0..node.inputs.len()).all(|input| node.constant(input).is_ok()) {
         return shapes::evaluate(node, "Concat");
     }
     Err(NodeReason::Branches)
+}
+
+/// Whether `no` is `sum - yes`, for rows of one value.
+fn is_opposite(no: &Row, yes: &Row, sum: f64) -> bool {
+    let opposite = Step::Scale { multiply: vec![-1.0], add: vec![sum] };
+    let Some((last, before)) = no.steps.split_last() else { return false };
+    yes.width() == 1
+        && **last == opposite
+        && before.len() == yes.steps.len()
+        && before.iter().zip(&yes.steps).all(|(a, b)| Rc::ptr_eq(a, b))
+}
+
+/// `score > constant`: the index of one of two labels.
+fn greater(node: &Node<'_>) -> Made {
+    let (score, threshold) = (node.row(0)?, node.constant(1)?.number()?);
+    if score.width() != 1 {
+        return Err(NodeReason::Shape);
+    }
+    let score = if threshold == 0.0 { score.clone() } else { score.scale(vec![1.0], vec![-threshold])? };
+    Ok(vec![Value::Winner(Decision::Sign(score))])
 }
 
 fn linear_classifier(node: &Node<'_>) -> Made {
@@ -496,3 +520,7 @@ fn label_encoder(node: &Node<'_>) -> Made {
     let labels = (0..count).map(label).collect::<Option<Vec<_>>>();
     Ok(vec![Value::Label(decision.clone(), labels.ok_or(NodeReason::Attribute { name: "keys_int64s" })?)])
 }
+
+/// Defaults of ONNX.
+const SELU_ALPHA: f32 = 1.673_263_2;
+const SELU_GAMMA: f32 = 1.050_701;

@@ -52,6 +52,8 @@ pub(super) struct Quantised {
     pub(super) fraction_bits: i8,
     /// Root mean square of the logits' error on the calibration rows.
     pub(super) error: f64,
+    /// Calibration rows on which the largest logit, or the sign of the only one, is that of the float network.
+    pub(super) same_decisions: usize,
 }
 
 impl Quantised {
@@ -89,6 +91,7 @@ pub(super) fn quantise(network: &Layers, rows: &[Vec<f64>], bits: u8) -> Result<
         weights: Weights { layers: Vec::new() },
         fraction_bits: 0,
         error: 0.0,
+        same_decisions: 0,
     };
     let mut reach = (i64::from(i8::MIN), i64::from(i8::MAX));
     for (index, layer) in network.layers.iter().enumerate() {
@@ -116,6 +119,8 @@ pub(super) fn quantise(network: &Layers, rows: &[Vec<f64>], bits: u8) -> Result<
         if last {
             made.fraction_bits = (-unit.log2()) as i8;
             made.error = root_mean_square(&real, &accumulators, unit);
+            made.same_decisions =
+                real.iter().zip(&accumulators).filter(|(real, acc)| decision(real) == decision(acc)).count();
             made.weights.layers.push(weights);
             break;
         }
@@ -282,6 +287,15 @@ fn mean_errors(real: &[Vec<f64>], accumulators: &[Vec<i64>], unit: f64) -> Vec<i
         }
     }
     sums.iter().map(|sum| (sum / real.len().max(1) as f64).round() as i32).collect()
+}
+
+/// Index of the largest logit, the lowest of several; of a single one, whether it is above zero.
+fn decision<T: PartialOrd + Default>(logits: &[T]) -> usize {
+    if let [logit] = logits {
+        return usize::from(*logit > T::default());
+    }
+    let larger = |best: usize, index: usize| if logits.get(index) > logits.get(best) { index } else { best };
+    (0..logits.len()).fold(0, larger)
 }
 
 fn root_mean_square(real: &[Vec<f64>], accumulators: &[Vec<i64>], unit: f64) -> f64 {
