@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs foreign clients against fresh development nodes: run.sh [viem] [ethers] [cast] [web3]
+# Runs foreign clients against fresh development nodes: run.sh [viem] [ethers] [cast] [web3] [differential]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 env_dir=${TACIT_CLIENTS_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tacit-clients}
-[ $# -gt 0 ] || set -- viem ethers cast web3
+[ $# -gt 0 ] || set -- viem ethers cast web3 differential
 
 cd "$here"
 cargo build --quiet -p tacit-node --example dev

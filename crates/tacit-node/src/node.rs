@@ -146,7 +146,7 @@ impl Node {
     /// # Errors
     /// When it is refused, or the store fails.
     pub async fn submit(&self, transaction: Recovered<TxEnvelope>) -> Result<(), WriteError> {
-        self.command(|reply| Command::Submit { transaction, reply }).await
+        self.command(|reply| Command::Submit { transaction: Box::new(transaction), reply }).await
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -56,7 +56,7 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Take a decoded transaction.
-    Submit { transaction: Recovered<TxEnvelope>, reply: Reply<()> },
+    Submit { transaction: Box<Recovered<TxEnvelope>>, reply: Reply<()> },
     /// Make a block even if nothing waits, at `timestamp` if given.
     Mine { timestamp: Option<u64>, reply: Reply<()> },
     /// Whether transactions get a block at once.
@@ -105,7 +105,7 @@ impl Writer {
         match command {
             Command::Submit { transaction, reply } => {
                 let hash = *transaction.tx_hash();
-                match self.admit(transaction) {
+                match self.admit(*transaction) {
                     Ok(()) => {
                         self.waiting.insert(hash, reply);
                     }

@@ -224,6 +224,7 @@ impl Service {
                 Err(error) => Err(error),
                 Ok(transaction) => {
                     let hash = *transaction.tx_hash();
+                    let transaction = Box::new(transaction);
                     let answer = self.node.enqueue(|reply| Command::Submit { transaction, reply }).await;
                     answer.map(|answer| (hash, answer)).map_err(RpcError::from)
                 }

@@ -19,7 +19,7 @@ pub struct RedbStore {
     database: Database,
     snapshots: Mutex<Snapshots>,
     /// Held for as long as the store is open, and released by the system however the process ends.
-    lock: Option<File>,
+    _lock: Option<File>,
 }
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl RedbStore {
         }
         let database = builder().open(&path).map_err(|error| opening(error, path))?;
         let store = Self::prepare(database, identity, genesis)?;
-        Ok(Self { lock: Some(lock), ..store })
+        Ok(Self { _lock: Some(lock), ..store })
     }
 
     /// Makes the file under another name first: a database that is killed while it is being made cannot be opened, and
@@ -115,7 +115,7 @@ impl RedbStore {
     }
 
     fn prepare(database: Database, identity: Identity, genesis: &NewBlock<'_>) -> Result<Self, StoreError> {
-        let store = Self { database, snapshots: Mutex::default(), lock: None };
+        let store = Self { database, snapshots: Mutex::default(), _lock: None };
         if !store.check(identity)? {
             store.write(Some(identity), genesis)?;
             store.check(identity)?;

@@ -234,3 +234,36 @@ async fn blocks_transactions_and_receipts_agree() {
     assert_eq!(history["reward"][1], json!(["0x1", "0x1", "0x1"]));
     assert_eq!(client.error("eth_feeHistory", json!([1, "latest", [50, 10]])).await.0, -32602);
 }
+
+#[tokio::test]
+async fn every_past_balance_is_the_one_it_was() {
+    let node = Running::memory().await;
+    let client = &node.client;
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut nonces = [0; 4];
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let (from, to) = ((random % 4) as usize, (random / 4 % 4) as usize);
+        let paid = alloy_consensus::TxEip1559 {
+            to: address(to).into(),
+            value: U256::from(random % 1000),
+            ..transfer(nonces[from])
+        };
+        client.mine(&sign(paid, from)).await;
+        nonces[from] += 1;
+        let mut balances = Vec::new();
+        for index in 0..4 {
+            balances.push(client.balance(address(index)).await);
+        }
+        seen.push(balances);
+    }
+    for (height, balances) in (1..).zip(seen) {
+        for (index, balance) in balances.into_iter().enumerate() {
+            let was = client.rpc("eth_getBalance", json!([address(index), format!("0x{height:x}")])).await;
+            assert_eq!(quantity(&was), balance, "account {index} at {height}");
+        }
+    }
+}

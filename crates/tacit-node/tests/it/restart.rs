@@ -1,7 +1,13 @@
 //! A chain outlives its process, and a directory keeps to its chain.
 
+use std::path::Path;
+
+use redb::{Database, TableDefinition};
 use serde_json::json;
-use tacit_node::{Node, NodeConfig, NodeError, StoreError};
+use tacit_node::{
+    Node, NodeConfig, NodeError, StoreError,
+    store::{Identity, NewBlock, RedbStore, Store},
+};
 
 use crate::support::{Running, address, config, deployment, message, sign, transfer};
 
@@ -76,4 +82,64 @@ fn a_directory_that_cannot_be_made_is_told_so() {
     std::fs::write(directory.path().join("chain.redb"), "not a database, but something else entirely")
         .unwrap();
     assert!(matches!(error(config(Some(directory.path().to_owned()))), StoreError::Database(_)));
+}
+
+/// Changes one fact in a closed store, as a damaged disk or another version might.
+fn tamper(directory: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+    let database = Database::open(directory.join("chain.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction.open_table(META).unwrap();
+        let mut value = meta.get(name).unwrap().unwrap().value().to_vec();
+        change(&mut value);
+        meta.insert(name, value.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn another_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().to_owned()));
+    drop(Node::open(config()).unwrap());
+    tamper(directory.path(), "format", |value| value[3] = 9);
+    assert!(matches!(error(config()), StoreError::Format { got: 9 }));
+}
+
+#[test]
+fn a_state_that_is_not_the_heads_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().to_owned()));
+    drop(Node::open(config()).unwrap());
+    tamper(directory.path(), "accumulator", |value| value[100] ^= 1);
+    assert!(matches!(error(config()), StoreError::StateRoot { .. }));
+}
+
+#[test]
+fn a_damaged_head_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = || config(Some(directory.path().to_owned()));
+    drop(Node::open(config()).unwrap());
+    tamper(directory.path(), "head", |value| value.truncate(3));
+    assert!(matches!(error(config()), StoreError::Corrupt(_)));
+    tamper(directory.path(), "head", |value| *value = 7_u64.to_be_bytes().to_vec());
+    assert!(matches!(error(config()), StoreError::Corrupt("head")));
+}
+
+#[test]
+fn a_store_takes_the_next_block_only() {
+    let genesis = config(None).genesis.build(tacit_ledger::LtHash::default()).unwrap();
+    let identity = Identity { chain_id: tacit_node::DEV_CHAIN_ID, genesis: genesis.block.hash() };
+    let block = NewBlock {
+        hash: genesis.block.hash(),
+        header: &genesis.block.header,
+        transactions: &[],
+        receipts: &[],
+        changes: &genesis.changes,
+        accumulator: &genesis.commitment,
+    };
+    let store = RedbStore::open(None, identity, &block).unwrap();
+    assert!(matches!(store.commit(&block), Err(StoreError::NotNext { expected: 1, got: 0 })));
+    store.audit().unwrap();
 }
