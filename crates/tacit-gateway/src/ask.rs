@@ -123,11 +123,7 @@ impl Gateway {
     }
 
     /// Takes a job that was asked before to its end. `None` when it may be asked anew.
-    async fn ask_again(
-        &self,
-        job: JobRecord,
-        fingerprint: B256,
-    ) -> Result<Option<Delivery>, GatewayError> {
+    async fn ask_again(&self, job: JobRecord, fingerprint: B256) -> Result<Option<Delivery>, GatewayError> {
         let job_id = job.request.header.job_id;
         if job.fingerprint != fingerprint {
             return Err(GatewayError::JobIdReused { job_id });
@@ -166,7 +162,8 @@ impl Gateway {
                 continue;
             }
             if let Some(distrust) = self.store.distrust(offer.worker)? {
-                distrusted = Some(GatewayError::Distrusted { worker: offer.worker, reason: distrust.message });
+                distrusted =
+                    Some(GatewayError::Distrusted { worker: offer.worker, reason: distrust.message });
             } else if offer.price > max_price {
                 cheapest = cheapest.or(Some(offer.price));
             } else {

@@ -50,8 +50,13 @@ impl Gateway {
                 return Err(GatewayError::Distrusted { worker: offer.worker, reason: distrust.message });
             }
             let salt = salt(offer.worker, number);
-            let channel_id =
-                channels::channel_id(self.ledger.chain_id(), self.address(), offer.worker, self.address(), salt);
+            let channel_id = channels::channel_id(
+                self.ledger.chain_id(),
+                self.address(),
+                offer.worker,
+                self.address(),
+                salt,
+            );
             let kept = self.store.channel(channel_id)?;
             if kept.as_ref().is_some_and(|channel| channel.retired) {
                 continue;

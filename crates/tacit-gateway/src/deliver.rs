@@ -82,7 +82,9 @@ impl Gateway {
             | Err(
                 Undelivered::Retry
                 | Undelivered::Failed(
-                    GatewayError::Rejected { .. } | GatewayError::Refused { .. } | GatewayError::StalePrice { .. },
+                    GatewayError::Rejected { .. }
+                    | GatewayError::Refused { .. }
+                    | GatewayError::StalePrice { .. },
                 ),
             ) => Ok(()),
             Err(Undelivered::Failed(error)) => Err(error),
@@ -208,8 +210,7 @@ impl Gateway {
 
     async fn asked_price(&self, job: &JobRecord) -> Result<Option<tacit_wire::Amount>, GatewayError> {
         let header = &job.request.header;
-        let (_, offers) =
-            self.offers(&job.model, header.model_id, header.privacy, header.evidence).await?;
+        let (_, offers) = self.offers(&job.model, header.model_id, header.privacy, header.evidence).await?;
         Ok(offers.into_iter().find(|offer| offer.worker == header.worker).map(|offer| offer.price))
     }
 }

@@ -3,7 +3,8 @@
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_wire::{
-    Amount, JobId, LedgerError, Revert, http::HttpError, job::PayloadReject, message::ErrorBody, wallet::SignError,
+    Amount, JobId, LedgerError, Revert, http::HttpError, job::PayloadReject, message::ErrorBody,
+    wallet::SignError,
 };
 
 use crate::{check::AnswerReject, input::InputReject, store::StoreError};
@@ -201,9 +202,11 @@ impl GatewayError {
             Self::NotJson => ("not_json", 415, "send content-type: application/json"),
             Self::Body => ("body_too_long", 413, "send a smaller request"),
             Self::NotFound => ("not_found", 404, ""),
-            Self::ForeignOrigin => {
-                ("foreign_origin", 403, "a gateway can spend money: talk to it from this machine, at localhost")
-            }
+            Self::ForeignOrigin => (
+                "foreign_origin",
+                403,
+                "a gateway can spend money: talk to it from this machine, at localhost",
+            ),
             Self::Input(_) => ("bad_input", 422, "send one row: {\"shape\":[n],\"data\":[…]}"),
             Self::UnknownModel { .. } => ("unknown_model", 404, "list the models: tacit model list"),
             Self::Unsupported { .. } => {
@@ -211,18 +214,26 @@ impl GatewayError {
             }
             Self::NoAsk { .. } => ("no_ask", 404, "see who serves what: tacit model list"),
             Self::Distrusted { .. } => ("distrusted", 403, "ask another worker"),
-            Self::TooExpensive { .. } => ("too_expensive", 402, "raise --max-price, or wait for a cheaper ask"),
+            Self::TooExpensive { .. } => {
+                ("too_expensive", 402, "raise --max-price, or wait for a cheaper ask")
+            }
             Self::NoFunds { .. } => ("no_funds", 402, "send coins to this address: tacit wallet send"),
             Self::ModelMismatch { .. } => ("model_mismatch", 502, "ask another worker"),
             Self::Unreachable { job_id: None, .. } => ("unreachable", 502, "is the worker running?"),
-            Self::Unreachable { .. } => ("unreachable", 502, "ask again with the same job id: it is paid once"),
+            Self::Unreachable { .. } => {
+                ("unreachable", 502, "ask again with the same job id: it is paid once")
+            }
             Self::Refused { hint, .. } => ("refused", 502, hint),
-            Self::StalePrice { .. } => ("stale_price", 409, "ask again to accept the new price, if it is allowed"),
+            Self::StalePrice { .. } => {
+                ("stale_price", 409, "ask again to accept the new price, if it is allowed")
+            }
             Self::Rejected { reject, .. } => {
                 (reject.code(), 502, "it was not paid, and this worker is not asked again")
             }
             Self::FailedBefore { code, .. } => (code, 502, "ask again under a new job id"),
-            Self::JobIdReused { .. } => ("job_id_reused", 409, "leave the job id out, or choose a random one"),
+            Self::JobIdReused { .. } => {
+                ("job_id_reused", 409, "leave the job id out, or choose a random one")
+            }
             Self::UnknownReceipt { .. } => ("unknown_receipt", 404, "list the receipts: tacit receipt list"),
             Self::Busy => ("busy", 503, "try again in a moment"),
             Self::Timeout => ("timeout", 504, "ask again with the same job id: it is paid once"),

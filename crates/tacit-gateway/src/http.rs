@@ -126,9 +126,10 @@ fn local(headers: &HeaderMap) -> bool {
 }
 
 fn local_origin(origin: &HeaderValue) -> bool {
-    let authority = origin.to_str().ok().and_then(|origin| {
-        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
-    });
+    let authority = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
     authority.is_some_and(local_authority)
 }
 
@@ -140,7 +141,11 @@ fn local_authority(authority: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-async fn ask(State(gateway): Shared, headers: HeaderMap, body: Body) -> Result<Json<AskAnswer>, GatewayError> {
+async fn ask(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AskAnswer>, GatewayError> {
     let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
@@ -211,10 +216,13 @@ mod tests {
             assert!(local(&headers(host, None)), "{host}");
             assert!(local(&headers(host, Some("http://localhost:3000"))), "{host}");
         }
-        for host in ["evil.example", "evil.example:8547", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        for host in
+            ["evil.example", "evil.example:8547", "localhost.evil.example", "127.0.0.1.evil.example", ""]
+        {
             assert!(!local(&headers(host, None)), "{host}");
         }
-        for origin in ["http://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"] {
+        for origin in ["http://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"]
+        {
             assert!(!local(&headers("localhost", Some(origin))), "{origin}");
         }
         assert!(!local(&HeaderMap::new()));

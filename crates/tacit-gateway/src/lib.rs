@@ -28,7 +28,7 @@ mod deliver;
 mod gateway;
 mod http;
 mod market;
-mod view;
+pub mod view;
 
 pub use ask::AskRequest;
 pub use check::{AnswerReject, CheckedAnswer};

@@ -39,8 +39,7 @@ impl Gateway {
         evidence: Evidence,
     ) -> Result<(IModels::Model, Vec<Offer>), GatewayError> {
         let unknown = || GatewayError::UnknownModel { model: name.to_owned() };
-        let listing =
-            self.ledger.listing(model_id).await.map_err(|error| unpublished(error, unknown))?;
+        let listing = self.ledger.listing(model_id).await.map_err(|error| unpublished(error, unknown))?;
         let mode = (privacy as u8, evidence as u8);
         let mut offers: Vec<Offer> = listing
             .asks

@@ -189,11 +189,8 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         cumulative: Amount(receipt.cumulative),
     };
     let model = market::recompute(receipt.modelId, &bundle.model).ok_or(BundleReject::Model)?;
-    let salts = Salts {
-        input: bundle.input_salt.0,
-        output: bundle.output_salt.0,
-        evidence: bundle.evidence_salt.0,
-    };
+    let salts =
+        Salts { input: bundle.input_salt.0, output: bundle.output_salt.0, evidence: bundle.evidence_salt.0 };
     let answer = Answer {
         output: bundle.output.clone(),
         salts,
@@ -220,7 +217,11 @@ pub(crate) fn check_inclusion(leaf: B256, anchor: &AnchorProof) -> Result<(), Bu
     if got > SIBLINGS_MAX {
         return Err(BundleReject::InclusionLength { limit: SIBLINGS_MAX, got });
     }
-    if receipts::root_from(leaf, &anchor.siblings) == anchor.root { Ok(()) } else { Err(BundleReject::Inclusion) }
+    if receipts::root_from(leaf, &anchor.siblings) == anchor.root {
+        Ok(())
+    } else {
+        Err(BundleReject::Inclusion)
+    }
 }
 
 /// Asks a ledger whether a checked receipt is anchored there.

@@ -7,9 +7,7 @@
 use std::{fs::OpenOptions, path::Path};
 
 use alloy_primitives::{Address, B256};
-use redb::{
-    Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tacit_abi::{
     channels::SignedVoucher,
@@ -361,8 +359,7 @@ impl Store {
     /// [`StoreError`].
     pub fn put_rejected(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
         let header = &job.request.header;
-        let distrust =
-            Distrust { code: code.to_owned(), message: message.to_owned(), job_id: header.job_id };
+        let distrust = Distrust { code: code.to_owned(), message: message.to_owned(), job_id: header.job_id };
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
             channel.in_flight = None;

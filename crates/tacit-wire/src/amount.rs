@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn text_is_exact_and_short() {
-        for (units, text) in [(0, "0"), (1, "0.000000000000000001"), (200_000_000_000_000, "0.0002"), (UNIT, "1")] {
+        for (units, text) in
+            [(0, "0"), (1, "0.000000000000000001"), (200_000_000_000_000, "0.0002"), (UNIT, "1")]
+        {
             assert_eq!(Amount(units).to_string(), text);
             assert_eq!(text.parse(), Ok(Amount(units)));
         }

@@ -190,8 +190,8 @@ impl Answer {
         };
         let proof = reader.length("proof bytes", PROOF_BYTES_MAX)?;
         let proof = reader.take(proof)?.to_vec();
-        let receipt =
-            Receipt::abi_decode_validate(reader.take(RECEIPT_BYTES)?).map_err(|_| AnswerFormatReject::Receipt)?;
+        let receipt = Receipt::abi_decode_validate(reader.take(RECEIPT_BYTES)?)
+            .map_err(|_| AnswerFormatReject::Receipt)?;
         let signature = Bytes::copy_from_slice(reader.take(SIGNATURE_BYTES)?);
         if !reader.0.is_empty() {
             return Err(AnswerFormatReject::Trailing { got: reader.0.len() });

@@ -202,7 +202,10 @@ mod tests {
     }
 
     fn reply(status: &str, headers: &str, body: &str) -> String {
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}connection: close\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}connection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     async fn get(url: &str) -> Result<u32, HttpError> {
@@ -233,7 +236,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_cleaned_before_it_is_shown() {
         let body = "{\"error\":{\"code\":\"x\",\"message\":\"\\u001b[31mred\"}}";
-        let Err(HttpError::Refused { status: 409, body }) = get(&serve(reply("409 No", "", body)).await).await
+        let Err(HttpError::Refused { status: 409, body }) =
+            get(&serve(reply("409 No", "", body)).await).await
         else {
             panic!("expected a refusal");
         };

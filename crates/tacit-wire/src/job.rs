@@ -212,13 +212,7 @@ impl JobHeader {
     }
 
     fn info(&self) -> Vec<u8> {
-        [
-            INFO_LABEL,
-            &self.chain_id.to_be_bytes(),
-            self.worker.as_slice(),
-            self.model_id.as_slice(),
-        ]
-        .concat()
+        [INFO_LABEL, &self.chain_id.to_be_bytes(), self.worker.as_slice(), self.model_id.as_slice()].concat()
     }
 
     /// Every field at a fixed width.

@@ -246,7 +246,13 @@ impl LedgerClient {
     }
 
     /// A call that fails because the sender is poor says so, however the node words it.
-    async fn explain_funds(&self, from: Address, value: U256, price: u128, error: LedgerError) -> LedgerError {
+    async fn explain_funds(
+        &self,
+        from: Address,
+        value: U256,
+        price: u128,
+        error: LedgerError,
+    ) -> LedgerError {
         const PLAIN_CALL_GAS: u64 = 21_000;
         let needed = U256::from(PLAIN_CALL_GAS).saturating_mul(U256::from(price)).saturating_add(value);
         match (self.balance(from).await, u128::try_from(needed)) {
@@ -261,7 +267,8 @@ impl LedgerClient {
         let start = Instant::now();
         let mut pause = POLL_FIRST;
         loop {
-            let found: Option<Receipt> = self.request_optional("eth_getTransactionReceipt", json!([hash])).await?;
+            let found: Option<Receipt> =
+                self.request_optional("eth_getTransactionReceipt", json!([hash])).await?;
             if let Some(receipt) = found {
                 let malformed = |_| LedgerError::Malformed { method: "eth_getTransactionReceipt" };
                 if receipt.status.is_zero() {
@@ -286,12 +293,20 @@ impl LedgerClient {
         }
     }
 
-    async fn quantity<N: TryFrom<U256>>(&self, method: &'static str, params: Value) -> Result<N, LedgerError> {
+    async fn quantity<N: TryFrom<U256>>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<N, LedgerError> {
         let number: U256 = self.request(method, params).await?;
         N::try_from(number).map_err(|_| LedgerError::Malformed { method })
     }
 
-    async fn request<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, LedgerError> {
+    async fn request<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<R, LedgerError> {
         self.request_optional(method, params).await?.ok_or(LedgerError::Malformed { method })
     }
 
@@ -381,7 +396,12 @@ impl LedgerClient {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn set_ask(&self, wallet: &Wallet, model_id: B256, ask: IModels::Ask) -> Result<Mined, LedgerError> {
+    pub async fn set_ask(
+        &self,
+        wallet: &Wallet,
+        model_id: B256,
+        ask: IModels::Ask,
+    ) -> Result<Mined, LedgerError> {
         let call = IModels::setAskCall {
             modelId: model_id,
             privacy: ask.privacy,
@@ -420,7 +440,12 @@ impl LedgerClient {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn top_up(&self, wallet: &Wallet, channel_id: B256, amount: Amount) -> Result<Mined, LedgerError> {
+    pub async fn top_up(
+        &self,
+        wallet: &Wallet,
+        channel_id: B256,
+        amount: Amount,
+    ) -> Result<Mined, LedgerError> {
         let call = IChannels::topUpCall { channelId: channel_id };
         self.send(wallet, channels::ADDRESS, amount, call.abi_encode()).await
     }

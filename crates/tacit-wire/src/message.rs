@@ -175,7 +175,7 @@ pub mod base64_bytes {
 
 /// A signed voucher as JSON: amounts are decimal strings of smallest units, names are those of the EIP-712 type.
 pub mod voucher_json {
-    use super::{Bytes, B256, Deserialize, Serialize, SignedVoucher, units};
+    use super::{B256, Bytes, Deserialize, Serialize, SignedVoucher, units};
     use serde::{Deserializer, Serializer};
     use tacit_abi::Voucher;
 
@@ -231,7 +231,10 @@ pub mod optional_voucher_json {
     ///
     /// # Errors
     /// The serializer's.
-    pub fn serialize<S: Serializer>(signed: &Option<SignedVoucher>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        signed: &Option<SignedVoucher>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         signed.as_ref().map(Json::from).serialize(serializer)
     }
 
@@ -239,7 +242,9 @@ pub mod optional_voucher_json {
     ///
     /// # Errors
     /// Anything else.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SignedVoucher>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SignedVoucher>, D::Error> {
         Ok(Option::<Json>::deserialize(deserializer)?.map(Into::into))
     }
 }
@@ -349,10 +354,8 @@ mod tests {
     fn signed_messages_survive_json() {
         let wallet = Wallet::random();
         let voucher = Voucher { channelId: B256::repeat_byte(1), cumulative: u128::MAX };
-        let request = VoucherRequest {
-            job_id: JobId::random(),
-            voucher: wallet.sign_voucher(voucher, 7).unwrap(),
-        };
+        let request =
+            VoucherRequest { job_id: JobId::random(), voucher: wallet.sign_voucher(voucher, 7).unwrap() };
         let json = serde_json::to_string(&request).unwrap();
         assert!(json.contains("\"340282366920938463463374607431768211455\""));
         let read: VoucherRequest = serde_json::from_str(&json).unwrap();

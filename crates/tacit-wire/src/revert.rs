@@ -182,7 +182,8 @@ mod tests {
                 "the voucher for 1 exceeds the deposit of 0.000000000000000001",
             ),
             (
-                IChannels::NotClient { caller: address!("0000000000000000000000000000000000000001") }.abi_encode(),
+                IChannels::NotClient { caller: address!("0000000000000000000000000000000000000001") }
+                    .abi_encode(),
                 "0x0000000000000000000000000000000000000001 is not the client of this channel",
             ),
             (IReceipts::EmptyBatch {}.abi_encode(), "a batch needs a receipt"),

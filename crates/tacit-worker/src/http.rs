@@ -108,7 +108,10 @@ async fn models(State(worker): State<Arc<Worker>>) -> Json<Vec<ModelTerms>> {
     Json(worker.info().models)
 }
 
-async fn model(State(worker): State<Arc<Worker>>, Path(id): Path<String>) -> Result<Json<ModelInfo>, JobReject> {
+async fn model(
+    State(worker): State<Arc<Worker>>,
+    Path(id): Path<String>,
+) -> Result<Json<ModelInfo>, JobReject> {
     let model_id = id.parse::<B256>().map_err(|_| JobReject::NotFound)?;
     let model = worker.models.get(&model_id).ok_or(JobReject::UnknownModel { model_id })?;
     Ok(Json(model.info().clone()))

@@ -168,10 +168,7 @@ impl Worker {
         Ok(channel)
     }
 
-    pub(crate) async fn listed_channel(
-        &self,
-        channel_id: B256,
-    ) -> Result<Channel, JobReject> {
+    pub(crate) async fn listed_channel(&self, channel_id: B256) -> Result<Channel, JobReject> {
         match self.ledger.channel(channel_id).await {
             Ok(channel) => Ok(channel),
             Err(LedgerError::Reverted(Revert::Channels(IChannelsErrors::UnknownChannel(_)))) => {
@@ -196,8 +193,7 @@ impl Worker {
 
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
         let Admitted { opened, digest, model, channel, path, reservation, _place } = admitted;
-        let turn =
-            Arc::clone(&self.running).acquire_owned().await.map_err(|_| JobReject::Internal)?;
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| JobReject::Internal)?;
         let engine = Arc::clone(model.engine());
         let (opened, answered, time) = tokio::task::spawn_blocking(move || {
             let (wall, cpu) = (Instant::now(), cpu_us());
@@ -208,7 +204,8 @@ impl Worker {
         .await
         .map_err(|_| JobReject::Internal)?;
         drop(turn);
-        let answered = answered.inspect_err(|error: &EngineError| tracing::error!(%error, "the engine failed"))?;
+        let answered =
+            answered.inspect_err(|error: &EngineError| tracing::error!(%error, "the engine failed"))?;
         let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
         self.store.put_answer(opened.header.job_id, &job, &body, channel)?;
         drop(reservation);
@@ -242,8 +239,7 @@ impl Worker {
             cumulative: bill.cumulative.0,
             completedAt: unix_time_s(),
         };
-        let receipt =
-            self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
+        let receipt = self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
         let EngineAnswer { output, proof } = answered;
         let answer = Answer { output, salts, time, proof, receipt: receipt.clone() };
         let encoded = answer.encode().map_err(|_| JobReject::Internal)?;

@@ -87,10 +87,7 @@ impl ServedModel {
     }
 
     pub(crate) fn price(&self, privacy: Privacy, evidence: Evidence) -> Option<Amount> {
-        self.asks
-            .iter()
-            .find(|ask| (ask.privacy, ask.evidence) == (privacy, evidence))
-            .map(|ask| ask.price)
+        self.asks.iter().find(|ask| (ask.privacy, ask.evidence) == (privacy, evidence)).map(|ask| ask.price)
     }
 }
 

@@ -7,10 +7,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use tacit_abi::{
-    IChannels::IChannelsErrors,
-    IReceipts::IReceiptsErrors,
-};
+use tacit_abi::{IChannels::IChannelsErrors, IReceipts::IReceiptsErrors};
 use tacit_wire::{Amount, LedgerError, Revert};
 
 use crate::{
@@ -35,7 +32,7 @@ impl Default for SettlementPolicy {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(10),
-            anchor_delay: Duration::from_secs(1),
+            anchor_delay: Duration::from_millis(250),
             batch_receipts_max: 1024,
             settle_threshold: Amount::coins(1),
         }

@@ -93,7 +93,10 @@ impl ChannelRecord {
     /// What the client has promised or the ledger has paid, whichever is more.
     #[must_use]
     pub fn promised(&self) -> Amount {
-        self.voucher.as_ref().map_or(Amount::ZERO, |signed| Amount(signed.voucher.cumulative)).max(self.settled)
+        self.voucher
+            .as_ref()
+            .map_or(Amount::ZERO, |signed| Amount(signed.voucher.cumulative))
+            .max(self.settled)
     }
 }
 

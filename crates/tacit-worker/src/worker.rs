@@ -157,9 +157,14 @@ impl Worker {
     ///
     /// # Errors
     /// A key file or the database cannot be used.
-    pub fn open_folder(folder: &Path) -> Result<(SealingKey, Store), Box<dyn std::error::Error + Send + Sync>> {
+    pub fn open_folder(
+        folder: &Path,
+    ) -> Result<(SealingKey, Store), Box<dyn std::error::Error + Send + Sync>> {
         std::fs::create_dir_all(folder)?;
-        Ok((SealingKey::load_or_create(&folder.join("sealing.key"))?, Store::open(&folder.join("worker.redb"))?))
+        Ok((
+            SealingKey::load_or_create(&folder.join("sealing.key"))?,
+            Store::open(&folder.join("worker.redb"))?,
+        ))
     }
 
     /// The account that signs receipts.

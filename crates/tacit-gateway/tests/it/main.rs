@@ -1,0 +1,11 @@
+//! A real ledger, real workers and a real gateway, over HTTP on this machine.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails by panicking, as a test does")]
+
+mod crash;
+mod dishonest;
+mod disk;
+mod refusals;
+mod story;
+mod support;
+mod worker_rejects;

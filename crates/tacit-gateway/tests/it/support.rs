@@ -1,0 +1,223 @@
+//! The cast: a ledger, workers, gateways, and a small committed model.
+
+use std::{
+    net::TcpListener as StdListener,
+    sync::{Arc, OnceLock},
+};
+
+use alloy_primitives::{Address, U256};
+use tacit_abi::{Evidence, Privacy};
+use tacit_gateway::{AskRequest, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore};
+use tacit_graph::synthetic_mlp;
+use tacit_node::{Node, NodeConfig};
+use tacit_prove::CommittedModel;
+use tacit_verify::SecurityBits;
+use tacit_wire::{Amount, LedgerClient, SealingKey, Wallet};
+use tacit_worker::{
+    AskedPrice, Billing, Engine, GraphEngine, Limits, ServedModel, SettlementPolicy, Store as WorkerStore,
+    Worker, WorkerConfig,
+};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+
+use crate::disk::Disk;
+
+pub(crate) const PRICE: Amount = Amount(200_000_000_000_000);
+pub(crate) const FEATURES: usize = 6;
+
+/// A ledger that stops when dropped.
+pub(crate) struct Ledger {
+    pub(crate) client: LedgerClient,
+    _node: Node,
+    _stop: oneshot::Sender<()>,
+}
+
+/// A served process. Dropping it is `kill -9`: its connections die with it.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// Runs `serving` on `listener` until dropped.
+    pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        listener: StdListener,
+        serving: impl FnOnce(TcpListener) -> F + Send + 'static,
+    ) -> Self {
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move { serving(TcpListener::from_std(listener).unwrap()).await });
+        Self { url, runtime: Some(runtime) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A worker at an address.
+pub(crate) struct RunningWorker {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) server: Server,
+}
+
+pub(crate) async fn ledger(funded: &[Address]) -> Ledger {
+    let balance = U256::from(Amount::coins(1_000).0);
+    let node = Node::open(NodeConfig::dev(funded.iter().map(|address| (*address, balance)))).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = node.clone();
+    tokio::spawn(async move {
+        let _ = serving
+            .serve(listener, async {
+                let _ = stopped.await;
+            })
+            .await;
+    });
+    let client = LedgerClient::connect(&url).await.unwrap();
+    Ledger { client, _node: node, _stop: stop }
+}
+
+/// The same key again: a wallet cannot be cloned, a test may restart its owner.
+pub(crate) fn wallet(number: u8) -> Wallet {
+    Wallet::from_hex(&format!("{number:02x}").repeat(32)).unwrap()
+}
+
+/// The small model that most tests ask.
+pub(crate) fn model() -> Arc<CommittedModel> {
+    static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| commit(1)))
+}
+
+/// Another model of the same shape.
+pub(crate) fn other_model() -> Arc<CommittedModel> {
+    static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| commit(2)))
+}
+
+fn commit(seed: u64) -> Arc<CommittedModel> {
+    let features = u32::try_from(FEATURES).unwrap();
+    let model = synthetic_mlp(&[features, 8, 3], seed).unwrap();
+    Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
+}
+
+/// The model with an engine, in every mode this version does.
+pub(crate) fn served(
+    model: &Arc<CommittedModel>,
+    name: &str,
+    engine: Arc<dyn Engine>,
+    price: Amount,
+) -> ServedModel {
+    let mut served = ServedModel::new(name, model.model().graph(), model.weight_root(), engine).unwrap();
+    for privacy in [Privacy::Clear, Privacy::Sealed] {
+        for evidence in [Evidence::Signed, Evidence::Proved] {
+            served = served.ask(privacy, evidence, price);
+        }
+    }
+    served
+}
+
+/// The honest offer of the small model.
+pub(crate) fn honest() -> ServedModel {
+    served(&model(), "small", Arc::new(GraphEngine::new(model())), PRICE)
+}
+
+/// How to start a worker.
+pub(crate) struct WorkerPlan {
+    pub(crate) key: u8,
+    pub(crate) models: Vec<ServedModel>,
+    pub(crate) billing: Arc<dyn Billing>,
+    pub(crate) disk: Disk,
+    pub(crate) sealing: SealingKey,
+    /// Listens here, so that a restarted worker is found again.
+    pub(crate) port: u16,
+    pub(crate) settlement: SettlementPolicy,
+    pub(crate) limits: Limits,
+}
+
+impl WorkerPlan {
+    pub(crate) fn honest(key: u8) -> Self {
+        Self {
+            key,
+            models: vec![honest()],
+            billing: Arc::new(AskedPrice),
+            disk: Disk::default(),
+            sealing: SealingKey::random(),
+            port: 0,
+            settlement: SettlementPolicy { anchor_delay: core::time::Duration::ZERO, ..Default::default() },
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) async fn start(self, ledger: &LedgerClient) -> RunningWorker {
+        let running = self.start_quietly(ledger).await;
+        running.worker.publish_and_ask(&running.server.url).await.unwrap();
+        running
+    }
+
+    /// Without publishing: the ledger knows it from before.
+    pub(crate) async fn start_quietly(self, ledger: &LedgerClient) -> RunningWorker {
+        let listener = listen(self.port).await;
+        let worker = Worker::open(WorkerConfig {
+            wallet: wallet(self.key),
+            sealing: self.sealing,
+            ledger: ledger.clone(),
+            store: WorkerStore::with_backend(self.disk.open()).unwrap(),
+            models: self.models,
+            billing: self.billing,
+            settlement: self.settlement,
+            limits: self.limits,
+        })
+        .unwrap();
+        let serving = Arc::clone(&worker);
+        let server = Server::spawn(listener, |listener| async move {
+            let _ = serving.serve(listener, core::future::pending()).await;
+        });
+        RunningWorker { worker, server }
+    }
+}
+
+/// A port may take a moment to be free again.
+pub(crate) async fn listen(port: u16) -> StdListener {
+    for _ in 0..200 {
+        if let Ok(listener) = StdListener::bind(("127.0.0.1", port)) {
+            listener.set_nonblocking(true).unwrap();
+            return listener;
+        }
+        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+    }
+    panic!("port {port} is not free");
+}
+
+pub(crate) fn gateway_on(ledger: &LedgerClient, key: u8, disk: &Disk) -> Arc<Gateway> {
+    Gateway::open(GatewayConfig {
+        wallet: wallet(key),
+        ledger: ledger.clone(),
+        store: GatewayStore::with_backend(disk.open()).unwrap(),
+        spending: Spending::default(),
+    })
+    .unwrap()
+}
+
+pub(crate) fn gateway(ledger: &LedgerClient, key: u8) -> Arc<Gateway> {
+    gateway_on(ledger, key, &Disk::default())
+}
+
+/// A question whose numbers depend on `seed`.
+pub(crate) fn question(seed: u64) -> AskRequest {
+    let data: Vec<f64> = (0..FEATURES as u64).map(|index| ((seed * 31 + index * 17) % 128) as f64).collect();
+    AskRequest::new("small", Input::from_floats(&[FEATURES as u64], &data).unwrap())
+}
+
+/// The label that the graph gives, computed here.
+pub(crate) fn expected_label(request: &AskRequest) -> String {
+    let model = model();
+    let encoded = model.model().graph().encode_input(&request.input.row().unwrap()).unwrap();
+    let trace = tacit_graph::execute(model.model(), &encoded, 1).unwrap();
+    model.model().graph().decode_output(trace.logits()).unwrap().to_string()
+}
