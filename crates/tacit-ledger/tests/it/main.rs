@@ -5,6 +5,7 @@
 mod blocks;
 mod calls;
 mod determinism;
+mod foreign;
 mod genesis;
 mod layout;
 mod modules;
