@@ -377,6 +377,7 @@ fn outbids(new: &TxEnvelope, old: &TxEnvelope) -> bool {
 mod tests {
     use alloy_consensus::{Signed, TxEip1559};
     use alloy_primitives::{Bytes, Signature, TxKind};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -464,5 +465,74 @@ mod tests {
         pool.insert(tx(1, 0, 1), 0).unwrap();
         pool.insert(tx(1, 1, 1), 0).unwrap();
         assert_eq!(pool.insert(tx(1, 2, 1), 0), Err(Rejected::PoolFull));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert { sender: u8, nonce: u64, tip: u128 },
+        Advance { sender: u8, by: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..4_u8, 0..8_u64, 1..2000_u128)
+                .prop_map(|(sender, nonce, tip)| Step::Insert { sender, nonce, tip }),
+            1 => (0..4_u8, 0..3_u64).prop_map(|(sender, by)| Step::Advance { sender, by }),
+        ]
+    }
+
+    proptest! {
+        /// Against a list: the same transactions are held, in the same state, whatever happens.
+        #[test]
+        fn agrees_with_a_list(steps in proptest::collection::vec(step(), 0..60)) {
+            let limits = PoolLimits { sender_transactions_max: 4, ..PoolLimits::default() };
+            let mut pool = Pool::new(limits);
+            let mut list: Vec<(u8, u64, u128)> = Vec::new();
+            let mut nonces = [0_u64; 4];
+            for step in steps {
+                match step {
+                    Step::Insert { sender, nonce, tip } => {
+                        let account_nonce = nonces[usize::from(sender)];
+                        if nonce < account_nonce {
+                            continue;
+                        }
+                        let old = list.iter().position(|held| (held.0, held.1) == (sender, nonce));
+                        let held = list.iter().filter(|held| held.0 == sender).count();
+                        let fits = match old.map(|old| list[old].2) {
+                            Some(old) => {
+                                let (fee, old_fee) = (1000 + tip, 1000 + old);
+                                tip != old && fee >= old_fee + old_fee / 10 && tip > old && tip >= old + old / 10
+                            }
+                            None => held < 4,
+                        };
+                        prop_assert_eq!(pool.insert(tx(sender, nonce, tip), account_nonce).is_ok(), fits);
+                        if fits {
+                            list.retain(|held| (held.0, held.1) != (sender, nonce));
+                            list.push((sender, nonce, tip));
+                        }
+                    }
+                    Step::Advance { sender, by } => {
+                        let nonce = &mut nonces[usize::from(sender)];
+                        *nonce += by;
+                        pool.set_account_nonce(Address::repeat_byte(sender), *nonce);
+                        list.retain(|held| held.0 != sender || held.1 >= *nonce);
+                    }
+                }
+                prop_assert_eq!(pool.len(), list.len());
+                let bytes: usize = pool.iter().map(|held| held.encode_2718_len()).sum();
+                prop_assert_eq!(pool.bytes, bytes);
+            }
+            let mut ready = order(&pool, u64::MAX);
+            let mut expected = Vec::new();
+            for (sender, nonce) in (0..4_u8).zip(nonces) {
+                let holds = |nonce: &u64| list.iter().any(|held| (held.0, held.1) == (sender, *nonce));
+                let run: Vec<u64> = (nonce..).take_while(holds).collect();
+                let mined: Vec<u64> = ready.iter().filter(|held| held.0 == sender).map(|held| held.1).collect();
+                prop_assert_eq!(&mined, &run, "nonces of a sender are in order");
+                expected.extend(run.into_iter().map(|nonce| (sender, nonce)));
+            }
+            ready.sort_unstable();
+            prop_assert_eq!(ready, expected);
+        }
     }
 }

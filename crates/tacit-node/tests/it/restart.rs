@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
 use tacit_node::{
     Node, NodeConfig, NodeError, StoreError,
