@@ -34,7 +34,7 @@ use crate::{
 use layers::Layers;
 use lower::{Meaning, Network};
 use network::{Scalar, Step};
-use quantise::Quantised;
+use quantise::{Quantised, Sums};
 
 /// Rows with their true answers, not used for training or calibration.
 #[derive(Debug, Clone, Copy)]
@@ -230,13 +230,14 @@ fn fewest_bits(
     bits_max: u8,
     values: bool,
 ) -> Result<Quantised, ImportError> {
-    let best = quantise::quantise(layers, rows, bits_max)?;
+    let sums = Sums::of(layers, rows);
+    let best = quantise::quantise(layers, rows, &sums, bits_max)?;
     let tolerated = best.error * if values { TOLERATED_VALUES } else { TOLERATED_SCORES };
     if layers.layers.len() == 1 {
         return Ok(best);
     }
     for bits in TABLE_BITS_USUAL.min(bits_max)..bits_max {
-        let tried = quantise::quantise(layers, rows, bits)?;
+        let tried = quantise::quantise(layers, rows, &sums, bits)?;
         if tried.error <= tolerated && (values || tried.same_decisions >= best.same_decisions) {
             return Ok(tried);
         }

@@ -9,6 +9,8 @@
 //! After rounding a layer's weights, its biases take up the mean error on the calibration rows (bias correction,
 //! Nagel et al. 2019, section 4.2), measured on the integer values that the layers before really give.
 
+use rayon::prelude::*;
+
 use super::{
     error::ImportError,
     layers::{Front, Layer, Layers},
@@ -66,14 +68,40 @@ impl Quantised {
     }
 }
 
-/// Quantises with tables of at most `bits` bits. `rows` are calibration rows, at least one.
-pub(super) fn quantise(network: &Layers, rows: &[Vec<f64>], bits: u8) -> Result<Quantised, ImportError> {
+/// What the float network computes on the calibration rows: for each layer, its sums before any function.
+pub(super) struct Sums(Vec<Vec<Vec<f64>>>);
+
+impl Sums {
+    pub(super) fn of(network: &Layers, rows: &[Vec<f64>]) -> Self {
+        let mut values: Vec<Vec<f64>> = rows.iter().map(|row| front_values(network, row)).collect();
+        let sums = |layer: &Layer| {
+            let sums: Vec<Vec<f64>> =
+                values.par_iter().map(|row| dense(row, &layer.matrix, &layer.add)).collect();
+            values = after(&layer.functions, &sums);
+            sums
+        };
+        Self(network.layers.iter().map(sums).collect())
+    }
+}
+
+/// The layer's functions on each of its sums.
+fn after(functions: &[Scalar], sums: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    sums.iter().map(|row| row.iter().map(|x| apply(functions, *x)).collect()).collect()
+}
+
+/// Quantises with tables of `bits` bits. `rows` are calibration rows, at least one, and `sums` what the float network
+/// computes on them.
+pub(super) fn quantise(
+    network: &Layers,
+    rows: &[Vec<f64>],
+    sums: &Sums,
+    bits: u8,
+) -> Result<Quantised, ImportError> {
     let grids = input_grids(network, rows);
     let features: Vec<Feature> = grids
         .iter()
         .map(|grid| feature(*grid).ok_or(ImportError::OutOfRange { layer: 0 }))
         .collect::<Result<_, _>>()?;
-    let mut values: Vec<Vec<f64>> = rows.iter().map(|row| front_values(network, row)).collect();
     let mut integers: Vec<Vec<i8>> = rows.iter().map(|row| encode(&features, row)).collect();
     // The scaling in front is folded into the grids: the first layer sees scaled values.
     let mut grids: Vec<Grid> = grids
@@ -94,16 +122,16 @@ pub(super) fn quantise(network: &Layers, rows: &[Vec<f64>], bits: u8) -> Result<
         same_decisions: 0,
     };
     let mut reach = (i64::from(i8::MIN), i64::from(i8::MAX));
-    for (index, layer) in network.layers.iter().enumerate() {
+    for (index, (layer, real)) in network.layers.iter().zip(&sums.0).enumerate() {
         let refused = || ImportError::OutOfRange { layer: index };
         let width = layer.add.len();
         let last = index + 1 == network.layers.len();
         let folded = fold_grids(layer, &grids);
         let unit = if last { last_unit(&folded) } else { hidden_unit(&folded.matrix) }.ok_or_else(refused)?;
         let mut weights = round_weights(&folded, unit).ok_or_else(refused)?;
-        let real: Vec<Vec<f64>> = values.iter().map(|row| dense(row, &layer.matrix, &layer.add)).collect();
-        let accumulators: Vec<Vec<i64>> = integers.iter().map(|row| accumulate(row, &weights)).collect();
-        let shifts = mean_errors(&real, &accumulators, unit);
+        let mut accumulators: Vec<Vec<i32>> =
+            integers.par_iter().map(|row| accumulate(row, &weights)).collect();
+        let shifts = mean_errors(real, &accumulators, unit);
         for (bias, shift) in weights.bias.iter_mut().zip(&shifts) {
             *bias = (*bias + shift).clamp(-MAX_BIAS, MAX_BIAS);
         }
@@ -112,20 +140,19 @@ pub(super) fn quantise(network: &Layers, rows: &[Vec<f64>], bits: u8) -> Result<
             inputs: u32::try_from(layer.matrix.len() / width).unwrap_or(u32::MAX),
             outputs: u32::try_from(width).unwrap_or(u32::MAX),
         });
-        let corrected = |row: &Vec<i64>| -> Vec<i64> {
-            row.iter().zip(&shifts).map(|(acc, shift)| acc + i64::from(*shift)).collect()
-        };
-        let accumulators: Vec<Vec<i64>> = accumulators.iter().map(corrected).collect();
+        for (acc, shift) in accumulators.iter_mut().flat_map(|row| row.iter_mut().zip(&shifts)) {
+            *acc = acc.saturating_add(*shift);
+        }
         if last {
             made.fraction_bits = (-unit.log2()) as i8;
-            made.error = root_mean_square(&real, &accumulators, unit);
+            made.error = root_mean_square(real, &accumulators, unit);
             made.same_decisions =
                 real.iter().zip(&accumulators).filter(|(real, acc)| decision(real) == decision(acc)).count();
             made.weights.layers.push(weights);
             break;
         }
         let next_last = index + 2 == network.layers.len();
-        values = real.iter().map(|row| row.iter().map(|x| apply(&layer.functions, *x)).collect()).collect();
+        let values = after(&layer.functions, real);
         let grid = output_grid(&values, next_last && is_identity(network.layers.last()));
         let shift = shift_for(&layer_reach(&weights, reach), bits);
         let table = table(&layer.functions, unit * f64::exp2(f64::from(shift)), grid, bits);
@@ -267,23 +294,25 @@ fn round_weights(layer: &Layer, unit: f64) -> Option<DenseWeights> {
     Some(DenseWeights { matrix, bias: layer.add.iter().map(bias).collect::<Option<_>>()? })
 }
 
-fn accumulate(row: &[i8], weights: &DenseWeights) -> Vec<i64> {
-    let mut acc: Vec<i64> = weights.bias.iter().map(|bias| i64::from(*bias)).collect();
+/// The accumulators of one row, before bias correction. Wrapping, so that debug builds vectorise it; nothing wraps
+/// within the limits of the graph.
+fn accumulate(row: &[i8], weights: &DenseWeights) -> Vec<i32> {
+    let mut acc = weights.bias.clone();
     for (x, weights) in row.iter().zip(weights.matrix.chunks_exact(weights.bias.len())) {
         for (acc, w) in acc.iter_mut().zip(weights) {
-            *acc += i64::from(*x) * i64::from(*w);
+            *acc = acc.wrapping_add(i32::from(i16::from(*x).wrapping_mul(i16::from(*w))));
         }
     }
     acc
 }
 
 /// Mean of `real - unit * accumulator` for each output, in units.
-fn mean_errors(real: &[Vec<f64>], accumulators: &[Vec<i64>], unit: f64) -> Vec<i32> {
+fn mean_errors(real: &[Vec<f64>], accumulators: &[Vec<i32>], unit: f64) -> Vec<i32> {
     let outputs = real.first().map_or(0, Vec::len);
     let mut sums = vec![0.0; outputs];
     for (real, accumulators) in real.iter().zip(accumulators) {
         for (sum, (real, acc)) in sums.iter_mut().zip(real.iter().zip(accumulators)) {
-            *sum += real / unit - *acc as f64;
+            *sum += real / unit - f64::from(*acc);
         }
     }
     sums.iter().map(|sum| (sum / real.len().max(1) as f64).round() as i32).collect()
@@ -298,10 +327,10 @@ fn decision<T: PartialOrd + Default>(logits: &[T]) -> usize {
     (0..logits.len()).fold(0, larger)
 }
 
-fn root_mean_square(real: &[Vec<f64>], accumulators: &[Vec<i64>], unit: f64) -> f64 {
+fn root_mean_square(real: &[Vec<f64>], accumulators: &[Vec<i32>], unit: f64) -> f64 {
     let pairs = real.iter().flatten().zip(accumulators.iter().flatten());
     let (sum, count) = pairs.fold((0.0, 0u64), |(sum, count), (real, acc)| {
-        let error = real - unit * *acc as f64;
+        let error = real - unit * f64::from(*acc);
         (sum + error * error, count + 1)
     });
     (sum / count.max(1) as f64).sqrt()
@@ -348,10 +377,10 @@ fn table(functions: &[Scalar], unit: f64, grid: Grid, bits: u8) -> Table {
     Table { bits, values: (-half..half).map(|u| grid.round(apply(functions, unit * f64::from(u)))).collect() }
 }
 
-fn look_up(accumulators: &[i64], shift: u8, table: &Table) -> Vec<i8> {
+fn look_up(accumulators: &[i32], shift: u8, table: &Table) -> Vec<i8> {
     let half = 1i64 << (table.bits - 1);
-    let entry = |acc: &i64| {
-        let u = rounding_shift(*acc, shift).clamp(-half, half - 1) + half;
+    let entry = |acc: &i32| {
+        let u = rounding_shift(i64::from(*acc), shift).clamp(-half, half - 1) + half;
         usize::try_from(u).ok().and_then(|u| table.values.get(u)).copied().unwrap_or(0)
     };
     accumulators.iter().map(entry).collect()
