@@ -59,9 +59,9 @@ fn main() {
     println!("proof: {} bytes", proved.proof.len());
     let report = security_report(&graph, batch, SecurityBits::DEFAULT).unwrap();
     for term in &report.terms {
-        println!("  {:<55} {:.1} bits", term.name, term.bits);
+        println!("  {:<55} {} bits", term.name, term.bits);
     }
-    println!("  total {:.2} bits", report.total_bits);
+    println!("  total {} bits", report.total);
     let reached =
         (100..=128).take_while(|bits| security_report(&graph, batch, SecurityBits::new(*bits)).is_ok());
     println!("  highest level that can be asked for: {:?}", reached.last());

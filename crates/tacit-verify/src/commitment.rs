@@ -2,7 +2,7 @@
 //! `p3-whir`, at parameters that follow from the size and the security target.
 //!
 //! Johnson-bound proximity only (proven); the capacity conjecture is never used. `p3-whir` asks for its
-//! target per error term, so it is given [`TERM_MARGIN_BITS`] more than the total that
+//! target per error term, so it is given a few bits more than the total that
 //! [`crate::security`] then checks.
 //!
 //! # Panics of the library
@@ -22,6 +22,7 @@ use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
 use p3_whir::{FoldingFactor, PcsProof, ProtocolParameters, SecurityAssumption, WhirConfig, WhirProver};
 
 use crate::{
+    bits::Bits,
     field::{Ef, Fp},
     trees::SharedTrees,
 };
@@ -157,12 +158,18 @@ impl Scheme {
 
     /// Bits of security of an opening, by the library's own sum over rounds, and of the list the commitment
     /// leaves open until it is opened.
+    ///
+    /// The library's figures are floats from software arithmetic, the same on every machine.
     #[must_use]
+    #[cfg_attr(not(test), expect(clippy::as_conversions, reason = "finite, positive and below 2^20"))]
     pub fn security(&self) -> Option<OpeningSecurity> {
         let security = self.pcs.prescribed_security(&self.protocol)?;
-        let list_bits =
-            SecurityAssumption::JohnsonBound.list_size_bits(self.vars, self.pcs.starting_log_inv_rate);
-        Some(OpeningSecurity { bits: security.error().bits(), list_bits })
+        let rate = self.pcs.starting_log_inv_rate;
+        let list = SecurityAssumption::JohnsonBound.list_size_bits(self.vars, rate);
+        Some(OpeningSecurity {
+            bits: Bits::from_steps((security.error().bits() * 64.0).floor() as u32),
+            list_bits: Bits::from_steps((list * 64.0).ceil() as u32),
+        })
     }
 
     /// Absorbs a commitment, before any challenge that depends on it.
@@ -192,12 +199,12 @@ impl Scheme {
 }
 
 /// Security of one opening.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpeningSecurity {
     /// Bits of the opening itself.
-    pub bits: f64,
+    pub bits: Bits,
     /// Base-two logarithm of the number of polynomials a commitment may be close to.
-    pub list_bits: f64,
+    pub list_bits: Bits,
 }
 
 fn cap(root: &[u8; 32]) -> Root {

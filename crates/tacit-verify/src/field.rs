@@ -6,6 +6,8 @@
 
 use p3_field::{BasedVectorSpace, PrimeField32, integers::QuotientMap};
 
+use crate::bits::Bits;
+
 /// Base field.
 pub type Fp = p3_koala_bear::KoalaBear;
 /// Extension field of degree [`EF_DEGREE`].
@@ -15,8 +17,8 @@ pub type Ef = p3_field::extension::QuinticTrinomialExtensionField<Fp>;
 pub const EF_DEGREE: usize = 5;
 /// Bytes of an encoded [`Ef`].
 pub const EF_BYTES: usize = 20;
-/// A safe lower bound on `log2 |Ef|`.
-pub const EF_BITS: f64 = 154.9;
+/// A lower bound on `log2 |Ef|`: 154.9375, in sixty-fourths.
+pub const EF_BITS: Bits = Bits::from_steps(9916);
 /// Integers of the graph stay under this in magnitude; so must claimed outputs.
 pub const MAX_MAGNITUDE: i32 = 1 << 30;
 

@@ -22,6 +22,7 @@
 )]
 
 pub mod batch;
+pub mod bits;
 pub mod commitment;
 pub mod context;
 pub mod field;
@@ -37,6 +38,7 @@ pub mod statement;
 pub mod sumcheck;
 pub mod trees;
 
+pub use bits::Bits;
 pub use plan::PlanError;
 pub use reject::Reject;
 pub use security::{SecurityBits, SecurityReport, Term, security_report};

@@ -7,6 +7,7 @@
 use tacit_graph::Graph;
 
 use crate::{
+    bits::Bits,
     commitment::{OpeningSecurity, Scheme, SetupError},
     field::EF_BITS,
     plan::Plan,
@@ -41,23 +42,23 @@ impl Default for SecurityBits {
 }
 
 /// One source of error.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
     /// Which step.
-    pub name: String,
+    pub name: &'static str,
     /// `-log2` of its error.
-    pub bits: f64,
+    pub bits: Bits,
 }
 
 /// All sources of error of one proof.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityReport {
     /// Each step.
     pub terms: Vec<Term>,
     /// `-log2` of the sum of all errors.
-    pub total_bits: f64,
+    pub total: Bits,
     /// What was asked for.
-    pub target_bits: u8,
+    pub target: SecurityBits,
 }
 
 /// The budget of a proof that `graph` was run on `rows` rows.
@@ -87,57 +88,46 @@ pub fn report(
     let weight_opening = opened(weights)?;
     let witness_opening = witness.map(opened).transpose()?;
     let mut terms = interactive_terms(plan, &weight_opening, witness_opening.as_ref());
-    terms.push(Term { name: "weights: opening".into(), bits: weight_opening.bits });
+    terms.push(Term { name: "weights: opening", bits: weight_opening.bits });
     if let Some(opening) = witness_opening {
-        terms.push(Term { name: "witness: opening".into(), bits: opening.bits });
+        terms.push(Term { name: "witness: opening", bits: opening.bits });
     }
-    let error: f64 = terms.iter().map(|term| (-term.bits).exp2()).sum();
-    let total_bits = -error.log2();
-    if total_bits.is_nan() || total_bits < f64::from(target) {
-        return Err(SetupError::BelowTarget { bits: target, got: whole_bits(total_bits) });
+    let total = Bits::of_sum(terms.iter().map(|term| term.bits));
+    if total < Bits::whole(security.bits()) {
+        return Err(SetupError::BelowTarget { bits: target, got: total.floor() });
     }
-    Ok(SecurityReport { terms, total_bits, target_bits: security.bits() })
+    Ok(SecurityReport { terms, total, target: security })
 }
 
-fn whole_bits(bits: f64) -> u32 {
-    (0..256u32).rev().find(|whole| f64::from(*whole) <= bits).unwrap_or(0)
-}
-
-#[cfg_attr(
-    not(test),
-    expect(clippy::as_conversions, reason = "counts are far below 2^53, so they are exact as floats")
-)]
 fn interactive_terms(plan: &Plan, weights: &OpeningSecurity, witness: Option<&OpeningSecurity>) -> Vec<Term> {
-    let lists = weights.list_bits + witness.map_or(0.0, |opening| opening.list_bits);
+    let lists = witness.map_or(weights.list_bits, |opening| opening.list_bits.more(weights.list_bits));
     let mut terms = Vec::new();
-    // A step fails with probability at most `roots / |F|` per pair of candidates.
-    let mut add = |name: &str, roots: f64| {
-        if roots > 0.0 {
-            terms.push(Term { name: name.into(), bits: EF_BITS - roots.log2() - lists });
+    // A step fails with probability at most `roots / |F|` for each pair of candidates.
+    let mut add = |name, roots: usize| {
+        if let Ok(roots @ 1..) = u128::try_from(roots) {
+            terms.push(Term { name, bits: EF_BITS.less(Bits::of_count(roots)).less(lists) });
         }
     };
-    let rows = plan.log_rows as f64;
+    let sum = |counts: &mut dyn Iterator<Item = usize>| counts.fold(0usize, usize::saturating_add);
     if let Some(vars) = plan.leaf_vars {
-        let vars = vars as f64;
-        add("look-ups: fingerprints and poles", (vars + 1.0).exp2() + vars.exp2());
+        let leaves = u32::try_from(vars).ok().and_then(|vars| 1usize.checked_shl(vars)).unwrap_or(usize::MAX);
+        add("look-ups: fingerprints and poles", leaves.saturating_mul(3));
         // Layer `k` has `k` rounds of degree 3, one batching and one line over two claims.
-        add("look-ups: tree", 1.5 * vars * vars + 3.0 * vars);
-        let accumulators = plan.requantise.iter().map(|node| rows + node.log_width as f64).sum::<f64>();
-        add("requantisation: accumulators at the look-up point", accumulators);
+        add("look-ups: tree", sum(&mut (1..=vars).map(|layer| layer.saturating_mul(3).saturating_add(3))));
+        let coordinates =
+            &mut plan.requantise.iter().map(|node| node.log_width.saturating_add(plan.log_rows));
+        add("requantisation: accumulators at the look-up point", sum(coordinates));
     }
-    let outputs = plan.weights.layers.last().map_or(0.0, |layer| layer.log_outputs as f64);
-    add("outputs: random point", rows + outputs);
+    let layers = &plan.weights.layers;
     add(
-        "dense: product sumchecks",
-        plan.weights.layers.iter().map(|layer| 2.0 * layer.log_inputs as f64).sum(),
+        "outputs: random point",
+        layers.last().map_or(0, |layer| layer.log_outputs).saturating_add(plan.log_rows),
     );
-    add(
-        "weights: batching and sumcheck",
-        2.0 * plan.weights.layers.len() as f64 + 2.0 * plan.weights.vars as f64,
-    );
+    add("dense: product sumchecks", sum(&mut layers.iter().map(|layer| layer.log_inputs.saturating_mul(2))));
+    add("weights: batching and sumcheck", layers.len().saturating_add(plan.weights.vars).saturating_mul(2));
     if let Some(vars) = plan.witness_vars {
-        let claims = plan.columns.len().saturating_add(plan.weights.layers.len());
-        add("witness: batching and sumcheck", claims as f64 + 2.0 * vars as f64);
+        let claims = plan.columns.len().saturating_add(layers.len());
+        add("witness: batching and sumcheck", claims.saturating_add(vars.saturating_mul(2)));
     }
     terms
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::{Random, random_model, random_rows};
 use tacit_graph::{execute, synthetic_mlp};
 use tacit_prove::{CommittedModel, prove};
-use tacit_verify::{SecurityBits, Statement, security_report, verify};
+use tacit_verify::{Bits, SecurityBits, Statement, security_report, verify};
 
 fn check(widths: &[u32], table_bits: u32, rows: usize, seed: u64) {
     let mut random = Random(seed);
@@ -77,8 +77,8 @@ fn the_budget_is_kept_from_the_smallest_to_large_models() {
         let model = synthetic_mlp(widths, 1).unwrap();
         for rows in [1, 64, 1000] {
             let report = security_report(model.graph(), rows, SecurityBits::DEFAULT).unwrap();
-            assert!(report.total_bits >= 100.0, "{widths:?} {rows}: {report:?}");
-            assert!(report.terms.iter().all(|term| term.bits >= report.total_bits));
+            assert!(report.total >= Bits::whole(100), "{widths:?} {rows}: {report:?}");
+            assert!(report.terms.iter().all(|term| term.bits >= report.total));
         }
     }
 }
