@@ -1,11 +1,12 @@
 //! Transactions that are refused, each for one reason, and those that must wait.
 
-use alloy_consensus::{TxEip1559, TxLegacy};
-use alloy_primitives::{B256, Bytes, TxKind, U256, hex};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
+use alloy_primitives::{B256, Bytes, Signature, TxKind, U256, hex, uint};
+use alloy_signer::SignerSync;
 use serde_json::{Value, json};
 use tacit_node::DEV_CHAIN_ID;
 
-use crate::support::{Running, address, deployment, hash_of, sign, transfer};
+use crate::support::{Running, address, config, deployment, hash_of, raw, sign, signer, transfer};
 
 /// Sends what must be refused; the chain must not move.
 async fn refused(raw: &str, with: &str) {
@@ -81,6 +82,41 @@ async fn a_broken_signature_never_spends_the_account() {
         assert_eq!(code, -32000);
     }
     assert_eq!(node.client.number("eth_getTransactionCount", json!([address(0), "latest"])).await, 0);
+}
+
+#[tokio::test]
+async fn the_mirrored_twin_of_a_signature() {
+    /// Order of secp256k1.
+    const ORDER: U256 = uint!(0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141_U256);
+    let good = signer(0).sign_hash_sync(&transfer(0).signature_hash()).unwrap();
+    let twin = Signature::new(good.r(), ORDER - good.s(), !good.v());
+    refused(&raw(&transfer(0).into_signed(twin).into()), "invalid sender").await;
+}
+
+#[tokio::test]
+async fn a_contract_as_sender() {
+    let mut config = config(None);
+    config.genesis.alloc.get_mut(&address(0)).unwrap().code = Bytes::from_static(&[0]);
+    let node = Running::start(config).await;
+    let (_, said) = node.client.error("eth_sendRawTransaction", json!([sign(transfer(0), 0)])).await;
+    assert_eq!(said, "sender not an eoa");
+}
+
+#[tokio::test]
+async fn a_delegation_of_nothing() {
+    let transaction = TxEip7702 {
+        chain_id: DEV_CHAIN_ID,
+        nonce: 0,
+        gas_limit: 100_000,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: address(1),
+        value: U256::ZERO,
+        access_list: Default::default(),
+        authorization_list: Vec::new(),
+        input: Bytes::new(),
+    };
+    refused(&sign(transaction, 0), "empty auth list").await;
 }
 
 #[tokio::test]
