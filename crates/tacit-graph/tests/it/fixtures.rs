@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use proptest::prelude::*;
 use serde_json::Value;
 use tacit_graph::{
     Answer, Decoder, RawValue,
@@ -154,4 +155,31 @@ fn two_labels_decide_a_probability_by_its_sign() {
         (label == "yes") == (value[0] > 0.5)
     });
     assert!(same.count() >= 148);
+}
+
+proptest! {
+    /// Real exports with a few bytes changed: a model or a reason, never a panic.
+    #[test]
+    fn damaged_exports_are_imported_or_refused(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut names: Vec<_> = fs::read_dir(folder())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "onnx"))
+            .collect();
+        names.sort();
+        let mut onnx = fs::read(which.get(&names)).unwrap();
+        for (at, byte) in &changes {
+            let at = at.index(onnx.len());
+            onnx[at] = *byte;
+        }
+        for width in [4, 10] {
+            let rows: Vec<Vec<f64>> =
+                (0..6).map(|row| (0..width).map(|k| f64::from(row * k % 7) - 1.5).collect()).collect();
+            let options = ImportOptions { table_bits_max: 6, ..ImportOptions::default() };
+            let _ = import(&onnx, &rows, None, &options);
+        }
+    }
 }
