@@ -12,6 +12,7 @@ use tacit_verify::{
     commitment::{Challenger, Mmcs, Pcs, Scheme, SetupError},
     field::{Ef, Fp, embed},
     plan::WeightPlan,
+    security::{BudgetError, security_report},
 };
 
 /// What the library keeps of a commitment.
@@ -30,6 +31,16 @@ pub enum CommitError {
     /// The library refused its own parameters.
     #[error("the commitment library refused")]
     Library,
+}
+
+impl From<BudgetError> for CommitError {
+    fn from(error: BudgetError) -> Self {
+        match error {
+            BudgetError::Plan(error) => Self::Plan(error),
+            BudgetError::Setup(error) => Self::Setup(error),
+            _ => Self::Library,
+        }
+    }
 }
 
 impl From<GraphError> for CommitError {
@@ -62,6 +73,8 @@ impl CommittedModel {
     /// # Errors
     /// Refuses what cannot be proved at this security.
     pub fn commit(model: Model, security: SecurityBits) -> Result<Self, CommitError> {
+        // A model of which no row can be proved is refused here, before anyone relies on its root.
+        security_report(model.graph(), 1, security)?;
         let plan = WeightPlan::new(model.graph())?;
         let scheme = Scheme::new(plan.vars, u32::from(security.bits()))?;
         let (root, committed) = commit(&scheme, stack(&plan, &model)).ok_or(CommitError::Library)?;

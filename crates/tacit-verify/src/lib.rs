@@ -41,5 +41,5 @@ pub mod trees;
 pub use bits::Bits;
 pub use plan::PlanError;
 pub use reject::Reject;
-pub use security::{SecurityBits, SecurityReport, Term, security_report};
+pub use security::{BudgetError, SecurityBits, SecurityReport, Term, security_report};
 pub use statement::{Statement, Verified, VerifyingModel, verify, verify_at};

@@ -10,8 +10,7 @@ use crate::{
     bits::Bits,
     commitment::{OpeningSecurity, Scheme, SetupError},
     field::EF_BITS,
-    plan::Plan,
-    reject::Reject,
+    plan::{Plan, PlanError},
 };
 
 /// Security levels a proof can be asked for, in bits.
@@ -61,11 +60,27 @@ pub struct SecurityReport {
     pub target: SecurityBits,
 }
 
+/// Why there is no budget.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BudgetError {
+    /// The batch cannot be proved.
+    #[error("the batch cannot be proved")]
+    Plan(#[from] PlanError),
+    /// Not at this security.
+    #[error("the batch cannot be proved at this security")]
+    Setup(#[from] SetupError),
+}
+
 /// The budget of a proof that `graph` was run on `rows` rows.
 ///
 /// # Errors
 /// Refuses what cannot be proved, and levels that are not reached.
-pub fn security_report(graph: &Graph, rows: usize, security: SecurityBits) -> Result<SecurityReport, Reject> {
+pub fn security_report(
+    graph: &Graph,
+    rows: usize,
+    security: SecurityBits,
+) -> Result<SecurityReport, BudgetError> {
     let plan = Plan::new(graph, rows)?;
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;

@@ -4,12 +4,13 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+mod vectors;
 
 use proptest::prelude::*;
 use support::{Random, random_model, random_rows};
 use tacit_graph::{execute, synthetic_mlp};
-use tacit_prove::{CommittedModel, prove};
-use tacit_verify::{Bits, SecurityBits, Statement, security_report, verify};
+use tacit_prove::{CommittedModel, ProveError, prove};
+use tacit_verify::{Bits, PlanError, SecurityBits, Statement, security_report, verify};
 
 fn check(widths: &[u32], table_bits: u32, rows: usize, seed: u64) {
     let mut random = Random(seed);
@@ -88,4 +89,31 @@ fn an_unreachable_level_is_refused() {
     let model = synthetic_mlp(&[784, 128, 10], 1).unwrap();
     assert!(security_report(model.graph(), 1, SecurityBits::new(128)).is_err());
     assert!(CommittedModel::commit(model, SecurityBits::new(128)).is_err());
+}
+
+#[test]
+fn what_cannot_be_proved_cannot_be_committed() {
+    let model = random_model(&[3, 2, 1], 5, &mut Random(3));
+    let (mut graph, weights) = (model.graph().clone(), model.weights().clone());
+    graph.tables[0] = tacit_graph::Table { bits: 16, values: vec![0; 1 << 16] };
+    graph.nodes[1] =
+        tacit_graph::Operator::Requantise { input: tacit_graph::TensorId(1), shift: 15, table: 0 };
+    let model = tacit_graph::Model::new(graph, weights).unwrap();
+    let refused = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap_err();
+    assert_eq!(refused, tacit_prove::CommitError::Plan(PlanError::TableTooWide { node: 1, got: 31 }));
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let model = random_model(&[3, 2], 5, &mut Random(3));
+    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    assert!(matches!(prove(&committed, &[vec![0; 3], vec![0; 2]]), Err(ProveError::Input { row: 1, .. })));
+    assert!(matches!(prove(&committed, &[]), Err(ProveError::Plan(PlanError::Rows { got: 0 }))));
+}
+
+#[test]
+fn committed_models_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<CommittedModel>();
+    shared::<tacit_verify::VerifyingModel>();
 }
