@@ -51,6 +51,7 @@ pub struct AskRequest {
 }
 
 const ATTEMPTS_PER_WORKER: u32 = 2;
+const WORKERS_TRIED_MAX: usize = 5;
 const ANCHOR_WAIT_MAX: Duration = Duration::from_secs(30);
 const FINGERPRINT_CONTEXT: &str = "tacit 2026 question fingerprint v1";
 
@@ -97,6 +98,7 @@ impl Gateway {
         let values = request.input.row()?;
         let job_id = request.job_id.unwrap_or_else(JobId::random);
         let fingerprint = request.fingerprint(&values);
+        let _turn = self.job_turn(job_id).await;
         if let Some(job) = self.store.job(job_id)?
             && let Some(delivery) = self.ask_again(job, fingerprint).await?
         {
@@ -111,7 +113,7 @@ impl Gateway {
         let model_id = self.resolve(&request.model).await?;
         let offers = self.affordable(&request, model_id).await?;
         let mut failure = GatewayError::NoAsk { privacy, evidence };
-        for offer in offers {
+        for offer in offers.into_iter().take(WORKERS_TRIED_MAX) {
             let question = Question { request: &request, values: &values, fingerprint, job_id, model_id };
             match self.ask_worker(&question, &offer).await {
                 Ok(delivery) => return self.answered(&request, job_id, delivery).await,

@@ -8,7 +8,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_verify::VerifyingModel;
-use tacit_wire::{Amount, LedgerClient, Wallet, http::JsonClient};
+use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
 use crate::{error::GatewayError, store::Store};
 
@@ -51,8 +51,28 @@ pub struct Gateway {
     pub(crate) http: JsonClient,
     /// One job at a time for each worker: a channel owes for one at most.
     lanes: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
+    /// One caller at a time for each job id: asking twice at once is asking once.
+    jobs: Mutex<HashMap<JobId, Arc<tokio::sync::Mutex<()>>>>,
     /// Models whose id was recomputed.
     models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
+}
+
+/// The right to ask under a job id. Dropping it lets the next caller in.
+pub(crate) struct JobTurn<'a> {
+    gateway: &'a Gateway,
+    job_id: JobId,
+    held: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl Drop for JobTurn<'_> {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        let mut jobs = self.gateway.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits holds a clone.
+        if jobs.get(&self.job_id).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            jobs.remove(&self.job_id);
+        }
+    }
 }
 
 const WORKER_TIMEOUT: Duration = Duration::from_secs(150);
@@ -73,6 +93,7 @@ impl Gateway {
             spending,
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
             lanes: Mutex::default(),
+            jobs: Mutex::default(),
             models: Mutex::default(),
         }))
     }
@@ -98,6 +119,15 @@ impl Gateway {
     pub(crate) fn lane(&self, worker: Address) -> Arc<tokio::sync::Mutex<()>> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(worker).or_default())
+    }
+
+    /// Waits until nobody else asks under this id.
+    pub(crate) async fn job_turn(&self, job_id: JobId) -> JobTurn<'_> {
+        let lock = {
+            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(jobs.entry(job_id).or_default())
+        };
+        JobTurn { gateway: self, job_id, held: Some(lock.lock_owned().await) }
     }
 
     pub(crate) fn cached_model(&self, model_id: B256) -> Option<Arc<VerifyingModel>> {

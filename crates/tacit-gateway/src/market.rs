@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IModels, Privacy};
 use tacit_verify::VerifyingModel;
-use tacit_wire::{Amount, LedgerError, Revert, message::ModelInfo};
+use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
 
 use crate::{error::GatewayError, gateway::Gateway};
 
@@ -45,11 +45,13 @@ impl Gateway {
             .asks
             .into_iter()
             .filter(|ask| (ask.privacy, ask.evidence) == mode)
-            .map(|ask| Offer {
-                worker: ask.worker,
-                price: Amount(ask.price),
-                sealing_key: ask.sealingKey,
-                endpoint: ask.endpoint.trim_end_matches('/').to_owned(),
+            .filter_map(|ask| {
+                Some(Offer {
+                    worker: ask.worker,
+                    price: Amount(ask.price),
+                    sealing_key: ask.sealingKey,
+                    endpoint: origin(&ask.endpoint)?,
+                })
             })
             .collect();
         offers.sort_by_key(|offer| (offer.price, offer.worker));

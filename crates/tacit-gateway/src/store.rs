@@ -40,6 +40,9 @@ pub enum StoreError {
     /// A record that must be there is missing.
     #[error("the gateway's database misses a record")]
     Missing,
+    /// A record would be lost.
+    #[error("the gateway's database holds another record under the same id")]
+    Conflict,
     /// A counter would overflow.
     #[error("a counter of the gateway's database overflows")]
     Overflow,
@@ -330,13 +333,19 @@ impl Store {
     /// Keeps a job that is about to be sent, and marks its channel as awaiting it.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; replacing a job that was answered or is awaited is [`StoreError::Conflict`].
     pub fn put_sent(&self, job: &JobRecord) -> Result<(), StoreError> {
         let header = &job.request.header;
-        self.update(header.job_id, header.channel_id, |stored, channel| {
+        let write = self.database.begin_write()?;
+        let before = get::<JobRecord>(&write, JOBS, header.job_id.0)?;
+        if before.is_some_and(|before| !matches!(before.state, JobState::Refused { .. })) {
+            return Err(StoreError::Conflict);
+        }
+        update(&write, header.job_id, header.channel_id, |stored, channel| {
             channel.in_flight = Some(header.job_id);
             *stored = Some(job.clone());
-        })
+        })?;
+        Ok(write.commit()?)
     }
 
     /// Notes that a worker refused a job.
@@ -345,12 +354,14 @@ impl Store {
     /// [`StoreError`].
     pub fn put_refused(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
         let header = &job.request.header;
-        self.update(header.job_id, header.channel_id, |stored, channel| {
+        let write = self.database.begin_write()?;
+        update(&write, header.job_id, header.channel_id, |stored, channel| {
             channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
             if let Some(stored) = stored {
                 stored.state = JobState::Refused { code: code.to_owned(), message: message.to_owned() };
             }
-        })
+        })?;
+        Ok(write.commit()?)
     }
 
     /// Notes that an answer was false: the channel is retired and its worker not asked again.
@@ -448,17 +459,6 @@ impl Store {
         let mut answer: AnswerRecord = get(&write, ANSWERS, job_id.0)?.ok_or(StoreError::Missing)?;
         answer.anchor = Some(anchor.clone());
         put(&write, ANSWERS, job_id.0, &answer)?;
-        Ok(write.commit()?)
-    }
-
-    fn update(
-        &self,
-        job_id: JobId,
-        channel_id: B256,
-        change: impl FnOnce(&mut Option<JobRecord>, &mut ChannelRecord),
-    ) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        update(&write, job_id, channel_id, change)?;
         Ok(write.commit()?)
     }
 

@@ -347,7 +347,7 @@ fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
         evidence: Evidence::from_u8(ask.evidence)?,
         price: Amount(ask.price),
     };
-    Some(AskEntry { worker: ask.worker, terms, endpoint: ask.endpoint })
+    Some(AskEntry { worker: ask.worker, terms, endpoint: tacit_wire::http::origin(&ask.endpoint)? })
 }
 
 fn milliseconds(us: u64) -> f64 {

@@ -303,6 +303,29 @@ mod tests {
         assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "proof bytes", .. })));
     }
 
+    /// Vectors made by `vectors/jobs/make.py` with the reference BLAKE3.
+    #[test]
+    fn a_foreign_implementation_makes_the_same_commitments() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../../vectors/jobs/commitments.json")).unwrap();
+        for case in file["cases"].as_array().unwrap() {
+            let word = |value: &serde_json::Value| value.as_str().unwrap().parse::<B256>().unwrap();
+            let salts = Salts {
+                input: word(&case["salts"][0]).0,
+                output: word(&case["salts"][1]).0,
+                evidence: word(&case["salts"][2]).0,
+            };
+            let list = |value: &serde_json::Value| value.as_array().unwrap().clone();
+            let input: Vec<i64> =
+                list(&case["input"]).iter().map(|value| value.as_str().unwrap().parse().unwrap()).collect();
+            let output: Vec<i32> = serde_json::from_value(case["output"].clone()).unwrap();
+            let proof: Bytes = case["proof"].as_str().unwrap().parse().unwrap();
+            assert_eq!(salts.commit_input(&input), word(&case["input_commitment"]));
+            assert_eq!(salts.commit_output(&output), word(&case["output_commitment"]));
+            assert_eq!(salts.commit_evidence(&proof), word(&case["evidence_hash"]));
+        }
+    }
+
     #[test]
     fn commitments_need_their_salt_and_kind() {
         let (one, other) = (Salts::random(), Salts::random());

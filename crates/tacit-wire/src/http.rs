@@ -1,4 +1,7 @@
 //! JSON over HTTP with limits: a remote party can neither stall nor flood the reader, nor send it elsewhere.
+//!
+//! Plain HTTP only. What must not be read on the way is sealed before it comes here ([`crate::sealing`]), and what must
+//! not be altered is signed or proved.
 
 use std::time::Duration;
 
@@ -161,6 +164,17 @@ impl JsonClient {
     }
 }
 
+/// `http://host:port` of a worker's endpoint as published by strangers. `None` for anything with credentials, a path, a
+/// query or a fragment, so that an endpoint can name a machine and nothing on it.
+#[must_use]
+pub fn origin(endpoint: &str) -> Option<String> {
+    let url = reqwest::Url::parse(endpoint).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    (url.scheme() == "http" && url.has_host() && bare && anonymous)
+        .then(|| url.origin().ascii_serialization())
+}
+
 fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
     let status = status.as_u16();
     match serde_json::from_slice::<ErrorReply>(bytes) {
@@ -210,6 +224,29 @@ mod tests {
 
     async fn get(url: &str) -> Result<u32, HttpError> {
         JsonClient::new(Duration::from_millis(500)).unwrap().get(url, 100).await
+    }
+
+    #[test]
+    fn an_endpoint_names_a_machine_and_nothing_on_it() {
+        assert_eq!(origin("http://127.0.0.1:8546/").as_deref(), Some("http://127.0.0.1:8546"));
+        assert_eq!(origin("http://worker.example").as_deref(), Some("http://worker.example"));
+        for bad in [
+            "",
+            "worker.example",
+            "https://worker.example",
+            "ftp://worker.example",
+            "http://user@worker.example",
+            "http://worker.example/admin",
+            "http://worker.example/?delete=all",
+            "http://worker.example/#a",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+        // What a terminal could obey does not survive.
+        assert!(
+            origin("http://a\u{1b}[31m.example")
+                .is_none_or(|url| url.bytes().all(|byte| byte.is_ascii_graphic()))
+        );
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ use crate::{
     worker::{Worker, WorkerError},
 };
 
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+const BODY_BYTES_MAX: usize = 512 * 1024;
 const DRAIN: core::time::Duration = core::time::Duration::from_secs(5);
 
 #[derive(Clone)]

@@ -34,7 +34,8 @@ impl Default for SettlementPolicy {
             poll: Duration::from_secs(10),
             anchor_delay: Duration::from_millis(250),
             batch_receipts_max: 1024,
-            settle_threshold: Amount::coins(1),
+            // Half of a gateway's usual deposit.
+            settle_threshold: Amount(5 * 10_u128.pow(16)),
         }
     }
 }

@@ -203,7 +203,7 @@ impl Store {
         Ok(self.database.begin_read()?.open_table(JOBS)?.len()?)
     }
 
-    /// Keeps an answer and marks its channel as owing for it, in one step.
+    /// Keeps an answer and marks its channel as owing for it, in one step. `channel` counts only if it is not known yet.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -217,9 +217,15 @@ impl Store {
         let write = self.database.begin_write()?;
         let channel_id = job.receipt.receipt.channelId;
         // Read again inside the transaction: a voucher may have come while the engine worked.
-        let mut channel = get(&write, CHANNELS, channel_id)?.unwrap_or(channel);
-        channel.unpaid = Some(job_id);
-        put(&write, JOBS, job_id.0, job)?;
+        let mut channel: ChannelRecord = get(&write, CHANNELS, channel_id)?.unwrap_or(channel);
+        // A free answer owes nothing.
+        let paid = Amount(job.receipt.receipt.cumulative) <= channel.promised();
+        if paid {
+            append(&write, UNANCHORED, job_id)?;
+        } else {
+            channel.unpaid = Some(job_id);
+        }
+        put(&write, JOBS, job_id.0, &JobRecord { paid, ..job.clone() })?;
         put(&write, CHANNELS, channel_id, &channel)?;
         write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
         append(&write, ANSWERED, job_id)?;

@@ -131,7 +131,7 @@ impl Worker {
     /// Opens a worker; it serves once [`Self::serve`] runs.
     ///
     /// # Errors
-    /// None yet beyond those of its parts, which the caller opened; kept fallible for what start-up may have to check.
+    /// [`WorkerError::Store`] when the file holds what this program cannot read.
     pub fn open(config: WorkerConfig) -> Result<Arc<Self>, WorkerError> {
         let WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits } = config;
         // Reading once here turns an unreadable file into an error at start rather than at the first job.

@@ -309,7 +309,7 @@ fn handmade(evidence: Evidence) -> (JobHeader, Vec<i64>, Answer) {
         price: PRICE,
         cumulative: PRICE,
     };
-    let proved = tacit_prove::prove(&model(), &[values.clone()]).unwrap();
+    let proved = tacit_prove::prove(&model(), std::slice::from_ref(&values)).unwrap();
     let output = proved.outputs[0].clone();
     let proof = if evidence == Evidence::Proved { proved.proof } else { Vec::new() };
     let answer = sign(&header, &values, output, proof);

@@ -1,6 +1,10 @@
 //! A real ledger, real workers and a real gateway, over HTTP on this machine.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails by panicking, as a test does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests fails by panicking, as a test does"
+)]
 
 mod crash;
 mod dishonest;

@@ -184,14 +184,16 @@ async fn the_gateways_door_is_local_json_with_limits() {
     let url = server.url.as_str();
     let good = serde_json::to_string(&question(1)).unwrap();
 
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, String, u16, &str)> = vec![
+    let not_a_number = good.replace("31.0", "NaN");
+    assert_ne!(not_a_number, good);
+    for (method, path, headers, body, status, expected) in [
         ("GET", "/nothing", vec![], String::new(), 404, "not_found"),
         ("GET", "/v1/ask", vec![], String::new(), 404, "not_found"),
         ("POST", "/v1/ask", vec![("content-type", "text/plain")], good.clone(), 415, "not_json"),
         ("POST", "/v1/ask", vec![], good.clone(), 415, "not_json"),
         ("POST", "/v1/ask", vec![json], "{".to_owned(), 400, "malformed_request"),
-        ("POST", "/v1/ask", vec![json], good.replace("127.0", "NaN"), 400, "malformed_request"),
-        ("POST", "/v1/ask", vec![json], good.replace("\"model\"", "\"modle\""), 400, "malformed_request"),
+        ("POST", "/v1/ask", vec![json], not_a_number, 400, "malformed_request"),
+        ("POST", "/v1/ask", vec![json], good.replace("\"model\"", "\"mode\""), 400, "malformed_request"),
         ("POST", "/v1/ask", vec![json], "1".repeat(5 << 20), 413, "body_too_long"),
         (
             "POST",
@@ -203,12 +205,7 @@ async fn the_gateways_door_is_local_json_with_limits() {
         ),
         ("GET", "/v1/status", vec![("host", "evil.example")], String::new(), 403, "foreign_origin"),
         ("GET", "/v1/receipts/0x12", vec![], String::new(), 404, "unknown_receipt"),
-    ];
-    assert!(good.contains("\"model\""));
-    for (method, path, headers, body, status, expected) in cases {
-        if body == good.replace("127.0", "NaN") && body == good {
-            continue;
-        }
+    ] {
         let (got, reply) = raw(url, method, path, &headers, &body).await;
         assert_eq!((got, code(&reply).as_str()), (status, expected), "{method} {path}");
     }

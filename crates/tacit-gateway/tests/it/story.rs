@@ -15,6 +15,8 @@ use crate::support::{
     FEATURES, PRICE, WorkerPlan, expected_label, gateway, gateway_on, ledger, question, wallet,
 };
 
+type Alter = fn(&mut Bundle);
+
 const WAIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,9 +89,10 @@ async fn the_same_job_id_is_answered_and_paid_once() {
     let worker = WorkerPlan::honest(1).start(&ledger.client).await;
     let gateway = gateway(&ledger.client, 2);
     let request = tacit_gateway::AskRequest { job_id: Some(JobId::random()), ..question(1) };
-    let first = gateway.ask(request.clone()).await.unwrap();
-    let (again, beside) = tokio::join!(gateway.ask(request.clone()), gateway.ask(request.clone()));
-    assert_eq!((again.unwrap().receipt, beside.unwrap().receipt), (first.receipt, first.receipt));
+    let (first, beside) = tokio::join!(gateway.ask(request.clone()), gateway.ask(request.clone()));
+    let again = gateway.ask(request.clone()).await.unwrap();
+    assert_eq!((first.unwrap().receipt, beside.unwrap().receipt), (again.receipt, again.receipt));
+    assert_eq!(gateway.receipts().unwrap().len(), 1);
     assert_eq!(worker.worker.earnings().unwrap().vouchered, PRICE);
     let other = tacit_gateway::AskRequest { job_id: request.job_id, ..question(2) };
     assert!(matches!(gateway.ask(other).await, Err(GatewayError::JobIdReused { .. })));
@@ -239,7 +242,7 @@ async fn an_altered_bundle_is_refused_whatever_was_altered() {
     let good = gateway.bundle(answer.job_id).unwrap();
     let _ = verify_bundle(&good).unwrap();
 
-    let alter: Vec<(&str, fn(&mut Bundle))> = vec![
+    let alter: Vec<(&str, Alter)> = vec![
         ("version", |b| b.version += 1),
         ("chain", |b| b.chain_id += 1),
         ("graph", |b| *b.model.graph.last_mut().unwrap() ^= 1),
@@ -308,4 +311,19 @@ async fn a_restarted_gateway_remembers_its_receipts() {
     let _ = verify_bundle(&again.bundle(answer.job_id).unwrap()).unwrap();
     let input = Input::from_floats(&[1, FEATURES as u64], &[1.0; FEATURES]).unwrap();
     assert!(again.ask(tacit_gateway::AskRequest::new("small", input)).await.unwrap().paid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_model_is_asked_again_and_again() {
+    let ledger = ledger(&[wallet(1).address(), wallet(2).address()]).await;
+    let engine = std::sync::Arc::new(tacit_worker::GraphEngine::new(crate::support::model()));
+    let free = crate::support::served(&crate::support::model(), "small", engine, Amount::ZERO);
+    let worker = WorkerPlan { models: vec![free], ..WorkerPlan::honest(1) }.start(&ledger.client).await;
+    let gateway = gateway(&ledger.client, 2);
+    for seed in 0..3 {
+        let answer =
+            gateway.ask(tacit_gateway::AskRequest { max_price: Some(Amount::ZERO), ..question(seed) }).await;
+        assert!(answer.unwrap().paid);
+    }
+    assert_eq!(worker.worker.earnings().unwrap().unpaid_jobs, 0);
 }

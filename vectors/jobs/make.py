@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Writes the vectors beside this file with implementations that are not ours.
+
+    python3 -m venv venv && venv/bin/pip install eth-account blake3 && venv/bin/python make.py
+
+Keys are public test keys; the values are arbitrary but fixed.
+"""
+
+import json
+import pathlib
+import struct
+
+import eth_account
+from blake3 import __version__ as blake3_version
+from blake3 import blake3
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak, to_checksum_address
+
+HERE = pathlib.Path(__file__).parent
+CHANNELS = "0x7ac1700000000000000000000000000000000002"
+KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19)]
+DOMAIN = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+JOB = [
+    ("jobId", "bytes32"),
+    ("modelId", "bytes32"),
+    ("channelId", "bytes32"),
+    ("client", "address"),
+    ("worker", "address"),
+    ("privacy", "uint8"),
+    ("evidence", "uint8"),
+    ("price", "uint128"),
+    ("cumulative", "uint128"),
+    ("payloadHash", "bytes32"),
+]
+
+
+def word(label):
+    return "0x" + keccak(text=label).hex()
+
+
+def address(label):
+    return to_checksum_address(keccak(text=label)[:20])
+
+
+def job_case(n, chain_id, key):
+    sealed, body = n % 2 == 1, bytes(range(n * 40))
+    enc = keccak(text=f"enc {n}")
+    message = {
+        "jobId": word(f"job {n}"),
+        "modelId": word(f"model {n}"),
+        "channelId": word(f"channel {n}"),
+        "client": address(f"client {n}"),
+        "worker": address(f"worker {n}"),
+        "privacy": 1 if sealed else 0,
+        "evidence": (0, 3, 3)[n],
+        "price": (0, 200_000_000_000_000, 2**128 - 1)[n],
+        "cumulative": (0, 10**18, 2**128 - 1)[n],
+        "payloadHash": "0x" + keccak(b"\x01" + enc + body if sealed else b"\x00" + body).hex(),
+    }
+    typed = {
+        "types": {"EIP712Domain": DOMAIN, "Job": [{"name": n, "type": t} for n, t in JOB]},
+        "primaryType": "Job",
+        "domain": {"name": "Tacit Jobs", "version": "1", "chainId": chain_id, "verifyingContract": CHANNELS},
+        "message": message,
+    }
+    signed = Account.sign_message(encode_typed_data(full_message=typed), key)
+    return {
+        "chain_id": str(chain_id),
+        "message": {k: v.lower() if isinstance(v, str) else str(v) for k, v in message.items()},
+        "enc": "0x" + enc.hex() if sealed else None,
+        "body": "0x" + body.hex(),
+        "key": key,
+        "digest": "0x" + bytes(signed.message_hash).hex(),
+        "signature": "0x" + bytes(signed.signature).hex(),
+        "signer": Account.from_key(key).address.lower(),
+    }
+
+
+def commitment(kind, salt, data):
+    hasher = blake3(derive_key_context=f"tacit 2026 {kind} commitment v1")
+    return "0x" + hasher.update(salt).update(data).digest().hex()
+
+
+def commitment_case(n):
+    salts = [keccak(text=f"{kind} salt {n}") for kind in ("input", "output", "evidence")]
+    values = [0, -1, 2**63 - 1, -(2**63)][: n + 1]
+    logits = [0, -1, 2**31 - 1, -(2**31)][: n + 1]
+    proof = bytes(range(n * 60))
+    return {
+        "salts": ["0x" + salt.hex() for salt in salts],
+        "input": [str(value) for value in values],
+        "output": logits,
+        "proof": "0x" + proof.hex(),
+        "input_commitment": commitment("input", salts[0], b"".join(struct.pack("<q", v) for v in values)),
+        "output_commitment": commitment("output", salts[1], b"".join(struct.pack("<i", v) for v in logits)),
+        "evidence_hash": commitment("evidence", salts[2], proof),
+    }
+
+
+def write(name, made_with, cases):
+    text = json.dumps({"made_with": made_with, "cases": cases}, indent=1)
+    (HERE / name).write_text(text + "\n")
+
+
+chains = [1, 82_248, 2**53 + 1]
+write(
+    "job.json",
+    {"eth-account": eth_account.__version__},
+    [job_case(n, chain, key) for n, (chain, key) in enumerate(zip(chains, KEYS))],
+)
+write("commitments.json", {"blake3": blake3_version}, [commitment_case(n) for n in range(4)])
