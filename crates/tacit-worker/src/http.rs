@@ -32,11 +32,13 @@ use tacit_wire::{
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
+    connection::Bounded,
     reject::JobReject,
     worker::{Worker, WorkerError},
 };
 
 const BODY_BYTES_MAX: usize = 512 * 1024;
+const IDLE_MARGIN: core::time::Duration = core::time::Duration::from_secs(30);
 const DRAIN: core::time::Duration = core::time::Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -71,6 +73,9 @@ impl Worker {
             .with_state(Arc::clone(&self));
         let settling = tokio::spawn(Arc::clone(&self).settle_forever());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        // Longer than any request may take: a client that waits for its answer is not idle.
+        let idle = self.limits.request_timeout.saturating_add(IDLE_MARGIN);
+        let listener = Bounded::new(listener, self.limits.connections_max, idle);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
             let _ = stopping.send(());

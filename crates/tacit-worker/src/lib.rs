@@ -21,6 +21,7 @@ pub mod served;
 pub mod settle;
 pub mod store;
 
+mod connection;
 mod http;
 mod job;
 mod payment;

@@ -46,6 +46,8 @@ pub struct Limits {
     pub running_max: usize,
     /// Jobs that wait beside them.
     pub waiting_max: usize,
+    /// Connections at once; more wait to be accepted.
+    pub connections_max: usize,
     /// Requests in any state at once.
     pub requests_max: usize,
     /// Longest that a request may take, body and waiting included.
@@ -57,6 +59,7 @@ impl Default for Limits {
         Self {
             running_max: 1,
             waiting_max: 32,
+            connections_max: 512,
             requests_max: 256,
             request_timeout: core::time::Duration::from_secs(120),
         }
