@@ -4,7 +4,7 @@ use p3_field::{PackedValue, PrimeCharacteristicRing};
 use tacit_verify::field::{Ef, Fp};
 
 use crate::{
-    poly::{Lane, PackedEf, PackedFp, Poly, WIDTH, bind, sum_lanes, unpack},
+    poly::{Lane, PackedEf, PackedFp, Poly, bind, sum_lanes, unpack},
     transcript::Transcript,
 };
 
@@ -62,7 +62,6 @@ fn finish(
     mut point: Vec<Ef>,
     transcript: &mut Transcript,
 ) -> (Vec<Ef>, Ef, Ef) {
-    debug_assert!(a.len() <= 2 * WIDTH.max(1) || !a.len().is_multiple_of(WIDTH));
     while a.len() > 1 {
         let (at_zero, square) = round(&a, &b);
         let r = send_round(at_zero, square, &mut point, transcript);
