@@ -112,3 +112,50 @@ pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, StoreError> {
 pub(super) fn decode_b256(bytes: &[u8]) -> Result<B256, StoreError> {
     B256::try_from(bytes).map_err(|_| StoreError::Corrupt("hash"))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_primitives::{Bytes, LogData, Signature};
+
+    use super::*;
+
+    /// Decodes what was encoded, and refuses it with a byte less, a byte more, or nothing of it.
+    fn law<T: PartialEq + std::fmt::Debug>(
+        value: &T,
+        bytes: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, StoreError>,
+    ) {
+        assert_eq!(&decode(bytes).unwrap(), value);
+        for length in 0..bytes.len() {
+            assert!(matches!(decode(&bytes[..length]), Err(StoreError::Corrupt(_))), "{length}");
+        }
+        assert!(matches!(decode(&[bytes, &[0]].concat()), Err(StoreError::Corrupt(_))));
+    }
+
+    #[test]
+    fn values_come_back_and_damage_is_noticed() {
+        let account = Account { nonce: 7, balance: U256::MAX, code_hash: B256::repeat_byte(3) };
+        law(&account, &encode_account(&account), decode_account);
+
+        let header = Header { number: 9, base_fee_per_gas: Some(1), ..Header::default() };
+        let sealed = (header.hash_slow(), header);
+        law(&sealed, &encode_header(sealed.0, &sealed.1), decode_header);
+
+        let signed = Signed::new_unhashed(TxLegacy::default(), Signature::test_signature());
+        let transaction = Recovered::new_unchecked(signed.into(), Address::repeat_byte(1));
+        law(&transaction, &encode_transaction(&transaction), decode_transaction);
+
+        let data = LogData::new_unchecked(vec![B256::repeat_byte(4)], Bytes::from_static(b"data"));
+        let receipt = StoredReceipt {
+            succeeded: true,
+            gas_used: 21_000,
+            cumulative_gas_used: 42_000,
+            first_log_index: 3,
+            logs: vec![Log { address: Address::repeat_byte(2), data }],
+        };
+        law(&receipt, &encode_receipt(&receipt), decode_receipt);
+        law(&B256::repeat_byte(5), &[5; 32], decode_b256);
+        law(&77, &77_u64.to_be_bytes(), decode_u64);
+    }
+}

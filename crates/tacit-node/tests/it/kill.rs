@@ -6,6 +6,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,8 +48,8 @@ fn start(data: &Path) -> (Child, Client) {
     (child, Client::new(url.expect("the child tells its address")))
 }
 
-/// Sends transfers one after the other until the node is gone; gives what was acknowledged.
-async fn load(client: Client, sender: usize, mut nonce: u64) -> Vec<B256> {
+/// Sends transfers one after the other until the node is gone; gives what was acknowledged, and counts it.
+async fn load(client: Client, sender: usize, mut nonce: u64, count: Arc<AtomicU64>) -> Vec<B256> {
     let mut acknowledged = Vec::new();
     loop {
         let raw = sign(transfer(nonce), sender);
@@ -53,6 +57,7 @@ async fn load(client: Client, sender: usize, mut nonce: u64) -> Vec<B256> {
             return acknowledged;
         };
         acknowledged.push(serde_json::from_value(response["result"].clone()).expect("a hash"));
+        count.fetch_add(1, Ordering::Relaxed);
         nonce += 1;
     }
 }
@@ -67,20 +72,24 @@ async fn acknowledged_transactions_survive() {
             let receipt = client.rpc("eth_getTransactionReceipt", json!([hash])).await;
             assert_eq!(receipt["status"], "0x1", "round {round}: {hash} was acknowledged and is gone");
         }
+        let count = Arc::new(AtomicU64::new(0));
         let mut tasks = Vec::new();
         let mut sum = 0;
         for sender in 0..SENDERS {
             let nonce = client.number("eth_getTransactionCount", json!([address(sender), "latest"])).await;
             sum += nonce;
-            tasks.push(tokio::spawn(load(client.clone(), sender, nonce)));
+            tasks.push(tokio::spawn(load(client.clone(), sender, nonce, Arc::clone(&count))));
         }
         assert!(sum >= acknowledged.len() as u64);
-        tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
+        // In the middle of work, and not at the same point of it each time.
+        while count.load(Ordering::Relaxed) < 10 + 3 * round {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         for task in tasks {
             acknowledged.extend(task.await.unwrap());
         }
     }
-    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    assert!(acknowledged.len() >= 105, "{}", acknowledged.len());
 }

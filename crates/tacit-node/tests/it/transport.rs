@@ -156,3 +156,122 @@ async fn web_pages_may_ask() {
     let get = node.client.http.get(&node.client.url).send().await.unwrap();
     assert_eq!(get.status(), 405);
 }
+
+const METHODS: [&str; 42] = [
+    "eth_chainId",
+    "net_version",
+    "web3_sha3",
+    "eth_blockNumber",
+    "eth_getBlockByNumber",
+    "eth_getBlockByHash",
+    "eth_getBlockReceipts",
+    "eth_getBlockTransactionCountByNumber",
+    "eth_getUncleCountByBlockHash",
+    "eth_getUncleByBlockNumberAndIndex",
+    "eth_getTransactionByHash",
+    "eth_getTransactionByBlockNumberAndIndex",
+    "eth_getTransactionReceipt",
+    "eth_getRawTransactionByHash",
+    "eth_getBalance",
+    "eth_getTransactionCount",
+    "eth_getCode",
+    "eth_getStorageAt",
+    "eth_getProof",
+    "eth_call",
+    "eth_estimateGas",
+    "eth_gasPrice",
+    "eth_maxPriorityFeePerGas",
+    "eth_feeHistory",
+    "eth_getLogs",
+    "eth_newFilter",
+    "eth_newBlockFilter",
+    "eth_newPendingTransactionFilter",
+    "eth_getFilterChanges",
+    "eth_getFilterLogs",
+    "eth_uninstallFilter",
+    "txpool_status",
+    "eth_sendRawTransaction",
+    "eth_sendRawTransactionSync",
+    "evm_mine",
+    "evm_increaseTime",
+    "evm_setNextBlockTimestamp",
+    "evm_setAutomine",
+    "evm_snapshot",
+    "evm_revert",
+    "anvil_mine",
+    "eth_nothing",
+];
+
+/// Values that some method takes, and values that none does.
+fn values() -> Vec<Value> {
+    let one = address(1);
+    let hash = format!("0x{}", "07".repeat(32));
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    vec![
+        Value::Null,
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        serde_json::from_str("123456789012345678901234567890123456789012345678901234567890").unwrap(),
+        json!("latest"),
+        json!("pending"),
+        json!("earliest"),
+        json!(""),
+        json!("0x"),
+        json!("0x0"),
+        json!("0x1"),
+        json!("0xffffffffffffffff"),
+        json!(one),
+        json!(hash),
+        json!([]),
+        json!([0, 50.5, 100]),
+        json!({}),
+        json!({ "to": one }),
+        json!({ "data": "0x5b600056" }),
+        json!({ "from": one, "to": one, "value": "0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff" }),
+        json!({ "to": one, "gas": "0xffffffffffffffff", "gasPrice": "0xffffffffffffffffffffffffffffffff" }),
+        json!({ "to": null, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x0", "gas": "0x0" }),
+        json!({ "fromBlock": "0x0", "toBlock": "latest" }),
+        json!({ "fromBlock": "0xffffffffffffffff", "topics": [null, [hash]] }),
+        json!({ "blockHash": hash }),
+        json!({ "blockNumber": "0x0" }),
+        json!({ "timestamp": 1, "blocks": 2 }),
+        json!({ one.to_string(): { "code": "0xef01", "nonce": "0xffffffffffffffff" } }),
+        json!({ one.to_string(): { "code": "0x5b5f56", "state": {} } }),
+        json!({ "number": "0xffffffffffffffffffff", "time": "0x0", "baseFee": "0x0" }),
+        deep,
+    ]
+}
+
+#[tokio::test]
+async fn no_parameters_break_a_method() {
+    let mut config = config(None);
+    config.rpc.response_bytes_max = usize::MAX;
+    let node = Running::start(config).await;
+    let values = values();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % below
+    };
+    for _ in 0..8 {
+        let mut batch = Vec::new();
+        for id in 0..900 {
+            let method = METHODS[draw(METHODS.len())];
+            let params: Vec<Value> = (0..draw(5)).map(|_| values[draw(values.len())].clone()).collect();
+            batch.push(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        }
+        let answers = answer(&node, Value::from(batch.clone()).to_string()).await;
+        let answers = answers.as_array().unwrap();
+        assert_eq!(answers.len(), batch.len());
+        for (request, answer) in batch.iter().zip(answers) {
+            assert_eq!(request["id"], answer["id"]);
+            let broken = answer["error"]["code"] == -32603 || answer["error"]["code"] == -32700;
+            assert!(!broken, "{request}: {answer}");
+        }
+    }
+}
