@@ -9,7 +9,8 @@ cd "$here"
 cargo build --quiet -p tacit-node --example dev
 TACIT_DEV_NODE=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/examples/dev
 export TACIT_DEV_NODE
-[ -d node_modules/viem ] || npm ci --no-audit --no-fund --loglevel=error
+# Not "npm ci": it refuses a lock file made where packages for other systems could not be seen.
+[ -d node_modules/viem ] || npm install --no-save --no-audit --no-fund --loglevel=error
 
 for client in "$@"; do
   case $client in
