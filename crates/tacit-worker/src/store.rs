@@ -407,3 +407,97 @@ fn drop_old_answers(write: &WriteTransaction) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Bytes;
+    use redb::backends::InMemoryBackend;
+    use tacit_abi::{Receipt, Voucher};
+
+    use super::*;
+
+    fn record(number: u64, channel_id: B256, cumulative: u128) -> (JobId, JobRecord) {
+        let job_id = JobId(B256::from(alloy_primitives::U256::from(number)));
+        let zero = B256::ZERO;
+        let receipt = Receipt {
+            jobId: job_id.0,
+            modelId: zero,
+            channelId: channel_id,
+            client: Address::ZERO,
+            worker: Address::ZERO,
+            privacy: 0,
+            evidence: 0,
+            inputCommitment: zero,
+            outputCommitment: zero,
+            evidenceHash: zero,
+            price: 1,
+            cumulative,
+            completedAt: 0,
+        };
+        let receipt = SignedReceipt { receipt, signature: Bytes::new() };
+        (job_id, JobRecord { digest: zero, receipt, paid: false, batch: None })
+    }
+
+    fn channel() -> ChannelRecord {
+        ChannelRecord {
+            client: Address::ZERO,
+            signer: Address::ZERO,
+            voucher: None,
+            settled: Amount::ZERO,
+            unpaid: None,
+        }
+    }
+
+    fn voucher(channel_id: B256, cumulative: u128) -> SignedVoucher {
+        SignedVoucher { voucher: Voucher { channelId: channel_id, cumulative }, signature: Bytes::new() }
+    }
+
+    #[test]
+    fn old_paid_answers_are_dropped_and_their_receipts_stay() {
+        let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+        let channel_id = B256::repeat_byte(1);
+        let total = ANSWERS_KEPT_MAX + 2;
+        for number in 1..=total {
+            let (job_id, job) = record(number, channel_id, number.into());
+            store.put_answer(job_id, &job, b"answer", channel()).unwrap();
+            store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
+        }
+        for (number, kept) in [(1, false), (2, false), (3, true), (total, true)] {
+            let (job_id, _) = record(number, channel_id, 0);
+            assert_eq!(store.answer(job_id).unwrap().is_some(), kept, "{number}");
+            assert!(store.job(job_id).unwrap().unwrap().paid);
+        }
+        assert_eq!((store.jobs_count().unwrap(), store.unanchored_count().unwrap()), (total, total));
+    }
+
+    #[test]
+    fn a_lower_voucher_changes_nothing() {
+        let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+        let channel_id = B256::repeat_byte(1);
+        assert_eq!(store.put_voucher(channel(), &voucher(channel_id, 5), None).unwrap(), Amount(5));
+        assert_eq!(store.put_voucher(channel(), &voucher(channel_id, 4), None).unwrap(), Amount(5));
+        store.put_settled(channel_id, Amount(3)).unwrap();
+        store.put_settled(channel_id, Amount(2)).unwrap();
+        let kept = store.channel(channel_id).unwrap().unwrap();
+        assert_eq!((kept.promised(), kept.settled), (Amount(5), Amount(3)));
+    }
+
+    #[test]
+    fn batches_take_the_oldest_first_and_each_receipt_once() {
+        let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+        let channel_id = B256::repeat_byte(1);
+        for number in 1..=5 {
+            let (job_id, job) = record(number, channel_id, number.into());
+            store.put_answer(job_id, &job, b"", channel()).unwrap();
+            store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
+        }
+        let mut sizes = Vec::new();
+        while let Some(root) = store.begin_batch(2, 1).unwrap() {
+            assert_eq!(store.open_batches().unwrap().len(), 1);
+            sizes.push(store.batch(root).unwrap().unwrap().jobs.len());
+            store.end_batch(root, 9).unwrap();
+            assert!(store.open_batches().unwrap().is_empty());
+        }
+        assert_eq!(sizes, [2, 2, 1]);
+    }
+}

@@ -286,3 +286,32 @@ async fn a_dead_disk_or_ledger_is_told_without_detail() {
     tokio::time::sleep(core::time::Duration::from_millis(200)).await;
     assert!(matches!(running.worker.answer(request).await.unwrap_err(), JobReject::Ledger(_)));
 }
+
+/// Takes its time.
+struct Slow(core::time::Duration);
+
+impl Engine for Slow {
+    fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
+        std::thread::sleep(self.0);
+        GraphEngine::new(model()).answer(job)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_took_too_long_is_fetched_later_and_paid_once() {
+    use tacit_gateway::{AskRequest, GatewayError};
+    let ledger = ledger(&[1, 2].map(|key| wallet(key).address())).await;
+    let mut plan = WorkerPlan::honest(1);
+    let slow = Slow(core::time::Duration::from_millis(700));
+    plan.models = vec![served(&model(), "small", Arc::new(slow), PRICE)];
+    plan.limits.request_timeout = core::time::Duration::from_millis(300);
+    let running = plan.start(&ledger.client).await;
+    let gateway = crate::support::gateway(&ledger.client, 2);
+    let request = AskRequest { job_id: Some(JobId::random()), ..crate::support::question(1) };
+    let late = gateway.ask(request.clone()).await.unwrap_err();
+    assert!(matches!(late, GatewayError::Unreachable { job_id: Some(_), .. }), "{late:?}");
+    let answer = gateway.ask(request.clone()).await.unwrap();
+    assert_eq!(answer.label, Some(crate::support::expected_label(&request)));
+    let earnings = running.worker.earnings().unwrap();
+    assert_eq!((earnings.jobs, earnings.vouchered), (1, PRICE));
+}
