@@ -110,6 +110,12 @@ pub enum WorkerError {
         /// The model.
         model_id: B256,
     },
+    /// Clients would not follow this endpoint.
+    #[error("{endpoint:?} is not an endpoint: use http://host:port and nothing after it")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
     /// The listening socket failed.
     #[error("cannot listen: {0}")]
     Listen(#[source] std::io::Error),
@@ -190,6 +196,9 @@ impl Worker {
     /// # Errors
     /// [`WorkerError`].
     pub async fn publish_and_ask(&self, endpoint: &str) -> Result<(), WorkerError> {
+        if tacit_wire::http::origin(endpoint).is_none() {
+            return Err(WorkerError::Endpoint { endpoint: endpoint.to_owned() });
+        }
         for model in self.models.values() {
             self.publish(model).await?;
             let listed = self.ledger.listing(model.model_id()).await?.asks;

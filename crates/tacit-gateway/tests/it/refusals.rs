@@ -139,6 +139,8 @@ async fn a_name_or_model_of_another_is_not_published_over() {
     let running = plan.start_quietly(&ledger.client).await;
     let refused = running.worker.publish_and_ask(&running.server.url).await;
     assert!(matches!(refused, Err(tacit_worker::WorkerError::NameTaken { .. })));
+    let refused = first.worker.publish_and_ask("http://127.0.0.1:1/path").await;
+    assert!(matches!(refused, Err(tacit_worker::WorkerError::Endpoint { .. })));
     drop((first, second));
 }
 
