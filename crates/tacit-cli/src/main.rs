@@ -1,3 +1,75 @@
-//! The `tacit` command.
+//! The `tacit` command: parses words, wires the rooms together, prints. It holds no rules of its own.
 
-fn main() {}
+mod args;
+mod client;
+mod commands;
+mod demo;
+mod failure;
+mod lifetime;
+mod local;
+mod measure;
+mod network;
+mod output;
+mod question;
+mod role;
+mod shipped;
+mod tensor_file;
+
+use args::{Cli, Command};
+use clap::Parser;
+use failure::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.failure(&Failure::new("runtime", error, "is the system out of threads?"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(&cli.command, output));
+    // Work that blocks a thread (a proof nobody waits for any more) must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: &Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::demo(arguments, output).await,
+        Command::Up(arguments) => commands::up::up(arguments, output).await,
+        Command::Ask(arguments) => commands::ask::ask(arguments, output).await,
+        Command::Model(command) => commands::model::model(command, output).await,
+        Command::Run(arguments) => commands::run::run(arguments, output),
+        Command::Prove(arguments) => commands::prove::prove(arguments, output),
+        Command::Verify(arguments) => commands::prove::verify(arguments, output),
+        Command::Receipt(command) => commands::receipt::receipt(command, output).await,
+        Command::Wallet(command) => commands::wallet::wallet(command, output).await,
+        Command::Node(command) => commands::node::node(command, output).await,
+        Command::Worker(arguments) => commands::worker::worker(arguments, output).await,
+        Command::Gateway(arguments) => commands::gateway::gateway(arguments, output).await,
+        Command::Bench(command) => commands::bench::bench(command, output),
+    }
+}
+
+/// Warnings of the roles go to stderr; `TACIT_LOG=info` or `debug` says more.
+fn start_log() {
+    let level =
+        std::env::var("TACIT_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::WARN);
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,352 @@
+//! The command line, from which help is generated.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tacit_abi::{Evidence, Privacy};
+
+/// Ask AI about data nobody else can see, believe the answer, pay for what was done.
+#[derive(Debug, Parser)]
+#[command(name = "tacit", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play the whole promise on this machine in under a minute.
+    Demo(Demo),
+    /// Run a lasting local network: ledger, worker and gateway.
+    Up(Up),
+    /// Ask a model a question through the gateway.
+    Ask(Ask),
+    /// Import, show, list and publish models.
+    #[command(subcommand)]
+    Model(Model),
+    /// Run a model here, exactly, in the clear.
+    Run(Run),
+    /// Run a model here and prove the answers.
+    Prove(Prove),
+    /// Check a proof file, offline.
+    Verify(Verify),
+    /// List, show and verify receipts.
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Make, show and use a wallet.
+    #[command(subcommand)]
+    Wallet(Wallet),
+    /// Keep a ledger.
+    #[command(subcommand)]
+    Node(Node),
+    /// Serve models and be paid for it.
+    Worker(Worker),
+    /// Open the local door through which questions are asked and paid.
+    Gateway(Gateway),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep the ledger and the receipts in this folder instead of a temporary one.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where ledger, keys, channels and receipts are kept.
+    #[arg(long, default_value = ".tacit")]
+    pub(crate) data: PathBuf,
+    /// Where the ledger's JSON-RPC listens.
+    #[arg(long, default_value = "127.0.0.1:8545")]
+    pub(crate) ledger_listen: SocketAddr,
+    /// Where the worker listens.
+    #[arg(long, default_value = "127.0.0.1:8546")]
+    pub(crate) worker_listen: SocketAddr,
+    /// Where the gateway listens.
+    #[arg(long, default_value = DEFAULT_GATEWAY)]
+    pub(crate) gateway_listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// Name or id of a published model.
+    pub(crate) model: String,
+    /// The question: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Who can see the input: clear or sealed.
+    #[arg(long, default_value = "sealed")]
+    pub(crate) privacy: Privacy,
+    /// Why the answer is believed: signed or proved.
+    #[arg(long, default_value = "proved")]
+    pub(crate) evidence: Evidence,
+    /// Most to pay for the answer, in coins.
+    #[arg(long)]
+    pub(crate) max_price: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayAddress {
+    /// The gateway to ask.
+    #[arg(
+        long = "gateway",
+        value_name = "URL",
+        env = "TACIT_GATEWAY",
+        default_value = "http://127.0.0.1:8547"
+    )]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Turn an ONNX network into an exact integer graph with committed weights.
+    Import(Import),
+    /// Describe a `.tacit` file.
+    Show {
+        /// A `.tacit` file.
+        file: PathBuf,
+    },
+    /// List the models published on a ledger.
+    List {
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+    /// Publish a `.tacit` file on a ledger under a name.
+    Publish {
+        /// A `.tacit` file.
+        file: PathBuf,
+        /// Name to publish under: 1 to 32 of a-z 0-9 - . _
+        #[arg(long)]
+        name: String,
+        /// Key file of the owner.
+        #[arg(long)]
+        key: PathBuf,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The network: float, QDQ or QLinear ONNX.
+    pub(crate) onnx: PathBuf,
+    /// Real inputs to choose scales from, `[n, features]`.
+    #[arg(long)]
+    pub(crate) calibration: PathBuf,
+    /// Rows held out from training, for the accuracy report: JSON `{"rows":[[…]],"labels":["…"]}`, or rows alone.
+    #[arg(long)]
+    pub(crate) held_out: Option<PathBuf>,
+    /// Names of the classes in the order of the outputs, for a network that only gives scores: a,b,c.
+    #[arg(long)]
+    pub(crate) classes: Option<String>,
+    /// Right answers for rows that were given alone, `[n]` numbers.
+    #[arg(long, requires = "held_out")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Where to write the model.
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerAddress {
+    /// JSON-RPC of the ledger.
+    #[arg(
+        long = "ledger",
+        value_name = "URL",
+        env = "TACIT_LEDGER",
+        default_value = "http://127.0.0.1:8545"
+    )]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A `.tacit` file.
+    pub(crate) model: PathBuf,
+    /// One or more rows: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prove {
+    /// A `.tacit` file.
+    pub(crate) model: PathBuf,
+    /// One or more rows: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Where to write answers and proof.
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A proof file.
+    pub(crate) proof: PathBuf,
+    /// Refuse unless the proof is about this model id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipt {
+    /// List the gateway's receipts.
+    List {
+        #[command(flatten)]
+        gateway: GatewayAddress,
+    },
+    /// Show one receipt, or save it with its evidence.
+    Show {
+        /// Receipt or job id.
+        id: String,
+        /// Write everything needed to verify it to this file.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        gateway: GatewayAddress,
+    },
+    /// Check a saved receipt: offline, or against a ledger with --ledger.
+    Verify {
+        /// File written by `tacit receipt show -o`.
+        file: PathBuf,
+        /// Also check that the receipt's batch is anchored on this ledger.
+        #[arg(long, value_name = "URL")]
+        ledger: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wallet {
+    /// Make a new key file.
+    New {
+        /// Where to write it.
+        key: PathBuf,
+    },
+    /// Show address and balance.
+    Show {
+        /// Key file.
+        key: PathBuf,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+    /// Send coins.
+    Send {
+        /// Key file of the sender.
+        key: PathBuf,
+        /// Receiver.
+        to: String,
+        /// Amount in coins, such as 0.25.
+        amount: String,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// A development ledger: one process, a block for each transaction, funded test accounts.
+    Dev {
+        /// Where the chain is kept; in memory when left out.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Where JSON-RPC listens.
+        #[arg(long, default_value = "127.0.0.1:8545")]
+        listen: SocketAddr,
+        /// More accounts to fund at genesis.
+        #[arg(long = "fund", value_name = "ADDRESS")]
+        fund: Vec<String>,
+        #[command(flatten)]
+        lifetime: Lifetime,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lifetime {
+    /// Stop when stdin closes, so that a child never outlives its parent.
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Model to serve and its price in coins, as FILE=PRICE; may be given several times.
+    #[arg(long = "model", value_name = "FILE=PRICE", required = true)]
+    pub(crate) models: Vec<String>,
+    /// Key file of the worker; made when missing.
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    /// Where jobs, vouchers and receipts are kept.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Where the worker listens.
+    #[arg(long, default_value = "127.0.0.1:8546")]
+    pub(crate) listen: SocketAddr,
+    /// Address that clients are told to use; the listening address when left out.
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gateway {
+    /// Key file of the client; made when missing.
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    /// Where channels and receipts are kept.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Where the gateway listens.
+    #[arg(long, default_value = DEFAULT_GATEWAY)]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Prove and verify.
+    Prove(BenchModel),
+    /// Execute in the clear.
+    Run(BenchModel),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchModel {
+    /// digits, breast-cancer, mlp:784,128,10 (untrained), or a `.tacit` file; may be given several times.
+    #[arg(long = "model", default_values = ["digits", "breast-cancer", "mlp:784,128,10"])]
+    pub(crate) models: Vec<String>,
+    /// Rows proved together; may be given several times.
+    #[arg(long = "batch", default_values = ["1", "64"])]
+    pub(crate) batches: Vec<usize>,
+    /// Runs of which the median is reported.
+    #[arg(long, default_value_t = 11)]
+    pub(crate) runs: usize,
+}
+
+const DEFAULT_GATEWAY: &str = "127.0.0.1:8547";
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

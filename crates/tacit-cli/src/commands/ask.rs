@@ -1,0 +1,67 @@
+//! `tacit ask`: a question through the gateway.
+
+use crate::args::Ask;
+use crate::client::GatewayClient;
+use crate::failure::{Context, Failure};
+use crate::output::{Output, Style, bytes, short};
+use crate::question;
+use crate::tensor_file::TensorFile;
+use serde_json::{Value, json};
+use tacit_gateway::AskAnswer;
+
+pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
+    let input = TensorFile::read(&arguments.input)?;
+    // JSON cannot say NaN; name the culprit here rather than send a hole.
+    question::raw_rows(std::slice::from_ref(&input.data))?;
+    let mut request = json!({
+        "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
+        "anchor_wait_ms": ANCHOR_WAIT_MS,
+    });
+    if let Some(price) = &arguments.max_price {
+        let price: tacit_wire::Amount =
+            price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;
+        request["max_price"] = json!(price);
+    }
+    let reply = GatewayClient::new(&arguments.gateway.url)?.post("/v1/ask", &request).await?;
+    let answer = read(reply.clone())?;
+    output.data(&reply, || line(&answer, output));
+    Ok(())
+}
+
+/// Reads the gateway's answer.
+pub(crate) fn read(reply: Value) -> Result<AskAnswer, Failure> {
+    serde_json::from_value(reply).failed(
+        "gateway",
+        "the gateway's answer cannot be read",
+        "is it another version?",
+    )
+}
+
+/// An answer as one line.
+pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
+    let word = match (&answer.label, &answer.values) {
+        (Some(label), _) => label.clone(),
+        (None, Some(values)) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        (None, None) => String::new(),
+    };
+    let evidence = if answer.verified {
+        format!(
+            "proved: {:.0} ms, verified: {:.1} ms, {}",
+            answer.prove_cpu_ms,
+            answer.verify_cpu_ms,
+            bytes(usize::try_from(answer.proof_bytes).unwrap_or(usize::MAX))
+        )
+    } else {
+        "signed: the worker's word".to_owned()
+    };
+    let place = answer.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
+    format!(
+        "{}   ({evidence} · paid {} · receipt {}, {place})",
+        output.paint(Style::Strong, &word),
+        answer.price,
+        short(&answer.receipt.to_string()),
+    )
+}
+
+/// Long enough for a worker on the same ledger to anchor its batch.
+pub(crate) const ANCHOR_WAIT_MS: u64 = 5_000;

@@ -1,0 +1,182 @@
+//! `tacit bench`: figures with machine and size, each configuration in a process of its own so that peak memory is its own.
+
+use crate::args::{Bench, BenchModel};
+use crate::commands::run::logits;
+use crate::failure::{Context, Failure};
+use crate::measure::{self, Cost};
+use crate::output::Output;
+use crate::{question, shipped};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tacit_graph::{Feature, Model};
+use tacit_prove::CommittedModel;
+use tacit_verify::{SecurityBits, Statement, VerifyingModel};
+
+pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
+    let (kind, arguments) = match command {
+        Bench::Prove(arguments) => ("prove", arguments),
+        Bench::Run(arguments) => ("run", arguments),
+    };
+    let lines = match (arguments.models.as_slice(), arguments.batches.as_slice()) {
+        ([model], [batch]) => measure_one(kind, model, *batch, arguments.runs)?,
+        (models, batches) => {
+            let mut lines = Vec::new();
+            for (model, batch) in
+                models.iter().flat_map(|model| batches.iter().map(move |batch| (model, batch)))
+            {
+                output.note(format!("measuring {kind} {model} batch {batch} …"));
+                lines.extend(in_child(kind, model, *batch, arguments)?);
+            }
+            lines
+        }
+    };
+    if output.is_json() {
+        for line in lines {
+            output.data(&line, String::new);
+        }
+    } else {
+        output.line(table(&lines));
+    }
+    Ok(())
+}
+
+fn in_child(kind: &str, model: &str, batch: usize, arguments: &BenchModel) -> Result<Vec<Value>, Failure> {
+    let program = std::env::current_exe().failed("no_program", "cannot find this program", "")?;
+    let child = Command::new(program)
+        .args(["--json", "bench", kind, "--model", model])
+        .args(["--batch", &batch.to_string(), "--runs", &arguments.runs.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .failed("cannot_start", "cannot start the measurement", "")?;
+    let lines = String::from_utf8_lossy(&child.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).failed("bench", "the measurement cannot be read", ""))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(error) = lines.iter().find_map(|line| line.get("error")) {
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        return Err(Failure::new(text("code"), text("message"), text("hint")));
+    }
+    Ok(lines)
+}
+
+fn measure_one(kind: &str, name: &str, batch: usize, runs: usize) -> Result<Vec<Value>, Failure> {
+    if batch == 0 {
+        return Err(Failure::new("bad_usage", "a batch has at least one row", "--batch 1"));
+    }
+    let model = model(name)?;
+    let rows = rows(&model, batch);
+    let report = Report { name, batch, macs: model.shapes().macs(), params: model.shapes().parameters() };
+    if kind == "run" {
+        let (cost, _) = measure::cost(runs, || logits(&model, &rows))?;
+        return Ok(vec![report.line("run", cost, 0, None)]);
+    }
+    let refused = |what: &'static str| {
+        move |error: &dyn std::fmt::Display| Failure::new("bench", format!("{what}: {error}"), "")
+    };
+    let (commit, committed) = measure::cost(runs.min(3), || {
+        CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).map_err(|e| refused("commit")(&e))
+    })?;
+    let (prove, proved) =
+        measure::cost(runs, || tacit_prove::prove(&committed, &rows).map_err(|e| refused("prove")(&e)))?;
+    let verifying = VerifyingModel::new(model.graph().clone(), committed.weight_root())
+        .map_err(|e| refused("model")(&e))?;
+    let statement = Statement { inputs: rows, outputs: proved.outputs };
+    let (verify, verified) = measure::cost(runs, || {
+        tacit_verify::verify(&verifying, &statement, &proved.proof).map_err(|e| refused("verify")(&e))
+    })?;
+    let bits = Some(verified.security_bits());
+    Ok(vec![
+        report.line("import", commit, 0, bits),
+        report.line("prove", prove, proved.proof.len(), bits),
+        report.line("verify", verify, proved.proof.len(), bits),
+    ])
+}
+
+struct Report<'a> {
+    name: &'a str,
+    batch: usize,
+    macs: u64,
+    params: u64,
+}
+
+impl Report<'_> {
+    fn line(&self, bench: &str, cost: Cost, bytes: usize, security_bits: Option<u8>) -> Value {
+        json!({
+            "bench": bench, "model": self.name, "batch": self.batch, "zk": false, "threads": rayon::current_num_threads(),
+            "user_cpu_ms": round(cost.user_cpu_ms), "wall_ms": round(cost.wall_ms), "peak_mib": measure::peak_mib(),
+            "bytes": bytes, "security_bits": security_bits, "params": self.params, "macs": self.macs,
+        })
+    }
+}
+
+/// A model by the name the command line gives it.
+fn model(name: &str) -> Result<Model, Failure> {
+    if let Some(widths) = name.strip_prefix("mlp:") {
+        let widths: Vec<u32> = widths
+            .split(',')
+            .map(|width| {
+                width.parse().failed("bad_usage", format!("{width:?} is no width"), "such as mlp:784,128,10")
+            })
+            .collect::<Result<_, _>>()?;
+        return tacit_graph::synthetic_mlp(&widths, 1).failed(
+            "bad_usage",
+            "no such network",
+            "such as mlp:784,128,10",
+        );
+    }
+    match shipped::find(name) {
+        Some(shipped) => shipped.import().map(|imported| imported.model),
+        None => question::read_model(Path::new(name)).map(|file| file.model),
+    }
+}
+
+/// Raw rows that spread over the whole range of every feature.
+fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
+    let value = |feature: &Feature, position: usize| {
+        let wanted = i128::try_from(position * 37 % 255).unwrap_or(0) - 127;
+        let multiplier = i128::from(feature.multiplier).max(1);
+        i64::try_from((wanted << feature.shift) / multiplier - i128::from(feature.offset)).unwrap_or(0)
+    };
+    let features = &model.graph().features;
+    (0..batch)
+        .map(|row| {
+            features.iter().enumerate().map(|(column, feature)| value(feature, row * 101 + column)).collect()
+        })
+        .collect()
+}
+
+fn table(lines: &[Value]) -> String {
+    let cell = |line: &Value, key: &str| match &line[key] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let columns = [
+        "bench",
+        "model",
+        "batch",
+        "threads",
+        "user_cpu_ms",
+        "wall_ms",
+        "peak_mib",
+        "bytes",
+        "security_bits",
+    ];
+    let mut rows = vec![columns.map(str::to_owned).to_vec()];
+    rows.extend(lines.iter().map(|line| columns.iter().map(|key| cell(line, key)).collect()));
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    rows.iter()
+        .map(|row| {
+            row.iter().zip(&widths).map(|(text, &width)| format!("{text:<width$}  ")).collect::<String>()
+        })
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,44 @@
+//! `tacit gateway`: the local door.
+
+use crate::args;
+use crate::commands::node::{bind, url};
+use crate::commands::worker::open_wallet;
+use crate::failure::{Context, Failure};
+use crate::output::Output;
+use crate::{lifetime, network};
+use serde_json::json;
+use tacit_gateway::{Gateway, GatewayConfig, Spending, Store};
+
+pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result<(), Failure> {
+    if !arguments.listen.ip().is_loopback() {
+        return Err(Failure::new(
+            "not_local",
+            format!("a gateway spends its owner's coins, so it does not listen on {}", arguments.listen),
+            "listen on 127.0.0.1, and put something that knows its users before it",
+        ));
+    }
+    let wallet = open_wallet(&arguments.key)?;
+    let ledger = network::ledger(&arguments.ledger.url).await?;
+    let data = &arguments.data;
+    std::fs::create_dir_all(data).failed(
+        "cannot_write",
+        data.display(),
+        "check the folder and its permissions",
+    )?;
+    let store = Store::open(&data.join("gateway.redb")).failed(
+        "gateway",
+        format!("cannot open {}", data.display()),
+        "another gateway may be using it; check the folder and its permissions",
+    )?;
+    let gateway = Gateway::open(GatewayConfig { wallet, ledger, store, spending: Spending::default() })
+        .failed("gateway", "the gateway cannot start", "")?;
+    let listener = bind(arguments.listen, "gateway").await?;
+    let url = url(&listener)?;
+    let result = json!({"role": "gateway", "url": url, "client": gateway.address()});
+    output.data(&result, || format!("gateway at {url} pays from {}", gateway.address()));
+    gateway.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
+        "gateway",
+        "the gateway stopped",
+        "",
+    )
+}

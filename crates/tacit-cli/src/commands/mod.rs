@@ -1,0 +1,13 @@
+//! One file per command.
+
+pub(crate) mod ask;
+pub(crate) mod bench;
+pub(crate) mod gateway;
+pub(crate) mod model;
+pub(crate) mod node;
+pub(crate) mod prove;
+pub(crate) mod receipt;
+pub(crate) mod run;
+pub(crate) mod up;
+pub(crate) mod wallet;
+pub(crate) mod worker;

@@ -1,0 +1,60 @@
+//! `tacit node dev`: the ledger as one process.
+
+use crate::args::Node as Command;
+use crate::failure::{Context, Failure};
+use crate::lifetime;
+use crate::output::Output;
+use alloy_primitives::{Address, U256};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tacit_node::{DEV_BALANCE, Node, NodeConfig};
+use tokio::net::TcpListener;
+
+pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failure> {
+    let Command::Dev { data, listen, fund, lifetime } = command;
+    let fund = fund
+        .iter()
+        .map(|text| {
+            text.parse().failed(
+                "bad_address",
+                format!("{text:?} is no address"),
+                "an address is 0x and 40 hex digits",
+            )
+        })
+        .collect::<Result<Vec<Address>, _>>()?;
+    let node = open(data.clone(), &fund)?;
+    let listener = bind(*listen, "ledger").await?;
+    let url = url(&listener)?;
+    let result = json!({"role": "ledger", "url": url, "chain_id": node.chain_id()});
+    output.data(&result, || {
+        format!("ledger: JSON-RPC at {url}, chain {}\nctrl-c stops it; the accounts of the public test mnemonic have coins", node.chain_id())
+    });
+    node.serve(listener, lifetime::ended(lifetime.with_parent)).await.failed("node", "the ledger stopped", "")
+}
+
+/// Opens a development ledger with funded accounts: the public test ones and `fund`.
+pub(crate) fn open(data: Option<PathBuf>, fund: &[Address]) -> Result<Node, Failure> {
+    let alloc: Vec<(Address, U256)> = fund.iter().map(|address| (*address, DEV_BALANCE)).collect();
+    let place = data.as_ref().map_or_else(|| "memory".to_owned(), |data| data.display().to_string());
+    Node::open(NodeConfig::dev_with_public_accounts(alloc).with_data_dir(data)).failed(
+        "node",
+        format!("cannot open the ledger in {place}"),
+        "another process may be using it, or it was begun with other accounts: choose another folder",
+    )
+}
+
+/// Listens on an address.
+pub(crate) async fn bind(listen: SocketAddr, role: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).await.failed(
+        "cannot_listen",
+        format!("the {role} cannot listen on {listen}"),
+        "stop what uses the port, or choose another (port 0 takes a free one)",
+    )
+}
+
+/// `http://` address of a listener.
+pub(crate) fn url(listener: &TcpListener) -> Result<String, Failure> {
+    let address = listener.local_addr().failed("cannot_listen", "the listening address is unknown", "")?;
+    Ok(format!("http://{address}"))
+}

@@ -1,0 +1,117 @@
+//! `tacit worker`: serve models and be paid for it.
+
+use crate::args;
+use crate::commands::model::commit;
+use crate::commands::node::{bind, url};
+use crate::failure::{Context, Failure};
+use crate::output::Output;
+use crate::{lifetime, network, question};
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use tacit_abi::{Evidence, Privacy};
+use tacit_graph::ModelFile;
+use tacit_prove::CommittedModel;
+use tacit_wire::{Amount, LedgerClient, Wallet};
+use tacit_worker::{
+    AskedPrice, Billing, GraphEngine, Limits, ServedModel, SettlementPolicy, Worker, WorkerConfig,
+};
+
+pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
+    let wallet = open_wallet(&arguments.key)?;
+    let ledger = network::ledger(&arguments.ledger.url).await?;
+    let mut models = Vec::new();
+    for text in &arguments.models {
+        let (file, price) = text.rsplit_once('=').ok_or_else(|| {
+            Failure::new(
+                "bad_usage",
+                format!("{text:?} names no price"),
+                "give FILE=PRICE, such as digits.tacit=0.0002",
+            )
+        })?;
+        let price = price.parse().failed("bad_amount", format!("{price:?}"), "a price looks like 0.0002")?;
+        let file = question::read_model(Path::new(file))?;
+        let committed = commit(&file, output)?;
+        models.push(serve(&file, committed, price)?);
+    }
+    let listener = bind(arguments.listen, "worker").await?;
+    let url = url(&listener)?;
+    let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
+    let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice))?;
+    publish(&worker, &endpoint).await?;
+    let result = json!({"role": "worker", "url": url, "endpoint": endpoint, "info": worker.info()});
+    output.data(&result, || {
+        let info = worker.info();
+        let models: Vec<_> =
+            info.models.iter().map(|model| format!("  {} {}", model.name, model.model_id)).collect();
+        format!("worker {} at {endpoint} serves\n{}", info.worker, models.join("\n"))
+    });
+    worker.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
+        "worker",
+        "the worker stopped",
+        "",
+    )
+}
+
+/// The honest service of a model: `signed` and `proved`, in the clear and sealed, at one price.
+pub(crate) fn serve(
+    file: &ModelFile,
+    committed: CommittedModel,
+    price: Amount,
+) -> Result<ServedModel, Failure> {
+    let root = committed.weight_root();
+    let engine = Arc::new(GraphEngine::new(Arc::new(committed)));
+    let mut served = ServedModel::new(&file.name, file.model.graph(), root, engine).failed(
+        "bad_model",
+        &file.name,
+        "import it again",
+    )?;
+    for privacy in [Privacy::Clear, Privacy::Sealed] {
+        for evidence in [Evidence::Signed, Evidence::Proved] {
+            served = served.ask(privacy, evidence, price);
+        }
+    }
+    Ok(served)
+}
+
+/// Opens a worker on a data folder.
+pub(crate) fn open(
+    data: &Path,
+    wallet: Wallet,
+    ledger: LedgerClient,
+    models: Vec<ServedModel>,
+    billing: Arc<dyn Billing>,
+) -> Result<Arc<Worker>, Failure> {
+    let (sealing, store) = Worker::open_folder(data).failed(
+        "worker",
+        format!("cannot open {}", data.display()),
+        "another worker may be using it; check the folder and its permissions",
+    )?;
+    let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
+    Worker::open(WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits }).failed(
+        "worker",
+        "the worker cannot start",
+        "",
+    )
+}
+
+/// Publishes models and prices on the ledger.
+pub(crate) async fn publish(worker: &Worker, endpoint: &str) -> Result<(), Failure> {
+    worker.publish_and_ask(endpoint).await.failed(
+        "cannot_publish",
+        "the worker's models and prices cannot be published",
+        "its account needs some coins for gas: `tacit wallet show KEY`",
+    )
+}
+
+/// Loads a key file, making it when missing.
+pub(crate) fn open_wallet(key: &Path) -> Result<Wallet, Failure> {
+    if let Some(folder) = key.parent() {
+        std::fs::create_dir_all(folder).failed(
+            "key_file",
+            folder.display(),
+            "check the folder and its permissions",
+        )?;
+    }
+    Wallet::load_or_create(key).failed("key_file", key.display(), "check the file and its permissions")
+}

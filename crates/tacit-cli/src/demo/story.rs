@@ -1,0 +1,257 @@
+//! The demo's scenes, in order.
+
+use super::dishonest::Cheat;
+use super::picture;
+use crate::args::Demo;
+use crate::client::GatewayClient;
+use crate::commands::ask::{self, ANCHOR_WAIT_MS};
+use crate::commands::receipt;
+use crate::commands::worker;
+use crate::failure::{Context, Failure};
+use crate::local::{self, Listen, LocalNetwork, Offer};
+use crate::output::{Output, Style, short};
+use crate::{lifetime, network};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Instant;
+use tacit_abi::{Evidence, Privacy};
+use tacit_gateway::{AskAnswer, Bundle, verify_bundle, view::Status};
+use tacit_wire::{Amount, Wallet};
+use tacit_worker::ServedModel;
+use tokio::sync::oneshot;
+
+pub(crate) async fn demo(arguments: &Demo, output: Output) -> Result<(), Failure> {
+    let start = Instant::now();
+    let temporary = tempfile::tempdir().failed("cannot_write", "no temporary folder", "set TMPDIR to one")?;
+    let data = arguments.data.as_deref().unwrap_or(temporary.path());
+    std::fs::create_dir_all(data).failed(
+        "cannot_write",
+        data.display(),
+        "check the folder and its permissions",
+    )?;
+    // Dropping the play ends its processes and removes its folder, however it ends.
+    let (questions, dishonest) = tokio::select! {
+        played = play(data, output) => played?,
+        () = lifetime::ended(false) => {
+            return Err(Failure::new("interrupted", "interrupted; everything it started was stopped", ""));
+        }
+    };
+    let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let honest = questions
+        .iter()
+        .all(|question| question["verified"] == true && question["label"] == question["expected"]);
+    let caught = dishonest.iter().all(|case| case["caught"] == true && case["paid"] == "0");
+    let result = json!({"questions": questions, "dishonest": dishonest, "wall_ms": wall_ms});
+    if !(honest && caught) {
+        output.data(&result, String::new);
+        return Err(Failure::new(
+            "demo",
+            "the demo did not go as it should",
+            "please report this with the output above",
+        ));
+    }
+    output.data(&result, || {
+        format!(
+            "\nDone in {:.1} s. Nothing is left running{}.\nNext: `tacit up` keeps such a network, `tacit ask` asks it.",
+            start.elapsed().as_secs_f64(),
+            arguments.data.as_ref().map_or_else(String::new, |data| format!("; ledger and receipts are in {}", data.display()))
+        )
+    });
+    Ok(())
+}
+
+async fn play(data: &Path, output: Output) -> Result<(Vec<Value>, Vec<Value>), Failure> {
+    let stage = Stage::set(data, output).await?;
+    let mut questions = Vec::new();
+    stage.scene(3, "Private questions, proved answers");
+    for offer in &stage.offers {
+        questions.push(stage.question(offer).await?);
+    }
+    stage.scene(4, "Dishonest workers offer the same model for less");
+    let mut dishonest = Vec::new();
+    for cheat in Cheat::ALL {
+        dishonest.push(stage.dishonest(cheat).await?);
+    }
+    stage.network.stop().await;
+    Ok((questions, dishonest))
+}
+
+/// The running network with everything the scenes need.
+struct Stage<'a> {
+    data: &'a Path,
+    output: Output,
+    offers: Vec<Offer>,
+    network: LocalNetwork,
+    gateway: GatewayClient,
+}
+
+impl<'a> Stage<'a> {
+    async fn set(data: &'a Path, output: Output) -> Result<Self, Failure> {
+        let listen = Listen::free();
+        let addresses = Cheat::ALL
+            .iter()
+            .map(|cheat| Ok(wallet(data, *cheat)?.address().to_string()))
+            .collect::<Result<Vec<_>, Failure>>()?;
+
+        scene(output, 1, "A ledger starts");
+        let ledger = local::start_ledger(data, listen.ledger, &addresses).await?;
+        output.line(format!("  Ethereum JSON-RPC at {}, chain {}", ledger.url(), ledger.ready["chain_id"]));
+
+        scene(output, 2, "A worker publishes two models and their prices");
+        let offers = local::offers(data, output)?;
+        let worker = local::start_worker(data, listen.worker, &ledger, &offers).await?;
+        for offer in &offers {
+            let report = &offer.file.report;
+            output.line(format!(
+                "  {:<14} {}  {} parameters, right on {:.1} % of {} held-out rows (as floats {:.1} %), {} an answer",
+                offer.file.name,
+                short(&offer.file.id().to_string()),
+                report.params,
+                100.0 * report.integer_score.unwrap_or(0.0),
+                report.rows,
+                100.0 * report.float_score.unwrap_or(0.0),
+                offer.shipped.price,
+            ));
+        }
+        output.line(format!(
+            "  worker {} at {}",
+            short(worker.ready["info"]["worker"].as_str().unwrap_or("")),
+            worker.url()
+        ));
+        let gateway_role = local::start_gateway(data, listen.gateway, &ledger).await?;
+        output.line(format!("  and a client opens its gateway at {}", gateway_role.url()));
+        let gateway = GatewayClient::new(&gateway_role.url())?;
+        let network = LocalNetwork { ledger, worker, gateway: gateway_role };
+        Ok(Self { data, output, offers, network, gateway })
+    }
+
+    fn scene(&self, number: usize, title: &str) {
+        scene(self.output, number, title);
+    }
+
+    /// Asks through the gateway; sealed and proved, as by default.
+    async fn ask(&self, model: &str, input: &str) -> Result<AskAnswer, Failure> {
+        let input: Value =
+            serde_json::from_str(input).failed("demo", "the sample question is damaged", "")?;
+        let request = json!({"model": model, "input": input, "anchor_wait_ms": ANCHOR_WAIT_MS});
+        ask::read(self.gateway.post("/v1/ask", &request).await?)
+    }
+
+    async fn question(&self, offer: &Offer) -> Result<Value, Failure> {
+        let output = self.output;
+        let sample = &offer.shipped.question;
+        output.line(format!("\n  {} is asked about:", output.paint(Style::Strong, &offer.file.name)));
+        for line in picture::draw(offer.file.model.graph(), sample.input)? {
+            output.line(format!("      {line}"));
+        }
+        let answer = self.ask(&offer.file.name, sample.input).await?;
+        output.line(format!("  {}", ask::line(&answer, output)));
+
+        // What a stranger would do years later: nothing but the file, no network.
+        let bundle = self.gateway.get(&format!("/v1/receipts/{}/bundle", answer.receipt)).await?;
+        let path = self.data.join(format!("receipt-{}.json", offer.file.name));
+        std::fs::write(&path, bundle.to_string()).failed(
+            "cannot_write",
+            path.display(),
+            "check the folder",
+        )?;
+        let bytes = std::fs::read(&path).failed("no_file", path.display(), "")?;
+        let bundle = Bundle::from_json(&bytes).map_err(|reject| receipt::refused(&reject))?;
+        let verified = verify_bundle(&bundle).map_err(|reject| receipt::refused(&reject))?;
+        let again =
+            verified.hash() == answer.receipt && receipt::result(&verified)["answer"] == json!(answer.label);
+        let bits = verified.security_bits().unwrap_or(0);
+        output.line(format!(
+            "  {} the saved receipt verifies offline: signature, commitments, and the proof at {bits} bits",
+            output.paint(Style::Good, "✓")
+        ));
+        Ok(json!({
+            "model": answer.model, "privacy": answer.privacy, "evidence": answer.evidence, "label": answer.label,
+            "expected": sample.expected, "verified": answer.verified && again, "prove_cpu_ms": answer.prove_cpu_ms,
+            "verify_cpu_ms": answer.verify_cpu_ms, "proof_bytes": answer.proof_bytes, "price": answer.price,
+            "receipt": answer.receipt, "block": answer.block,
+        }))
+    }
+
+    /// A cheat undercuts the honest worker, is asked because it is cheapest, and is found out.
+    async fn dishonest(&self, cheat: Cheat) -> Result<Value, Failure> {
+        let output = self.output;
+        output.line(format!("\n  a worker that {}", cheat.story()));
+        let offer = self.offers.first().ok_or_else(|| Failure::new("demo", "no model is offered", ""))?;
+        let wallet = wallet(self.data, cheat)?;
+        let address = wallet.address();
+        let _stop = self.hire(cheat, wallet, offer).await?;
+        let mut paid_before = Amount::ZERO;
+        for _ in 0..cheat.questions_before() {
+            let honest = self.ask(&offer.file.name, offer.shipped.other_question.input).await?;
+            paid_before = honest.price;
+            output.line(format!("    first it answers honestly, and is paid {}", honest.price));
+        }
+        let asked = self.ask(&offer.file.name, offer.shipped.question.input).await;
+        let (caught, reason) = match asked {
+            Err(failure) if failure.code == cheat.refusal() => (true, failure.message),
+            Err(failure) => return Err(failure),
+            Ok(answer) => (false, format!("it was believed and paid {}", answer.price)),
+        };
+        let paid = self.signed_to(address).await?.checked_sub(paid_before).unwrap_or(Amount::ZERO);
+        let mark = if caught {
+            output.paint(Style::Good, "✓ caught")
+        } else {
+            output.paint(Style::Bad, "✗ not caught")
+        };
+        let reason = reason.split(" is refused: ").last().unwrap_or(&reason).to_owned();
+        output.line(format!("    {mark}: {reason} · paid for it: {paid} · not asked again"));
+        Ok(json!({"case": cheat.name(), "caught": caught, "paid": paid.to_string(), "reason": reason}))
+    }
+
+    /// Starts a dishonest worker beside the honest one; it ends when the sender returned here is dropped.
+    async fn hire(
+        &self,
+        cheat: Cheat,
+        wallet: Wallet,
+        offer: &Offer,
+    ) -> Result<oneshot::Sender<()>, Failure> {
+        let model = &offer.file.model;
+        // Less than the honest price, and each less than the last, which the gateway does not ask again anyway.
+        let price: Amount = CHEAP.parse().failed("demo", "the price", "")?;
+        let served =
+            ServedModel::new(&offer.file.name, model.graph(), offer.file.weight_root, cheat.engine(model)?)
+                .failed("demo", "the model", "")?
+                .ask(Privacy::Sealed, Evidence::Proved, price);
+        let listener = crate::commands::node::bind(Listen::free().worker, "dishonest worker").await?;
+        let url = crate::commands::node::url(&listener)?;
+        let ledger = network::ledger(&self.network.ledger.url()).await?;
+        let data = self.data.join(format!("dishonest-{}", cheat.name()));
+        let worker = worker::open(&data, wallet, ledger, vec![served], cheat.billing())?;
+        worker::publish(&worker, &url).await?;
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(worker.serve(listener, async {
+            let _ = stopped.await;
+        }));
+        Ok(stop)
+    }
+
+    /// What the gateway has promised to a worker in all.
+    async fn signed_to(&self, worker: alloy_primitives::Address) -> Result<Amount, Failure> {
+        let status: Status = serde_json::from_value(self.gateway.get("/v1/status").await?).failed(
+            "gateway",
+            "the gateway's status cannot be read",
+            "",
+        )?;
+        let signed =
+            status.channels.iter().filter(|channel| channel.worker == worker).map(|channel| channel.signed);
+        signed.reduce(|sum, more| sum.checked_add(more).unwrap_or(sum)).map_or(Ok(Amount::ZERO), Ok)
+    }
+}
+
+/// The account of a cheat.
+fn wallet(data: &Path, cheat: Cheat) -> Result<Wallet, Failure> {
+    worker::open_wallet(&local::key(data, &format!("dishonest-{}", cheat.name())))
+}
+
+fn scene(output: Output, number: usize, title: &str) {
+    output.line(format!("\n{}", output.paint(Style::Strong, &format!("{number}. {title}"))));
+}
+
+/// Half of what the honest worker asks.
+const CHEAP: &str = "0.0001";

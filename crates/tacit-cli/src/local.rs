@@ -1,0 +1,140 @@
+//! A whole network on this machine: ledger, worker and gateway as processes of their own, kept in one folder.
+
+use crate::commands::worker::open_wallet;
+use crate::failure::{Context, Failure};
+use crate::output::Output;
+use crate::role::Role;
+use crate::shipped::Shipped;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tacit_graph::ModelFile;
+
+/// Where the roles listen; port 0 takes a free one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listen {
+    pub(crate) ledger: SocketAddr,
+    pub(crate) worker: SocketAddr,
+    pub(crate) gateway: SocketAddr,
+}
+
+impl Listen {
+    /// Free ports on the loopback address.
+    pub(crate) fn free() -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { ledger: free, worker: free, gateway: free }
+    }
+}
+
+/// A model the network's worker serves.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) shipped: &'static Shipped,
+    pub(crate) file: ModelFile,
+    path: PathBuf,
+}
+
+/// Running roles; dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct LocalNetwork {
+    pub(crate) ledger: Role,
+    pub(crate) worker: Role,
+    pub(crate) gateway: Role,
+}
+
+/// Imports the shipped models and writes them to the folder.
+pub(crate) fn offers(data: &Path, output: Output) -> Result<Vec<Offer>, Failure> {
+    let folder = data.join("models");
+    std::fs::create_dir_all(&folder).failed(
+        "cannot_write",
+        folder.display(),
+        "check the folder and its permissions",
+    )?;
+    Shipped::ALL
+        .iter()
+        .map(|shipped| {
+            output.note(format!("importing {} and committing to its weights …", shipped.name));
+            let file = shipped.import()?;
+            let path = folder.join(format!("{}.tacit", shipped.name));
+            std::fs::write(&path, file.encode()).failed(
+                "cannot_write",
+                path.display(),
+                "check the folder",
+            )?;
+            Ok(Offer { shipped, file, path })
+        })
+        .collect()
+}
+
+/// Starts the ledger with funded accounts: worker, client, and `more`.
+pub(crate) async fn start_ledger(data: &Path, listen: SocketAddr, more: &[String]) -> Result<Role, Failure> {
+    let mut arguments = words(&["node", "dev", "--listen", &listen.to_string(), "--data"]);
+    arguments.push(data.join("ledger").into());
+    for role in ["worker", "client"] {
+        let address = open_wallet(&key(data, role))?.address().to_string();
+        arguments.extend(words(&["--fund", &address]));
+    }
+    for address in more {
+        arguments.extend(words(&["--fund", address]));
+    }
+    Role::start("ledger", &arguments).await
+}
+
+/// Starts the worker; it publishes its models and prices before it says that it is ready.
+pub(crate) async fn start_worker(
+    data: &Path,
+    listen: SocketAddr,
+    ledger: &Role,
+    offers: &[Offer],
+) -> Result<Role, Failure> {
+    let mut arguments = words(&["worker", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+    for offer in offers {
+        let mut model = OsString::from("--model=");
+        model.push(&offer.path);
+        model.push(format!("={}", offer.shipped.price));
+        arguments.push(model);
+    }
+    push_folder(&mut arguments, data, "worker", "worker");
+    Role::start("worker", &arguments).await
+}
+
+/// Starts the gateway.
+pub(crate) async fn start_gateway(data: &Path, listen: SocketAddr, ledger: &Role) -> Result<Role, Failure> {
+    let mut arguments = words(&["gateway", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+    push_folder(&mut arguments, data, "client", "gateway");
+    Role::start("gateway", &arguments).await
+}
+
+impl LocalNetwork {
+    /// Resolves with the name of the first role that ends by itself.
+    pub(crate) async fn first_to_end(&mut self) -> &'static str {
+        tokio::select! {
+            () = self.ledger.ended() => "ledger",
+            () = self.worker.ended() => "worker",
+            () = self.gateway.ended() => "gateway",
+        }
+    }
+
+    /// Stops every role, clients first, and waits for it.
+    pub(crate) async fn stop(self) {
+        self.gateway.stop().await;
+        self.worker.stop().await;
+        self.ledger.stop().await;
+    }
+}
+
+fn push_folder(arguments: &mut Vec<OsString>, data: &Path, owner: &str, folder: &str) {
+    arguments.push("--key".into());
+    arguments.push(key(data, owner).into());
+    arguments.push("--data".into());
+    arguments.push(data.join(folder).into());
+}
+
+/// Key file of a role in a data folder.
+pub(crate) fn key(data: &Path, owner: &str) -> PathBuf {
+    data.join("keys").join(format!("{owner}.key"))
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}

@@ -1,0 +1,83 @@
+//! What the operating system counts for this process.
+
+use std::time::Instant;
+
+/// Cost of one run of something: medians over the runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// User CPU of all threads, milliseconds.
+    pub(crate) user_cpu_ms: f64,
+    /// Elapsed time, milliseconds.
+    pub(crate) wall_ms: f64,
+}
+
+/// User CPU of this process so far, in microseconds; zero where the system does not say.
+pub(crate) fn user_cpu_us() -> u64 {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::sys::time::TimeValLike;
+        getrusage(UsageWho::RUSAGE_SELF)
+            .ok()
+            .and_then(|usage| u64::try_from(usage.user_time().num_microseconds()).ok())
+            .unwrap_or(0)
+    }
+    #[cfg(not(unix))]
+    0
+}
+
+/// Largest resident memory of this process so far, in MiB.
+pub(crate) fn peak_mib() -> u64 {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        let unit = if cfg!(target_os = "macos") { 1 << 20 } else { 1 << 10 };
+        getrusage(UsageWho::RUSAGE_SELF)
+            .ok()
+            .and_then(|usage| u64::try_from(usage.max_rss()).ok())
+            .unwrap_or(0)
+            / unit
+    }
+    #[cfg(not(unix))]
+    0
+}
+
+/// Runs `work` `runs` times and takes medians; short work is repeated inside each run until the clock can resolve it.
+///
+/// # Errors
+/// The first error of `work`.
+pub(crate) fn cost<T, E>(runs: usize, mut work: impl FnMut() -> Result<T, E>) -> Result<(Cost, T), E> {
+    let start = Instant::now();
+    let mut last = work()?;
+    let once = start.elapsed();
+    let repeats = (RUN_MS_MIN * 1_000_000 / once.as_nanos().max(1)).clamp(1, REPEATS_MAX);
+    let (mut cpu, mut wall) = (Vec::new(), Vec::new());
+    for _ in 0..runs.max(1) {
+        let (before, start) = (user_cpu_us(), Instant::now());
+        for _ in 0..repeats {
+            last = work()?;
+        }
+        cpu.push((user_cpu_us() - before) as f64 / 1000.0 / repeats as f64);
+        wall.push(start.elapsed().as_secs_f64() * 1000.0 / repeats as f64);
+    }
+    Ok((Cost { user_cpu_ms: median(cpu), wall_ms: median(wall) }, last))
+}
+
+/// Runs `work` once.
+pub(crate) fn cost_once<T>(work: impl FnOnce() -> T) -> (Cost, T) {
+    let (before, start) = (user_cpu_us(), Instant::now());
+    let made = work();
+    let cost = Cost {
+        user_cpu_ms: (user_cpu_us() - before) as f64 / 1000.0,
+        wall_ms: start.elapsed().as_secs_f64() * 1000.0,
+    };
+    (cost, made)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+const RUN_MS_MIN: u128 = 40;
+const REPEATS_MAX: u128 = 100_000;

@@ -1,0 +1,99 @@
+//! The models that come with the command: network, calibration rows, held-out rows and sample questions.
+//!
+//! Origin and licence of the data, and how the networks were trained, are in `models/*/README.md`.
+
+use crate::commands::model::{first_axis_rows, import_onnx};
+use crate::failure::{Context, Failure};
+use crate::tensor_file::TensorFile;
+use serde::Deserialize;
+use tacit_graph::ModelFile;
+use tacit_graph::import::ImportOptions;
+
+/// One shipped model.
+#[derive(Debug)]
+pub(crate) struct Shipped {
+    /// Name it is published under.
+    pub(crate) name: &'static str,
+    /// Price of one answer, in coins.
+    pub(crate) price: &'static str,
+    /// The demo's question, and its right answer.
+    pub(crate) question: Sample,
+    /// Another question, asked where one is needed besides.
+    pub(crate) other_question: Sample,
+    onnx: &'static [u8],
+    calibration: &'static [u8],
+    held_out: &'static str,
+    features: Option<&'static str>,
+}
+
+/// A sample question: JSON input and the true label.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) input: &'static str,
+    pub(crate) expected: &'static str,
+}
+
+/// Held-out rows with their labels, as `--held-out` takes them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeldOutFile {
+    pub(crate) rows: Vec<Vec<f64>>,
+    pub(crate) labels: Vec<String>,
+}
+
+macro_rules! shipped_file {
+    ($kind:ident, $path:literal) => {
+        $kind!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/", $path))
+    };
+}
+
+static DIGITS: Shipped = Shipped {
+    name: "digits",
+    price: "0.0002",
+    question: Sample { input: shipped_file!(include_str, "digits/samples/seven.json"), expected: "7" },
+    other_question: Sample { input: shipped_file!(include_str, "digits/samples/three.json"), expected: "3" },
+    onnx: shipped_file!(include_bytes, "digits/model.onnx"),
+    calibration: shipped_file!(include_bytes, "digits/calibration.npy"),
+    held_out: shipped_file!(include_str, "digits/held_out.json"),
+    features: None,
+};
+
+static BREAST_CANCER: Shipped = Shipped {
+    name: "breast-cancer",
+    price: "0.0005",
+    question: Sample {
+        input: shipped_file!(include_str, "breast-cancer/samples/malignant.json"),
+        expected: "malignant",
+    },
+    other_question: Sample {
+        input: shipped_file!(include_str, "breast-cancer/samples/benign.json"),
+        expected: "benign",
+    },
+    onnx: shipped_file!(include_bytes, "breast-cancer/model.onnx"),
+    calibration: shipped_file!(include_bytes, "breast-cancer/calibration.npy"),
+    held_out: shipped_file!(include_str, "breast-cancer/held_out.json"),
+    features: Some(shipped_file!(include_str, "breast-cancer/features.json")),
+};
+
+impl Shipped {
+    pub(crate) const ALL: [&'static Self; 2] = [&DIGITS, &BREAST_CANCER];
+
+    /// Imports the network and commits to its weights.
+    pub(crate) fn import(&self) -> Result<ModelFile, Failure> {
+        let damaged = "this build is damaged";
+        let calibration = TensorFile::from_npy(self.calibration).failed("shipped_model", damaged, "")?;
+        let held_out: HeldOutFile =
+            serde_json::from_str(self.held_out).failed("shipped_model", damaged, "")?;
+        let feature_names = match self.features {
+            Some(names) => Some(serde_json::from_str(names).failed("shipped_model", damaged, "")?),
+            None => None,
+        };
+        let options = ImportOptions { feature_names, ..ImportOptions::default() };
+        import_onnx(self.name, self.onnx, &first_axis_rows(&calibration)?, Some(&held_out), &options)
+    }
+}
+
+/// The shipped model of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
+    Shipped::ALL.into_iter().find(|shipped| shipped.name == name)
+}

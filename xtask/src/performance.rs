@@ -1,0 +1,179 @@
+//! `cargo xtask performance`: writes `docs/performance.md` from `tacit bench`, the demo and, when given, EZKL's side.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Options: `--cold-build` also times a release build into an empty folder; `--python FILE` also runs EZKL with that
+/// interpreter (see `bench/ezkl/README.md`).
+pub(crate) fn write(root: &Path, arguments: &[String]) -> Result<()> {
+    let option = |name: &str| arguments.iter().position(|argument| argument == name);
+    let python = option("--python").and_then(|at| arguments.get(at + 1)).map(PathBuf::from);
+    let cold_build = option("--cold-build").map(|_| cold_build(root)).transpose()?;
+    run(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root))?;
+    let tacit = target_folder(root)?.join("release").join("tacit");
+
+    let mut page = String::from(HEADER);
+    writeln!(page, "Machine: {}.\n", machine())?;
+    let prove = json_lines(Command::new(&tacit).args(["--json", "bench", "prove"]))?;
+    page.push_str(PROVE);
+    for line in &prove {
+        let memory = if line["bench"] == "prove" { text(&line["peak_mib"]) } else { "-".to_owned() };
+        let bytes = if line["bench"] == "import" { "-".to_owned() } else { text(&line["bytes"]) };
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {memory} | {bytes} | {} |",
+            text(&line["model"]),
+            text(&line["batch"]),
+            text(&line["bench"]),
+            text(&line["user_cpu_ms"]),
+            text(&line["wall_ms"]),
+            text(&line["security_bits"]),
+        )?;
+    }
+    page.push_str(RUN);
+    for line in json_lines(Command::new(&tacit).args(["--json", "bench", "run"]))? {
+        let (macs, batch, ms) = (number(&line["macs"]), number(&line["batch"]), number(&line["user_cpu_ms"]));
+        writeln!(
+            page,
+            "| {} | {batch} | {ms:.3} | {:.2} |",
+            text(&line["model"]),
+            macs * batch / (ms * 1e6)
+        )?;
+    }
+    if let Some(python) = python {
+        page.push_str(EZKL);
+        for widths in ["64,32,10", "784,128,10"] {
+            let script = root.join("bench/ezkl/run.py");
+            let mut command = Command::new(&python);
+            command.arg(script).args(["--widths", widths, "--tacit"]).arg(&tacit);
+            for line in json_lines(&mut command)? {
+                ezkl_row(&mut page, widths, &line)?;
+            }
+        }
+    }
+    whole(&mut page, &tacit, root, cold_build)?;
+    std::fs::create_dir_all(root.join("docs"))?;
+    std::fs::write(root.join("docs/performance.md"), page).context("writing docs/performance.md")
+}
+
+fn ezkl_row(page: &mut String, widths: &str, line: &Value) -> Result<()> {
+    let (ezkl, tacit) = (&line["ezkl"], &line["tacit"]);
+    for (name, side, setup) in [
+        ("EZKL", ezkl, number(&ezkl["setup_user_s"]) + number(&ezkl["srs_user_s"])),
+        ("Tacit", tacit, number(&tacit["commit_user_s"])),
+    ] {
+        writeln!(
+            page,
+            "| {} | {name} | {setup:.3} | {} | {} | {} | {} |",
+            widths.replace(',', "-"),
+            text(&side["prove_user_s"]),
+            text(&side["verify_user_s"]),
+            text(&side["prove_peak_mib"]),
+            text(&side["proof_bytes"]),
+        )?;
+    }
+    writeln!(
+        page,
+        "| {} | EZKL ÷ Tacit | | **{}** | | | |",
+        widths.replace(',', "-"),
+        text(&line["prove_ratio"])
+    )?;
+    Ok(())
+}
+
+fn whole(page: &mut String, tacit: &Path, root: &Path, cold_build: Option<f64>) -> Result<()> {
+    page.push_str("\n## The whole\n\n| figure | value |\n|---|---|\n");
+    let demo = json_lines(Command::new(tacit).args(["--json", "demo"]))?;
+    let demo = demo.last().context("the demo printed nothing")?;
+    writeln!(page, "| `tacit demo`, wall | {:.1} s |", number(&demo["wall_ms"]) / 1000.0)?;
+    if let Some(seconds) = cold_build {
+        writeln!(
+            page,
+            "| `cargo build --release` into an empty folder, sources already downloaded, wall | {seconds:.0} s |"
+        )?;
+    }
+    let tree =
+        output(Command::new(env!("CARGO")).args(["tree", "--prefix", "none", "--locked"]).current_dir(root))?;
+    let mut crates: Vec<&str> =
+        tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|l| !l.is_empty()).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    writeln!(page, "| crates built for `tacit` on this platform | {} |", crates.len())?;
+    writeln!(page, "| size of the release binary | {} MB |", std::fs::metadata(tacit)?.len() / 1_000_000)?;
+    Ok(())
+}
+
+fn cold_build(root: &Path) -> Result<f64> {
+    let folder = std::env::temp_dir().join(format!("tacit-cold-build-{}", std::process::id()));
+    let start = Instant::now();
+    let built = run(Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--target-dir"])
+        .arg(&folder)
+        .current_dir(root));
+    let seconds = start.elapsed().as_secs_f64();
+    std::fs::remove_dir_all(&folder)?;
+    built.map(|()| seconds)
+}
+
+fn target_folder(root: &Path) -> Result<PathBuf> {
+    let metadata = super::metadata(root)?;
+    Ok(metadata["target_directory"].as_str().context("target_directory")?.into())
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1)).unwrap_or(" unknown");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let units = if cpu.contains("avx512f") {
+        "AVX-512"
+    } else if cpu.contains("avx2") {
+        "AVX2"
+    } else {
+        "no AVX2"
+    };
+    format!("{cores} cores of {}, {units}, {}", name.trim(), std::env::consts::OS)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    if status.success() { Ok(()) } else { bail!("{command:?} failed") }
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let output =
+        command.stderr(std::process::Stdio::inherit()).output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
+    output(command)?.lines().map(|line| serde_json::from_str(line).context(line.to_owned())).collect()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+const HEADER: &str = "# Performance\n\nWritten by `cargo xtask performance` from `tacit bench`; run it again on your machine. Medians; \
+user CPU counts all threads.\n\n";
+const PROVE: &str = "## Prove and verify\n\n`import` is the commitment to the weights, made once per model. Memory is the peak of the whole process.\n\n\
+| model | batch | step | user CPU ms | wall ms | peak MiB | proof bytes | security bits |\n|---|---|---|---|---|---|---|---|\n";
+const RUN: &str = "\n## Run in the clear\n\n| model | batch | user CPU ms | GMAC/s |\n|---|---|---|---|\n";
+const EZKL: &str = "\n## EZKL beside it\n\nOne run of `bench/ezkl/run.py`: the same network shape, one thread each. EZKL's set-up is SRS and keys, \
+Tacit's the weight commitment. EZKL's proof hides input and weights and is smaller; Tacit's hides neither yet.\n\n\
+| network | prover | set-up user s | prove user s | verify user s | prove peak MiB | proof bytes |\n|---|---|---|---|---|---|---|\n";
