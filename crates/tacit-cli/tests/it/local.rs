@@ -60,7 +60,8 @@ fn a_changed_proof_file_is_refused_whatever_was_changed() {
     let proof = digits.folder.path().join("proof.json");
     ok(&["prove", words(&digits.model), "--input", words(&digits.question), "-o", words(&proof)]);
     let honest: Value = serde_json::from_str(&std::fs::read_to_string(&proof).unwrap()).unwrap();
-    let changes: [(&str, fn(&mut Value)); 6] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 6] = [
         ("outputs", |file| file["outputs"][0][3] = json!(file["outputs"][0][3].as_i64().unwrap() + 1)),
         ("inputs", |file| file["inputs"][0][20] = json!(file["inputs"][0][20].as_i64().unwrap() + (5 << 24))),
         ("proof", |file| file["proof"] = json!("AWRh")),

@@ -1,5 +1,7 @@
 //! The `tacit` command as a user meets it: real processes, real files, real mistakes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
 mod demo;
 mod local;
 mod network;
