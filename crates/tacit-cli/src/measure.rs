@@ -74,10 +74,15 @@ pub(crate) fn cost_once<T>(work: impl FnOnce() -> T) -> (Cost, T) {
     (cost, made)
 }
 
+/// To a tenth of a microsecond, which is finer than the clock.
+pub(crate) fn round(ms: f64) -> f64 {
+    (ms * 10_000.0).round() / 10_000.0
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-const RUN_MS_MIN: u128 = 40;
+const RUN_MS_MIN: u128 = 100;
 const REPEATS_MAX: u128 = 100_000;

@@ -3,7 +3,7 @@
 use crate::args::{Bench, BenchModel};
 use crate::commands::run::logits;
 use crate::failure::{Context, Failure};
-use crate::measure::{self, Cost};
+use crate::measure::{self, Cost, round};
 use crate::output::Output;
 use crate::{question, shipped};
 use serde_json::{Value, json};
@@ -175,8 +175,4 @@ fn table(lines: &[Value]) -> String {
         .map(|line| line.trim_end().to_owned())
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

@@ -58,8 +58,8 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
         "check the folder and its permissions",
     )?;
     let result = json!({
-        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "prove_cpu_ms": cost.user_cpu_ms,
-        "prove_ms": cost.wall_ms, "output": arguments.output,
+        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "prove_cpu_ms": measure::round(cost.user_cpu_ms),
+        "prove_ms": measure::round(cost.wall_ms), "output": arguments.output,
     });
     output.data(&result, || {
         format!(
@@ -111,7 +111,7 @@ pub(crate) fn verify(arguments: &args::Verify, output: Output) -> Result<(), Fai
     let result = json!({
         "verified": true, "model_id": verified.model().to_string(), "answers": answers,
         "security_bits": verified.security_bits(), "proof_bytes": file.proof.len(),
-        "verify_cpu_ms": cost.user_cpu_ms, "verify_ms": cost.wall_ms,
+        "verify_cpu_ms": measure::round(cost.user_cpu_ms), "verify_ms": measure::round(cost.wall_ms),
     });
     output.data(&result, || {
         format!(

@@ -9,6 +9,7 @@ use crate::commands::receipt;
 use crate::commands::worker;
 use crate::failure::{Context, Failure};
 use crate::local::{self, Listen, LocalNetwork, Offer};
+use crate::measure::round;
 use crate::output::{Output, Style, short};
 use crate::{lifetime, network};
 use serde_json::{Value, json};
@@ -167,8 +168,8 @@ impl<'a> Stage<'a> {
         ));
         Ok(json!({
             "model": answer.model, "privacy": answer.privacy, "evidence": answer.evidence, "label": answer.label,
-            "expected": sample.expected, "verified": answer.verified && again, "prove_cpu_ms": answer.prove_cpu_ms,
-            "verify_cpu_ms": answer.verify_cpu_ms, "proof_bytes": answer.proof_bytes, "price": answer.price,
+            "expected": sample.expected, "verified": answer.verified && again, "prove_cpu_ms": round(answer.prove_cpu_ms),
+            "verify_cpu_ms": round(answer.verify_cpu_ms), "proof_bytes": answer.proof_bytes, "price": answer.price,
             "receipt": answer.receipt, "block": answer.block,
         }))
     }
