@@ -74,13 +74,13 @@ pub(crate) fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 /// Writes a new key durably; never overwrites one.
 pub(crate) fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.display().to_string(), source };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
-    // Written aside and linked into place, so that a crash leaves no half-written key and no existing key is lost.
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(failed)?;
+    // Written aside and linked into place, so that a crash leaves no half-written key and no existing key is lost. The
+    // file aside is always a new one: one that is there already may be readable by others, or lead elsewhere.
+    let aside = path.with_extension(format!("{:016x}.new", rand::random::<u64>()));
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -94,6 +94,9 @@ pub(crate) fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFi
     text.zeroize();
     let linked = written.and_then(|()| fs::hard_link(&aside, path));
     let removed = fs::remove_file(&aside);
+    // The name, too, has to survive a crash: coins may be sent to the key as soon as this returns.
+    #[cfg(unix)]
+    let removed = removed.and_then(|()| fs::File::open(parent)?.sync_all());
     match linked.and(removed) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -123,6 +126,25 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
             assert!(matches!(read(&path), Err(KeyFileError::Exposed { .. })));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_leftover_lends_a_key_neither_its_mode_nor_its_target() {
+        // A key was written to a file named after the process. One left there by a crash, or laid out by somebody else as
+        // a link, was written through: the key came out readable by others, or was copied to where the link led.
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let key = Zeroizing::new([7_u8; 32]);
+        let left = dir.path().join(format!("wallet.{}.new", std::process::id()));
+        fs::write(&left, "").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        create(&dir.path().join("wallet.key"), &key).unwrap();
+        assert_eq!(*read(&dir.path().join("wallet.key")).unwrap(), *key);
+        let (copy, link) = (dir.path().join("copy"), format!("other.{}.new", std::process::id()));
+        symlink(&copy, dir.path().join(link)).unwrap();
+        create(&dir.path().join("other.key"), &key).unwrap();
+        assert!(!copy.exists());
     }
 
     #[test]
