@@ -92,15 +92,26 @@ impl Worker {
     /// # Errors
     /// [`WorkerError`]; what is left is taken up next time.
     pub async fn settle_due(&self) -> Result<(), WorkerError> {
+        let mut failure = None;
         for (channel_id, channel) in self.store.channels()? {
             let Some(unsettled) = unsettled(&channel) else { continue };
-            let due = unsettled >= self.settlement.settle_threshold
-                || self.ledger.channel(channel_id).await?.closeAt != 0;
-            if due {
-                self.settle(channel_id, &channel).await?;
+            // One channel that cannot be settled does not keep the coins of the others.
+            if let Err(error) = self.settle_if_due(channel_id, &channel, unsettled).await {
+                failure = failure.or(Some(error));
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn settle_if_due(
+        &self,
+        channel_id: B256,
+        channel: &ChannelRecord,
+        unsettled: Amount,
+    ) -> Result<(), WorkerError> {
+        let due = unsettled >= self.settlement.settle_threshold
+            || self.ledger.channel(channel_id).await?.closeAt != 0;
+        if due { self.settle(channel_id, channel).await } else { Ok(()) }
     }
 
     /// Settles every channel that owes anything, now.
@@ -108,12 +119,15 @@ impl Worker {
     /// # Errors
     /// [`WorkerError`].
     pub async fn settle_all(&self) -> Result<(), WorkerError> {
+        let mut failure = None;
         for (channel_id, channel) in self.store.channels()? {
-            if unsettled(&channel).is_some() {
-                self.settle(channel_id, &channel).await?;
+            if unsettled(&channel).is_some()
+                && let Err(error) = self.settle(channel_id, &channel).await
+            {
+                failure = failure.or(Some(error));
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     async fn settle(&self, channel_id: B256, channel: &ChannelRecord) -> Result<(), WorkerError> {

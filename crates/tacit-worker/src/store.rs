@@ -3,7 +3,7 @@
 //! Each method that writes is one durable transaction: after `kill -9` at any point the file holds the state before it
 //! or the state after it.
 
-use std::path::Path;
+use std::{fs::OpenOptions, path::Path};
 
 use alloy_primitives::{Address, B256};
 use redb::{
@@ -30,6 +30,9 @@ pub enum StoreError {
     /// The database failed.
     #[error("the worker's database failed: {0}")]
     Database(#[from] Box<redb::Error>),
+    /// The file cannot be made.
+    #[error("the worker's database cannot be made: {0}")]
+    Io(#[from] std::io::Error),
     /// A record is not readable; the file was written by something else.
     #[error("the worker's database holds an unreadable record: {0}")]
     Record(#[from] serde_json::Error),
@@ -119,11 +122,16 @@ from_redb!(
 );
 
 impl Store {
-    /// Opens the file at `path`, or makes it.
+    /// Opens the file at `path`, or makes it, readable by its owner only: it holds answers that travelled in the clear.
     ///
     /// # Errors
     /// [`StoreError`]; another process using the file is one.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        drop(options.open(path)?);
         Self::prepare(Database::create(path)?)
     }
 

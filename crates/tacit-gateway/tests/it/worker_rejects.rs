@@ -315,3 +315,37 @@ async fn an_answer_that_took_too_long_is_fetched_later_and_paid_once() {
     let earnings = running.worker.earnings().unwrap();
     assert_eq!((earnings.jobs, earnings.vouchered), (1, PRICE));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_cannot_be_settled_does_not_keep_the_others() {
+    use tacit_worker::store::{ChannelRecord, Store};
+    // A voucher over a channel that the ledger does not know (its chain was begun anew) ended each round of settlement:
+    // channels after it were never settled, not even while their clients were closing them.
+    let ledger = ledger(&[1, 2].map(|key| wallet(key).address())).await;
+    let mut plan = WorkerPlan::honest(1);
+    plan.settlement.settle_threshold = Amount(1);
+    let (client, unknown) = (wallet(2).address(), Voucher { channelId: B256::ZERO, cumulative: 1 });
+    let signed = wallet(2).sign_voucher(unknown, ledger.client.chain_id()).unwrap();
+    let settled = Amount::ZERO;
+    let channel = ChannelRecord { client, signer: client, voucher: None, settled, unpaid: None };
+    let store = Store::with_backend(plan.disk.open()).unwrap();
+    store.put_voucher(channel, &signed, None).unwrap();
+    drop(store);
+    let running = plan.start(&ledger.client).await;
+    let gateway = crate::support::gateway(&ledger.client, 2);
+    gateway.ask(crate::support::question(1)).await.unwrap();
+    assert!(running.worker.settle_due().await.is_err());
+    assert_eq!(running.worker.earnings().unwrap().settled, PRICE);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_worker_keeps_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    // Answers that travelled in the clear, and vouchers, lay in a file that everyone on the machine could read.
+    let folder = tempfile::tempdir().unwrap();
+    let (_sealing, _store) = Worker::open_folder(folder.path()).unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+    }
+}
