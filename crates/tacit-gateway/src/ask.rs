@@ -251,7 +251,11 @@ impl Gateway {
         delivery: Delivery,
     ) -> Result<AskAnswer, GatewayError> {
         if let Some(wait_ms) = request.anchor_wait_ms {
-            self.wait_for_anchor(job_id, Duration::from_millis(wait_ms).min(ANCHOR_WAIT_MAX)).await?;
+            let wait = Duration::from_millis(wait_ms).min(ANCHOR_WAIT_MAX);
+            // The answer is checked and paid: a ledger that cannot be asked now does not take it away.
+            if let Err(error) = self.wait_for_anchor(job_id, wait).await {
+                tracing::warn!(%error, "the receipt's place is not known yet");
+            }
         }
         self.view_answer(job_id, delivery)
     }

@@ -241,7 +241,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn close_retired(&self) -> Result<usize, GatewayError> {
-        let mut open = 0;
+        let (mut open, mut failure) = (0, None);
         for (channel_id, channel) in self.store.channels()? {
             if !channel.retired {
                 continue;
@@ -255,10 +255,11 @@ impl Gateway {
             };
             match step {
                 Ok(_) | Err(LedgerError::Reverted(Revert::Channels(IChannelsErrors::GraceRunning(_)))) => {}
-                Err(error) => return Err(error.into()),
+                // One that cannot be closed now does not keep the others' deposits.
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(open)
+        failure.map_or(Ok(open), |error| Err(error.into()))
     }
 
     /// Retires every channel, so that [`Self::close_retired`] brings the deposits home.

@@ -11,6 +11,7 @@ use tacit_wire::{
     job::{Payload, ReturnPath},
     message::{ErrorBody, JobResponse},
 };
+use tokio::time::Instant;
 
 use crate::{
     channel::Delivery,
@@ -46,6 +47,8 @@ impl<E: Into<GatewayError>> From<E> for Undelivered {
 const RESPONSE_BYTES_MAX: usize = tacit_wire::answer::ANSWER_BYTES_MAX / 3 * 4 + 4096;
 const IN_PROGRESS_RETRIES: u32 = 100;
 const IN_PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+/// A worker that is slow to say that it is still working holds its lane, and the housekeeping, no longer than this.
+const IN_PROGRESS_MAX: Duration = Duration::from_secs(150);
 
 impl Gateway {
     /// Finishes every job that was sent and has no end yet, and hands over vouchers that did not arrive. Problems with
@@ -98,19 +101,26 @@ impl Gateway {
         }
         let url = format!("{}/v1/jobs", job.endpoint);
         let (worker, job_id) = (job.request.header.worker, job.request.header.job_id);
+        let start = Instant::now();
+        // Once the worker may be at work, only what it says about this very job tells that it is not.
+        let mut begun = sending == Sending::Again;
         for _ in 0..IN_PROGRESS_RETRIES {
             match self.http.post::<_, JobResponse>(&url, &job.request, RESPONSE_BYTES_MAX).await {
                 Ok(response) => return Ok(self.receive(job, response).await?),
                 Err(HttpError::Refused { body, .. }) if body.code == "in_progress" => {
+                    if start.elapsed() > IN_PROGRESS_MAX {
+                        break;
+                    }
+                    begun = true;
                     tokio::time::sleep(IN_PROGRESS_PAUSE).await;
                 }
-                Err(HttpError::Refused { status, body }) if refused_for_good(status, &body) => {
+                Err(HttpError::Refused { status, body }) if refused_for_good(status, &body, begun) => {
                     return Err(self.refused(job, &body).await);
                 }
                 Err(HttpError::TooLong { .. } | HttpError::Malformed { .. }) => {
                     return Err(self.reject(job, AnswerReject::Response)?.into());
                 }
-                Err(source) if sending == Sending::First && !source.outcome_unknown() => {
+                Err(source) if !begun && !source.outcome_unknown() => {
                     self.store.put_refused(job, "unreachable", "the worker could not be reached")?;
                     return Err(unreachable(worker, None, source).into());
                 }
@@ -215,9 +225,11 @@ impl Gateway {
     }
 }
 
-/// Whether the worker says that it did not, and will not, work on this job.
-fn refused_for_good(status: u16, body: &ErrorBody) -> bool {
-    status < 500 || matches!(body.code.as_str(), "busy" | "engine_failed" | "ledger_failed")
+/// Whether the worker says that it did not, and will not, work on this job. A worker that is busy or without its ledger
+/// turns requests away before it looks at them: that says nothing about a job that it may have `begun`.
+fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
+    let unread = matches!(body.code.as_str(), "busy" | "ledger_failed");
+    status < 500 || body.code == "engine_failed" || (unread && !begun)
 }
 
 fn return_path(job: &JobRecord) -> Option<ReturnPath> {

@@ -146,6 +146,8 @@ pub struct ChannelEntry {
 
 const RECEIPTS_LISTED_MAX: usize = 1_000;
 const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+/// Longest that a worker, once paid, can hold up whoever looks at a receipt.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANCHOR_POLL: Duration = Duration::from_millis(50);
 
 impl Gateway {
@@ -261,7 +263,9 @@ impl Gateway {
             return Ok(Some(anchor.block));
         }
         let url = format!("{}/v1/receipts/{job_id}", job.endpoint);
-        let info = match self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX).await {
+        let asked = self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX);
+        let Ok(asked) = tokio::time::timeout(RECEIPT_TIMEOUT, asked).await else { return Ok(None) };
+        let info = match asked {
             Ok(info) => info,
             Err(error) => {
                 tracing::debug!(%error, "the receipt's place is not known yet");

@@ -1,6 +1,9 @@
 //! Workers that cheat, and lines that lie: each is caught, and none is paid.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use alloy_primitives::{B256, Bytes};
 use axum::{
@@ -267,6 +270,35 @@ async fn whoever_wants_more_than_the_voucher_gets_no_more_and_no_other_job() {
     assert!(!answer.paid);
     assert_eq!(gateway.status().await.unwrap().channels[0].signed, PRICE);
     assert!(matches!(gateway.ask(question(2)).await, Err(GatewayError::Distrusted { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_worker_is_still_paid_for_what_it_answered() {
+    // An answer got lost, and whoever sent its job again met a busy worker. That was taken for a job never worked on: the
+    // next question found the worker owed for it, called that an overcharge, and left an honest worker unpaid for good.
+    static SENT: AtomicU32 = AtomicU32::new(0);
+    let alter: Alter = |path, value| {
+        if path == "/v1/jobs" {
+            match SENT.fetch_add(1, Ordering::SeqCst) {
+                0 => *value = json!({ "status": 502 }),
+                1 => *value = json!({ "status": 503, "error": { "code": "busy", "message": "busy" } }),
+                _ => {}
+            }
+        }
+    };
+    let ledger = ledger(&[wallet(1).address(), wallet(2).address()]).await;
+    let worker = WorkerPlan::honest(1).start(&ledger.client).await;
+    let line = line(&worker, alter).await;
+    worker.worker.publish_and_ask(&line.url).await.unwrap();
+    let gateway = gateway(&ledger.client, 2);
+    let lost = gateway.ask(AskRequest { evidence: Evidence::Signed, ..question(1) }).await;
+    assert!(matches!(lost, Err(GatewayError::Unreachable { job_id: Some(_), .. })), "{lost:?}");
+    let next = AskRequest { evidence: Evidence::Signed, ..question(2) };
+    let busy = gateway.ask(next.clone()).await;
+    assert!(matches!(busy, Err(GatewayError::Unreachable { job_id: Some(_), .. })), "{busy:?}");
+    gateway.ask(next).await.unwrap();
+    let earnings = worker.worker.earnings().unwrap();
+    assert_eq!((earnings.jobs, earnings.vouchered, earnings.unpaid_jobs), (2, Amount(PRICE.0 * 2), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
