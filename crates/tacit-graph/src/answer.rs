@@ -1,7 +1,7 @@
 //! From raw numbers to `int8`, and from logits to an answer.
 
 use crate::{
-    graph::{Decoder, Feature, Graph},
+    graph::{Decoder, Feature, Graph, Operator},
     raw::RawValue,
 };
 
@@ -93,7 +93,11 @@ impl Graph {
         let expected = match &self.decoder {
             Decoder::ArgMax { labels, .. } => labels.len(),
             Decoder::Threshold { .. } => 1,
-            Decoder::Values { .. } => logits.len(),
+            Decoder::Values { .. } => match self.nodes.last() {
+                Some(Operator::Dense { outputs, .. }) => *outputs as usize,
+                // No valid graph ends like this.
+                Some(Operator::Requantise { .. }) | None => 0,
+            },
         };
         let refused = AnswerError::OutputLength { expected, got: logits.len() };
         if expected != logits.len() {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    Answer, Decoder, Feature, Graph, MAX_DECIMAL_BYTES, ModelId, ModelIdError, Operator, RawValue,
-    RawValueError, Score, TensorId, encode_graph, model_id,
+    Answer, AnswerError, Decoder, Feature, Graph, MAX_DECIMAL_BYTES, ModelId, ModelIdError, Operator,
+    RawValue, RawValueError, Score, TensorId, encode_graph, model_id,
 };
 
 fn raw(text: &str) -> Result<i64, RawValueError> {
@@ -131,6 +131,16 @@ fn scores_are_decimals() {
     assert_eq!(shown(7, 60), "0");
     let graph = graph(Decoder::Values { fraction_bits: 1 }, 2);
     assert_eq!(graph.decode_output(&[1, -4]).unwrap().to_string(), "0.5 -2");
+}
+
+#[test]
+fn values_are_as_many_as_the_graph_makes() {
+    // Any number of values decoded, none at all too: a worker trusted on its word was paid for an empty answer.
+    let graph = graph(Decoder::Values { fraction_bits: 1 }, 2);
+    for logits in [&[][..], &[1], &[1, 2, 3]] {
+        let (expected, got) = (2, logits.len());
+        assert_eq!(graph.decode_output(logits), Err(AnswerError::OutputLength { expected, got }));
+    }
 }
 
 #[test]
