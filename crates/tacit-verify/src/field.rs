@@ -2,7 +2,7 @@
 //!
 //! Base field: KoalaBear, `p = 2^31 - 2^24 + 1`. Challenges and claims live in its quintic extension
 //! `Fp[x] / (x^5 + x^2 - 1)` of about `2^154.9` elements. A signed integer `v` stands for `v mod p`; every
-//! integer of the graph is under `2^30` in magnitude, so the map is injective on them.
+//! integer of the graph is under `3 * 2^28` in magnitude, less than `p / 2`, so the map is injective on them.
 
 use p3_field::{BasedVectorSpace, PrimeField32, integers::QuotientMap};
 
@@ -19,8 +19,9 @@ pub const EF_DEGREE: usize = 5;
 pub const EF_BYTES: usize = 20;
 /// A lower bound on `log2 |Ef|`: 154.9375, in sixty-fourths.
 pub const EF_BITS: Bits = Bits::from_steps(9916);
-/// Integers of the graph stay under this in magnitude; so must claimed outputs.
-pub const MAX_MAGNITUDE: i32 = 1 << 30;
+/// Integers of the graph stay under this in magnitude; so must claimed outputs. It is `(p - 1) / 2`: the integers below
+/// it are all different in the field, and those below `2^30` are not.
+pub const MAX_MAGNITUDE: i32 = (1 << 30) - (1 << 23);
 
 /// The field element that stands for `value`.
 pub fn embed(value: i32) -> Fp {
@@ -52,4 +53,20 @@ pub fn coefficients(value: &Ef) -> [i64; EF_DEGREE] {
         *slot = i64::from(coefficient.as_canonical_u32());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_integers_in_range_are_one_element() {
+        // The bound was 2^30, which is more than p / 2: near it, `v` and `v - p` were both taken for outputs, so weights
+        // made for it could prove two answers to one question.
+        let most = i64::from(MAX_MAGNITUDE) - 1;
+        assert!(2 * most < i64::from(Fp::ORDER_U32));
+        assert_ne!(embed(MAX_MAGNITUDE - 1), embed(1 - MAX_MAGNITUDE));
+        let graph = i64::from(tacit_graph::graph::MAX_WIDTH) * 128 * 128;
+        assert!(graph + i64::from(tacit_graph::graph::MAX_BIAS) < most);
+    }
 }
