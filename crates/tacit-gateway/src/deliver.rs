@@ -70,7 +70,7 @@ impl Gateway {
             let Some(channel) = self.store.channel(channel_id)? else { continue };
             let last = channel.last_job.map(|job_id| self.store.job(job_id)).transpose()?.flatten();
             if let Some(job) = last {
-                self.deliver_voucher(&job.endpoint, channel_id, &channel).await?;
+                self.deliver_voucher(&self.whereabouts(&job).await, channel_id, &channel).await?;
             }
         }
         Ok(())
@@ -99,6 +99,14 @@ impl Gateway {
         if job.state != JobState::Sent {
             return Err(GatewayError::Internal.into());
         }
+        let moved;
+        let job = match sending {
+            Sending::First => job,
+            Sending::Again => {
+                moved = JobRecord { endpoint: self.whereabouts(job).await, ..job.clone() };
+                &moved
+            }
+        };
         let url = format!("{}/v1/jobs", job.endpoint);
         let (worker, job_id) = (job.request.header.worker, job.request.header.job_id);
         let start = Instant::now();

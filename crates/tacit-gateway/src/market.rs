@@ -7,7 +7,7 @@ use tacit_abi::{Evidence, IModels, Privacy};
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
 
-use crate::{error::GatewayError, gateway::Gateway};
+use crate::{error::GatewayError, gateway::Gateway, store::JobRecord};
 
 /// A worker's ask, with the mode as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Gateway {
             .collect();
         offers.sort_by_key(|offer| (offer.price, offer.worker));
         Ok((listing.model, offers))
+    }
+
+    /// Where the worker of a job is now: a worker that came back elsewhere says so in its asks. Where it was, if the
+    /// ledger does not say.
+    pub(crate) async fn whereabouts(&self, job: &JobRecord) -> String {
+        let header = &job.request.header;
+        let listing = self.ledger.listing(header.model_id).await;
+        let asks = listing.map(|listing| listing.asks).unwrap_or_default();
+        let of_worker = asks.iter().filter(|ask| ask.worker == header.worker);
+        of_worker.filter_map(|ask| origin(&ask.endpoint)).next().unwrap_or_else(|| job.endpoint.clone())
     }
 
     /// The model behind an id: from memory, from disk, or from the worker, in which case its id is recomputed.

@@ -262,7 +262,7 @@ impl Gateway {
         if let Some(anchor) = &answer.anchor {
             return Ok(Some(anchor.block));
         }
-        let url = format!("{}/v1/receipts/{job_id}", job.endpoint);
+        let url = format!("{}/v1/receipts/{job_id}", self.whereabouts(&job).await);
         let asked = self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX);
         let Ok(asked) = tokio::time::timeout(RECEIPT_TIMEOUT, asked).await else { return Ok(None) };
         let info = match asked {
