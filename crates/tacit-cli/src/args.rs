@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Play the whole promise on this machine in under a minute.
+    /// Play the whole promise on this machine, in seconds.
     Demo(Demo),
     /// Run a lasting local network: ledger, worker and gateway.
     Up(Up),
@@ -88,8 +88,11 @@ pub(crate) struct Ask {
     #[arg(long, default_value = "proved")]
     pub(crate) evidence: Evidence,
     /// Most to pay for the answer, in coins.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) max_price: Option<String>,
+    /// Name of the job, 0x and 64 hex digits: asking again with it is the same job, paid once. Random when left out.
+    #[arg(long, value_name = "ID")]
+    pub(crate) job_id: Option<String>,
     #[command(flatten)]
     pub(crate) gateway: GatewayAddress,
 }
@@ -151,7 +154,7 @@ pub(crate) struct Import {
     /// Right answers for rows that were given alone, `[n]` numbers.
     #[arg(long, requires = "held_out")]
     pub(crate) labels: Option<PathBuf>,
-    /// Where to write the model.
+    /// Where to write the model; the file's name without `.tacit` becomes the model's name.
     #[arg(short, long)]
     pub(crate) output: PathBuf,
 }
@@ -239,6 +242,11 @@ pub(crate) enum Wallet {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
+    /// Close the gateway's channels, so that deposits come home once the grace period is over.
+    Reclaim {
+        #[command(flatten)]
+        gateway: GatewayAddress,
+    },
     /// Send coins.
     Send {
         /// Key file of the sender.
@@ -246,6 +254,7 @@ pub(crate) enum Wallet {
         /// Receiver.
         to: String,
         /// Amount in coins, such as 0.25.
+        #[arg(allow_hyphen_values = true)]
         amount: String,
         #[command(flatten)]
         ledger: LedgerAddress,
@@ -331,11 +340,17 @@ pub(crate) struct BenchModel {
     #[arg(long = "model", default_values = ["digits", "breast-cancer", "mlp:784,128,10"])]
     pub(crate) models: Vec<String>,
     /// Rows proved together; may be given several times.
-    #[arg(long = "batch", default_values = ["1", "64"])]
+    #[arg(long = "batch", default_values = ["1", "64"], value_parser = rows)]
     pub(crate) batches: Vec<usize>,
     /// Runs of which the median is reported.
     #[arg(long, default_value_t = 11)]
     pub(crate) runs: usize,
+}
+
+/// A number of rows that one proof can hold.
+fn rows(text: &str) -> Result<usize, String> {
+    let most = tacit_verify::plan::MAX_ROWS;
+    text.parse().ok().filter(|rows| (1..=most).contains(rows)).ok_or_else(|| format!("give 1 to {most} rows"))
 }
 
 const DEFAULT_GATEWAY: &str = "127.0.0.1:8547";

@@ -39,7 +39,11 @@ fn refused(error: &HttpError) -> Failure {
             "no gateway answers there",
             "start a local network with `tacit up`, or name a gateway with --gateway",
         ),
-        other => Failure::new("gateway", other, ""),
+        other => Failure::new(
+            "gateway",
+            other,
+            "a gateway's address looks like http://127.0.0.1:8547: is this one, and of this version?",
+        ),
     }
 }
 

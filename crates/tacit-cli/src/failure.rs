@@ -1,6 +1,7 @@
 //! What went wrong, in one sentence, and what to do about it.
 
 use serde_json::json;
+use std::error::Error;
 use std::fmt::Display;
 
 /// A refused or failed action: exit code 1.
@@ -19,6 +20,13 @@ impl Failure {
         Self { code: code.into(), message: message.to_string(), hint: hint.into() }
     }
 
+    /// 2 for what the command line got wrong, 1 for what was refused or failed.
+    pub(crate) fn exit_code(&self) -> u8 {
+        let usage =
+            ["bad_usage", "bad_amount", "bad_address", "bad_model_id", "bad_receipt_id", "bad_job_id"];
+        if usage.contains(&self.code.as_str()) { 2 } else { 1 }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}}).to_string()
     }
@@ -30,15 +38,29 @@ impl Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 /// Names what was being done when an error came up.
 pub(crate) trait Context<T> {
     fn failed(self, code: &str, doing: impl Display, hint: &str) -> Result<T, Failure>;
 }
 
-impl<T, E: Display> Context<T> for Result<T, E> {
+impl<T, E: Error> Context<T> for Result<T, E> {
     fn failed(self, code: &str, doing: impl Display, hint: &str) -> Result<T, Failure> {
-        self.map_err(|error| Failure::new(code, format!("{doing}: {error}"), hint))
+        self.map_err(|error| Failure::new(code, format!("{doing}: {}", sentence(&error)), hint))
     }
+}
+
+/// An error with its causes, leaving out those whose words it says already.
+pub(crate) fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = next.source();
+    }
+    text
 }

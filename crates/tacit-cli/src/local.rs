@@ -66,16 +66,13 @@ pub(crate) fn offers(data: &Path, output: Output) -> Result<Vec<Offer>, Failure>
         .collect()
 }
 
-/// Starts the ledger with funded accounts: worker, client, and `more`.
-pub(crate) async fn start_ledger(data: &Path, listen: SocketAddr, more: &[String]) -> Result<Role, Failure> {
+/// Starts the ledger; worker and client have coins from the start.
+pub(crate) async fn start_ledger(data: &Path, listen: SocketAddr) -> Result<Role, Failure> {
     let mut arguments = words(&["node", "dev", "--listen", &listen.to_string(), "--data"]);
     arguments.push(data.join("ledger").into());
     for role in ["worker", "client"] {
         let address = open_wallet(&key(data, role))?.address().to_string();
         arguments.extend(words(&["--fund", &address]));
-    }
-    for address in more {
-        arguments.extend(words(&["--fund", address]));
     }
     Role::start("ledger", &arguments).await
 }

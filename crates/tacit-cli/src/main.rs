@@ -22,7 +22,10 @@ use output::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let output = Output::new(cli.json);
     start_log();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -39,9 +42,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Help, version, or a command line that cannot be read: in clap's words, or as JSON where that was asked for.
+fn misused(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if !wants_json || !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.render().to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    Output::new(true).failure(&Failure::new("bad_usage", message, "tacit --help"));
+    ExitCode::from(2)
 }
 
 async fn run(command: &Command, output: Output) -> Result<(), Failure> {

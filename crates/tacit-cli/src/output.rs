@@ -103,7 +103,7 @@ pub(crate) fn bytes(count: usize) -> String {
     } else if count < 10_000 {
         format!("{}.{} kB", count / 1000, count % 1000 / 100)
     } else if count < 10_000_000 {
-        format!("{} kB", count / 1000)
+        format!("{} kB", count.saturating_add(500) / 1000)
     } else {
         format!("{} MB", count / 1_000_000)
     }

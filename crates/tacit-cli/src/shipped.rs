@@ -81,7 +81,8 @@ impl Shipped {
     /// Imports the network and commits to its weights.
     pub(crate) fn import(&self) -> Result<ModelFile, Failure> {
         let damaged = "this build is damaged";
-        let calibration = TensorFile::from_npy(self.calibration).failed("shipped_model", damaged, "")?;
+        let calibration = TensorFile::from_npy(self.calibration)
+            .map_err(|reason| Failure::new("shipped_model", format!("{damaged}: {reason}"), ""))?;
         let held_out: HeldOutFile =
             serde_json::from_str(self.held_out).failed("shipped_model", damaged, "")?;
         let feature_names = match self.features {

@@ -123,6 +123,21 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failu
     std::fs::read(path).failed("no_file", format!("cannot read {name}"), "check the path and its permissions")
 }
 
+/// Writes a file that its owner alone can read: it holds somebody's question and answer.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| file.write_all(content));
+    written.failed(
+        "cannot_write",
+        format!("cannot write {}", path.display()),
+        "check the folder and its permissions",
+    )
+}
+
 const JSON_HINT: &str = r#"an input looks like {"shape":[3],"data":[1.0,2.5,3.0]}"#;
 const NPY_HINT: &str = "save it with numpy.save as a C-ordered array of numbers";
 

@@ -8,13 +8,18 @@ use crate::question;
 use crate::tensor_file::TensorFile;
 use serde_json::{Value, json};
 use tacit_gateway::AskAnswer;
+use tacit_wire::JobId;
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
     let input = TensorFile::read(&arguments.input)?;
     // JSON cannot say NaN; name the culprit here rather than send a hole.
     question::raw_rows(std::slice::from_ref(&input.data))?;
+    let job_id = match &arguments.job_id {
+        Some(id) => id.parse().failed("bad_job_id", format!("{id:?}"), "a job id is 0x and 64 hex digits")?,
+        None => JobId::random().0,
+    };
     let mut request = json!({
-        "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
+        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
         "anchor_wait_ms": ANCHOR_WAIT_MS,
     });
     if let Some(price) = &arguments.max_price {
@@ -22,7 +27,13 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
             price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;
         request["max_price"] = json!(price);
     }
-    let reply = GatewayClient::new(&arguments.gateway.url)?.post("/v1/ask", &request).await?;
+    let gateway = GatewayClient::new(&arguments.gateway.url)?;
+    let reply = gateway.post("/v1/ask", &request).await.map_err(|mut failure| {
+        if ["unreachable", "timeout", "gateway", "ledger_failed"].contains(&failure.code.as_str()) {
+            failure.hint = format!("ask again with --job-id {job_id}: it is the same job, and is paid once");
+        }
+        failure
+    })?;
     let answer = read(reply.clone())?;
     output.data(&reply, || line(&answer, output));
     Ok(())

@@ -70,7 +70,8 @@ fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
         .as_deref()
         .map(|rows| read_held_out(rows, arguments.labels.as_deref()))
         .transpose()?;
-    let name = arguments.onnx.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        arguments.output.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let classes = arguments.classes.as_ref().map(|names| names.split(',').map(str::to_owned).collect());
     let options = ImportOptions { labels: classes, ..ImportOptions::default() };
     let file = import_onnx(&name, &onnx, &calibration, held_out.as_ref(), &options)?;

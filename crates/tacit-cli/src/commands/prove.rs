@@ -6,7 +6,7 @@ use crate::failure::{Context, Failure};
 use crate::measure;
 use crate::output::{Output, bytes};
 use crate::question;
-use crate::tensor_file::read_limited;
+use crate::tensor_file::{read_limited, write_private};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,11 +52,7 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
     };
     let text =
         serde_json::to_string(&saved).failed("cannot_write", "the proof cannot be written as JSON", "")?;
-    std::fs::write(&arguments.output, text).failed(
-        "cannot_write",
-        format!("cannot write {}", arguments.output.display()),
-        "check the folder and its permissions",
-    )?;
+    write_private(&arguments.output, text.as_bytes())?;
     let result = json!({
         "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "prove_cpu_ms": measure::round(cost.user_cpu_ms),
         "prove_ms": measure::round(cost.wall_ms), "output": arguments.output,

@@ -5,7 +5,8 @@ use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
-use crate::tensor_file::read_limited;
+use crate::tensor_file::{read_limited, write_private};
+use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::path::Path;
 use tacit_gateway::receipt::{self, BUNDLE_BYTES_MAX};
@@ -26,16 +27,17 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             Ok(())
         }
         Command::Show { id, output: file, gateway } => {
+            let id: B256 = id.parse().failed(
+                "bad_receipt_id",
+                format!("{id:?}"),
+                "an id is 0x and 64 hex digits: tacit receipt list",
+            )?;
             let gateway = GatewayClient::new(&gateway.url)?;
             let reply = gateway.get(&format!("/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
             if let Some(file) = file {
                 let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
-                std::fs::write(file, bundle.to_string()).failed(
-                    "cannot_write",
-                    file.display(),
-                    "check the folder",
-                )?;
+                write_private(file, bundle.to_string().as_bytes())?;
             }
             output.data(&reply, || {
                 let saved = file.as_ref().map(|file| {

@@ -19,8 +19,8 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
         worker: arguments.worker_listen,
         gateway: arguments.gateway_listen,
     };
+    let ledger = local::start_ledger(data, listen.ledger).await?;
     let offers = local::offers(data, output)?;
-    let ledger = local::start_ledger(data, listen.ledger, &[]).await?;
     let worker = local::start_worker(data, listen.worker, &ledger, &offers).await?;
     let gateway = local::start_gateway(data, listen.gateway, &ledger).await?;
     let mut network = LocalNetwork { ledger, worker, gateway };

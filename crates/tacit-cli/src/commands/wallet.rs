@@ -1,6 +1,7 @@
 //! `tacit wallet`: key files, balances, transfers.
 
 use crate::args::Wallet as Command;
+use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
@@ -19,6 +20,14 @@ pub(crate) async fn wallet(command: &Command, output: Output) -> Result<(), Fail
                 "address": wallet.address(), "balance": balance.to_string(), "chain_id": ledger.chain_id(),
             });
             output.data(&result, || format!("{}  {balance} coins", wallet.address()));
+            Ok(())
+        }
+        Command::Reclaim { gateway } => {
+            let reply = GatewayClient::new(&gateway.url)?.post("/v1/close", &json!({})).await?;
+            output.data(&reply, || {
+                let count = reply["channels"].as_array().map_or(0, Vec::len);
+                format!("{count} channels are being closed; a running gateway brings the deposits home after 15 minutes of grace")
+            });
             Ok(())
         }
         Command::Send { key, to, amount, ledger } => {

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
 use tacit_graph::ModelFile;
 use tacit_prove::CommittedModel;
-use tacit_wire::{Amount, LedgerClient, Wallet};
+use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::{
     AskedPrice, Billing, GraphEngine, Limits, ServedModel, SettlementPolicy, Worker, WorkerConfig,
+    WorkerError,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
@@ -82,11 +83,10 @@ pub(crate) fn open(
     models: Vec<ServedModel>,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
-    let (sealing, store) = Worker::open_folder(data).failed(
-        "worker",
-        format!("cannot open {}", data.display()),
-        "another worker may be using it; check the folder and its permissions",
-    )?;
+    let (sealing, store) = Worker::open_folder(data).map_err(|error| {
+        let hint = "another worker may be using it; check the folder and its permissions";
+        Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
+    })?;
     let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
     Worker::open(WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits }).failed(
         "worker",
@@ -97,11 +97,22 @@ pub(crate) fn open(
 
 /// Publishes models and prices on the ledger.
 pub(crate) async fn publish(worker: &Worker, endpoint: &str) -> Result<(), Failure> {
-    worker.publish_and_ask(endpoint).await.failed(
-        "cannot_publish",
-        "the worker's models and prices cannot be published",
-        "its account needs some coins for gas: `tacit wallet show KEY`",
-    )
+    worker.publish_and_ask(endpoint).await.map_err(|error| {
+        let hint = match &error {
+            WorkerError::Ledger(LedgerError::InsufficientFunds { .. }) => {
+                "its account needs some coins for gas: tacit wallet show KEY"
+            }
+            WorkerError::NameTaken { .. } => {
+                "import the model again with another output file name: it names the model"
+            }
+            _ => "names are 1 to 32 of a-z 0-9 - . _; is the ledger running?",
+        };
+        Failure::new(
+            "cannot_publish",
+            format!("the worker's models and prices cannot be published: {error}"),
+            hint,
+        )
+    })
 }
 
 /// Loads a key file, making it when missing.

@@ -46,6 +46,18 @@ impl Cheat {
         if self == Self::Overcharge { "overcharge" } else { "false_proof" }
     }
 
+    /// What the gateway found, in plain words, with its own words behind.
+    pub(crate) fn finding(self, reason: &str) -> String {
+        match self {
+            Self::ChangedOutput => format!("the proof is about another output ({reason})"),
+            Self::OtherModel => {
+                format!("the proof is about other weights than the published ones ({reason})")
+            }
+            Self::ReplayedProof => format!("the proof is about another question ({reason})"),
+            Self::Overcharge => reason.to_owned(),
+        }
+    }
+
     /// The engine of a worker that cheats like this.
     pub(crate) fn engine(self, model: &Model) -> Result<Arc<dyn Engine>, Failure> {
         let honest = graph_engine(model.clone())?;

@@ -12,6 +12,7 @@ use crate::local::{self, Listen, LocalNetwork, Offer};
 use crate::measure::round;
 use crate::output::{Output, Style, short};
 use crate::{lifetime, network};
+use alloy_primitives::Address;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -89,13 +90,8 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     async fn set(data: &'a Path, output: Output) -> Result<Self, Failure> {
         let listen = Listen::free();
-        let addresses = Cheat::ALL
-            .iter()
-            .map(|cheat| Ok(wallet(data, *cheat)?.address().to_string()))
-            .collect::<Result<Vec<_>, Failure>>()?;
-
         scene(output, 1, "A ledger starts");
-        let ledger = local::start_ledger(data, listen.ledger, &addresses).await?;
+        let ledger = local::start_ledger(data, listen.ledger).await?;
         output.line(format!("  Ethereum JSON-RPC at {}, chain {}", ledger.url(), ledger.ready["chain_id"]));
 
         scene(output, 2, "A worker publishes two models and their prices");
@@ -131,10 +127,11 @@ impl<'a> Stage<'a> {
     }
 
     /// Asks through the gateway; sealed and proved, as by default.
-    async fn ask(&self, model: &str, input: &str) -> Result<AskAnswer, Failure> {
+    async fn ask(&self, model: &str, input: &str, worker: Option<Address>) -> Result<AskAnswer, Failure> {
         let input: Value =
             serde_json::from_str(input).failed("demo", "the sample question is damaged", "")?;
-        let request = json!({"model": model, "input": input, "anchor_wait_ms": ANCHOR_WAIT_MS});
+        let request =
+            json!({"model": model, "input": input, "anchor_wait_ms": ANCHOR_WAIT_MS, "worker": worker});
         ask::read(self.gateway.post("/v1/ask", &request).await?)
     }
 
@@ -145,7 +142,7 @@ impl<'a> Stage<'a> {
         for line in picture::draw(offer.file.model.graph(), sample.input)? {
             output.line(format!("      {line}"));
         }
-        let answer = self.ask(&offer.file.name, sample.input).await?;
+        let answer = self.ask(&offer.file.name, sample.input, None).await?;
         output.line(format!("  {}", ask::line(&answer, output)));
 
         // What a stranger would do years later: nothing but the file, no network.
@@ -174,21 +171,22 @@ impl<'a> Stage<'a> {
         }))
     }
 
-    /// A cheat undercuts the honest worker, is asked because it is cheapest, and is found out.
+    /// A cheat undercuts the honest worker, is asked, and is found out.
     async fn dishonest(&self, cheat: Cheat) -> Result<Value, Failure> {
         let output = self.output;
         output.line(format!("\n  a worker that {}", cheat.story()));
         let offer = self.offers.first().ok_or_else(|| Failure::new("demo", "no model is offered", ""))?;
-        let wallet = wallet(self.data, cheat)?;
+        let wallet = self.stranger().await?;
         let address = wallet.address();
         let _stop = self.hire(cheat, wallet, offer).await?;
         let mut paid_before = Amount::ZERO;
         for _ in 0..cheat.questions_before() {
-            let honest = self.ask(&offer.file.name, offer.shipped.other_question.input).await?;
+            let honest =
+                self.ask(&offer.file.name, offer.shipped.other_question.input, Some(address)).await?;
             paid_before = honest.price;
             output.line(format!("    first it answers honestly, and is paid {}", honest.price));
         }
-        let asked = self.ask(&offer.file.name, offer.shipped.question.input).await;
+        let asked = self.ask(&offer.file.name, offer.shipped.question.input, Some(address)).await;
         let (caught, reason) = match asked {
             Err(failure) if failure.code == cheat.refusal() => (true, failure.message),
             Err(failure) => return Err(failure),
@@ -201,8 +199,20 @@ impl<'a> Stage<'a> {
             output.paint(Style::Bad, "✗ not caught")
         };
         let reason = reason.split(" is refused: ").last().unwrap_or(&reason).to_owned();
-        output.line(format!("    {mark}: {reason} · paid for it: {paid} · not asked again"));
+        output
+            .line(format!("    {mark}: {} · paid for it: {paid} · not asked again", cheat.finding(&reason)));
         Ok(json!({"case": cheat.name(), "caught": caught, "paid": paid.to_string(), "reason": reason}))
+    }
+
+    /// A fresh account with a few coins, from one of the public test accounts.
+    async fn stranger(&self) -> Result<Wallet, Failure> {
+        let wallet = Wallet::random();
+        let [public, ..] = tacit_node::dev_accounts();
+        let public = Wallet::from_hex(&public.public_secret.to_string())
+            .ok_or_else(|| Failure::new("demo", "no test account", ""))?;
+        let ledger = network::ledger(&self.network.ledger.url()).await?;
+        ledger.transfer(&public, wallet.address(), Amount::coins(1)).await.map_err(network::failure)?;
+        Ok(wallet)
     }
 
     /// Starts a dishonest worker beside the honest one; it ends when the sender returned here is dropped.
@@ -213,7 +223,6 @@ impl<'a> Stage<'a> {
         offer: &Offer,
     ) -> Result<oneshot::Sender<()>, Failure> {
         let model = &offer.file.model;
-        // Less than the honest price, and each less than the last, which the gateway does not ask again anyway.
         let price: Amount = CHEAP.parse().failed("demo", "the price", "")?;
         let served =
             ServedModel::new(&offer.file.name, model.graph(), offer.file.weight_root, cheat.engine(model)?)
@@ -222,7 +231,7 @@ impl<'a> Stage<'a> {
         let listener = crate::commands::node::bind(Listen::free().worker, "dishonest worker").await?;
         let url = crate::commands::node::url(&listener)?;
         let ledger = network::ledger(&self.network.ledger.url()).await?;
-        let data = self.data.join(format!("dishonest-{}", cheat.name()));
+        let data = self.data.join("dishonest").join(wallet.address().to_string());
         let worker = worker::open(&data, wallet, ledger, vec![served], cheat.billing())?;
         worker::publish(&worker, &url).await?;
         let (stop, stopped) = oneshot::channel();
@@ -233,7 +242,7 @@ impl<'a> Stage<'a> {
     }
 
     /// What the gateway has promised to a worker in all.
-    async fn signed_to(&self, worker: alloy_primitives::Address) -> Result<Amount, Failure> {
+    async fn signed_to(&self, worker: Address) -> Result<Amount, Failure> {
         let status: Status = serde_json::from_value(self.gateway.get("/v1/status").await?).failed(
             "gateway",
             "the gateway's status cannot be read",
@@ -243,11 +252,6 @@ impl<'a> Stage<'a> {
             status.channels.iter().filter(|channel| channel.worker == worker).map(|channel| channel.signed);
         signed.reduce(|sum, more| sum.checked_add(more).unwrap_or(sum)).map_or(Ok(Amount::ZERO), Ok)
     }
-}
-
-/// The account of a cheat.
-fn wallet(data: &Path, cheat: Cheat) -> Result<Wallet, Failure> {
-    worker::open_wallet(&local::key(data, &format!("dishonest-{}", cheat.name())))
 }
 
 fn scene(output: Output, number: usize, title: &str) {

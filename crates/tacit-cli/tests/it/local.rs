@@ -116,6 +116,14 @@ fn bad_usage_exits_with_two() {
         let output = tacit().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(output.stdout.is_empty());
+        let json = tacit().arg("--json").args(arguments).output().unwrap();
+        assert_eq!(json.status.code(), Some(2));
+        let error: Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(error["error"]["code"], "bad_usage");
+    }
+    for batch in ["0", "100000000", "many"] {
+        let output = tacit().args(["bench", "run", "--batch", batch]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     }
 }
 

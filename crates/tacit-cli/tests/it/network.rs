@@ -174,3 +174,30 @@ fn a_killed_network_goes_on_where_it_was() {
         receipts.iter().map(|entry| entry["price"].as_str().unwrap().parse::<f64>().unwrap()).sum();
     assert!((prices - up.signed()).abs() < 1e-12, "promised {} for receipts worth {prices}", up.signed());
 }
+
+/// The demo used to fail on a folder it had played in before: its cheats were distrusted already, so the honest worker was
+/// asked instead, and `tacit up` refused the folder because the cheats had coins at genesis.
+#[test]
+fn the_demo_can_be_played_twice_in_one_folder_and_then_lasts() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for _ in 0..2 {
+        let demo = ok(&["demo", "--data", words(&data)]);
+        assert!(demo["dishonest"].as_array().unwrap().iter().all(|case| case["caught"] == true), "{demo}");
+    }
+    let up = Up::start(&data);
+    assert!(up.receipts().len() >= 4);
+}
+
+#[test]
+fn a_job_asked_twice_is_paid_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder.path().join("data"));
+    let seven = repository("models/digits/samples/seven.json");
+    let job = format!("0x{}", "5a".repeat(32));
+    let first = ok(&as_words(&up.ask("digits", &seven, &["--job-id", &job])));
+    let paid = up.signed();
+    let second = ok(&as_words(&up.ask("digits", &seven, &["--job-id", &job])));
+    assert_eq!(first["receipt"], second["receipt"]);
+    assert_eq!(up.signed(), paid);
+}
