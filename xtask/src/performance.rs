@@ -12,9 +12,14 @@ use std::time::Instant;
 pub(crate) fn write(root: &Path, arguments: &[String]) -> Result<()> {
     let option = |name: &str| arguments.iter().position(|argument| argument == name);
     let python = option("--python").and_then(|at| arguments.get(at + 1)).map(PathBuf::from);
-    let cold_build = option("--cold-build").map(|_| cold_build(root)).transpose()?;
-    run(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root))?;
-    let tacit = target_folder(root)?.join("release").join("tacit");
+    let cold = option("--cold-build").map(|_| ColdBuild::make(root)).transpose()?;
+    let tacit = match &cold {
+        Some(cold) => cold.folder.join("release").join("tacit"),
+        None => {
+            run(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root))?;
+            target_folder(root)?.join("release").join("tacit")
+        }
+    };
 
     let mut page = String::from(HEADER);
     writeln!(page, "Machine: {}.\n", machine())?;
@@ -55,7 +60,7 @@ pub(crate) fn write(root: &Path, arguments: &[String]) -> Result<()> {
             }
         }
     }
-    whole(&mut page, &tacit, root, cold_build)?;
+    whole(&mut page, &tacit, root, cold.as_ref().map(|cold| cold.seconds))?;
     std::fs::create_dir_all(root.join("docs"))?;
     std::fs::write(root.join("docs/performance.md"), page).context("writing docs/performance.md")
 }
@@ -107,16 +112,29 @@ fn whole(page: &mut String, tacit: &Path, root: &Path, cold_build: Option<f64>) 
     Ok(())
 }
 
-fn cold_build(root: &Path) -> Result<f64> {
-    let folder = std::env::temp_dir().join(format!("tacit-cold-build-{}", std::process::id()));
-    let start = Instant::now();
-    let built = run(Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--target-dir"])
-        .arg(&folder)
-        .current_dir(root));
-    let seconds = start.elapsed().as_secs_f64();
-    std::fs::remove_dir_all(&folder)?;
-    built.map(|()| seconds)
+/// A release build into an empty folder, which goes with this value.
+struct ColdBuild {
+    folder: PathBuf,
+    seconds: f64,
+}
+
+impl ColdBuild {
+    fn make(root: &Path) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("tacit-cold-build-{}", std::process::id()));
+        let start = Instant::now();
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--release", "--locked", "--target-dir"]).arg(&folder).current_dir(root);
+        let mut cold = Self { folder, seconds: 0.0 };
+        run(&mut command)?;
+        cold.seconds = start.elapsed().as_secs_f64();
+        Ok(cold)
+    }
+}
+
+impl Drop for ColdBuild {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 fn target_folder(root: &Path) -> Result<PathBuf> {
@@ -170,7 +188,7 @@ fn number(value: &Value) -> f64 {
 }
 
 const HEADER: &str = "# Performance\n\nWritten by `cargo xtask performance` from `tacit bench`; run it again on your machine. Medians; \
-user CPU counts all threads.\n\n";
+user CPU counts all threads, and the little spent in the system.\n\n";
 const PROVE: &str = "## Prove and verify\n\n`import` is the commitment to the weights, made once per model. Memory is the peak of the whole process.\n\n\
 | model | batch | step | user CPU ms | wall ms | peak MiB | proof bytes | security bits |\n|---|---|---|---|---|---|---|---|\n";
 const RUN: &str = "\n## Run in the clear\n\n| model | batch | user CPU ms | GMAC/s |\n|---|---|---|---|\n";
