@@ -96,6 +96,12 @@ pub enum GraphError {
         /// Its length.
         got: usize,
     },
+    /// A name or label that a terminal could obey.
+    #[error("a name or label has no control characters, got {got:?}")]
+    TextControl {
+        /// The first one.
+        got: char,
+    },
     /// An encoder shift over [`MAX_ENCODE_SHIFT`].
     #[error("feature {feature} shifts by at most {MAX_ENCODE_SHIFT}, got {got}")]
     EncodeShift {
@@ -421,5 +427,8 @@ fn check_text(text: &str) -> Result<(), GraphError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(GraphError::TextTooLong { got: text.len() });
     }
-    Ok(())
+    match text.chars().find(|character| character.is_control()) {
+        Some(got) => Err(GraphError::TextControl { got }),
+        None => Ok(()),
+    }
 }

@@ -73,6 +73,16 @@ fn long_texts() {
 }
 
 #[test]
+fn control_characters_in_texts() {
+    for got in ['\u{1b}', '\n', '\0', '\u{7f}', '\u{9b}'] {
+        let expected = GraphError::TextControl { got };
+        assert_eq!(refused(|g| g.features[1].name = format!("a{got}[31m")), expected);
+        let decoder = Decoder::ArgMax { labels: vec!["a".into(), got.into()], fraction_bits: 0 };
+        assert_eq!(refused(|g| g.decoder = decoder), expected);
+    }
+}
+
+#[test]
 fn encoder_shift() {
     assert_eq!(refused(|g| g.features[1].shift = 97), GraphError::EncodeShift { feature: 1, got: 97 });
 }
