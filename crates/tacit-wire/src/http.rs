@@ -30,7 +30,7 @@ pub enum HttpError {
         url: String,
     },
     /// No connection, no answer in time, or a broken one.
-    #[error("{url} did not answer: {source}")]
+    #[error("{url} did not answer: {}", innermost(.source))]
     Unreachable {
         /// Who was asked.
         url: String,
@@ -99,6 +99,8 @@ impl JsonClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
             .referer(false)
+            // An address is where a request goes, whatever the environment says.
+            .no_proxy()
             .build()
             .map_err(HttpError::Setup)?;
         Ok(Self { client })
@@ -142,7 +144,10 @@ impl JsonClient {
                 && parsed.password().is_none()
         });
         let target = usable.ok_or_else(|| HttpError::BadUrl { url: url.to_owned() })?;
-        let unreachable = |source| HttpError::Unreachable { url: url.to_owned(), source };
+        let unreachable = |source: reqwest::Error| HttpError::Unreachable {
+            url: url.to_owned(),
+            source: source.without_url(),
+        };
         let mut request = self.client.request(method, target);
         if !body.is_empty() {
             request = request.header("content-type", "application/json").body(body);
@@ -153,7 +158,11 @@ impl JsonClient {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if bytes.len().saturating_add(chunk.len()) > limit_bytes {
-                return Err(HttpError::TooLong { url: url.to_owned(), limit_bytes });
+                // A refusal that long is not the other side's own, but some page on the way.
+                return Err(match status.is_success() {
+                    true => HttpError::TooLong { url: url.to_owned(), limit_bytes },
+                    false => HttpError::Status { url: url.to_owned(), status: status.as_u16() },
+                });
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -186,6 +195,15 @@ fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
         }
         Err(_) => HttpError::Status { url: url.to_owned(), status },
     }
+}
+
+/// What all the layers above an error only repeat in their own words.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn core::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 /// What a remote party wrote, fit for a person's terminal: bounded, without control characters.
@@ -264,10 +282,15 @@ mod tests {
         assert!(matches!(get(&other).await, Err(HttpError::Malformed { .. })));
         let moved = serve(reply("302 Found", "location: http://127.0.0.1:1/\r\n", "")).await;
         assert!(matches!(get(&moved).await, Err(HttpError::Status { status: 302, .. })));
+        let page = serve(reply("502 Bad Gateway", "", &"x".repeat(REFUSAL_BYTES_MAX + 1))).await;
+        assert!(matches!(get(&page).await, Err(HttpError::Status { status: 502, .. })));
         let silent = serve("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1".to_owned()).await;
         assert!(matches!(get(&silent).await, Err(HttpError::Unreachable { .. })));
         let refused = get("http://127.0.0.1:1/").await.unwrap_err();
         assert!(!refused.outcome_unknown());
+        let text = refused.to_string();
+        assert!(text.starts_with("http://127.0.0.1:1/ did not answer: "), "{text}");
+        assert_eq!(text.matches("127.0.0.1").count(), 1, "{text}");
     }
 
     #[tokio::test]
