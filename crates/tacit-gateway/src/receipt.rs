@@ -121,6 +121,14 @@ pub enum BundleReject {
     /// The ledger does not know the root, or does not find the receipt in it.
     #[error("the ledger has not anchored this receipt")]
     UnknownToLedger,
+    /// The ledger anchored the batch in another block than the bundle says.
+    #[error("the file says block {got}, and the ledger anchored the receipt in block {expected}")]
+    AnchorBlock {
+        /// The ledger's.
+        expected: u64,
+        /// The bundle's.
+        got: u64,
+    },
     /// The ledger is another one.
     #[error("the receipt is for chain {expected}, and this ledger is chain {got}")]
     OtherChain {
@@ -188,6 +196,9 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         price: Amount(receipt.price),
         cumulative: Amount(receipt.cumulative),
     };
+    if bundle.model.model_id != receipt.modelId {
+        return Err(BundleReject::Model);
+    }
     let model = market::recompute(receipt.modelId, &bundle.model).ok_or(BundleReject::Model)?;
     let salts =
         Salts { input: bundle.input_salt.0, output: bundle.output_salt.0, evidence: bundle.evidence_salt.0 };
@@ -227,14 +238,16 @@ pub(crate) fn check_inclusion(leaf: B256, anchor: &AnchorProof) -> Result<(), Bu
 /// Asks a ledger whether a checked receipt is anchored there.
 ///
 /// # Errors
-/// [`BundleReject::NotAnchored`], [`BundleReject::UnknownToLedger`], [`BundleReject::Ledger`]. The caller compares the
-/// bundle's chain id with the ledger's through [`same_chain`].
+/// [`BundleReject::NotAnchored`], [`BundleReject::UnknownToLedger`], [`BundleReject::AnchorBlock`],
+/// [`BundleReject::Ledger`]. The caller compares the bundle's chain id with the ledger's through [`same_chain`].
 pub async fn check_anchor(
     ledger: &LedgerClient,
     receipt: &VerifiedReceipt,
 ) -> Result<Anchored, BundleReject> {
     let anchor = receipt.anchor.as_ref().ok_or(BundleReject::NotAnchored)?;
-    anchored(ledger, receipt.hash, anchor).await
+    let listed = anchored(ledger, receipt.hash, anchor).await?;
+    let (expected, got) = (listed.block, anchor.block);
+    if expected == got { Ok(listed) } else { Err(BundleReject::AnchorBlock { expected, got }) }
 }
 
 /// Refuses a ledger of another chain than the bundle's.

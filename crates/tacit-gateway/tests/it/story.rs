@@ -246,6 +246,7 @@ async fn an_altered_bundle_is_refused_whatever_was_altered() {
         ("version", |b| b.version += 1),
         ("chain", |b| b.chain_id += 1),
         ("graph", |b| *b.model.graph.last_mut().unwrap() ^= 1),
+        ("model id", |b| b.model.model_id.0[0] ^= 1),
         ("weight root", |b| b.model.weight_root.0[0] ^= 1),
         ("input", |b| b.input[0] += 1),
         ("input longer", |b| b.input.push(0)),
@@ -287,6 +288,10 @@ async fn an_altered_bundle_is_refused_whatever_was_altered() {
         alter(&mut bad);
         assert!(verify_bundle(&bad).is_err(), "{what}");
     }
+    let mut elsewhere = good.clone();
+    elsewhere.anchor.as_mut().unwrap().block += 1;
+    let verified = verify_bundle(&elsewhere).unwrap();
+    assert!(matches!(check_anchor(&ledger.client, &verified).await, Err(BundleReject::AnchorBlock { .. })));
     let mut unanchored = good.clone();
     unanchored.anchor = None;
     let verified = verify_bundle(&unanchored).unwrap();
