@@ -21,6 +21,7 @@ use crate::{
     gateway::Gateway,
     market::Offer,
     store::{ChannelRecord, Distrust},
+    view::ChannelEntry,
 };
 
 /// What became of a voucher that was handed over.
@@ -92,7 +93,7 @@ impl Gateway {
         Err(GatewayError::Overflow)
     }
 
-    async fn listed(&self, channel_id: B256) -> Result<Option<Channel>, GatewayError> {
+    pub(crate) async fn listed(&self, channel_id: B256) -> Result<Option<Channel>, GatewayError> {
         match self.ledger.channel(channel_id).await {
             Ok(channel) => Ok(Some(channel)),
             Err(LedgerError::Reverted(Revert::Channels(IChannelsErrors::UnknownChannel(_)))) => Ok(None),
@@ -219,6 +220,10 @@ impl Gateway {
                 Ok(Delivery::Acknowledged)
             }
             Err(HttpError::Refused { status, body }) if status < 500 => {
+                // The channel is given up already, and what its worker did was judged then.
+                if channel.retired {
+                    return Ok(Delivery::Refused);
+                }
                 // The voucher pays the agreed price for a checked answer. Whoever wants more is not asked again.
                 let demanded = body.demand.unwrap_or_default();
                 let reject = AnswerReject::Overcharge { agreed: channel.signed, demanded };
@@ -241,6 +246,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn close_retired(&self) -> Result<usize, GatewayError> {
+        let _alone = self.closing.lock().await;
         let (mut open, mut failure) = (0, None);
         for (channel_id, channel) in self.store.channels()? {
             if !channel.retired {
@@ -262,17 +268,28 @@ impl Gateway {
         failure.map_or(Ok(open), |error| Err(error.into()))
     }
 
-    /// Retires every channel, so that [`Self::close_retired`] brings the deposits home.
+    /// Retires every channel, so that [`Self::close_retired`] brings the deposits home. One that awaits an answer is
+    /// no exception: nothing is owed for an answer that has not come, and one that comes before the channel is closed
+    /// is still paid ([`Self::resume`]).
     ///
     /// # Errors
-    /// [`GatewayError`].
+    /// [`GatewayError::Store`].
     pub fn retire_all(&self) -> Result<(), GatewayError> {
         for (channel_id, channel) in self.store.channels()? {
-            if channel.in_flight.is_none() {
-                self.store.put_retired(channel_id, channel)?;
-            }
+            self.store.put_retired(channel_id, channel)?;
         }
         Ok(())
+    }
+
+    /// Retires every channel, and takes the first step of closing each. The deposits come back after the grace period,
+    /// by [`Self::close_retired`].
+    ///
+    /// # Errors
+    /// [`GatewayError`]; the channels are retired even if the ledger cannot be asked.
+    pub async fn close_all(&self) -> Result<Vec<ChannelEntry>, GatewayError> {
+        self.retire_all()?;
+        self.close_retired().await?;
+        self.channels()
     }
 
     /// Asks a worker again that was caught once.

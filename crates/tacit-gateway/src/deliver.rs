@@ -4,14 +4,16 @@
 //! are sent, the same answer comes back, the same voucher is signed.
 
 use core::time::Duration;
+use std::sync::Arc;
 
+use alloy_primitives::{Address, B256};
 use tacit_wire::{
     Answer, JobId, ResponseKey,
     http::HttpError,
     job::{Payload, ReturnPath},
     message::{ErrorBody, JobResponse},
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
     channel::Delivery,
@@ -47,31 +49,52 @@ impl<E: Into<GatewayError>> From<E> for Undelivered {
 const RESPONSE_BYTES_MAX: usize = tacit_wire::answer::ANSWER_BYTES_MAX / 3 * 4 + 4096;
 const IN_PROGRESS_RETRIES: u32 = 100;
 const IN_PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+/// More workers than this must stall before they hold up another's voucher.
+const RESUMED_AT_ONCE_MAX: usize = 64;
 /// A worker that is slow to say that it is still working holds its lane, and the housekeeping, no longer than this.
 const IN_PROGRESS_MAX: Duration = Duration::from_secs(150);
 
 impl Gateway {
-    /// Finishes every job that was sent and has no end yet, and hands over vouchers that did not arrive. Problems with
-    /// one worker do not keep others waiting; they are logged.
+    /// Finishes every job that was sent and has no end yet, and hands over vouchers that did not arrive, on retired
+    /// channels too until the ledger has closed them. Problems with one worker do not keep others waiting; they are
+    /// logged.
     ///
     /// # Errors
-    /// [`GatewayError::Store`].
-    pub async fn resume(&self) -> Result<(), GatewayError> {
+    /// [`GatewayError`]: of the disk, or of a ledger that cannot be asked about a retired channel.
+    pub async fn resume(self: &Arc<Self>) -> Result<(), GatewayError> {
+        let (mut resuming, mut result) = (JoinSet::new(), Ok(()));
+        let places = Arc::new(Semaphore::new(RESUMED_AT_ONCE_MAX));
         for (channel_id, channel) in self.store.channels()? {
-            let lane = self.lane(channel.worker);
-            let _alone = lane.lock().await;
-            let Some(channel) = self.store.channel(channel_id)? else { continue };
-            if channel.retired {
-                continue;
-            }
-            if let Err(error) = self.finish_in_flight(&channel).await {
-                tracing::warn!(%error, worker = %channel.worker, "an interrupted job is not finished yet");
-            }
-            let Some(channel) = self.store.channel(channel_id)? else { continue };
-            let last = channel.last_job.map(|job_id| self.store.job(job_id)).transpose()?.flatten();
-            if let Some(job) = last {
-                self.deliver_voucher(&self.whereabouts(&job).await, channel_id, &channel).await?;
-            }
+            let (gateway, places) = (Arc::clone(self), Arc::clone(&places));
+            resuming.spawn(async move {
+                let _place = places.acquire().await.map_err(|_| GatewayError::Internal)?;
+                gateway.resume_channel(channel_id, channel.worker).await
+            });
+        }
+        while let Some(resumed) = resuming.join_next().await {
+            result = result.and(resumed.map_err(|_| GatewayError::Internal).flatten());
+        }
+        result
+    }
+
+    async fn resume_channel(&self, channel_id: B256, worker: Address) -> Result<(), GatewayError> {
+        let lane = self.lane(worker);
+        let _alone = lane.lock().await;
+        let Some(channel) = self.store.channel(channel_id)? else { return Ok(()) };
+        if channel.in_flight.is_none() && channel.delivered >= channel.signed {
+            return Ok(());
+        }
+        if channel.retired && self.listed(channel_id).await?.is_none_or(|listed| !listed.open) {
+            // Whatever is owed can no longer be settled.
+            return Ok(());
+        }
+        if let Err(error) = self.finish_in_flight(&channel).await {
+            tracing::warn!(%error, %worker, "an interrupted job is not finished yet");
+        }
+        let Some(channel) = self.store.channel(channel_id)? else { return Ok(()) };
+        let last = channel.last_job.map(|job_id| self.store.job(job_id)).transpose()?.flatten();
+        if let Some(job) = last {
+            self.deliver_voucher(&self.whereabouts(&job).await, channel_id, &channel).await?;
         }
         Ok(())
     }
@@ -250,6 +273,6 @@ fn return_path(job: &JobRecord) -> Option<ReturnPath> {
     }
 }
 
-fn unreachable(worker: alloy_primitives::Address, job_id: Option<JobId>, source: HttpError) -> GatewayError {
+fn unreachable(worker: Address, job_id: Option<JobId>, source: HttpError) -> GatewayError {
     GatewayError::Unreachable { worker, job_id, source: Box::new(source) }
 }

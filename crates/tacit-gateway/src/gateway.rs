@@ -51,6 +51,8 @@ pub struct Gateway {
     pub(crate) http: JsonClient,
     /// One job at a time for each worker: a channel owes for one at most.
     lanes: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
+    /// One at a time closes channels: each step is taken once.
+    pub(crate) closing: tokio::sync::Mutex<()>,
     /// One caller at a time for each job id: asking twice at once is asking once.
     jobs: Mutex<HashMap<JobId, Arc<tokio::sync::Mutex<()>>>>,
     /// Models whose id was recomputed.
@@ -93,6 +95,7 @@ impl Gateway {
             spending,
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
             lanes: Mutex::default(),
+            closing: tokio::sync::Mutex::default(),
             jobs: Mutex::default(),
             models: Mutex::default(),
         }))

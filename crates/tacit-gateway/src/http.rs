@@ -8,6 +8,8 @@
 //! | `GET /v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
 //! | `GET /v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
 //! | `GET /v1/status` | address, balance, channels |
+//! | `POST /v1/close` | `{}` in, [`Channels`] out: every channel is retired, and its deposit on its way home |
+//! | `POST /v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
 //!
 //! # Web pages
 //! The gateway can spend money, so that no web page may use it by accident: a request whose `Host` is not this machine
@@ -17,6 +19,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use axum::{
     Json, Router,
     body::Body,
@@ -29,6 +32,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tacit_wire::message::ErrorReply;
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -37,8 +41,20 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     receipt::Bundle,
-    view::{AskAnswer, ModelEntry, ReceiptEntry, Status},
+    view::{AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
 };
+
+/// A worker to ask again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forgive {
+    /// Who.
+    pub worker: Address,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Close {}
 
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const REQUESTS_MAX: usize = 64;
@@ -69,6 +85,8 @@ impl Gateway {
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/receipts/{id}/bundle", get(bundle))
             .route("/v1/status", get(status))
+            .route("/v1/close", post(close))
+            .route("/v1/forgive", post(forgive))
             .fallback(|| async { GatewayError::NotFound })
             .method_not_allowed_fallback(|| async { GatewayError::NotFound })
             .layer(middleware::from_fn_with_state(requests, guard))
@@ -94,11 +112,22 @@ impl Gateway {
         result.map_err(GatewayError::Listen)
     }
 
+    /// Two rounds side by side: a worker that stalls does not keep the deposits.
     async fn keep_house(self: Arc<Self>) {
+        tokio::join!(self.keep_resuming(), self.keep_closing());
+    }
+
+    async fn keep_resuming(self: &Arc<Self>) {
         loop {
             if let Err(error) = self.resume().await {
                 tracing::warn!(%error, "interrupted jobs are not finished yet");
             }
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+
+    async fn keep_closing(&self) {
+        loop {
             if let Err(error) = self.close_retired().await {
                 tracing::warn!(%error, "retired channels are not closed yet");
             }
@@ -141,11 +170,8 @@ fn local_authority(authority: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-async fn ask(
-    State(gateway): Shared,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<AskAnswer>, GatewayError> {
+/// The body of a request that is declared as JSON.
+async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, GatewayError> {
     let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
@@ -153,8 +179,15 @@ async fn ask(
         return Err(GatewayError::NotJson);
     }
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| GatewayError::Body)?;
-    let request: AskRequest = serde_json::from_slice(&bytes)
-        .map_err(|error| GatewayError::Malformed { detail: error.to_string() })?;
+    serde_json::from_slice(&bytes).map_err(|error| GatewayError::Malformed { detail: error.to_string() })
+}
+
+async fn ask(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AskAnswer>, GatewayError> {
+    let request: AskRequest = read_json(&headers, body).await?;
     // On its own task: a caller that hangs up does not leave a job half done.
     tokio::spawn(async move { gateway.ask(request).await })
         .await
@@ -184,6 +217,24 @@ async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<B
 
 async fn status(State(gateway): Shared) -> Result<Json<Status>, GatewayError> {
     gateway.status().await.map(Json)
+}
+
+async fn close(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Channels>, GatewayError> {
+    let Close {} = read_json(&headers, body).await?;
+    gateway.close_all().await.map(|channels| Json(Channels { channels }))
+}
+
+async fn forgive(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Forgive>, GatewayError> {
+    let request: Forgive = read_json(&headers, body).await?;
+    gateway.forgive(request.worker).map(|()| Json(request))
 }
 
 impl IntoResponse for GatewayError {

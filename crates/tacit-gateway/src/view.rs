@@ -16,7 +16,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject},
-    store::{AnswerRecord, JobRecord, JobState},
+    store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
 };
 
 /// An answer that was checked.
@@ -144,6 +144,13 @@ pub struct ChannelEntry {
     pub distrust: Option<String>,
 }
 
+/// Channels, open and retired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channels {
+    /// Each as in [`Status`].
+    pub channels: Vec<ChannelEntry>,
+}
+
 const RECEIPTS_LISTED_MAX: usize = 1_000;
 const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 /// Longest that a worker, once paid, can hold up whoever looks at a receipt.
@@ -172,19 +179,27 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn status(&self) -> Result<Status, GatewayError> {
-        let mut channels = Vec::new();
-        for (channel_id, channel) in self.store.channels()? {
-            channels.push(ChannelEntry {
+        let channels = self.channels()?;
+        let balance = self.ledger.balance(self.address()).await?;
+        Ok(Status { address: self.address(), balance, chain_id: self.ledger.chain_id(), channels })
+    }
+
+    /// Channels, open and retired.
+    ///
+    /// # Errors
+    /// [`GatewayError::Store`].
+    pub fn channels(&self) -> Result<Vec<ChannelEntry>, GatewayError> {
+        let entry = |(channel_id, channel): (B256, ChannelRecord)| {
+            Ok(ChannelEntry {
                 channel_id,
                 worker: channel.worker,
                 signed: channel.signed,
                 in_flight: channel.in_flight,
                 retired: channel.retired,
                 distrust: self.store.distrust(channel.worker)?.map(|distrust| distrust.message),
-            });
-        }
-        let balance = self.ledger.balance(self.address()).await?;
-        Ok(Status { address: self.address(), balance, chain_id: self.ledger.chain_id(), channels })
+            })
+        };
+        self.store.channels()?.into_iter().map(entry).collect()
     }
 
     /// Receipts, newest first.

@@ -302,6 +302,47 @@ async fn a_busy_worker_is_still_paid_for_what_it_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_does_not_keep_the_deposit_and_is_still_paid() {
+    static SENT: AtomicU32 = AtomicU32::new(0);
+    let alter: Alter = |path, value| {
+        if path == "/v1/jobs" && SENT.fetch_add(1, Ordering::SeqCst) == 0 {
+            *value = json!({ "status": 502 });
+        }
+    };
+    let (result, gateway, worker, ledger) = ask_over(alter, Privacy::Sealed).await;
+    assert!(matches!(result, Err(GatewayError::Unreachable { job_id: Some(_), .. })), "{result:?}");
+    let channels = gateway.close_all().await.unwrap();
+    assert!(channels[0].retired && channels[0].in_flight.is_some());
+    assert_ne!(ledger.client.channel(channels[0].channel_id).await.unwrap().closeAt, 0);
+    assert_eq!(worker.worker.earnings().unwrap().unpaid_jobs, 1);
+
+    worker.worker.publish_and_ask(&worker.server.url).await.unwrap();
+    gateway.resume().await.unwrap();
+    let channels = gateway.channels().unwrap();
+    assert_eq!((channels[0].signed, channels[0].in_flight), (PRICE, None));
+    let earnings = worker.worker.earnings().unwrap();
+    assert_eq!((earnings.vouchered, earnings.unpaid_jobs), (PRICE, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_is_handed_over_on_a_retired_channel() {
+    let alter: Alter = |path, value| {
+        if path == "/v1/vouchers" {
+            *value = json!({ "status": 502 });
+        }
+    };
+    let (result, gateway, worker, ledger) = ask_over(alter, Privacy::Sealed).await;
+    assert!(!result.unwrap().paid);
+    let channels = gateway.close_all().await.unwrap();
+    // Nothing says that the worker ever had it, and now it has nothing.
+    drop(worker);
+    let worker = WorkerPlan::honest(1).start(&ledger.client).await;
+    gateway.resume().await.unwrap();
+    worker.worker.settle_due().await.unwrap();
+    assert_eq!(ledger.client.channel(channels[0].channel_id).await.unwrap().settled, PRICE.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_models_graph_is_refused_before_anything_is_paid() {
     let alter: Alter = |path, value| {
         if path.starts_with("/v1/models/") {

@@ -1,7 +1,7 @@
 //! What is refused before any work, and costs nothing.
 
 use tacit_abi::{Evidence, Privacy};
-use tacit_gateway::{AskRequest, GatewayError, Input, InputReject};
+use tacit_gateway::{AskRequest, Channels, Forgive, GatewayError, Input, InputReject, store::Distrust};
 use tacit_wire::{Amount, JobId, SealingKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -207,6 +207,19 @@ async fn the_gateways_door_is_local_json_with_limits() {
         ),
         ("GET", "/v1/status", vec![("host", "evil.example")], String::new(), 403, "foreign_origin"),
         ("GET", "/v1/receipts/0x12", vec![], String::new(), 404, "unknown_receipt"),
+        ("GET", "/v1/close", vec![], String::new(), 404, "not_found"),
+        ("POST", "/v1/close", vec![], "{}".to_owned(), 415, "not_json"),
+        ("POST", "/v1/close", vec![json], "{\"all\":true}".to_owned(), 400, "malformed_request"),
+        (
+            "POST",
+            "/v1/close",
+            vec![json, ("origin", "http://evil.example")],
+            "{}".to_owned(),
+            403,
+            "foreign_origin",
+        ),
+        ("POST", "/v1/forgive", vec![], "{}".to_owned(), 415, "not_json"),
+        ("POST", "/v1/forgive", vec![json], "{}".to_owned(), 400, "malformed_request"),
     ] {
         let (got, reply) = raw(url, method, path, &headers, &body).await;
         assert_eq!((got, code(&reply).as_str()), (status, expected), "{method} {path}");
@@ -225,6 +238,36 @@ async fn the_gateways_door_is_local_json_with_limits() {
     let (_, bundle) = raw(url, "GET", &format!("/v1/receipts/{}/bundle", answer.job_id), &[], "").await;
     let bundle = tacit_gateway::Bundle::from_json(bundle.as_bytes()).unwrap();
     assert_eq!(tacit_gateway::verify_bundle(&bundle).unwrap().hash(), answer.receipt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateways_door_closes_and_forgives() {
+    let ledger = ledger(&[wallet(1).address(), wallet(2).address()]).await;
+    let worker = WorkerPlan::honest(1).start(&ledger.client).await;
+    let gateway = gateway(&ledger.client, 2);
+    let asked = gateway.ask(AskRequest { evidence: Evidence::Signed, ..question(1) }).await.unwrap();
+    let serving = std::sync::Arc::clone(&gateway);
+    let server = Server::spawn(listen(0).await, |listener| async move {
+        let _ = serving.serve(listener, core::future::pending()).await;
+    });
+    let json = ("content-type", "application/json");
+
+    for _ in 0..2 {
+        let (status, reply) = raw(&server.url, "POST", "/v1/close", &[json], "{}").await;
+        assert_eq!(status, 200, "{reply}");
+        let Channels { channels } = serde_json::from_str(&reply).unwrap();
+        assert_eq!(channels, gateway.status().await.unwrap().channels);
+        assert!(channels.len() == 1 && channels[0].retired);
+        assert_ne!(ledger.client.channel(channels[0].channel_id).await.unwrap().closeAt, 0);
+    }
+
+    let address = worker.worker.address();
+    let distrust = Distrust { code: "x".to_owned(), message: "y".to_owned(), job_id: asked.job_id };
+    gateway.store().put_distrusted(address, &distrust).unwrap();
+    let body = serde_json::to_string(&Forgive { worker: address }).unwrap();
+    let (status, reply) = raw(&server.url, "POST", "/v1/forgive", &[json], &body).await;
+    assert_eq!((status, reply.as_str()), (200, body.as_str()));
+    assert_eq!(gateway.store().distrust(address).unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
