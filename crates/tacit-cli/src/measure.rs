@@ -30,20 +30,14 @@ pub(crate) fn user_cpu_us() -> u64 {
     0
 }
 
-/// Largest resident memory of this process so far, in MiB.
+/// Largest resident memory of this process so far, in MiB; zero where the system does not say.
 pub(crate) fn peak_mib() -> u64 {
-    #[cfg(unix)]
-    {
-        use nix::sys::resource::{UsageWho, getrusage};
-        let unit = if cfg!(target_os = "macos") { 1 << 20 } else { 1 << 10 };
-        getrusage(UsageWho::RUSAGE_SELF)
-            .ok()
-            .and_then(|usage| u64::try_from(usage.max_rss()).ok())
-            .unwrap_or(0)
-            / unit
-    }
-    #[cfg(not(unix))]
-    0
+    // `getrusage` would carry over the peak of the process that started this one.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    peak.unwrap_or(0) / 1024
 }
 
 /// Runs `work` `runs` times and takes medians; short work is repeated inside each run until the clock can resolve it.
