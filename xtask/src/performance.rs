@@ -83,9 +83,9 @@ fn ezkl_row(page: &mut String, widths: &str, line: &Value) -> Result<()> {
     }
     writeln!(
         page,
-        "| {} | EZKL ÷ Tacit | | **{}** | | | |",
+        "| {} | EZKL ÷ Tacit | | **{:.0}** | | | |",
         widths.replace(',', "-"),
-        text(&line["prove_ratio"])
+        number(&line["prove_ratio"])
     )?;
     Ok(())
 }
