@@ -164,13 +164,12 @@ fn add_halves<E: Lane>(p: &[E], q: &[E]) -> (Vec<E>, Vec<E>) {
 
 fn prove_tree(mut levels: Vec<Level>, transcript: &mut Transcript) -> Vec<Ef> {
     let Some(root) = levels.pop() else { return Vec::new() };
-    let (Poly::Scalar(p), Poly::Scalar(q)) = (&root.numerators, &root.denominators) else {
-        return Vec::new();
-    };
-    for value in p.iter().chain(q) {
+    // Where registers hold one element (no vector unit), even the root comes packed.
+    let (p, q) = (scalars(root.numerators), scalars(root.denominators));
+    for value in p.iter().chain(&q) {
         transcript.send(*value);
     }
-    let product: Ef = q.iter().copied().product();
+    let product: Ef = q.into_iter().product();
     // A zero denominator has no inverse; the verifier refuses whatever stands here.
     transcript.send(product.try_inverse().unwrap_or_default());
     let mut point = vec![transcript.challenge()];
