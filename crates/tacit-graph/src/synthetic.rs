@@ -1,9 +1,13 @@
 //! Untrained networks of any size, the same on every machine: for benches and tests.
 
 use crate::{
-    graph::{Decoder, DenseWeights, Feature, Graph, Operator, RAW_FRACTION_BITS, Table, TensorId, Weights},
-    model::{Model, layer_reach, rounding_shift},
-    validate::GraphError,
+    error::GraphError,
+    graph::{
+        Decoder, Feature, Graph, LayerWeights, MAX_REQUANTISE_SHIFT, Operator, RAW_FRACTION_BITS, Table,
+        TensorId, Weights,
+    },
+    model::Model,
+    reach::{Reach, rounding_shift},
 };
 
 /// A ReLU network with the given layer widths (`[784, 128, 10]`), weights uniform in `-127..=127`, biases uniform
@@ -18,7 +22,9 @@ pub fn synthetic_mlp(widths: &[u32], seed: u64) -> Result<Model, GraphError> {
     let mut random = SplitMix64(seed);
     let inputs = widths.first().copied().unwrap_or(0);
     let mut graph = Graph {
-        features: (0..inputs).map(|_| unit_feature()).collect(),
+        features: vec![unit_feature(); (inputs as usize).min(crate::validate::MAX_FEATURES + 1)],
+        input_axes: vec![inputs],
+        input_bits: 8,
         nodes: Vec::new(),
         tables: Vec::new(),
         decoder: Decoder::ArgMax {
@@ -26,48 +32,42 @@ pub fn synthetic_mlp(widths: &[u32], seed: u64) -> Result<Model, GraphError> {
             fraction_bits: 0,
         },
     };
-    for pair in widths.windows(2) {
+    for (pair, tensor) in widths.windows(2).zip((0..).step_by(2)) {
         let [inputs, outputs] = *pair else { continue };
-        if !graph.nodes.is_empty() {
-            graph.nodes.push(Operator::Requantise { input: TensorId(0), shift: 0, table: 0 });
+        if tensor > 0 {
+            graph.nodes.push(Operator::Requantise { input: TensorId(tensor - 1), shift: 0, table: 0 });
         }
-        graph.nodes.push(Operator::Dense { input: TensorId(0), inputs, outputs });
+        graph.nodes.push(Operator::dense(TensorId(tensor), inputs, outputs));
     }
-    for (tensor, node) in (0u32..).zip(&mut graph.nodes) {
-        match node {
-            Operator::Dense { input, .. } | Operator::Requantise { input, .. } => *input = TensorId(tensor),
-        }
+    if graph.nodes.len() > 1 {
+        graph.tables.push(relu_table());
     }
     // Shapes first, so that impossible widths cost nothing.
-    let hollow = Graph { tables: vec![relu_table()], ..graph.clone() };
-    let single = graph.nodes.len() < 2;
-    let shapes = if single { graph.validate()? } else { hollow.validate()? };
+    graph.validate()?;
     let mut weights = Weights { layers: Vec::new() };
-    for (inputs, outputs) in shapes.dense() {
-        let cells = *inputs as usize * *outputs as usize;
-        let matrix = (0..cells).map(|_| (random.below(255) as i16 - 127) as i8).collect();
-        let bias = (0..*outputs).map(|_| random.below(4096) as i32 - 2048).collect();
-        weights.layers.push(DenseWeights { matrix, bias });
-    }
-    if !single {
-        graph.tables = vec![relu_table()];
-        let mut range = (-128, 127);
-        for (node, layer) in graph.nodes.iter_mut().skip(1).step_by(2).zip(&weights.layers) {
-            let reach = layer_reach(layer, range);
-            range = (0, 127);
-            if let Operator::Requantise { shift, .. } = node {
-                *shift = (0..24).find(|shift| fits(&reach, *shift)).unwrap_or(24);
-            }
+    let mut reach = Reach::new(&graph);
+    for (tensor, node) in (0u32..).zip(&mut graph.nodes) {
+        if let Operator::Requantise { shift, .. } = node {
+            *shift = shift_for(&reach, TensorId(tensor), RELU_BITS);
         }
+        let (matrix, bias) = node.weight_lengths();
+        if matrix > 0 {
+            let matrix = (0..matrix).map(|_| (random.below(255) as i16 - 127) as i8).collect();
+            let bias = (0..bias).map(|_| random.below(4096) as i32 - 2048).collect();
+            weights.layers.push(LayerWeights { matrix, bias });
+        }
+        let layer = weights.layers.last().filter(|_| matrix > 0);
+        reach.push(node, layer, &graph.tables);
     }
     Model::new(graph, weights)
 }
 
-fn fits(reach: &[(i64, i64)], shift: u8) -> bool {
-    let half = 1i64 << (RELU_BITS - 1);
-    reach
-        .iter()
-        .all(|(low, high)| rounding_shift(*low, shift) >= -half && rounding_shift(*high, shift) < half)
+/// The least shift at which no reachable value of a tensor leaves a table of `bits`.
+fn shift_for(reach: &Reach, tensor: TensorId, bits: u8) -> u8 {
+    let (half, read) = (1i64 << (bits - 1), reach.of(tensor));
+    let fits =
+        |shift: &u8| rounding_shift(read.low, *shift) >= -half && rounding_shift(read.high, *shift) < half;
+    (0..MAX_REQUANTISE_SHIFT).find(fits).unwrap_or(MAX_REQUANTISE_SHIFT)
 }
 
 fn unit_feature() -> Feature {
@@ -77,7 +77,7 @@ fn unit_feature() -> Feature {
 /// Accumulators of random weights stay far below their bound, so one unit of `u` counts as [`RELU_GAIN`] of `y`.
 fn relu_table() -> Table {
     let half = 1i32 << (RELU_BITS - 1);
-    Table { bits: RELU_BITS, values: (-half..half).map(|u| (u * RELU_GAIN).clamp(0, 127) as i8).collect() }
+    Table { bits: RELU_BITS, values: (-half..half).map(|u| (u * RELU_GAIN).clamp(0, 127) as i16).collect() }
 }
 
 struct SplitMix64(u64);
