@@ -24,14 +24,17 @@
 
 #![forbid(unsafe_code)]
 
+mod argue;
 mod batch;
-mod dense;
+mod grid;
 mod lookup;
 mod model;
 mod poly;
 mod prove;
 mod sumcheck;
+mod tensors;
 mod transcript;
+mod views;
 mod witness;
 
 pub use model::{CommitError, CommittedModel};

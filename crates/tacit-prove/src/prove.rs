@@ -1,24 +1,22 @@
 //! Runs a committed model and proves the run.
 
-use p3_field::PrimeCharacteristicRing;
 use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use tacit_graph::{AnswerError, ExecuteError, execute};
 use tacit_verify::{
     PlanError, Statement,
     commitment::{Challenger, OpeningProof, Pcs, Scheme, SetupError},
-    field::{Ef, Fp, embed},
+    field::{Ef, Fp},
     opening,
-    plan::{Plan, Step},
+    plan::Plan,
     security,
     statement::{PROOF_VERSION, digest, transcript},
 };
 
 use crate::{
-    batch::{self, WeightClaim, WitnessClaim},
-    dense::{self, LayerInput, TensorClaim},
-    lookup,
+    argue::argue,
     model::{Committed, CommittedModel, commit},
+    tensors::Tensors,
     transcript::Transcript,
     witness::Witness,
 };
@@ -65,10 +63,12 @@ pub struct Run {
     pub plan: Plan,
     /// What is claimed.
     pub statement: Statement,
-    /// Encoded rows. Shape `[rows][features]`.
-    pub encoded: Vec<Vec<i8>>,
     /// Committed columns.
     pub witness: Witness,
+    /// Padded values of tensors that are read and not committed; empty for the others.
+    pub tensors: Vec<Vec<Fp>>,
+    /// What is looked up and not committed, in the order of [`Plan::virtuals`].
+    pub virtuals: Vec<Vec<Fp>>,
 }
 
 /// Runs the model on raw rows, in units of `2^-24`, and proves the run.
@@ -96,8 +96,10 @@ impl Run {
         let trace = execute(model.model(), &encoded.concat(), inputs.len())?;
         let width = model.model().shapes().outputs();
         let outputs = trace.logits().chunks_exact(width).map(<[i32]>::to_vec).collect();
-        let witness = Witness::from_trace(&plan, graph, &trace);
-        Ok(Self { plan, statement: Statement { inputs: inputs.to_vec(), outputs }, encoded, witness })
+        let tensors = Tensors::new(&plan, graph, &trace);
+        let (witness, virtuals) = Witness::new(&plan, graph, &tensors);
+        let statement = Statement { inputs: inputs.to_vec(), outputs };
+        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, plan })
     }
 }
 
@@ -127,13 +129,14 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
         committed = Some(data);
     }
 
-    let (witness_point, weight_point) = argue(model, run, &stack, &mut transcript);
-    let weights = open(model.scheme(), model.committed().clone(), &weight_point, &mut transcript.challenger)
-        .ok_or(ProveError::Library)?;
+    let points = argue(model.model().graph(), model.weights(), run, &stack, &mut transcript);
+    let weights =
+        open(model.scheme(), model.committed().clone(), &points.weights, &mut transcript.challenger)
+            .ok_or(ProveError::Library)?;
     transcript.proof.extend_from_slice(&opening::encode(&weights));
     if let (Some(scheme), Some(data)) = (&scheme, committed) {
         let witness =
-            open(scheme, data, &witness_point, &mut transcript.challenger).ok_or(ProveError::Library)?;
+            open(scheme, data, &points.witness, &mut transcript.challenger).ok_or(ProveError::Library)?;
         transcript.proof.extend_from_slice(&opening::encode(&witness));
     }
     Ok(transcript.proof)
@@ -149,78 +152,4 @@ fn open(scheme: &Scheme, data: Committed, point: &[Ef], challenger: &mut Challen
         challenger,
     )
     .ok()
-}
-
-/// The algebraic part, in step with [`tacit_verify::protocol`]; returns the points of both openings.
-fn argue(model: &CommittedModel, run: &Run, stack: &[Fp], transcript: &mut Transcript) -> (Vec<Ef>, Vec<Ef>) {
-    let plan = &run.plan;
-    let mut pending: Vec<Vec<TensorClaim>> = vec![Vec::new(); plan.steps.len() + 1];
-    let mut witness_claims = Vec::new();
-    let mut weight_claims = Vec::new();
-    if let Some(leaf_vars) = plan.leaf_vars {
-        let claims = lookup::prove(plan, model.model().graph(), leaf_vars, &run.witness, transcript);
-        for node in &plan.requantise {
-            let point = tacit_verify::lookup::suffix(&claims.point, plan.log_rows + node.log_width);
-            let (rows, columns) = point.split_at(plan.log_rows);
-            pending[node.input]
-                .push(TensorClaim { row_point: rows.to_vec(), column_point: columns.to_vec() });
-        }
-        for (column, layout) in plan.columns.iter().enumerate() {
-            let point = tacit_verify::lookup::suffix(&claims.point, layout.vars).to_vec();
-            witness_claims.push(WitnessClaim { column, point });
-        }
-    }
-    let row_point = transcript.challenge_point(plan.log_rows);
-    let column_vars = plan.weights.layers.last().map_or(0, |layer| layer.log_outputs);
-    let column_point = transcript.challenge_point(column_vars);
-    pending[plan.steps.len()].push(TensorClaim { row_point, column_point });
-
-    let weights = model.weights();
-    for step in plan.steps.iter().rev() {
-        match *step {
-            Step::Dense(index) => {
-                let layer = &plan.weights.layers[index];
-                let encoded;
-                let made = plan.requantise.iter().find(|node| node.output == layer.input);
-                let input = match made {
-                    Some(node) => LayerInput { values: &run.witness.columns[node.image], public: false },
-                    None => {
-                        encoded = pad_inputs(&run.encoded, plan.log_rows, layer.log_inputs);
-                        LayerInput { values: &encoded, public: true }
-                    }
-                };
-                for claim in core::mem::take(&mut pending[layer.output]) {
-                    let point = dense::prove(layer, weights, &input, &claim, transcript);
-                    let TensorClaim { row_point, column_point } = claim;
-                    pending[layer.input].push(TensorClaim { row_point, column_point: point.clone() });
-                    weight_claims.push(WeightClaim { layer: index, row_point: point, column_point });
-                }
-            }
-            Step::Requantise(index) => {
-                let node = &plan.requantise[index];
-                for claim in core::mem::take(&mut pending[node.output]) {
-                    let point = claim.row_point.into_iter().chain(claim.column_point).collect();
-                    witness_claims.push(WitnessClaim { column: node.image, point });
-                }
-            }
-        }
-    }
-    let witness_point = match plan.witness_vars {
-        Some(vars) => batch::prove_witness(plan, vars, stack, &witness_claims, transcript),
-        None => Vec::new(),
-    };
-    let weight_point = batch::prove_weights(&plan.weights, weights, &weight_claims, transcript);
-    (witness_point, weight_point)
-}
-
-/// Public rows as the first layer reads them.
-fn pad_inputs(rows: &[Vec<i8>], log_rows: usize, log_width: usize) -> Vec<Fp> {
-    let mut padded = vec![Fp::ZERO; 1 << (log_rows + log_width)];
-    for (index, slots) in padded.chunks_exact_mut(1 << log_width).enumerate() {
-        let Some(row) = rows.get(index).or(rows.last()) else { continue };
-        for (slot, value) in slots.iter_mut().zip(row) {
-            *slot = embed(i32::from(*value));
-        }
-    }
-    padded
 }

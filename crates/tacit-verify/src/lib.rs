@@ -37,6 +37,7 @@ pub mod security;
 pub mod statement;
 pub mod sumcheck;
 pub mod trees;
+pub mod views;
 
 pub use bits::Bits;
 pub use plan::PlanError;

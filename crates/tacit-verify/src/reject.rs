@@ -106,12 +106,27 @@ pub enum Reject {
     /// The denominators at the leaves are not those of the columns.
     #[error("the look-up denominators differ from the columns")]
     LookupDenominators,
-    /// A dense layer is not the product of its input and its weights.
-    #[error("layer {layer} is not the product of its input and its weights")]
-    DenseProduct {
-        /// Index of the layer.
-        layer: usize,
+    /// A contraction is not the sum of products of what it reads.
+    #[error("node {node} is not the sum of products of its factors")]
+    Product {
+        /// Index of the node.
+        node: usize,
     },
+    /// A view does not read what is claimed of its tensor.
+    #[error("node {node} does not read what its input holds")]
+    View {
+        /// Index of the node.
+        node: usize,
+    },
+    /// Claims about one tensor contradict each other.
+    #[error("the claims about tensor {tensor} do not hold together")]
+    Merge {
+        /// Number of the tensor.
+        tensor: usize,
+    },
+    /// The first layers do not read the public input.
+    #[error("the network did not read the input of the statement")]
+    Input,
     /// The claims about the witness do not hold of one polynomial.
     #[error("the claims about the witness do not hold together")]
     WitnessBatch,

@@ -155,7 +155,7 @@ pub fn verify_at(
 }
 
 /// Shapes and ranges; gives the encoded rows.
-fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i8>>, Reject> {
+fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i16>>, Reject> {
     let (inputs, outputs) = (statement.inputs.len(), statement.outputs.len());
     if inputs != outputs {
         return Err(Reject::RowCount { inputs, outputs });
