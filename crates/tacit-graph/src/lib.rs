@@ -55,6 +55,8 @@ pub use model::Model;
 pub use raw::{MAX_DECIMAL_BYTES, RawValue, RawValueError};
 pub use reach::reach;
 pub use shapes::{ElementType, Shapes, TensorShape};
-pub use synthetic::synthetic_mlp;
+pub use synthetic::{SyntheticNetwork, synthetic_mlp, synthetic_network};
+#[doc(hidden)]
+pub use synthetic::{random_inputs, random_model};
 pub use tensor::{Tensor, Trace};
 pub use validate::{MAX_FEATURES, MAX_GROUP, MAX_NAME_BYTES, MAX_STEP, MAX_WORK};

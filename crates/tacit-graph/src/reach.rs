@@ -115,7 +115,20 @@ impl Reach {
         weights: Option<&LayerWeights>,
         tables: &[Table],
     ) -> Bounds {
-        let (axes, bounds) = match operator {
+        let (axes, bounds) = self.bounds(operator, weights, tables);
+        self.axes.push(axes);
+        self.bounds.push(bounds);
+        bounds
+    }
+
+    /// Axes and bounds of what a node would make.
+    pub(crate) fn bounds(
+        &self,
+        operator: &Operator,
+        weights: Option<&LayerWeights>,
+        tables: &[Table],
+    ) -> (Vec<u32>, Bounds) {
+        match operator {
             Operator::Contract { axes, summed, left, right, bias } => {
                 let sizes = [axes.as_slice(), summed].concat();
                 let left = self.view(left, &sizes);
@@ -148,10 +161,7 @@ impl Reach {
                     tables.get(usize::from(*table)).map_or(Bounds::ZERO, |table| image(read, *shift, table));
                 (self.axes.get(input.0 as usize).cloned().unwrap_or_default(), bounds)
             }
-        };
-        self.axes.push(axes);
-        self.bounds.push(bounds);
-        bounds
+        }
     }
 
     /// What a view under operator axes of `sizes` can read.
