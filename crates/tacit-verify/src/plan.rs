@@ -556,6 +556,7 @@ impl Plan {
                             &self.tensors[view.tensor.0 as usize],
                             &sizes,
                             sizes.len(),
+                            |_| true,
                             |_| false,
                         )
                     };
@@ -609,7 +610,7 @@ impl Plan {
             Right::View(_) => false,
         };
         let plan = |view: &View| {
-            ViewPlan::new(view, &self.tensors[view.tensor.0 as usize], &sizes, outputs, weighted)
+            ViewPlan::new(view, &self.tensors[view.tensor.0 as usize], &sizes, outputs, |_| true, weighted)
         };
         let left = plan(left);
         let right = match right {
@@ -652,7 +653,8 @@ impl Plan {
             .map(|term| {
                 let all: Vec<usize> = axes.iter().chain(&term.summed).map(|size| *size as usize).collect();
                 let source = &self.tensors[term.view.tensor.0 as usize];
-                let view = ViewPlan::new(&term.view, source, &all, sizes.len(), |_| false);
+                let outputs = sizes.len();
+                let view = ViewPlan::new(&term.view, source, &all, outputs, |axis| axis < outputs, |_| false);
                 TermPlan { coefficient: term.coefficient, view, summed: term.summed.len() }
             })
             .collect();

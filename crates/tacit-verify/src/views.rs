@@ -80,13 +80,15 @@ impl AxisPoint {
 impl ViewPlan {
     /// Plans `view` of `tensor` under an operator with axes of `sizes`, the first `outputs` of them output axes.
     ///
-    /// `free` says of which axes padding may be read because the other factor is zero there.
+    /// `claimed` says of which axes a claim fixes a point, rather than summing over them; `free`, of which axes padding
+    /// may be read because the other factor is zero there.
     #[must_use]
     pub fn new(
         view: &View,
         tensor: &TensorPlan,
         sizes: &[usize],
         outputs: usize,
+        claimed: impl Fn(usize) -> bool,
         free: impl Fn(usize) -> bool,
     ) -> Self {
         let mut first = 0;
@@ -108,6 +110,7 @@ impl ViewPlan {
                         if only.stride == 1
                             && group.offset == 0
                             && group.divisor == 1
+                            && claimed(usize::from(only.axis))
                             && source.as_slice() == named.as_slice()
                             && (named[0].is_power_of_two() || free(usize::from(only.axis))) =>
                     {
