@@ -2,7 +2,8 @@
 
 use crate::{
     error::GraphError,
-    graph::{Graph, MAX_ACCUMULATOR, MAX_BIAS, Operator, Weights},
+    execute::Roles,
+    graph::{Graph, LayerWeights, MAX_ACCUMULATOR, MAX_BIAS, Operator, Weights},
     reach::{Reach, rounding_shift},
     shapes::Shapes,
 };
@@ -15,6 +16,16 @@ pub struct Model {
     weights: Weights,
     shapes: Shapes,
     reach: Vec<(i64, i64)>,
+    prepared: Vec<Prepared>,
+}
+
+/// How the executor does one node.
+#[derive(Clone)]
+struct Prepared {
+    /// Of a contraction done by matrix products.
+    roles: Option<Roles>,
+    /// Its weights in the order that those read them.
+    arranged: Vec<i8>,
 }
 
 impl Model {
@@ -26,7 +37,17 @@ impl Model {
         let shapes = graph.validate()?;
         check_weights(&graph, &shapes, &weights)?;
         let reach = check_reach(&graph, &shapes, &weights)?;
-        Ok(Self { graph, weights, shapes, reach })
+        let prepare = |(node, operator)| {
+            let roles = Roles::of(operator);
+            let layer = shapes.layer_of(node).and_then(|layer| weights.layers.get(layer));
+            let arranged = match (&roles, layer) {
+                (Some(roles), Some(layer)) => roles.arrange(operator, &layer.matrix),
+                _ => Vec::new(),
+            };
+            Prepared { roles, arranged }
+        };
+        let prepared = graph.nodes.iter().enumerate().map(prepare).collect();
+        Ok(Self { graph, weights, shapes, reach, prepared })
     }
 
     /// The public half.
@@ -45,6 +66,17 @@ impl Model {
     #[must_use]
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
+    }
+
+    /// Weights of a node, if it has any: as they are, and arranged for [`Self::roles`].
+    pub(crate) fn layer(&self, node: usize) -> Option<(&LayerWeights, &[i8])> {
+        let layer = self.weights.layers.get(self.shapes.layer_of(node)?)?;
+        Some((layer, self.prepared.get(node).map_or(&[], |prepared| prepared.arranged.as_slice())))
+    }
+
+    /// Roles of a node's axes, if it is done by matrix products.
+    pub(crate) fn roles(&self, node: usize) -> Option<&Roles> {
+        self.prepared.get(node)?.roles.as_ref()
     }
 
     /// Lowest and highest value that each tensor can hold, whatever the input.
