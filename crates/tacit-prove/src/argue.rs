@@ -9,6 +9,7 @@ use tacit_verify::{
         BiasPlan, CombinePlan, ContractPlan, MaximumPlan, Plan, RightPlan, Step, TensorKind, WeightTensor,
     },
     protocol::{join_point, split_point},
+    rows,
     views::{AxisPoint, ViewPlan},
 };
 
@@ -65,10 +66,14 @@ pub(crate) fn argue(
             prover.witness_claims.push(WitnessClaim { column, point: suffix(layout.vars).to_vec() });
         }
     }
-    let output = plan.steps.len();
-    let point = transcript.challenge_point(plan.tensor_vars(output));
-    let (rows, axes) = split_point(plan, output, &point);
-    prover.pending[output].push(TensorClaim { rows, axes });
+    if plan.salts.is_empty() {
+        let output = plan.steps.len();
+        let point = transcript.challenge_point(plan.tensor_vars(output));
+        let (rows, axes) = split_point(plan, output, &point);
+        prover.pending[output].push(TensorClaim { rows, axes });
+    } else {
+        prover.committed_rows(transcript);
+    }
 
     for (node, step) in plan.steps.iter().enumerate().rev() {
         if let (Step::Maximum(step), Some(place)) =
@@ -101,6 +106,12 @@ pub(crate) fn argue(
             }
         }
     }
+    if let TensorKind::Column(column) = plan.tensors[0].kind {
+        for claim in core::mem::take(&mut prover.pending[0]) {
+            let point = join_point(&claim.rows, &claim.axes);
+            prover.witness_claims.push(WitnessClaim { column, point });
+        }
+    }
     let Prover { witness_claims, weight_claims, .. } = prover;
     let witness = match plan.witness_vars {
         Some(vars) => batch::prove_witness(plan, vars, stack, &witness_claims, transcript),
@@ -126,6 +137,39 @@ impl<'a> Prover<'a> {
         match self.plan.tensors[tensor].kind {
             TensorKind::Column(column) => &self.run.witness.columns[column],
             TensorKind::Input | TensorKind::Virtual => &self.run.tensors[tensor],
+        }
+    }
+
+    /// Publishes every row's fingerprint.
+    fn committed_rows(&mut self, transcript: &mut Transcript) {
+        let plan = self.plan;
+        let output = plan.steps.len();
+        let input_point = transcript.challenge_point(plan.tensor_vars(0) - plan.log_rows);
+        let output_point = transcript.challenge_point(plan.tensor_vars(output) - plan.log_rows);
+        let gamma = transcript.challenge();
+        let columns = &self.run.witness.columns;
+        let inputs = fold_columns(self.values(0), &input_point);
+        let outputs = fold_columns(&self.run.output, &output_point);
+        let mut values: Vec<Ef> = inputs.iter().zip(&outputs).map(|(x, y)| *x + gamma * *y).collect();
+        for (degree, column) in plan.salts.iter().enumerate() {
+            for (value, salt) in values.iter_mut().zip(&columns[*column]) {
+                *value += rows::basis(degree) * *salt;
+            }
+        }
+        for value in &values[..plan.rows] {
+            transcript.send_public(*value);
+        }
+        let row_point = transcript.challenge_point(plan.log_rows);
+        let weights = eq_table(&row_point);
+        transcript.send(weights.iter().zip(&inputs).map(|(weight, x)| *weight * *x).sum());
+        for column in &plan.salts {
+            transcript.send(dot(&weights, &columns[*column]));
+            self.witness_claims.push(WitnessClaim { column: *column, point: row_point.clone() });
+        }
+        for (tensor, point) in [(0, input_point), (output, output_point)] {
+            let point: Vec<Ef> = row_point.iter().chain(&point).copied().collect();
+            let (rows, axes) = split_point(plan, tensor, &point);
+            self.pending[tensor].push(TensorClaim { rows, axes });
         }
     }
 

@@ -38,5 +38,5 @@ mod views;
 mod witness;
 
 pub use model::{CommitError, CommittedModel};
-pub use prove::{ProveError, Proved, Run, prove, prove_run};
+pub use prove::{ProveError, Proved, ProvedBatch, Run, prove, prove_batch, prove_run};
 pub use witness::Witness;

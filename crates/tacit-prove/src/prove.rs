@@ -4,13 +4,13 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use tacit_graph::{AnswerError, ExecuteError, execute};
 use tacit_verify::{
-    PlanError, Statement,
+    PlanError, RowSalt, Statement,
     commitment::{Challenger, OpeningProof, Pcs, Scheme, SetupError},
-    field::{Ef, Fp},
+    field::{Ef, Fp, embed},
     opening,
     plan::Plan,
     security,
-    statement::{PROOF_VERSION, digest, transcript},
+    statement::{KIND_COMMITTED, KIND_PUBLIC, PROOF_VERSION, batch_digest, digest, transcript},
 };
 
 use crate::{
@@ -36,6 +36,14 @@ pub enum ProveError {
     /// The model does not run on this batch.
     #[error("the model does not run on this batch")]
     Execute(#[from] ExecuteError),
+    /// Another number of salts than rows.
+    #[error("{expected} rows need as many salts, got {got}")]
+    Salts {
+        /// Rows.
+        expected: usize,
+        /// Salts given.
+        got: usize,
+    },
     /// The batch cannot be proved.
     #[error("the batch cannot be proved")]
     Plan(#[from] PlanError),
@@ -69,6 +77,32 @@ pub struct Run {
     pub tensors: Vec<Vec<Fp>>,
     /// What is looked up and not committed, in the order of [`Plan::virtuals`].
     pub virtuals: Vec<Vec<Fp>>,
+    /// The last tensor, padded.
+    pub output: Vec<Fp>,
+}
+
+/// Outputs of strangers' rows and one proof for all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvedBatch {
+    /// Last accumulators. Shape `[rows][outputs]`.
+    pub outputs: Vec<Vec<i32>>,
+    /// For [`tacit_verify::verify_batch`].
+    pub proof: Vec<u8>,
+}
+
+/// Runs the model on raw rows and proves the run without making the rows part of the statement: each is tied to the
+/// proof by a salt, which whoever asked needs to check that the proof is about it. Salts MUST be uniform and new.
+///
+/// # Errors
+/// As [`prove`]; [`ProveError::Salts`] unless there is one for each row.
+pub fn prove_batch(
+    model: &CommittedModel,
+    inputs: &[Vec<i64>],
+    salts: &[RowSalt],
+) -> Result<ProvedBatch, ProveError> {
+    let run = Run::committed(model, inputs, salts)?;
+    let proof = prove_run(model, &run)?;
+    Ok(ProvedBatch { outputs: run.statement.outputs, proof })
 }
 
 /// Runs the model on raw rows, in units of `2^-24`, and proves the run.
@@ -87,8 +121,33 @@ impl Run {
     /// # Errors
     /// Refuses rows that do not fit, and batches that cannot be proved.
     pub fn new(model: &CommittedModel, inputs: &[Vec<i64>]) -> Result<Self, ProveError> {
+        let plan = Plan::new(model.model().graph(), inputs.len())?;
+        Self::of(model, plan, inputs, &[])
+    }
+
+    /// Runs the model on raw rows that the proof commits to.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`ProveError::Salts`] unless there is a salt for each row.
+    pub fn committed(
+        model: &CommittedModel,
+        inputs: &[Vec<i64>],
+        salts: &[RowSalt],
+    ) -> Result<Self, ProveError> {
+        if salts.len() != inputs.len() {
+            return Err(ProveError::Salts { expected: inputs.len(), got: salts.len() });
+        }
+        let plan = Plan::committed(model.model().graph(), inputs.len())?;
+        Self::of(model, plan, inputs, salts)
+    }
+
+    fn of(
+        model: &CommittedModel,
+        plan: Plan,
+        inputs: &[Vec<i64>],
+        salts: &[RowSalt],
+    ) -> Result<Self, ProveError> {
         let graph = model.model().graph();
-        let plan = Plan::new(graph, inputs.len())?;
         let mut encoded = Vec::with_capacity(inputs.len());
         for (row, values) in inputs.iter().enumerate() {
             encoded.push(graph.encode_input(values).map_err(|source| ProveError::Input { row, source })?);
@@ -97,9 +156,10 @@ impl Run {
         let width = model.model().shapes().outputs();
         let outputs = trace.logits().chunks_exact(width).map(<[i32]>::to_vec).collect();
         let tensors = Tensors::new(&plan, graph, &trace);
-        let (witness, virtuals) = Witness::new(&plan, graph, &tensors);
+        let (witness, virtuals) = Witness::new(&plan, graph, &tensors, salts);
         let statement = Statement { inputs: inputs.to_vec(), outputs };
-        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, plan })
+        let output = tensors.get(plan.steps.len()).iter().map(|value| embed(*value)).collect();
+        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, output, plan })
     }
 }
 
@@ -113,10 +173,14 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
     let scheme = plan.witness_vars.map(|vars| Scheme::new(vars, u32::from(security.bits()))).transpose()?;
     security::report(plan, model.scheme(), scheme.as_ref(), security)?;
 
-    let statement = digest(&model.model_id(), &run.statement);
+    let (statement, kind) = if plan.salts.is_empty() {
+        (digest(&model.model_id(), &run.statement), KIND_PUBLIC)
+    } else {
+        (batch_digest(&model.model_id(), plan.rows), KIND_COMMITTED)
+    };
     let mut transcript = Transcript {
         challenger: transcript(&statement, security),
-        proof: vec![PROOF_VERSION, security.bits()],
+        proof: vec![PROOF_VERSION, security.bits(), kind],
     };
     model.scheme().observe(&model.weight_root(), &mut transcript.challenger);
     let mut committed = None;

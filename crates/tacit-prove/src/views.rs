@@ -70,7 +70,7 @@ pub(crate) fn prepare(
 
 /// Whether a claim needs nothing to be proved.
 pub(crate) fn passes(view: &ViewPlan, points: &[AxisPoint]) -> bool {
-    view.sum_vars() == 0 && view.unused_factor(points) == Ef::ONE
+    view.is_direct() && view.unused_factor(points) == Ef::ONE
 }
 
 fn direct_point<'a>(group: &GroupPlan, points: &'a [AxisPoint]) -> Option<&'a [Ef]> {

@@ -3,8 +3,9 @@
 use p3_field::PrimeCharacteristicRing;
 use tacit_graph::Graph;
 use tacit_verify::{
+    RowSalt,
     field::{Fp, embed},
-    plan::{MaximumPlan, Plan, RequantisePlan, Step, TableKind},
+    plan::{MaximumPlan, Plan, RequantisePlan, Step, TableKind, TensorKind},
 };
 
 use crate::tensors::Tensors;
@@ -27,7 +28,12 @@ struct Filling<'a> {
 
 impl Witness {
     /// Columns of an honest run, and what it looks up without committing to it.
-    pub(crate) fn new(plan: &Plan, graph: &Graph, tensors: &Tensors) -> (Self, Vec<Vec<Fp>>) {
+    pub(crate) fn new(
+        plan: &Plan,
+        graph: &Graph,
+        tensors: &Tensors,
+        salts: &[RowSalt],
+    ) -> (Self, Vec<Vec<Fp>>) {
         let mut filling = Filling {
             plan,
             columns: vec![Vec::new(); plan.columns.len()],
@@ -47,6 +53,13 @@ impl Witness {
             }
         }
         let Filling { mut columns, counts, .. } = filling;
+        if let TensorKind::Column(column) = plan.tensors[0].kind {
+            columns[column] = tensors.get(0).iter().map(|value| embed(*value)).collect();
+        }
+        for (degree, column) in plan.salts.iter().enumerate() {
+            let salt = |row: usize| salts[row.min(salts.len() - 1)].coefficients()[degree];
+            columns[*column] = (0..1 << plan.log_rows).map(salt).collect();
+        }
         for (table, counts) in plan.tables.iter().zip(counts) {
             columns[table.count] = counts.into_iter().map(Fp::from_u32).collect();
         }

@@ -93,7 +93,9 @@ pub fn verify_weights<C: Context>(
     reduce(vars, sum, Reject::WeightBatch, context, |z| {
         claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
             let Some(tensor) = plan.weights.tensors.get(claim.tensor) else { return sum };
-            let Some((last, others)) = claim.points.split_last() else { return sum };
+            // A bias over no axis is one element: points of no coordinates.
+            let (last, others) =
+                claim.points.split_last().map_or((&[][..], &[][..]), |(l, o)| (l.as_slice(), o));
             let high = z.get(..vars.saturating_sub(tensor.log_row())).unwrap_or_default();
             let rows = eq_range(high, tensor.first_row, tensor.rows());
             let wanted = eq_rows(others, &tensor.sizes);

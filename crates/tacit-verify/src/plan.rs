@@ -19,6 +19,8 @@
 //! `b + m`. For each table, how often each of its rows is used. Rows are padded to a power of two by repeating the
 //! last row: padding is an honest run too.
 //!
+//! Where rows are committed instead of public, so are the encoded inputs and a salt for each row.
+//!
 //! # Uniqueness
 //! `(u, r)` is determined by `x mod p` because the pairs span `2^(s + bits) <= 2^30 < p` integers; graphs with a
 //! wider table are refused ([`PlanError::TableTooWide`]).
@@ -45,7 +47,7 @@ use tacit_graph::{
     graph::{MAX_BIAS, Right, View},
 };
 
-use crate::views::ViewPlan;
+use crate::{field::EF_DEGREE, views::ViewPlan};
 
 /// Most rows of one proof.
 pub const MAX_ROWS: usize = 1 << 12;
@@ -430,6 +432,8 @@ pub struct Plan {
     pub weights: WeightPlan,
     /// Witness columns.
     pub columns: Vec<Column>,
+    /// Columns of salts, one element of each a row; none when the rows are public.
+    pub salts: Vec<usize>,
     /// Nodes whose look-ups take uncommitted values: requantisations without a shift, and maxima.
     pub virtuals: Vec<usize>,
     /// Tables looked up.
@@ -505,6 +509,18 @@ impl Plan {
     /// # Errors
     /// Refuses what cannot be proved.
     pub fn new(graph: &Graph, rows: usize) -> Result<Self, PlanError> {
+        Self::lay_out(graph, rows, false)
+    }
+
+    /// Lays out a proof in which the rows are committed, with a salt each, instead of public.
+    ///
+    /// # Errors
+    /// Refuses what cannot be proved.
+    pub fn committed(graph: &Graph, rows: usize) -> Result<Self, PlanError> {
+        Self::lay_out(graph, rows, true)
+    }
+
+    fn lay_out(graph: &Graph, rows: usize, committed: bool) -> Result<Self, PlanError> {
         let weights = WeightPlan::new(graph)?;
         if rows == 0 || rows > MAX_ROWS {
             return Err(PlanError::Rows { got: rows });
@@ -516,12 +532,18 @@ impl Plan {
             steps: Vec::new(),
             weights,
             columns: Vec::new(),
+            salts: Vec::new(),
             virtuals: Vec::new(),
             tables: Vec::new(),
             leaves: Vec::new(),
             leaf_vars: None,
             witness_vars: None,
         };
+        plan.tensors.push(TensorPlan::new(&graph.input_axes, TensorKind::Input));
+        if committed {
+            plan.tensors[0].kind = TensorKind::Column(plan.add_column(plan.tensor_vars(0)));
+            plan.salts = (0..EF_DEGREE).map(|_| plan.add_column(plan.log_rows)).collect();
+        }
         plan.add_nodes(graph)?;
         plan.add_limbs();
         plan.add_tables(graph);
@@ -539,7 +561,6 @@ impl Plan {
     fn add_nodes(&mut self, graph: &Graph) -> Result<(), PlanError> {
         let shapes = graph.validate()?;
         let ranges = ranges(graph);
-        self.tensors.push(TensorPlan::new(&graph.input_axes, TensorKind::Input));
         let mut layer = 0;
         for (node, operator) in graph.nodes.iter().enumerate() {
             let output = node + 1;

@@ -3,7 +3,8 @@
 //! # Protocol
 //! 1. All look-ups ([`crate::lookup`]) give claims about every witness column at one random point; for each
 //!    requantisation they add up to a claim about what it reads, `x = 2^s u + sum_i 2^(offset_i) limb_i - half`.
-//! 2. The public outputs, evaluated at a fresh random point, are a claim about the last tensor.
+//! 2. The public outputs, evaluated at a fresh random point, are a claim about the last tensor; where rows are
+//!    committed, a fingerprint of each row ties input, output and salt together ([`crate::rows`]).
 //! 3. Nodes, last first, turn claims about what they make into claims about what they read:
 //!    - several claims about one uncommitted tensor are first merged into one;
 //!    - a contraction is a sum over the axes both factors share (weighted by `eq`) and the summed axes, which leaves
@@ -29,8 +30,9 @@ use crate::{
     field::{Ef, Fp, embed},
     lookup,
     multilinear::{eq_points, eval_rows},
-    plan::{BiasPlan, CombinePlan, ContractPlan, MaximumPlan, Plan, RequantisePlan, RightPlan, Step},
+    plan::{BiasPlan, CombinePlan, ContractPlan, MaximumPlan, Plan, RequantisePlan, RightPlan, Step, TensorKind},
     reject::Reject,
+    rows::{self, Fingerprints},
     sumcheck::Rounds,
     views::{AxisPoint, ViewPlan, inside},
 };
@@ -42,10 +44,22 @@ pub struct Public<'a> {
     pub graph: &'a Graph,
     /// Its plan for this batch.
     pub plan: &'a Plan,
-    /// Encoded rows. Shape `[rows][features]`.
-    pub inputs: &'a [Vec<i16>],
-    /// Last accumulators. Shape `[rows][outputs]`.
-    pub outputs: &'a [Vec<i32>],
+    /// What is known of the rows.
+    pub rows: Rows<'a>,
+}
+
+/// What a verifier knows of the rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    /// Everything.
+    Public {
+        /// Encoded rows. Shape `[rows][features]`.
+        inputs: &'a [Vec<i16>],
+        /// Last accumulators. Shape `[rows][outputs]`.
+        outputs: &'a [Vec<i32>],
+    },
+    /// A fingerprint each (see [`crate::rows`]).
+    Committed,
 }
 
 /// Openings left over.
@@ -56,6 +70,8 @@ pub struct Openings<V> {
     pub witness: Option<Opening<V>>,
     /// Of the weights.
     pub weights: Opening<V>,
+    /// What the argument says of each row, unless the rows are public.
+    pub fingerprints: Option<Fingerprints>,
 }
 
 /// A claim about one tensor.
@@ -130,7 +146,11 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
             state.witness.push(WitnessClaim { column, point, value: columns.value(column) });
         }
     }
-    state.push(plan.steps.len(), output_claim(public, context));
+    let mut fingerprints = None;
+    match public.rows {
+        Rows::Public { outputs, .. } => state.push(plan.steps.len(), output_claim(public, outputs, context)),
+        Rows::Committed => fingerprints = Some(committed_rows(&mut state, context)?),
+    }
 
     for (node, step) in plan.steps.iter().enumerate().rev() {
         let tensor = node.saturating_add(1);
@@ -163,8 +183,18 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
         }
     }
     for claim in state.take(0) {
-        let value = eval_rows(public.inputs, &public.graph.input_axes, &claim.rows, &claim.axes);
-        context.assert_zero(&claim.value.offset(-value), Reject::Input)?;
+        match (public.rows, plan.tensors.first().map(|tensor| tensor.kind)) {
+            (Rows::Public { inputs, .. }, _) => {
+                let value = eval_rows(inputs, &public.graph.input_axes, &claim.rows, &claim.axes);
+                context.assert_zero(&claim.value.offset(-value), Reject::Input)?;
+            }
+            (Rows::Committed, Some(TensorKind::Column(column))) => {
+                let point = join_point(&claim.rows, &claim.axes);
+                state.witness.push(WitnessClaim { column, point, value: claim.value });
+            }
+            // A plan commits to the rows when they are not public.
+            (Rows::Committed, _) => return Err(Reject::Input),
+        }
     }
 
     let witness = match plan.witness_vars {
@@ -172,7 +202,7 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
         None => None,
     };
     let weights = batch::verify_weights(plan, &state.weights, context)?;
-    Ok(Openings { witness, weights })
+    Ok(Openings { witness, weights, fingerprints })
 }
 
 /// Claims that wait for the node that explains them.
@@ -238,7 +268,7 @@ impl<'a, V: Value> State<'a, V> {
             Some(AxisPoint::At(point)) => Some(point.clone()),
             _ => None,
         };
-        if vars == 0 && factor == Ef::ONE {
+        if view.is_direct() && factor == Ef::ONE {
             let axes = view.groups.iter().filter_map(|group| direct(group.direct?)).collect();
             self.push(view.tensor, TensorClaim { rows, axes, value });
             return Ok(());
@@ -309,25 +339,51 @@ fn requantised<V: Value>(plan: &Plan, node: &RequantisePlan, columns: &lookup::C
 }
 
 /// The public outputs at a fresh point.
-fn output_claim<C: Context>(public: Public<'_>, context: &mut C) -> TensorClaim<C::Value> {
+fn output_claim<C: Context>(
+    public: Public<'_>,
+    outputs: &[Vec<i32>],
+    context: &mut C,
+) -> TensorClaim<C::Value> {
     let plan = public.plan;
     let tensor = plan.steps.len();
     let point = context.challenge_point(plan.tensor_vars(tensor));
     let (rows, axes) = split_point(plan, tensor, &point);
-    let sizes: Vec<u32> =
-        public.outputs.first().map(|row| u32::try_from(row.len()).unwrap_or(0)).into_iter().collect();
-    let mut value = eval_rows(public.outputs, &sizes, &rows, &axes);
-    if let Some(padding) = output_padding(public, tensor) {
-        let size = sizes.first().and_then(|size| usize::try_from(*size).ok()).unwrap_or(0);
-        let outside = Ef::ONE - axes.first().map_or(Ef::ONE, |point| inside(point, size));
-        value += outside * embed(padding);
-    }
+    let value = rows::outputs_at(public.graph, plan, outputs, &rows, &axes);
     TensorClaim { rows, axes, value: C::Value::constant(value) }
 }
 
-/// What a committed output holds in its padding.
-fn output_padding(public: Public<'_>, tensor: usize) -> Option<i32> {
-    padding_values(public.graph, public.plan).get(tensor).copied().filter(|value| *value != 0)
+/// Every row's fingerprint, tied to the committed inputs and salts and to the last tensor.
+fn committed_rows<C: Context>(
+    state: &mut State<'_, C::Value>,
+    context: &mut C,
+) -> Result<Fingerprints, Reject> {
+    let plan = state.plan;
+    let output = plan.steps.len();
+    let input_vars = plan.tensor_vars(0).saturating_sub(plan.log_rows);
+    let output_vars = plan.tensor_vars(output).saturating_sub(plan.log_rows);
+    let input = context.challenge_point(input_vars);
+    let last = context.challenge_point(output_vars);
+    let gamma = context.challenge();
+    let mut values = Vec::with_capacity(plan.rows);
+    for _ in 0..plan.rows {
+        values.push(context.receive_public()?);
+    }
+    let rows = context.challenge_point(plan.log_rows);
+    let read = context.receive()?;
+    let mut salt = C::Value::constant(Ef::ZERO);
+    for (degree, column) in plan.salts.iter().enumerate() {
+        let value = context.receive()?;
+        salt = salt.plus(&value.scale(rows::basis(degree)));
+        state.witness.push(WitnessClaim { column: *column, point: rows.clone(), value });
+    }
+    let sum = C::Value::constant(rows::interpolate(&values, &rows)).minus(&read).minus(&salt);
+    let made = sum.scale(gamma.try_inverse().ok_or(Reject::DegenerateChallenge)?);
+    let point = |axes: &[Ef]| rows.iter().chain(axes).copied().collect::<Vec<Ef>>();
+    let (claim_rows, axes) = split_point(plan, 0, &point(&input));
+    state.push(0, TensorClaim { rows: claim_rows, axes, value: read });
+    let (claim_rows, axes) = split_point(plan, output, &point(&last));
+    state.push(output, TensorClaim { rows: claim_rows, axes, value: made });
+    Ok(Fingerprints { input, output: last, gamma, values })
 }
 
 /// What every tensor holds in its padding: zero, but for images of requantisations.

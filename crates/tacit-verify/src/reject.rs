@@ -54,6 +54,18 @@ pub enum Reject {
         /// First byte.
         got: u8,
     },
+    /// The proof is about committed rows where public ones are asked for, or the reverse.
+    #[error("the proof is about {} rows", if *committed { "committed" } else { "public" })]
+    Kind {
+        /// What the proof is about.
+        committed: bool,
+    },
+    /// A kind of proof this verifier does not know.
+    #[error("proof kind {got} is unknown")]
+    UnknownKind {
+        /// The byte.
+        got: u8,
+    },
     /// The proof aims at another security level.
     #[error("the proof is for {got} bits of security, {expected} are asked for")]
     Security {
@@ -123,6 +135,12 @@ pub enum Reject {
     Merge {
         /// Number of the tensor.
         tensor: usize,
+    },
+    /// A row is not the one that the proof was made for.
+    #[error("row {row} of the proof is another question, answer or salt")]
+    Fingerprint {
+        /// Row number.
+        row: usize,
     },
     /// The first layers do not read the public input.
     #[error("the network did not read the input of the statement")]

@@ -133,7 +133,14 @@ fn interactive_terms(plan: &Plan, weights: &OpeningSecurity, witness: Option<&Op
         let coordinates = &mut plan.leaves.iter().map(|block| block.vars);
         add("look-ups: columns at one point", sum(coordinates));
     }
-    add("outputs: random point", plan.tensor_vars(plan.steps.len()));
+    let output_vars = plan.tensor_vars(plan.steps.len());
+    if plan.salts.is_empty() {
+        add("outputs: random point", output_vars);
+    } else {
+        // The fingerprint of every row, and all of them at one point.
+        let each = output_vars.saturating_add(plan.tensor_vars(0)).saturating_add(1);
+        add("rows: fingerprints", each.saturating_mul(plan.rows));
+    }
     let claims = Claims::count(plan);
     add("contractions", claims.contractions);
     add("views", claims.views);
@@ -169,6 +176,10 @@ impl Claims {
             add(&mut pending, node.input, 1);
         }
         add(&mut pending, plan.steps.len(), 1);
+        if !plan.salts.is_empty() {
+            add(&mut pending, 0, 1);
+            counted.witness = counted.witness.saturating_add(plan.salts.len());
+        }
         for (node, step) in plan.steps.iter().enumerate().rev() {
             let tensor = node.saturating_add(1);
             let claims = pending.get(tensor).copied().unwrap_or(0);
@@ -211,6 +222,9 @@ impl Claims {
                 }
                 Step::Requantise(_) => {}
             }
+        }
+        if !plan.salts.is_empty() {
+            counted.witness = counted.witness.saturating_add(pending.first().copied().unwrap_or(0));
         }
         counted
     }

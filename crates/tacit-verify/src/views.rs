@@ -134,7 +134,14 @@ impl ViewPlan {
             .any(|stride| usize::from(stride.axis) == axis)
     }
 
-    /// Number of variables of the sum that a claim about the view takes; zero when every group is direct.
+    /// Whether every group reads one axis as it is, so that a claim about the view is one about its tensor.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.groups.iter().all(|group| group.direct.is_some())
+    }
+
+    /// Number of variables of the sum that a claim about the view takes. Not the same as [`Self::is_direct`] when
+    /// zero: a group of one element can read nothing.
     #[must_use]
     pub fn sum_vars(&self) -> usize {
         self.groups.iter().filter(|group| group.direct.is_none()).map(GroupPlan::vars).sum()
