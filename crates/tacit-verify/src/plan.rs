@@ -693,7 +693,9 @@ impl Plan {
             Operator::Combine { axes, terms, constant, bias } => {
                 (axes.as_slice(), terms.as_slice(), *constant, bias.as_ref())
             }
-            _ => (&[][..], &[][..], 0, None),
+            Operator::Contract { .. } | Operator::Maximum { .. } | Operator::Requantise { .. } => {
+                (&[][..], &[][..], 0, None)
+            }
         };
         let sizes: Vec<usize> = axes.iter().map(|size| *size as usize).collect();
         let terms = terms
@@ -720,7 +722,7 @@ impl Plan {
     pub fn requantisations(&self) -> impl Iterator<Item = &RequantisePlan> {
         self.steps.iter().filter_map(|step| match step {
             Step::Requantise(node) => Some(node),
-            _ => None,
+            Step::Contract(_) | Step::Combine(_) | Step::Maximum(_) => None,
         })
     }
 
@@ -922,3 +924,6 @@ fn split(bits: usize, most: usize) -> impl Iterator<Item = usize> {
     let (each, longer) = (bits.checked_div(parts).unwrap_or(0), bits.checked_rem(parts).unwrap_or(0));
     (0..parts).map(move |part| each + usize::from(part < longer))
 }
+
+#[cfg(test)]
+mod tests;
