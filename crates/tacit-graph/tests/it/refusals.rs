@@ -498,7 +498,7 @@ fn sums_that_could_overflow() {
     wide.tables.clear();
     let layer = |w: i8| LayerWeights { matrix: vec![w; 600], bias: vec![0; 2] };
     Model::new(wide.clone(), Weights { layers: vec![layer(100)] }).unwrap();
-    let expected = GraphError::Overflow { node: 0, magnitude: 300 * 110 << 15 };
+    let expected = GraphError::Overflow { node: 0, magnitude: (300 * 110) << 15 };
     assert_eq!(Model::new(wide.clone(), Weights { layers: vec![layer(110)] }).unwrap_err(), expected);
     // The same tensor taken away from itself: zero at the end, too much on the way.
     let term = |coefficient| Term { coefficient, summed: vec![], view: View::identity(TensorId(0), 1) };
