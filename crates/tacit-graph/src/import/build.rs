@@ -52,7 +52,8 @@ impl Builder {
 
     /// Adds a node over the frame's axes; `labels` are the logical axes of the result.
     fn push(&mut self, frame: &Frame, labels: &[usize], node: impl FnOnce(Vec<u32>) -> Node) -> Made {
-        let padded = frame.axes.iter().map(|axis| u64::from(axis.next_power_of_two())).fold(1u64, u64::saturating_mul);
+        let padded =
+            frame.axes.iter().map(|axis| u64::from(axis.next_power_of_two())).fold(1u64, u64::saturating_mul);
         let axis = frame.axes.iter().chain(&frame.summed).copied().max().unwrap_or(1);
         if padded > MAX_CELLS || axis > MAX_AXIS || frame.axes.len().max(frame.summed.len()) > MAX_AXES {
             return Err(NodeReason::TooLarge);
@@ -253,10 +254,7 @@ impl Builder {
     /// Sum over logical axes, each of which becomes of one; times `coefficient`.
     pub(super) fn sum(&mut self, real: &Real, over: &[usize], coefficient: f64) -> Made {
         let mut real = self.force(real)?;
-        let repeated = (0u8..)
-            .zip(real.atoms())
-            .any(|(atom, _)| real.groups.iter().all(|g| g.strides.iter().all(|s| s.axis != atom)));
-        if repeated {
+        if (0..real.rank()).any(|axis| real.repeats(axis)) {
             real = self.copy(&real)?;
         }
         let labels: Vec<usize> = (0..real.rank()).collect();
@@ -326,11 +324,13 @@ impl Builder {
         for (axis, label) in left.labels.iter().enumerate() {
             let other = right.labels.iter().position(|other| other == label);
             // What is summed over does not broadcast.
-            if other.is_some_and(|other| !kept.contains(label) && left.real.dim(axis) != right.real.dim(other)) {
+            if other
+                .is_some_and(|other| !kept.contains(label) && left.real.dim(axis) != right.real.dim(other))
+            {
                 return Err(NodeReason::Shape);
             }
         }
-        let sides = [left, right];
+        let sides = [self.solid(&left, &right)?, self.solid(&right, &left)?];
         let mut operands = Vec::new();
         for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
             operands.push(self.without_lonely(side, &other.labels, kept)?);
@@ -346,6 +346,18 @@ impl Builder {
             group.strides.push(Stride { axis: 0, stride: 1 });
         }
         self.contract_in(&frame, kept, left, Factor::View(right), None)
+    }
+
+    /// The side with repeated axes written out where the other does not go along them.
+    fn solid(&mut self, side: &Labelled, other: &Labelled) -> Result<Labelled, NodeReason> {
+        let alone = |axis: usize| {
+            let label = side.labels.get(axis);
+            let mate = other.labels.iter().position(|mate| Some(mate) == label);
+            mate.is_none_or(|mate| other.real.dim(mate) == 1 || other.real.repeats(mate))
+        };
+        let repeats = (0..side.real.rank()).any(|axis| side.real.repeats(axis) && alone(axis));
+        let real = if repeats { self.copy(&side.real)? } else { side.real.clone() };
+        Ok(Labelled { real, labels: side.labels.clone() })
     }
 
     /// Sums over labels that are neither kept nor the other side's.
@@ -370,7 +382,11 @@ impl Builder {
 
     /// Sum over all labels but `kept` of the product of a value and constants. Every summed label must be one of both.
     pub(super) fn weigh(&mut self, left: &Labelled, right: &Numbers<'_>, kept: &[usize]) -> Made {
-        let real = self.force(&left.real)?;
+        let mut real = self.force(&left.real)?;
+        let covered = |axis: usize| left.labels.get(axis).is_some_and(|label| right.labels.contains(label));
+        if (0..real.rank()).any(|axis| real.repeats(axis) && !covered(axis)) {
+            real = self.copy(&real)?;
+        }
         let lonely: Vec<usize> = left
             .labels
             .iter()
@@ -444,7 +460,8 @@ impl Builder {
                 numbers => {
                     let (axes, kept_dims) = long_axes(&constant.dims, dims.len());
                     let labels: Vec<usize> = (0..dims.len()).collect();
-                    let numbers = Numbers { values: numbers, dims: &kept_dims, labels: &axes, grid: None };
+                    let numbers =
+                        Numbers { values: numbers, dims: &kept_dims, labels: &axes, grid: constant.grid };
                     self.weigh(&Labelled { real, labels: labels.clone() }, &numbers, &labels)?
                 }
             };

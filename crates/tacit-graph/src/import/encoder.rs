@@ -91,13 +91,15 @@ impl Encoder {
         let (low, high) = range(ends.chain([0.0]));
         let (unit, zero, bits) = match fronted.front {
             Front::Grid { scale, zero, low, .. } => (scale, (zero - low) as i64 - 128, 8),
-            front => {
-                let (low, high) = match front {
-                    Front::Cut { low: cut_low, high: cut_high } => {
-                        (low.max(cut_low).min(0.0), high.min(cut_high).max(0.0))
-                    }
-                    _ => (low, high),
-                };
+            // The ends of the encoder's range are the ends of the cut.
+            Front::Cut { low: cut_low, high: cut_high } => {
+                let (low, high) = (low.max(cut_low), high.min(cut_high));
+                let (low, high) = if low < high { (low, high) } else { (cut_low, cut_high) };
+                let half = 1i64 << (bits_of(levels) - 1);
+                let unit = ((high - low) / (2 * half - 1) as f64).max(STEP_MIN);
+                (unit, -half - (low / unit).round() as i64, bits_of(levels))
+            }
+            Front::Open => {
                 let unit = ((high - low) / levels as f64).max(STEP_MIN);
                 let most = (low / unit).abs().max((high / unit).abs()).round() as i64;
                 (unit, 0, bits_of(2 * most))

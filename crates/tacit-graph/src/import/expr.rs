@@ -205,6 +205,29 @@ impl Expr {
         self.apply(0.0) == 0.0 && line(1.0) && line(-1.0)
     }
 
+    /// Whether the function has steps, at which any rounding of the argument can be one too many.
+    pub(super) fn jumps(&self) -> bool {
+        match self {
+            Self::X | Self::Number(_) => false,
+            Self::Unary(Unary::Ceil | Unary::Floor | Unary::Not | Unary::Round, _)
+            | Self::Unary(Unary::Sign | Unary::Truncate, _)
+            | Self::Select(..) => true,
+            Self::Unary(_, x) => x.jumps(),
+            Self::Binary(
+                Binary::Add
+                | Binary::Sub
+                | Binary::Mul
+                | Binary::Div
+                | Binary::Pow
+                | Binary::Max
+                | Binary::Min,
+                a,
+                b,
+            ) => a.jumps() || b.jumps(),
+            Self::Binary(..) => true,
+        }
+    }
+
     /// The outermost rounding to a grid, if that is what the function ends in.
     pub(super) fn grid(&self) -> Option<(f64, f64, f64, f64)> {
         match self {

@@ -434,7 +434,12 @@ fn space_to_depth(node: &Node<'_>, given: &Real, builder: &mut Builder) -> Resul
         return Err(NodeReason::Shape);
     }
     let split = builder.reshape(given, &[n, c, h / size, size, w / size, size])?;
-    let split = split.reordered(&[0, 3, 5, 1, 2, 4].map(Some))?;
+    let order = match node.text("mode", "DCR")? {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        _ => return Err(NodeReason::Attribute { name: "mode" }),
+    };
+    let split = split.reordered(&order.map(Some))?;
     builder.reshape(&split, &[n, c * size * size, h / size, w / size])
 }
 

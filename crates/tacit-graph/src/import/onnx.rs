@@ -91,6 +91,8 @@ pub(super) struct TensorProto {
     pub(super) raw_data: Option<Vec<u8>>,
     #[prost(double, repeated, tag = "10")]
     pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(super) uint64_data: Vec<u64>,
     #[prost(int32, tag = "14")]
     pub(super) data_location: i32,
 }
@@ -234,6 +236,9 @@ fn numbers(tensor: &TensorProto) -> Result<Vec<f64>, NodeReason> {
         (FLOAT, None) => tensor.float_data.iter().map(|v| f64::from(*v)).collect(),
         (DOUBLE, Some(raw)) => packed(raw, f64::from_le_bytes)?,
         (DOUBLE, None) => tensor.double_data.clone(),
+        (UINT32, Some(raw)) => packed(raw, |b| f64::from(u32::from_le_bytes(b)))?,
+        (UINT64, Some(raw)) => packed(raw, |b| u64::from_le_bytes(b) as f64)?,
+        (UINT32 | UINT64, None) => tensor.uint64_data.iter().map(|v| *v as f64).collect(),
         (INT64, Some(raw)) => packed(raw, |b| i64::from_le_bytes(b) as f64)?,
         (INT64, None) => tensor.int64_data.iter().map(|v| *v as f64).collect(),
         (INT32, Some(raw)) => packed(raw, |b| f64::from(i32::from_le_bytes(b)))?,
@@ -268,3 +273,5 @@ pub(super) const INT64: i32 = 7;
 pub(super) const STRING: i32 = 8;
 pub(super) const BOOL: i32 = 9;
 pub(super) const DOUBLE: i32 = 11;
+pub(super) const UINT32: i32 = 12;
+pub(super) const UINT64: i32 = 13;

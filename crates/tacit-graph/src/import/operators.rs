@@ -127,7 +127,12 @@ fn moves_only(operator: &str) -> bool {
 /// The value as numbers computed from the input.
 pub(super) fn real_of(value: &Value, builder: &mut Builder) -> Result<Real, NodeReason> {
     match value {
-        Value::Real(real) | Value::Quantised { real, .. } => Ok(real.clone()),
+        Value::Real(real) => Ok(real.clone()),
+        // What leaves the network quantised are the integers.
+        Value::Quantised { real, scale, zero } => {
+            let line = Expr::times(1.0 / scale).with(Binary::Add, Expr::Number(*zero));
+            mapped(real, &line, builder)
+        }
         Value::Softmax(softmax) => reduce::softmax_values(softmax, builder),
         Value::Pair(real) => reduce::pair_values(real, builder),
         Value::Winner(decision) => reduce::winner(decision, builder),
@@ -413,6 +418,40 @@ fn constant_second(
         let dims = broadcast_dims(&[a.dims(), b.dims.clone()])?;
         return mapped(&lengthened(a, dims.len())?, &Expr::X.with(function, Expr::Number(*number)), builder);
     }
+    let numbers = b.numbers()?;
+    let with = |values: Vec<f64>| Constant::array(b.dims.clone(), values, FLOAT);
+    if matches!(function, Binary::And | Binary::Or | Binary::Xor) {
+        // Of truth values, all three are a line for each constant.
+        let truth = mapped(a, &Expr::X.then(Unary::Not).then(Unary::Not), builder)?;
+        let line = |b: &f64| match (function, *b != 0.0) {
+            (Binary::And, true) | (Binary::Or | Binary::Xor, false) => (1.0, 0.0),
+            (Binary::And, false) => (0.0, 0.0),
+            (Binary::Xor, true) => (-1.0, 1.0),
+            _ => (0.0, 1.0),
+        };
+        let (factors, add): (Vec<f64>, Vec<f64>) = numbers.iter().map(line).unzip();
+        let mut factors = with(factors);
+        factors.grid = Some(1.0);
+        return builder.affine(&truth, Some(&factors), Some(&with(add)), false);
+    }
+    if function == Binary::Pow {
+        // One power at a time, each where it belongs.
+        let mut exponents = numbers.to_vec();
+        exponents.sort_by(f64::total_cmp);
+        exponents.dedup();
+        if exponents.len() > MAX_POWERS {
+            return Err(NodeReason::NeedsScalar);
+        }
+        let dims = broadcast_dims(&[a.dims(), b.dims.clone()])?;
+        let mut terms = Vec::new();
+        for exponent in exponents {
+            let power = mapped(a, &Expr::X.with(Binary::Pow, Expr::Number(exponent)), builder)?;
+            let mut here = with(numbers.iter().map(|b| f64::from(u8::from(*b == exponent))).collect());
+            here.grid = Some(1.0);
+            terms.push((1.0, builder.affine(&power, Some(&here), None, false)?));
+        }
+        return builder.add(&terms, 0.0, &dims);
+    }
     // A function of the difference to each constant.
     let of_difference = |function| Expr::X.with(function, Expr::Number(0.0));
     let difference = |builder: &mut Builder| builder.affine(a, None, Some(&negated(b)?), alone);
@@ -603,6 +642,8 @@ fn constant_node(node: &Node<'_>, _: &mut Builder) -> Made {
     })
 }
 
+/// Most different exponents of one Pow.
+const MAX_POWERS: usize = 16;
 /// Defaults of ONNX.
 const SELU_ALPHA: f32 = 1.673_263_2;
 const SELU_GAMMA: f32 = 1.050_701;

@@ -32,13 +32,13 @@ pub(super) fn contributed(node: &Node<'_>, builder: &mut Builder) -> Made {
             qlinear_function(node, &leaky, builder)
         }
         "QLinearGlobalAveragePool" => {
-            let (given, _, _) = quantised(node, 0)?;
+            let (given, _) = quantised(node, 0)?;
             let over: Vec<usize> = match node.int("channels_last", 0) {
                 0 => (2..given.rank()).collect(),
                 _ => (1..given.rank().saturating_sub(1)).collect(),
             };
             let count: usize = over.iter().map(|axis| given.dim(*axis)).product();
-            let mean = builder.sum(given, &over, 1.0 / count.max(1) as f64)?;
+            let mean = builder.sum(&given, &over, 1.0 / count.max(1) as f64)?;
             to_grid(node, &mean, 3, builder)
         }
         "QLinearConcat" => qlinear_concat(node, builder),
@@ -92,7 +92,7 @@ fn to_grid(node: &Node<'_>, given: &Real, at: usize, builder: &mut Builder) -> M
 }
 
 /// `DequantizeLinear`: back to the reals.
-pub(super) fn dequantise(node: &Node<'_>, _: &mut Builder) -> Made {
+pub(super) fn dequantise(node: &Node<'_>, builder: &mut Builder) -> Made {
     match node.value(0)? {
         Value::Quantised { real: given, scale, zero } => {
             let same_zero = node.optional_constant(2)?.map_or(Ok(0.0), Constant::number)? == *zero;
@@ -102,6 +102,24 @@ pub(super) fn dequantise(node: &Node<'_>, _: &mut Builder) -> Made {
             Err(NodeReason::Attribute { name: "x_scale" })
         }
         Value::Softmax(_) => Ok(vec![node.value(0)?.clone()]),
+        Value::Real(given) => {
+            // An integer input of the network, with one scale or one for each channel.
+            let scale = node.constant(1)?;
+            let count = scale.len();
+            let zero = node.optional_constant(2)?.map_or(Ok(&[0.0][..]), Constant::numbers)?;
+            let (scales, zeros) = (scale.numbers()?, broadcast(zero, count)?);
+            let mut dims = vec![1; given.rank()];
+            if count > 1 {
+                let axis = node.axis("axis", 1, given.rank())?;
+                if let Some(slot) = dims.get_mut(axis) {
+                    *slot = count;
+                }
+            }
+            let add = scales.iter().zip(&zeros).map(|(scale, zero)| -scale * zero).collect();
+            let multiply = Constant::array(dims.clone(), scales.to_vec(), FLOAT);
+            let add = Constant::array(dims, add, FLOAT);
+            real(builder.affine(given, Some(&multiply), Some(&add), false))
+        }
         Value::Constant(constant) => {
             let axis = node.int("axis", 1);
             let real = real_constant(constant, node.constant(1)?, node.optional_constant(2)?, axis)?;
@@ -122,7 +140,7 @@ pub(super) fn qlinear_matmul(node: &Node<'_>, builder: &mut Builder) -> Made {
 
 /// `QLinearConv`: weights by output channel, bias in units of the product of both scales.
 pub(super) fn qlinear_conv(node: &Node<'_>, builder: &mut Builder) -> Made {
-    let (given, scale, _) = quantised(node, 0)?;
+    let (given, scale) = quantised(node, 0)?;
     let weights = real_constant(node.constant(3)?, node.constant(4)?, node.optional_constant(5)?, 0)?;
     let bias = match node.optional_constant(8)? {
         Some(bias) => {
@@ -132,7 +150,7 @@ pub(super) fn qlinear_conv(node: &Node<'_>, builder: &mut Builder) -> Made {
         }
         None => None,
     };
-    let made = windows::convolve(node, given, &weights, bias.as_ref(), builder)?;
+    let made = windows::convolve(node, &given, &weights, bias.as_ref(), builder)?;
     to_grid(node, &made, 6, builder)
 }
 
@@ -163,8 +181,8 @@ fn qlinear_binary(node: &Node<'_>, function: Binary, builder: &mut Builder) -> M
 }
 
 fn qlinear_function(node: &Node<'_>, function: &Expr, builder: &mut Builder) -> Made {
-    let (given, _, _) = quantised(node, 0)?;
-    let made = mapped(given, function, builder)?;
+    let (given, _) = quantised(node, 0)?;
+    let made = mapped(&given, function, builder)?;
     to_grid(node, &made, 3, builder)
 }
 
@@ -172,7 +190,7 @@ fn qlinear_concat(node: &Node<'_>, builder: &mut Builder) -> Made {
     let mut parts = Vec::new();
     let mut input = 2;
     while node.optional(input).is_some() {
-        parts.push(quantised(node, input)?.0.clone());
+        parts.push(quantised(node, input)?.0);
         input += 3;
     }
     let rank = parts.first().map_or(0, Real::rank);
@@ -182,7 +200,7 @@ fn qlinear_concat(node: &Node<'_>, builder: &mut Builder) -> Made {
 
 /// `QGemm` of ONNX Runtime: bias in units of the product of both scales; without output scale the result is real.
 fn qgemm(node: &Node<'_>, builder: &mut Builder) -> Made {
-    let (given, input_scale, _) = quantised(node, 0)?;
+    let (given, input_scale) = quantised(node, 0)?;
     let transposed = node.int("transB", 0) != 0;
     let (alpha, scale) = (node.float("alpha", 1.0)?, node.constant(4)?);
     let axis = if transposed { 0 } else { 1 };
@@ -197,7 +215,7 @@ fn qgemm(node: &Node<'_>, builder: &mut Builder) -> Made {
         }
         None => None,
     };
-    let (given, weights) = (Value::Real(given.clone()), Value::Constant(Arc::new(weights)));
+    let (given, weights) = (Value::Real(given), Value::Constant(Arc::new(weights)));
     let inputs = [Some(&given), Some(&weights), bias.as_ref()];
     let made = linear::gemm(&node.with(&inputs), builder)?;
     if node.optional(7).is_some() { to_grid(node, first(&made)?, 7, builder) } else { Ok(made) }
@@ -205,43 +223,52 @@ fn qgemm(node: &Node<'_>, builder: &mut Builder) -> Made {
 
 /// `MatMulInteger`: the accumulators, which a later multiplication by both scales makes real.
 pub(super) fn matmul_integer(node: &Node<'_>, builder: &mut Builder) -> Made {
-    let (given, weights) = integer_operands(node)?;
+    let (given, weights) = integer_operands(node, -1)?;
     let inputs = [Some(&given), Some(&weights)];
     linear::matmul(&node.with(&inputs), builder)
 }
 
 /// `ConvInteger`, likewise.
 pub(super) fn conv_integer(node: &Node<'_>, builder: &mut Builder) -> Made {
-    let (given, weights) = integer_operands(node)?;
+    let (given, weights) = integer_operands(node, 0)?;
     let inputs = [Some(&given), Some(&weights)];
     windows::conv(&node.with(&inputs), builder)
 }
 
 /// The quantised value and the constant integers, both less their zero points.
-fn integer_operands(node: &Node<'_>) -> Result<(Value, Value), NodeReason> {
-    let Value::Quantised { real, scale, zero } = node.value(0)? else {
-        return Err(NodeReason::NeedsQuantised { input: 0 });
+fn integer_operands(node: &Node<'_>, axis: i64) -> Result<(Value, Value), NodeReason> {
+    let declared_zero = node.optional_constant(2)?.map_or(Ok(0.0), Constant::number)?;
+    let given = match node.value(0)? {
+        Value::Quantised { real, scale, zero } if declared_zero == *zero => {
+            real.map(&Expr::times(1.0 / scale))
+        }
+        Value::Quantised { .. } => return Err(NodeReason::Attribute { name: "a_zero_point" }),
+        Value::Real(real) => real.map(&line(1.0, declared_zero)),
+        _ => return Err(NodeReason::NeedsQuantised { input: 0 }),
     };
-    if node.optional_constant(2)?.map_or(Ok(0.0), Constant::number)? != *zero {
-        return Err(NodeReason::Attribute { name: "a_zero_point" });
-    }
     let unit = Constant::scalar(1.0, FLOAT);
-    let weights = real_constant(node.constant(1)?, &unit, node.optional_constant(3)?, -1)?;
-    Ok((Value::Real(real.map(&Expr::times(1.0 / scale))), Value::Constant(Arc::new(weights))))
+    let weights = real_constant(node.constant(1)?, &unit, node.optional_constant(3)?, axis)?;
+    Ok((Value::Real(given), Value::Constant(Arc::new(weights))))
 }
 
-/// The real value behind a quantised operand whose scale and zero point are the next two inputs.
-fn quantised<'a>(node: &Node<'a>, input: usize) -> Result<(&'a Real, f64, f64), NodeReason> {
-    let Value::Quantised { real, scale, zero } = node.value(input)? else {
-        return Err(NodeReason::NeedsQuantised { input });
-    };
-    let declared = node.constant(input + 1)?.number()?;
+/// The real value behind a quantised operand whose scale and zero point are the next two inputs. A value that no
+/// operator quantised is a network's integer input.
+fn quantised(node: &Node<'_>, input: usize) -> Result<(Real, f64), NodeReason> {
+    let declared = positive(node.constant(input + 1)?.number()?)?;
     let declared_zero = node.optional_constant(input + 2)?.map_or(Ok(0.0), Constant::number)?;
-    if declared == *scale && declared_zero == *zero {
-        Ok((real, *scale, *zero))
-    } else {
-        Err(NodeReason::Attribute { name: "scale" })
+    match node.value(input)? {
+        Value::Quantised { real, scale, zero } if declared == *scale && declared_zero == *zero => {
+            Ok((real.clone(), *scale))
+        }
+        Value::Quantised { .. } => Err(NodeReason::Attribute { name: "scale" }),
+        Value::Real(real) => Ok((real.map(&line(declared, declared_zero)), declared)),
+        _ => Err(NodeReason::NeedsQuantised { input }),
     }
+}
+
+/// `scale * (x - zero)`.
+fn line(scale: f64, zero: f64) -> Expr {
+    Expr::X.with(Binary::Sub, Expr::Number(zero)).with(Binary::Mul, Expr::Number(scale))
 }
 
 /// A quantised operand with its scale and zero point, back in the reals.
@@ -251,7 +278,7 @@ fn operand(node: &Node<'_>, input: usize, axis: i64) -> Result<Value, NodeReason
             let (scale, zero) = (node.constant(input + 1)?, node.optional_constant(input + 2)?);
             Ok(Value::Constant(Arc::new(real_constant(constant, scale, zero, axis)?)))
         }
-        _ => Ok(Value::Real(quantised(node, input)?.0.clone())),
+        _ => Ok(Value::Real(quantised(node, input)?.0)),
     }
 }
 

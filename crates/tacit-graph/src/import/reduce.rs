@@ -154,12 +154,10 @@ pub(super) fn pair_values(score: &Real, builder: &mut Builder) -> Result<Real, N
 }
 
 pub(super) fn argmax(node: &Node<'_>, builder: &mut Builder) -> Made {
-    if node.int("select_last_index", 0) != 0 {
-        return Err(NodeReason::Attribute { name: "select_last_index" });
-    }
+    let last = node.int("select_last_index", 0) != 0;
     let at = node.int("axis", 0);
     let is_whole = |given: &Real| {
-        super::node::axis(at, given.rank()).is_some_and(|axis| given.dim(axis) == given.width())
+        !last && super::node::axis(at, given.rank()).is_some_and(|axis| given.dim(axis) == given.width())
     };
     match node.value(0)? {
         Value::Pair(score) if at == 1 || at == -1 => Ok(vec![Value::Winner(Decision::Sign(score.clone()))]),
@@ -173,7 +171,7 @@ pub(super) fn argmax(node: &Node<'_>, builder: &mut Builder) -> Made {
         _ => {
             let given = node.real(0, builder)?;
             let axis = node.axis("axis", 0, given.rank())?;
-            let made = index_of_largest(&given, axis, builder)?;
+            let made = index_of_largest(&given, axis, last, builder)?;
             if node.int("keepdims", 1) != 0 {
                 return real(Ok(made));
             }
@@ -188,15 +186,20 @@ pub(super) fn winner(decision: &Decision, builder: &mut Builder) -> Result<Real,
     match decision {
         Decision::Largest(given) => {
             let axis = (0..given.rank()).find(|axis| given.dim(*axis) > 1).unwrap_or(0);
-            index_of_largest(given, axis, builder)
+            index_of_largest(given, axis, false, builder)
         }
         Decision::Sign(score) => mapped(score, &Expr::X.with(Binary::Greater, Expr::Number(0.0)), builder),
     }
 }
 
-/// The index of the largest along an axis, the lowest of several: places that reach the largest bid `dim - index`, and
-/// the highest bid wins.
-fn index_of_largest(given: &Real, axis: usize, builder: &mut Builder) -> Result<Real, NodeReason> {
+/// The index of the largest along an axis, the lowest or the last of several: places that reach the largest bid
+/// `dim - index` or `index + 1`, and the highest bid wins.
+fn index_of_largest(
+    given: &Real,
+    axis: usize,
+    last: bool,
+    builder: &mut Builder,
+) -> Result<Real, NodeReason> {
     let dim = given.dim(axis);
     if dim > MAX_PLACES {
         return Err(NodeReason::TooLarge);
@@ -209,11 +212,13 @@ fn index_of_largest(given: &Real, axis: usize, builder: &mut Builder) -> Result<
     if let Some(slot) = shape.get_mut(axis) {
         *slot = dim;
     }
-    let mut bids = Constant::array(shape, (0..dim).map(|index| (dim - index) as f64).collect(), FLOAT);
+    let bid = |index: usize| if last { index + 1 } else { dim - index };
+    let mut bids = Constant::array(shape, (0..dim).map(|index| bid(index) as f64).collect(), FLOAT);
     bids.grid = Some(1.0);
     let bids = builder.affine(&reaches, Some(&bids), None, false)?;
     let best = largest(&bids, &[axis], builder)?;
-    Ok(best.map(&Expr::times(-1.0).with(Binary::Add, Expr::Number(dim as f64))))
+    let (sign, from) = if last { (1.0, -1.0) } else { (-1.0, dim as f64) };
+    Ok(best.map(&Expr::times(sign).with(Binary::Add, Expr::Number(from))))
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)` over axes.

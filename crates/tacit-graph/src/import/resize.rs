@@ -23,6 +23,12 @@ pub(super) fn resize(node: &Node<'_>, given: &Real, builder: &mut Builder) -> Re
     let transform =
         if upsample { "asymmetric" } else { node.text("coordinate_transformation_mode", "half_pixel")? };
     let rounding = if upsample { "floor" } else { node.text("nearest_mode", "round_prefer_floor")? };
+    if node.text("keep_aspect_ratio_policy", "stretch")? != "stretch" {
+        return Err(NodeReason::Attribute { name: "keep_aspect_ratio_policy" });
+    }
+    if node.int("antialias", 0) != 0 {
+        return Err(NodeReason::Attribute { name: "antialias" });
+    }
     let mut made = given.clone();
     for (index, axis) in along.iter().enumerate() {
         let dim = made.dim(*axis);
@@ -52,7 +58,7 @@ pub(super) fn resize(node: &Node<'_>, given: &Real, builder: &mut Builder) -> Re
                 "half_pixel" => Ok((o + 0.5) / scale - 0.5),
                 "pytorch_half_pixel" if output > 1 => Ok((o + 0.5) / scale - 0.5),
                 "pytorch_half_pixel" => Ok(0.0),
-                "align_corners" if output > 1 => Ok(o * (size - 1.0) / (output as f64 - 1.0)),
+                "align_corners" if output > 1 => Ok(o * (size - 1.0) / (scale * size - 1.0)),
                 "align_corners" => Ok(0.0),
                 "half_pixel_symmetric" => {
                     let adjustment = output as f64 / (scale * size);

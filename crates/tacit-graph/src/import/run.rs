@@ -278,10 +278,58 @@ pub(super) fn contract<T: Number>(
     every(&axes[..inner], 0, &mut index, |index| {
         sum_index.copy_from_slice(index);
         let Some(row) = rows.next() else { return };
+        // Weight runs for single numbers wait until there are four: then the row is read and written once for all.
+        let mut taps = Taps { count: 0, factors: [T::ZERO; 4], runs: [&[]; 4] };
         every(summed, axes.len(), &mut sum_index, |index| {
-            accumulate(row, &left, &right, index, &mut buffers)
+            if (left.inner, right.inner) != (Some(0), Some(1)) {
+                accumulate(row, &left, &right, index, &mut buffers);
+                return;
+            }
+            let (Some(a), Some(b)) = (left.run(index, row.len()), right.run(index, row.len())) else {
+                return;
+            };
+            let (Ok(at), Ok(bt)) = (usize::try_from(a.start), usize::try_from(b.start)) else { return };
+            if let (Some(x), Some(w), 0) = (left.data.get(at), right.data.get(bt..bt + row.len()), b.from) {
+                taps.push(*x, w, row);
+            }
         });
+        taps.finish(row);
     });
+}
+
+/// Up to four runs of weights with the number that multiplies each.
+struct Taps<'a, T> {
+    count: usize,
+    factors: [T; 4],
+    runs: [&'a [T]; 4],
+}
+
+impl<'a, T: Number> Taps<'a, T> {
+    fn push(&mut self, factor: T, run: &'a [T], row: &mut [T]) {
+        if factor == T::ZERO {
+            return;
+        }
+        if let (Some(slot), Some(place)) = (self.factors.get_mut(self.count), self.runs.get_mut(self.count)) {
+            (*slot, *place) = (factor, run);
+        }
+        self.count += 1;
+        if self.count == 4 {
+            let ([a, b, c, d], [p, q, r, s]) = (self.factors, self.runs);
+            let runs = p.iter().zip(q).zip(r.iter().zip(s));
+            for (out, ((p, q), (r, s))) in row.iter_mut().zip(runs) {
+                let sum = a.times(*p).plus(b.times(*q)).plus(c.times(*r).plus(d.times(*s)));
+                *out = out.plus(sum);
+            }
+            self.count = 0;
+        }
+    }
+
+    fn finish(&mut self, row: &mut [T]) {
+        for (factor, run) in self.factors.iter().zip(self.runs).take(self.count) {
+            row.iter_mut().zip(run).for_each(|(out, w)| *out = out.plus(factor.times(*w)));
+        }
+        self.count = 0;
+    }
 }
 
 /// The second factor.
@@ -309,14 +357,6 @@ fn accumulate<T: Number>(
         let (at, bt, count) = (place(&a, left_step), place(&b, right_step), to - from);
         let Some(out) = row.get_mut(from..to) else { return };
         match (left_step, right_step) {
-            (0, 1) => {
-                if let (Some(x), Some(w)) = (left.data.get(at), right.data.get(bt..bt + count)) {
-                    if *x != T::ZERO {
-                        out.iter_mut().zip(w).for_each(|(out, w)| *out = out.plus(x.times(*w)));
-                    }
-                    return;
-                }
-            }
             (1, 0) => {
                 if let (Some(x), Some(w)) = (left.data.get(at..at + count), right.data.get(bt)) {
                     out.iter_mut().zip(x).for_each(|(out, x)| *out = out.plus(x.times(*w)));

@@ -84,13 +84,13 @@ fn deviation(outputs: &[Vec<f64>]) -> f64 {
 }
 
 /// Elements of all tensors on all sample rows together.
-const SAMPLE_CELLS: usize = 1 << 26;
+const SAMPLE_CELLS: usize = 1 << 25;
 const SAMPLE_ROWS_MIN: usize = 8;
 const SAMPLE_ROWS_MAX: usize = 512;
 /// Smallest tables tried.
 const TABLE_BITS_USUAL: u8 = 8;
 /// Share of the outputs' spread that an error may be.
-const GOOD_ERROR: f64 = 0.02;
+const GOOD_ERROR: f64 = 0.01;
 /// Share of decisions that should be those of the float network.
 const GOOD_DECISIONS: f64 = 0.985;
 /// More bits must take the error down to this share.

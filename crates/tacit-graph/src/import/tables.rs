@@ -81,7 +81,13 @@ impl Tables {
             return Some(Chosen { step: unit * exp2(step), ..chosen });
         }
         let step = power_step(after, levels);
-        let target = step / slope(function, before).max(1e-9);
+        let (low, high) = before.1;
+        // Where the function jumps, nothing is fine enough; where it is flat, its ends still have to be told apart.
+        let target = if function.jumps() {
+            0.0
+        } else {
+            (step / slope(function, before).max(1e-9)).min((high - low).max(unit) / 256.0)
+        };
         let shift = finest(unit, target).max(least);
         let key =
             Key { function: function.clone(), unit: unit * exp2(shift), step, low: -levels, high: levels };
@@ -144,6 +150,7 @@ fn exp2(shift: u8) -> f64 {
 /// The largest shift that keeps `unit` at or under `target`.
 fn finest(unit: f64, target: f64) -> u8 {
     let shift = (target / unit * (1.0 + 1e-9)).log2().floor();
+    let shift = if shift.is_nan() { 0.0 } else { shift };
     shift.clamp(0.0, f64::from(MAX_REQUANTISE_SHIFT)) as u8
 }
 
@@ -182,7 +189,7 @@ fn loss((values, (low, high)): (&[f64], (f64, f64)), step: f64, levels: i64) -> 
 
 /// The steepest that a function gets where calibration values lie.
 fn slope(function: &Expr, (values, (low, high)): (&[f64], (f64, f64))) -> f64 {
-    let width = (high - low).max(f64::MIN_POSITIVE);
+    let width = (high - low).max(high.abs().max(low.abs()) / 16.0).max(f64::MIN_POSITIVE);
     let small = width / 4096.0;
     let at = |x: f64| {
         let rise = function.apply(x + small) - function.apply(x - small);

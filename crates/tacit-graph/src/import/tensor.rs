@@ -405,6 +405,13 @@ impl Real {
             && (away(last, last + 1) || outside(last))
     }
 
+    /// Whether an axis has an atom along which the same is read again.
+    pub(super) fn repeats(&self, axis: usize) -> bool {
+        let first = self.first_atom(axis);
+        let count = self.axes.get(axis).map_or(0, Vec::len);
+        (first..).take(count).any(|atom| self.groups.iter().all(|g| g.strides.iter().all(|s| s.axis != atom)))
+    }
+
     /// Whether some element read is a zero from outside the tensor.
     pub(super) fn reads_zero(&self, program: &Program) -> bool {
         let atoms = self.atoms();

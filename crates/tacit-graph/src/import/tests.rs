@@ -5,8 +5,8 @@ use prost::Message;
 use super::{
     HeldOut, ImportError, ImportOptions, Imported, NodeReason, import,
     onnx::{
-        AttributeProto, DOUBLE, DimensionProto, FLOAT, GraphProto, INT8, ModelProto, NodeProto,
-        STRING, ShapeProto, TensorProto, TensorTypeProto, TypeProto, ValueInfoProto,
+        AttributeProto, DOUBLE, DimensionProto, FLOAT, GraphProto, INT8, ModelProto, NodeProto, STRING,
+        ShapeProto, TensorProto, TensorTypeProto, TypeProto, ValueInfoProto,
     },
 };
 use crate::{graph::Decoder, raw::RawValueError};
@@ -213,15 +213,17 @@ fn nodes_out_of_place() {
     assert_eq!(after(node("Relu", &[], "y")), NodeReason::MissingInput { input: 0 });
     assert_eq!(after(node("MatMul", &["h", "h"], "y")), NodeReason::Shape);
     assert_eq!(after(node("MatMul", &["w", "w"], "y")), NodeReason::NeedsRow { input: 0 });
-    assert_eq!(after(node("Conv", &["h", "w"], "y")), NodeReason::Attribute { name: "group" });
     assert_eq!(after(node("Conv", &["h", "h"], "y")), NodeReason::NeedsConstant { input: 1 });
     assert_eq!(after(node("MatMul", &["h", "one"], "y")), NodeReason::Shape);
     assert_eq!(after(node("Add", &["h", "labels"], "y")), NodeReason::NeedsNumbers);
     assert_eq!(after(node("Clip", &["h", "b"], "y")), NodeReason::NeedsScalar);
     assert_eq!(after(node("Clip", &["h", "h"], "y")), NodeReason::NeedsConstant { input: 1 });
-    assert_eq!(after(node("DequantizeLinear", &["h", "one"], "y")), NodeReason::NeedsQuantised { input: 0 });
+    assert_eq!(after(node("MatMulInteger", &["w", "w"], "y")), NodeReason::NeedsQuantised { input: 0 });
     assert_eq!(after(node("DynamicQuantizeLinear", &["h"], "y")), NodeReason::Dynamic);
-    assert_eq!(after(with_int(node("Softmax", &["h"], "y"), "axis", 2)), NodeReason::Attribute { name: "axis" });
+    assert_eq!(
+        after(with_int(node("Softmax", &["h"], "y"), "axis", 2)),
+        NodeReason::Attribute { name: "axis" }
+    );
     let normaliser = NodeProto { domain: "ai.onnx.ml".into(), ..node("Normalizer", &["h"], "y") };
     assert_eq!(after(normaliser), NodeReason::Normaliser);
     let division = reason(vec![node("Sub", &["one", "one"], "zero"), node("Div", &["x", "zero"], "y")]);

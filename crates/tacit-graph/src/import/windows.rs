@@ -128,6 +128,9 @@ pub(super) fn convolve(
             given = builder.window(&given, SPATIAL + index)?;
         }
     }
+    if (0..given.rank()).any(|axis| given.repeats(axis)) {
+        given = builder.copy(&given)?;
+    }
     let share = outputs / groups;
     let mut frame = Frame::default();
     frame.output(BATCH, atoms(&given, 0));

@@ -5,6 +5,7 @@ mod answers;
 mod encoding;
 mod equal;
 mod fixtures;
+mod operators;
 mod refusals;
 mod shipped;
 mod support;
