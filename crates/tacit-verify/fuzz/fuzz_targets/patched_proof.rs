@@ -1,24 +1,21 @@
 //! An honest proof with some bytes replaced is refused, however deep the verifier gets before it notices.
 //!
-//! Input: patches of three bytes of position and one byte to put there; a last odd byte cuts the proof.
+//! Input: which proof; patches; a last odd byte cuts the proof.
 
 #![no_main]
 
 mod honest;
 
-use honest::HONEST;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|patches: &[u8]| {
-    let mut proof = HONEST.proof.clone();
-    let (chunks, rest) = patches.as_chunks::<4>();
-    for [a, b, c, value] in chunks {
-        let length = proof.len();
-        proof[u32::from_le_bytes([*a, *b, *c, 0]) as usize % length] = *value;
-    }
+fuzz_target!(|data: &[u8]| {
+    let Some((honest, patches)) = honest::chosen(data) else { return };
+    let mut proof = honest.proof.clone();
+    let (patches, rest) = patches.as_chunks::<4>();
+    honest::patch(&mut proof, patches);
     if let [cut] = rest {
         proof.truncate(proof.len().saturating_sub(usize::from(*cut)));
     }
-    let accepted = tacit_verify::verify(&HONEST.model, &HONEST.statement, &proof).is_ok();
-    assert_eq!(accepted, proof == HONEST.proof);
+    let accepted = tacit_verify::verify(&honest.model, &honest.statement, &proof).is_ok();
+    assert_eq!(accepted, proof == honest.proof);
 });
