@@ -1,4 +1,5 @@
-//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N]`.
+//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N] [--openings N]`. With `--openings` in zero
+//! knowledge, against a commitment made for so many.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -9,8 +10,8 @@
     reason = "a measuring program"
 )]
 
-use tacit_prove::{CommittedModel, prove};
-use tacit_verify::{SecurityBits, Statement, security_report, verify};
+use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
+use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
 
 /// User and system CPU in milliseconds; the kernel counts hundredths of a second.
 fn cpu_ms() -> f64 {
@@ -47,16 +48,40 @@ fn main() {
 
     let model = tacit_graph::synthetic_mlp(&widths, 7).unwrap();
     let graph = model.graph().clone();
-    let committed =
-        timed("commit", 3, || CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap());
+    let openings: u32 = option("--openings", "0").parse().unwrap();
+    let committed = timed("commit", 3, || {
+        if openings == 0 {
+            return CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+        }
+        let hiding = Hiding { openings_max: openings, openings_used: 0, seed: Seed::new([7; 32]) };
+        CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding).unwrap()
+    });
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..widths[0] as usize).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
-    let proved = timed("prove", iterations, || prove(&committed, &inputs).unwrap());
+    let iterations = if openings == 0 { iterations } else { iterations.min(openings as usize) };
+    let proved = timed("prove", iterations, || {
+        if openings == 0 {
+            return prove(&committed, &inputs).unwrap();
+        }
+        prove_zk(&committed, &inputs, &Seed::new([8; 32])).unwrap()
+    });
     let statement = Statement { inputs, outputs: proved.outputs };
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
     println!("proof: {} bytes", proved.proof.len());
+    if openings > 0 {
+        let hiding =
+            tacit_verify::zero_knowledge::HidingPlan::new(&graph, batch, openings, SecurityBits::DEFAULT)
+                .unwrap();
+        println!("{:#?} {:?} {:?}", hiding.weights, hiding.witness, hiding.inner);
+        let report = zero_knowledge_report(&graph, batch, openings, SecurityBits::DEFAULT).unwrap();
+        for term in &report.terms {
+            println!("  {:<55} {} bits", term.name, term.bits);
+        }
+        println!("  total {} bits", report.total);
+        return;
+    }
     let report = security_report(&graph, batch, SecurityBits::DEFAULT).unwrap();
     for term in &report.terms {
         println!("  {:<55} {} bits", term.name, term.bits);

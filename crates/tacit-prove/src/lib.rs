@@ -26,14 +26,21 @@
 
 mod batch;
 mod dense;
+mod hiding;
+mod inner;
 mod lookup;
 mod model;
+mod oracle;
 mod poly;
 mod prove;
+mod randomness;
 mod sumcheck;
 mod transcript;
 mod witness;
+mod zero_knowledge;
 
 pub use model::{CommitError, CommittedModel};
 pub use prove::{ProveError, Proved, Run, prove, prove_run};
+pub use randomness::Seed;
 pub use witness::Witness;
+pub use zero_knowledge::{Hiding, prove_run_zk, prove_zk};

@@ -5,7 +5,7 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use tacit_graph::{AnswerError, ExecuteError, execute};
 use tacit_verify::{
-    PlanError, Statement,
+    PlanError, Reject, Statement,
     commitment::{Challenger, OpeningProof, Pcs, Scheme, SetupError},
     field::{Ef, Fp, embed},
     opening,
@@ -18,7 +18,7 @@ use crate::{
     batch::{self, WeightClaim, WitnessClaim},
     dense::{self, LayerInput, TensorClaim},
     lookup,
-    model::{Committed, CommittedModel, commit},
+    model::{Committed, CommittedModel, Weights, commit},
     transcript::Transcript,
     witness::Witness,
 };
@@ -47,6 +47,24 @@ pub enum ProveError {
     /// The library refused its own parameters.
     #[error("the commitment library refused")]
     Library,
+    /// The commitment to the weights hides them; only proofs that hide them too can be made.
+    #[error("the weights are behind a hiding commitment: prove in zero knowledge")]
+    Hiding,
+    /// The commitment to the weights does not hide them.
+    #[error("the weights are not behind a hiding commitment")]
+    NotHiding,
+    /// All openings that the commitment was made for are spent; one more could show weights.
+    #[error("all {openings} openings of the commitment are spent: commit again with a fresh seed")]
+    OpeningsSpent {
+        /// Openings it was made for.
+        openings: u32,
+    },
+    /// The prover's own proof does not replay: nothing is given out.
+    #[error("the proof does not replay")]
+    Replay(#[from] Reject),
+    /// Values and masks do not match one to one: nothing is given out.
+    #[error("values and masks do not match")]
+    Masks,
 }
 
 /// Outputs and why to believe them.
@@ -108,15 +126,16 @@ impl Run {
 pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveError> {
     let plan = &run.plan;
     let security = model.security();
+    let Weights::Plain { scheme: weight_scheme, committed: weight_data } = model.commitment() else {
+        return Err(ProveError::Hiding);
+    };
     let scheme = plan.witness_vars.map(|vars| Scheme::new(vars, u32::from(security.bits()))).transpose()?;
-    security::report(plan, model.scheme(), scheme.as_ref(), security)?;
+    security::report(plan, weight_scheme, scheme.as_ref(), security)?;
 
     let statement = digest(&model.model_id(), &run.statement);
-    let mut transcript = Transcript {
-        challenger: transcript(&statement, security),
-        proof: vec![PROOF_VERSION, security.bits()],
-    };
-    model.scheme().observe(&model.weight_root(), &mut transcript.challenger);
+    let mut transcript =
+        Transcript::plain(transcript(&statement, security), vec![PROOF_VERSION, security.bits()]);
+    weight_scheme.observe(&model.weight_root(), &mut transcript.challenger);
     let mut committed = None;
     let mut stack = Vec::new();
     if let Some(scheme) = &scheme {
@@ -127,9 +146,10 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
         committed = Some(data);
     }
 
-    let (witness_point, weight_point) = argue(model, run, &stack, &mut transcript);
-    let weights = open(model.scheme(), model.committed().clone(), &weight_point, &mut transcript.challenger)
-        .ok_or(ProveError::Library)?;
+    let (witness_point, weight_point) = argue(model, plan, run, &stack, &mut transcript);
+    let weights =
+        open(weight_scheme, weight_data.as_ref().clone(), &weight_point, &mut transcript.challenger)
+            .ok_or(ProveError::Library)?;
     transcript.proof.extend_from_slice(&opening::encode(&weights));
     if let (Some(scheme), Some(data)) = (&scheme, committed) {
         let witness =
@@ -152,8 +172,13 @@ fn open(scheme: &Scheme, data: Committed, point: &[Ef], challenger: &mut Challen
 }
 
 /// The algebraic part, in step with [`tacit_verify::protocol`]; returns the points of both openings.
-fn argue(model: &CommittedModel, run: &Run, stack: &[Fp], transcript: &mut Transcript) -> (Vec<Ef>, Vec<Ef>) {
-    let plan = &run.plan;
+pub(crate) fn argue(
+    model: &CommittedModel,
+    plan: &Plan,
+    run: &Run,
+    stack: &[Fp],
+    transcript: &mut Transcript,
+) -> (Vec<Ef>, Vec<Ef>) {
     let mut pending: Vec<Vec<TensorClaim>> = vec![Vec::new(); plan.steps.len() + 1];
     let mut witness_claims = Vec::new();
     let mut weight_claims = Vec::new();

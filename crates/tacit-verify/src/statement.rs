@@ -13,6 +13,7 @@ use crate::{
     reader::Reader,
     reject::Reject,
     security::{self, SecurityBits},
+    zero_knowledge::{self, ZERO_KNOWLEDGE_VERSION},
 };
 
 /// First byte of a proof.
@@ -73,6 +74,7 @@ pub struct Verified {
     model: ModelId,
     statement: [u8; 32],
     security: SecurityBits,
+    zero_knowledge: bool,
 }
 
 impl Verified {
@@ -92,6 +94,13 @@ impl Verified {
     #[must_use]
     pub fn security_bits(&self) -> u8 {
         self.security.bits()
+    }
+
+    /// Whether the proof shows nothing but its statement. Who demands that MUST look here: a proof says itself of which kind
+    /// it is.
+    #[must_use]
+    pub fn zero_knowledge(&self) -> bool {
+        self.zero_knowledge
     }
 }
 
@@ -115,23 +124,47 @@ pub fn verify_at(
 ) -> Result<Verified, Reject> {
     let inputs = check_statement(model, statement)?;
     let mut reader = Reader::new(proof);
-    read_header(&mut reader, security)?;
+    let statement_digest = digest(&model.id, statement);
+    let zero_knowledge = read_header(&mut reader, security)? == ZERO_KNOWLEDGE_VERSION;
+    if zero_knowledge {
+        let claim = zero_knowledge::Claim {
+            graph: &model.graph,
+            weight_root: &model.weight_root,
+            digest: &statement_digest,
+            inputs: &inputs,
+            outputs: &statement.outputs,
+            security,
+        };
+        zero_knowledge::verify(claim, reader)?;
+    } else {
+        verify_plain(model, statement, &inputs, &statement_digest, reader, security)?;
+    }
+    Ok(Verified { model: model.id, statement: statement_digest, security, zero_knowledge })
+}
 
+/// Checks the bytes that follow version and level.
+fn verify_plain(
+    model: &VerifyingModel,
+    statement: &Statement,
+    inputs: &[Vec<i8>],
+    statement_digest: &[u8; 32],
+    mut reader: Reader<'_>,
+    security: SecurityBits,
+) -> Result<(), Reject> {
     let plan = Plan::new(&model.graph, statement.inputs.len())?;
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;
     let witness = plan.witness_vars.map(|vars| Scheme::new(vars, bits)).transpose()?;
     security::report(&plan, &weights, witness.as_ref(), security)?;
 
-    let statement_digest = digest(&model.id, statement);
     let witness_root = if witness.is_some() { Some(reader.array()?) } else { None };
-    let mut challenger = transcript(&statement_digest, security);
+    let mut challenger = transcript(statement_digest, security);
     weights.observe(&model.weight_root, &mut challenger);
     if let (Some(scheme), Some(root)) = (&witness, &witness_root) {
         scheme.observe(root, &mut challenger);
     }
 
-    let public = Public { graph: &model.graph, plan: &plan, inputs: &inputs, outputs: &statement.outputs };
+    let public = Public { graph: &model.graph, plan: &plan, inputs, outputs: &statement.outputs };
     let openings = protocol::verify(public, &mut Plain::new(&mut challenger, &mut reader))?;
 
     // The whole proof is read before any of it costs a hash tree.
@@ -151,7 +184,7 @@ pub fn verify_at(
     {
         return Err(Reject::WitnessOpening);
     }
-    Ok(Verified { model: model.id, statement: statement_digest, security })
+    Ok(())
 }
 
 /// Shapes and ranges; gives the encoded rows.
@@ -177,16 +210,18 @@ fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<
     statement.inputs.iter().enumerate().map(encode).collect()
 }
 
-fn read_header(reader: &mut Reader<'_>, security: SecurityBits) -> Result<(), Reject> {
+/// Gives the version.
+fn read_header(reader: &mut Reader<'_>, security: SecurityBits) -> Result<u8, Reject> {
     let got = reader.byte()?;
-    if got != PROOF_VERSION {
+    if got != PROOF_VERSION && got != ZERO_KNOWLEDGE_VERSION {
         return Err(Reject::Version { got });
     }
+    let version = got;
     let got = reader.byte()?;
     if got != security.bits() {
         return Err(Reject::Security { expected: u32::from(security.bits()), got });
     }
-    Ok(())
+    Ok(version)
 }
 
 /// BLAKE3, in a context of its own, of the model id, the number of rows and all values.

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 mod vectors;
+mod zero_knowledge;
 
 use proptest::prelude::*;
 use support::{Random, random_model, random_rows};

@@ -1,0 +1,103 @@
+//! Proofs in zero knowledge prove what plain ones prove.
+
+use proptest::prelude::*;
+use tacit_prove::{CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
+use tacit_verify::{SecurityBits, Statement, verify};
+
+use crate::support::{Random, random_model, random_rows};
+
+fn hiding(openings_max: u32, openings_used: u32, seed: u8) -> Hiding {
+    Hiding { openings_max, openings_used, seed: Seed::new([seed; 32]) }
+}
+
+fn check(widths: &[u32], table_bits: u32, rows: usize, openings: u32, seed: u64) {
+    let mut random = Random(seed);
+    let model = random_model(widths, table_bits, &mut random);
+    let inputs = random_rows(&model, rows, &mut random);
+    let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+    let expected = prove(&plain, &inputs).unwrap().outputs;
+    let committed =
+        CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(openings, 0, 1)).unwrap();
+    let proved = prove_zk(&committed, &inputs, &Seed::new([2; 32])).unwrap();
+    assert_eq!(proved.outputs, expected);
+    let statement = Statement { inputs, outputs: proved.outputs };
+    let verified = verify(committed.verifying_model(), &statement, &proved.proof).unwrap();
+    assert!(verified.zero_knowledge());
+    assert_eq!(verified.model(), committed.model_id());
+    assert_eq!(verified.security_bits(), 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_graphs_are_proved(
+        widths in proptest::collection::vec(1u32..20, 2..=5),
+        table_bits in 3u32..11,
+        rows in 1usize..=5,
+        openings in 1u32..20,
+        seed: u64,
+    ) {
+        check(&widths, table_bits, rows, openings, seed);
+    }
+}
+
+#[test]
+fn smallest_graphs_are_proved() {
+    for widths in [&[1, 1][..], &[1, 1, 1], &[30, 1], &[1, 9], &[2, 1, 1, 1, 2]] {
+        check(widths, 3, 2, 3, 11);
+    }
+}
+
+#[test]
+fn wide_layers_and_large_tables_are_proved() {
+    check(&[300, 70, 33, 5], 13, 2, 8, 3);
+    check(&[17, 130, 1], 8, 33, 4, 4);
+}
+
+#[test]
+fn openings_are_counted_and_refused_when_spent() {
+    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let inputs = random_rows(&model, 1, &mut Random(4));
+    let committed = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(3, 1, 1)).unwrap();
+    assert_eq!((committed.openings_left(), committed.openings_used()), (Some(2), Some(1)));
+    let mut proofs = Vec::new();
+    for left in [1, 0] {
+        let proved = prove_zk(&committed, &inputs, &Seed::new([2; 32])).unwrap();
+        assert_eq!(committed.openings_left(), Some(left));
+        let statement = Statement { inputs: inputs.clone(), outputs: proved.outputs };
+        assert!(verify(committed.verifying_model(), &statement, &proved.proof).unwrap().zero_knowledge());
+        proofs.push(proved.proof);
+    }
+    // The same seed and statement, another opening: nothing is used twice.
+    assert_ne!(proofs[0][50..], proofs[1][50..]);
+    let refused = prove_zk(&committed, &inputs, &Seed::new([2; 32])).unwrap_err();
+    assert_eq!(refused, ProveError::OpeningsSpent { openings: 3 });
+    assert_eq!(committed.openings_left(), Some(0));
+}
+
+#[test]
+fn committing_again_gives_another_root_and_all_openings() {
+    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let commit = |openings, seed| {
+        CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(openings, 0, seed))
+            .unwrap()
+    };
+    let one = commit(3, 1);
+    assert_eq!(one.weight_root(), commit(3, 1).weight_root());
+    assert_ne!(one.weight_root(), commit(3, 2).weight_root());
+    assert_ne!(one.weight_root(), commit(4, 1).weight_root());
+    let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+    assert_ne!(one.weight_root(), plain.weight_root());
+    assert_eq!(plain.openings_left(), None);
+}
+
+#[test]
+fn each_kind_of_commitment_serves_its_kind_of_proof() {
+    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let inputs = random_rows(&model, 1, &mut Random(4));
+    let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+    let hidden = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(3, 0, 1)).unwrap();
+    assert_eq!(prove_zk(&plain, &inputs, &Seed::new([2; 32])).unwrap_err(), ProveError::NotHiding);
+    assert_eq!(prove(&hidden, &inputs).unwrap_err(), ProveError::Hiding);
+}
