@@ -173,10 +173,11 @@ fn candidate(
     rounds.extend(&rest.rounds);
     let bytes = queries * ((4 << fold) + path_bytes(log_height, queries));
     let commit = match lifetime {
-        Lifetime::OneProof => (1usize << (vars + RATE)) * CODED_COST,
+        Lifetime::OneProof => code_cost(log_height, 1 << fold),
         Lifetime::Openings(_) => 0,
     };
-    let folding = (1usize << vars) / 8;
+    // Batching passes over all values, and folding does twice.
+    let folding = (3usize << vars) / 8;
     let cost = bytes + commit + folding + queries * (1 << message_vars) / 16 + rest.cost;
     Some((cost, HidingShape { vars, openings, rounds, final_vars: rest.final_vars }))
 }
@@ -207,7 +208,7 @@ fn later_rounds(target: u32) -> Vec<Option<Later>> {
                 let cost = rest.cost
                     + round.queries * (row + path_bytes(round.log_height, round.queries))
                     + MESSAGE_COST * round.randomness
-                    + (EF_DEGREE << (round.log_height + fold)) * CODED_COST
+                    + code_cost(round.log_height, EF_DEGREE << fold)
                     + (round.queries << message_vars) / 16;
                 if least.as_ref().is_none_or(|least| cost < least.cost) {
                     let mut rounds = vec![round];
@@ -246,6 +247,11 @@ fn path_bytes(log_height: usize, queries: usize) -> usize {
     32 * (log_height + 1).saturating_sub(ceil_log2(queries)).max(1)
 }
 
+/// Cost of encoding and hashing `2^log_height` rows, in bytes of proof that would be as dear.
+pub(crate) fn code_cost(log_height: usize, width: usize) -> usize {
+    (width / 4 + 7) << log_height
+}
+
 /// Inverse rate of the first code, as a power of two.
 const RATE: usize = 3;
 /// Most variables folded first.
@@ -258,7 +264,5 @@ const FINAL_VARS_MOST: usize = 10;
 const MAX_LOG_HEIGHT: usize = 24;
 /// Cost of a masked message in bytes, its share of the inner argument included.
 const MESSAGE_COST: usize = 60;
-/// Cost of one coded base field element, in bytes of proof that would be as dear.
-const CODED_COST: usize = 1;
 /// Given to every term, so that their sum stays above the target.
 pub(crate) const TERM_MARGIN_BITS: u32 = 4;

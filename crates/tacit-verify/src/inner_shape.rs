@@ -13,7 +13,7 @@ use crate::{
     bits::Bits,
     commitment::SetupError,
     field::{EF_BITS, EF_DEGREE},
-    hiding_shape::{TERM_MARGIN_BITS, ceil_log2, queries, query_bits},
+    hiding_shape::{TERM_MARGIN_BITS, ceil_log2, code_cost, queries, query_bits},
     masked::Counts,
     oracle::OracleShape,
 };
@@ -46,8 +46,7 @@ impl InnerShape {
                 let Some(shape) = Self::candidate(counts, 1 << log_slots, log_height, target) else {
                     continue;
                 };
-                let coded = (EF_DEGREE * shape.rows()) << log_height;
-                let cost = shape.bytes() + coded / 4;
+                let cost = shape.bytes() + code_cost(log_height, shape.oracle().width);
                 if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                     best = Some((cost, shape));
                 }
