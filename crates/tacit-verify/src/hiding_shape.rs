@@ -255,7 +255,7 @@ pub(crate) fn code_cost(log_height: usize, width: usize) -> usize {
 /// Inverse rate of the first code, as a power of two.
 const RATE: usize = 3;
 /// Most variables folded first.
-const LONGEST_FOLD: usize = 9;
+const LONGEST_FOLD: usize = 7;
 /// Most variables folded in a later round.
 const LATER_FOLD: usize = 5;
 /// Most variables of a polynomial that is sent.
@@ -266,3 +266,75 @@ const MAX_LOG_HEIGHT: usize = 24;
 const MESSAGE_COST: usize = 60;
 /// Given to every term, so that their sum stays above the target.
 pub(crate) const TERM_MARGIN_BITS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use p3_field::{Field, PrimeCharacteristicRing, TwoAdicField};
+
+    use super::*;
+    use crate::field::Fp;
+
+    /// Rank of the map from the random coefficients of one column to its values at `points`, plus one more.
+    fn rank(first_power: usize, randomness: usize, points: &[Fp]) -> usize {
+        let mut rows: Vec<Vec<Fp>> = points
+            .iter()
+            .map(|x| (0..randomness).map(|power| x.exp_u64((first_power + power) as u64)).collect::<Vec<_>>())
+            .collect();
+        let mut rank = 0;
+        for column in 0..randomness {
+            let Some(pivot) = (rank..rows.len()).find(|row| rows[*row][column] != Fp::ZERO) else { continue };
+            rows.swap(rank, pivot);
+            let inverse = rows[rank][column].inverse();
+            let pivot = rows[rank].clone();
+            for row in &mut rows[rank + 1..] {
+                let factor = row[column] * inverse;
+                for (value, by) in row.iter_mut().zip(&pivot) {
+                    *value -= factor * *by;
+                }
+            }
+            rank += 1;
+        }
+        rank
+    }
+
+    /// The claim behind zero knowledge of the rows: every combination of values at all positions ever opened, and at one more, comes from
+    /// exactly as many random coefficients, whatever is committed.
+    #[test]
+    fn all_openings_together_are_uniform() {
+        for openings in [1, 2, 5] {
+            let shape = HidingShape::new(300, Lifetime::Openings(openings), 24).unwrap();
+            let first = shape.rounds[0];
+            let wanted = first.queries * openings as usize + 1;
+            assert_eq!(first.randomness, wanted);
+            let generator = Fp::two_adic_generator(first.log_height);
+            // Positions an adversary would choose: next to each other, and over a subgroup.
+            let height = 1usize << first.log_height;
+            let step = height / wanted.next_power_of_two().min(height);
+            for step in [1, step.max(1)] {
+                let points: Vec<Fp> =
+                    (0..wanted).map(|index| generator.exp_u64((index * step) as u64)).collect();
+                let power = (1 << first.message_vars) - first.randomness;
+                assert_eq!(rank(power, first.randomness, &points), wanted);
+            }
+            for round in shape.rounds.iter().skip(1) {
+                assert!(round.randomness > round.queries);
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_hold_what_they_are_for_and_reach_their_level() {
+        for used in [1, 300, 5000, 101_770, 4_200_000] {
+            for openings in [1, 7, 64] {
+                for bits in [80, 100, 112] {
+                    let shape = HidingShape::new(used, Lifetime::Openings(openings), bits).unwrap();
+                    assert!(shape.free() >= used);
+                    assert!(shape.security() >= Bits::whole(bits as u8), "{used} {bits} {shape:?}");
+                    let folded: usize = shape.rounds.iter().map(|round| round.fold).sum();
+                    assert_eq!(folded + shape.final_vars, shape.vars);
+                }
+            }
+        }
+        assert!(HidingShape::new(1 << 26, Lifetime::OneProof, 100).is_err());
+    }
+}

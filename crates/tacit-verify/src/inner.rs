@@ -171,22 +171,52 @@ pub fn verify(
         polynomial.iter().for_each(|value| observe(challenger, *value));
         Ok(polynomial)
     };
-    let combination = read(shape.row_len())?;
-    let sum = read(shape.sum_len())?;
-    let over_subgroup = sum.iter().step_by(shape.slots.max(1)).fold(Ef::ZERO, |sum, value| sum + *value);
-    let slots = Fp::from_u64(u64::try_from(shape.slots).unwrap_or(0));
-    if over_subgroup * slots + phi * equation.constant != Ef::ZERO {
-        return Err(Reject::InnerSum);
-    }
+    let sent = Sent { combination: read(shape.row_len())?, sum: read(shape.sum_len())? };
     let opened = OpenedRows::read(shape.oracle(), shape.queries, challenger, reader)?;
     if !opened.check(root) {
         return Err(Reject::OracleRows);
     }
+    check(shape, &equation, Challenges { psi, phi }, &sent, opened.iter())
+}
+
+/// Challenges that both polynomials depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Challenges {
+    /// Combines the rows.
+    pub psi: Ef,
+    /// Weighs the sum against what blinds it.
+    pub phi: Ef,
+}
+
+/// What the prover sends in the clear.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// `v`. Shape `[row_len]`.
+    pub combination: Vec<Ef>,
+    /// `Q`. Shape `[sum_len]`.
+    pub sum: Vec<Ef>,
+}
+
+/// The algebraic checks: of the sum over the subgroup and of every opened column.
+///
+/// # Errors
+/// [`Reject::InnerSum`], [`Reject::InnerCombination`] or [`Reject::InnerColumn`].
+pub fn check<'r>(
+    shape: &InnerShape,
+    equation: &Equation,
+    challenges: Challenges,
+    sent: &Sent,
+    columns: impl IntoIterator<Item = (usize, &'r [Fp])>,
+) -> Result<(), Reject> {
+    let over_subgroup = sent.sum.iter().step_by(shape.slots.max(1)).fold(Ef::ZERO, |sum, value| sum + *value);
+    let slots = Fp::from_u64(u64::try_from(shape.slots).unwrap_or(0));
+    if over_subgroup * slots + challenges.phi * equation.constant != Ef::ZERO {
+        return Err(Reject::InnerSum);
+    }
     let lagrange = Lagrange::new(shape.slots);
-    for (position, row) in opened.iter() {
+    for (position, row) in columns {
         let x = domain_point(shape, position);
-        let column = row_to_extension(row);
-        check_column(shape, &equation, &column, x, (psi, phi), (&combination, &sum), &lagrange)?;
+        check_column(shape, equation, &row_to_extension(row), x, challenges, sent, &lagrange)?;
     }
     Ok(())
 }
@@ -202,14 +232,14 @@ fn check_column(
     equation: &Equation,
     column: &[Ef],
     x: Fp,
-    (psi, phi): (Ef, Ef),
-    (combination, sum): (&[Ef], &[Ef]),
+    challenges: Challenges,
+    sent: &Sent,
     lagrange: &Lagrange,
 ) -> Result<(), Reject> {
     let (rows, blind) = column.split_at(column.len().saturating_sub(1));
-    let expected = rows.iter().rev().fold(Ef::ZERO, |sum, value| (sum + *value) * psi);
+    let expected = rows.iter().rev().fold(Ef::ZERO, |sum, value| (sum + *value) * challenges.psi);
     let expected = blind.iter().fold(expected, |sum, value| sum + *value);
-    if horner(combination, x) != expected {
+    if horner(&sent.combination, x) != expected {
         return Err(Reject::InnerCombination);
     }
     let (secrets, blinds) = rows.split_at(shape.secret_rows().min(rows.len()));
@@ -227,7 +257,7 @@ fn check_column(
     }
     let step = x.exp_u64(u64::try_from(shape.slots).unwrap_or(0));
     let blind = blinds.iter().rev().fold(Ef::ZERO, |sum, value| sum * step + *value);
-    if horner(sum, x) != blind + phi * total {
+    if horner(&sent.sum, x) != blind + challenges.phi * total {
         return Err(Reject::InnerColumn);
     }
     Ok(())
@@ -261,5 +291,96 @@ impl Lagrange {
             .zip(&self.points)
             .map(|(inverse, point)| scale * inverse * *point)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{hiding, hiding_shape::HidingShape, masked::Linear};
+
+    fn element(seed: u64) -> Ef {
+        Ef::new(core::array::from_fn(|index| Fp::from_u64(seed * 977 + index as u64 * 31 + 5).exp_u64(77)))
+    }
+
+    /// Columns and polynomials that fit a relation nobody has a solution of: everything is drawn at random but one blinding entry of each
+    /// column for each identity, and one coefficient of the sum. So a transcript tells nothing but that the relation was proved.
+    #[test]
+    fn transcripts_are_simulated_without_secrets() {
+        let shape = InnerShape::new(Counts { masks: 100, products: 7 }, 40).unwrap();
+        let mut counter = 0;
+        let mut random = || {
+            counter += 1;
+            element(counter)
+        };
+        let mut equation = Equation {
+            constant: random(),
+            weights: Vec::new(),
+            product_weights: vec![(0..shape.slots).map(|_| random()).collect(); shape.product_rows()],
+        };
+        for _ in 0..shape.secret_rows() {
+            equation.weights.push((0..shape.slots).map(|_| random()).collect());
+        }
+        let challenges = Challenges { psi: random(), phi: random() };
+        let mut sent = Sent {
+            combination: (0..shape.row_len()).map(|_| random()).collect(),
+            sum: (0..shape.sum_len()).map(|_| random()).collect(),
+        };
+        let over: Ef = sent.sum.iter().step_by(shape.slots).skip(1).copied().sum();
+        sent.sum[0] = -over - challenges.phi * equation.constant * Fp::from_u64(shape.slots as u64).inverse();
+        let lagrange = Lagrange::new(shape.slots);
+        for position in 0..shape.queries {
+            let x = domain_point(&shape, position * 7);
+            let mut column: Vec<Ef> = (0..shape.rows()).map(|_| random()).collect();
+            let fits =
+                |column: &[Ef]| check_column(&shape, &equation, column, x, challenges, &sent, &lagrange);
+            assert_eq!(fits(&column), Err(Reject::InnerCombination));
+            // The first blinding row answers for the sum, the last row for the combination.
+            let first = shape.secret_rows();
+            column[first] = Ef::ZERO;
+            let at_x = lagrange.at(x);
+            let weight = |row: &[Ef]| row.iter().zip(&at_x).map(|(a, b)| *a * *b).sum::<Ef>();
+            let mut total: Ef = column.iter().zip(&equation.weights).map(|(a, row)| *a * weight(row)).sum();
+            let alpha = shape.mask_rows();
+            for (row, weights) in equation.product_weights.iter().enumerate() {
+                total += column[alpha + row] * column[alpha + shape.product_rows() + row] * weight(weights);
+            }
+            let step = x.exp_u64(shape.slots as u64);
+            let blinds = &column[first..shape.rows() - 1];
+            let blind = blinds.iter().rev().fold(Ef::ZERO, |sum, value| sum * step + *value);
+            column[first] = horner(&sent.sum, x) - challenges.phi * total - blind;
+            let others = &column[..shape.rows() - 1];
+            let combined = others.iter().rev().fold(Ef::ZERO, |sum, value| (sum + *value) * challenges.psi);
+            *column.last_mut().unwrap() = horner(&sent.combination, x) - combined;
+            assert_eq!(fits(&column), Ok(()));
+            column[first] += Ef::ONE;
+            *column.last_mut().unwrap() -= challenges.psi.exp_u64(first as u64 + 1);
+            assert_eq!(
+                check_column(&shape, &equation, &column, x, challenges, &sent, &lagrange),
+                Err(Reject::InnerColumn)
+            );
+        }
+    }
+
+    #[test]
+    fn the_sum_over_the_subgroup_is_checked() {
+        let shape = InnerShape::new(Counts { masks: 3, products: 0 }, 40).unwrap();
+        let equation = Equation { constant: Ef::ONE, weights: Vec::new(), product_weights: Vec::new() };
+        let sent = Sent { combination: Vec::new(), sum: vec![Ef::ZERO; shape.sum_len()] };
+        let challenges = Challenges { psi: Ef::TWO, phi: Ef::TWO };
+        assert_eq!(check(&shape, &equation, challenges, &sent, []), Err(Reject::InnerSum));
+    }
+
+    #[test]
+    fn an_opening_at_a_point_of_another_size_is_refused() {
+        let shape = HidingShape::new(9, crate::hiding_shape::Lifetime::OneProof, 40).unwrap();
+        let mut challenger = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);
+        let mut reader = Reader::new(&[]);
+        let mut context =
+            crate::masked::Masked::new(&mut challenger, &mut reader, crate::masked::Trees::Checked);
+        let value = <Linear as crate::context::Value>::constant(Ef::ONE);
+        let opening = crate::batch::Opening { point: vec![Ef::ONE], value };
+        let reject = hiding::verify(&shape, &[0; 32], &opening, &mut context).unwrap_err();
+        assert_eq!(reject, Reject::HidingOpening);
     }
 }
