@@ -24,8 +24,9 @@
 
 #![forbid(unsafe_code)]
 
+mod argue;
 mod batch;
-mod dense;
+mod grid;
 mod hiding;
 mod inner;
 mod lookup;
@@ -35,12 +36,14 @@ mod poly;
 mod prove;
 mod randomness;
 mod sumcheck;
+mod tensors;
 mod transcript;
+mod views;
 mod witness;
 mod zero_knowledge;
 
 pub use model::{CommitError, CommittedModel};
-pub use prove::{ProveError, Proved, Run, prove, prove_run};
+pub use prove::{ProveError, Proved, ProvedBatch, Run, prove, prove_batch, prove_run};
 pub use randomness::Seed;
 pub use witness::Witness;
-pub use zero_knowledge::{Hiding, prove_run_zk, prove_zk};
+pub use zero_knowledge::{Hiding, prove_batch_zk, prove_run_zk, prove_zk};

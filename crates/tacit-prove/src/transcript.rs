@@ -65,6 +65,12 @@ impl Transcript {
         observe_root(root, &mut self.challenger);
     }
 
+    /// Sends a value that everyone may see.
+    pub(crate) fn send_public(&mut self, value: Ef) {
+        self.proof.extend_from_slice(&ef_to_bytes(&value));
+        observe(&mut self.challenger, value);
+    }
+
     pub(crate) fn challenge(&mut self) -> Ef {
         draw(&mut self.challenger)
     }

@@ -4,23 +4,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tacit_graph::Model;
 use tacit_verify::{
-    SecurityBits,
+    RowSalt, SecurityBits,
     field::Fp,
     hiding_shape::HidingShape,
     masked::Trees,
     plan::Plan,
-    protocol::Public,
+    protocol::{Public, Rows},
     reader::Reader,
     security::BudgetError,
-    statement::digest,
-    zero_knowledge::{Header, HidingPlan, Roots, ZERO_KNOWLEDGE_VERSION, replay, report, transcript},
+    statement::{KIND_ZERO_KNOWLEDGE, PROOF_VERSION},
+    zero_knowledge::{Header, HidingPlan, Roots, replay, report, transcript},
 };
 
 use crate::{
+    argue::argue,
     hiding::Hidden,
     inner::Secrets,
     model::{CommitError, CommittedModel, Weights, stack},
-    prove::{ProveError, Proved, Run, argue},
+    prove::{ProveError, Proved, ProvedBatch, Run},
     randomness::{Randomness, Seed},
     transcript::Transcript,
 };
@@ -53,7 +54,7 @@ impl HiddenWeights {
     ) -> Result<(Self, [u8; 32]), CommitError> {
         let openings = hiding.openings_max;
         // A model of which no row can be proved is refused here, before anyone relies on its root.
-        let plan = HidingPlan::new(model.graph(), 1, openings, security)?;
+        let plan = HidingPlan::new(model.graph(), Plan::new(model.graph(), 1)?, openings, security)?;
         report(&plan, security)?;
         let shape = plan.weights;
         let values = stack(&plan.plan.weights, model);
@@ -107,6 +108,21 @@ pub fn prove_zk(model: &CommittedModel, inputs: &[Vec<i64>], seed: &Seed) -> Res
     Ok(Proved { outputs: run.statement.outputs, proof })
 }
 
+/// Runs the model on raw rows that the proof commits to, each with its salt, and shows nothing else.
+///
+/// # Errors
+/// As [`prove_zk`] and [`crate::prove_batch`].
+pub fn prove_batch_zk(
+    model: &CommittedModel,
+    inputs: &[Vec<i64>],
+    salts: &[RowSalt],
+    seed: &Seed,
+) -> Result<ProvedBatch, ProveError> {
+    let run = Run::committed(model, inputs, salts)?;
+    let proof = prove_run_zk(model, &run, seed)?;
+    Ok(ProvedBatch { outputs: run.statement.outputs, proof })
+}
+
 /// Proves a run as it stands, true or false.
 ///
 /// # Errors
@@ -115,13 +131,13 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let Weights::Hiding(weights) = model.commitment() else { return Err(ProveError::NotHiding) };
     let security = model.security();
     let graph = model.model().graph();
-    let rows = run.statement.inputs.len();
-    let hiding = HidingPlan::new(graph, rows, weights.openings, security).map_err(budget)?;
+    let hiding = HidingPlan::new(graph, run.plan.clone(), weights.openings, security).map_err(budget)?;
     report(&hiding, security)?;
     let plan: &Plan = &hiding.plan;
     let header = weights.header(weights.take_opening()?);
 
-    let statement = digest(&model.model_id(), &run.statement);
+    let (statement, kind) = run.statement_digest(model);
+    let kind = kind | KIND_ZERO_KNOWLEDGE;
     let header_bytes = header.to_bytes();
     // What is proved decides the masks too: one seed used twice does not give two transcripts under the same masks.
     let drawn = |context| Randomness::new(seed, context, &[&header_bytes, &statement]);
@@ -140,31 +156,37 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
         masks: secrets.oracle.root,
     };
 
-    let mut proof = vec![ZERO_KNOWLEDGE_VERSION, security.bits()];
+    let mut proof = vec![PROOF_VERSION, security.bits(), kind];
+    proof.extend(run.salts.as_flattened());
     proof.extend_from_slice(&header_bytes);
     roots.witness.iter().for_each(|root| proof.extend_from_slice(root));
     proof.extend_from_slice(&roots.masks);
     let start = proof.len();
-    let challenger = transcript(&statement, security, &header, &roots);
+    let challenger = transcript(&statement, security, kind, &header, &roots);
     let mut transcript = Transcript::masked(challenger.clone(), proof, &secrets.masks);
     let stack = witness.as_ref().map_or(&[][..], |(_, hidden)| &hidden.values);
-    let (witness_point, weight_point) = argue(model, plan, run, stack, &mut transcript);
+    let points = argue(plan, graph, model.weights(), run, stack, &mut transcript);
     weights
         .hidden
-        .open(&weights.shape, &weight_point, &mut random, &mut transcript)
+        .open(&weights.shape, &points.weights, &mut random, &mut transcript)
         .ok_or(ProveError::Library)?;
     if let Some((shape, hidden)) = &witness {
-        hidden.open(shape, &witness_point, &mut random, &mut transcript).ok_or(ProveError::Library)?;
+        hidden.open(shape, &points.witness, &mut random, &mut transcript).ok_or(ProveError::Library)?;
     }
     if !transcript.masks_used() {
         return Err(ProveError::Masks);
     }
 
     // What is left to be proved is what the verifier finds in these bytes.
-    let public = Public { graph, plan, inputs: &run.encoded, outputs: &run.statement.outputs };
+    let rows = if plan.salts.is_empty() {
+        Rows::Public { inputs: &run.encoded, outputs: &run.statement.outputs }
+    } else {
+        Rows::Committed
+    };
+    let public = Public { graph, plan, rows };
     let mut challenger = challenger;
     let mut reader = Reader::new(transcript.proof.get(start..).unwrap_or_default());
-    let relation = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
+    let (relation, _) = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
     secrets.prove(&relation, &mut transcript);
     Ok(transcript.proof)
 }

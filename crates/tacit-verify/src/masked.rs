@@ -174,6 +174,12 @@ impl Context for Masked<'_, '_> {
         Ok(Linear::secret(covered, Secret::Mask(mask), -Ef::ONE))
     }
 
+    fn receive_public(&mut self) -> Result<Ef, Reject> {
+        let value = self.proof.extension()?;
+        observe(self.challenger, value);
+        Ok(value)
+    }
+
     fn challenge(&mut self) -> Ef {
         draw(self.challenger)
     }
@@ -241,6 +247,10 @@ impl Context for Counts {
     fn receive(&mut self) -> Result<Counted, Reject> {
         self.masks = self.masks.saturating_add(1);
         Ok(Counted::Secret)
+    }
+
+    fn receive_public(&mut self) -> Result<Ef, Reject> {
+        Ok(Ef::ZERO)
     }
 
     /// Not zero, where rounds cannot be inverted.

@@ -9,15 +9,20 @@ use crate::{
     field::MAX_MAGNITUDE,
     opening,
     plan::Plan,
-    protocol::{self, Public},
+    protocol::{self, Public, Rows},
     reader::Reader,
     reject::Reject,
+    rows::{Fingerprints, Row},
     security::{self, SecurityBits},
-    zero_knowledge::{self, ZERO_KNOWLEDGE_VERSION},
+    zero_knowledge,
 };
 
 /// First byte of a proof.
-pub const PROOF_VERSION: u8 = 1;
+pub const PROOF_VERSION: u8 = 2;
+/// Bit of the third byte of a proof about committed rows.
+pub const KIND_COMMITTED: u8 = 1;
+/// Bit of the third byte of a proof that shows nothing but its statement.
+pub const KIND_ZERO_KNOWLEDGE: u8 = 2;
 
 /// What a proof claims: the model, run on these rows, gives those rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +101,8 @@ impl Verified {
         self.security.bits()
     }
 
-    /// Whether the proof shows nothing but its statement. Who demands that MUST look here: a proof says itself of which kind
-    /// it is.
+    /// Whether the proof shows nothing but its statement. Who demands that MUST look here: a proof says itself of which
+    /// kind it is.
     #[must_use]
     pub fn zero_knowledge(&self) -> bool {
         self.zero_knowledge
@@ -123,48 +128,116 @@ pub fn verify_at(
     security: SecurityBits,
 ) -> Result<Verified, Reject> {
     let inputs = check_statement(model, statement)?;
-    let mut reader = Reader::new(proof);
     let statement_digest = digest(&model.id, statement);
-    let zero_knowledge = read_header(&mut reader, security)? == ZERO_KNOWLEDGE_VERSION;
-    if zero_knowledge {
-        let claim = zero_knowledge::Claim {
-            graph: &model.graph,
-            weight_root: &model.weight_root,
-            digest: &statement_digest,
-            inputs: &inputs,
-            outputs: &statement.outputs,
-            security,
-        };
-        zero_knowledge::verify(claim, reader)?;
-    } else {
-        verify_plain(model, statement, &inputs, &statement_digest, reader, security)?;
-    }
+    let rows = Rows::Public { inputs: &inputs, outputs: &statement.outputs };
+    let mut reader = Reader::new(proof);
+    let zero_knowledge = read_header(&mut reader, security, false)?;
+    let plan = Plan::new(&model.graph, statement.inputs.len())?;
+    let claim = Claim { model, plan, rows, digest: &statement_digest, security };
+    claim.check(reader, zero_knowledge)?;
     Ok(Verified { model: model.id, statement: statement_digest, security, zero_knowledge })
 }
 
-/// Checks the bytes that follow version and level.
-fn verify_plain(
-    model: &VerifyingModel,
-    statement: &Statement,
-    inputs: &[Vec<i8>],
-    statement_digest: &[u8; 32],
-    mut reader: Reader<'_>,
+/// A checked proof about committed rows; whose rows they are is for [`VerifiedBatch::row`] to say.
+#[must_use = "a batch says nothing about a question before its row is checked"]
+#[derive(Debug, Clone)]
+pub struct VerifiedBatch<'a> {
+    model: &'a VerifyingModel,
+    plan: Plan,
+    salts: Vec<[u8; 32]>,
+    fingerprints: Fingerprints,
     security: SecurityBits,
-) -> Result<(), Reject> {
-    let plan = Plan::new(&model.graph, statement.inputs.len())?;
+    zero_knowledge: bool,
+}
+
+impl VerifiedBatch<'_> {
+    /// Checks that row `index` of the batch is this one.
+    ///
+    /// # Errors
+    /// [`Reject::Salt`] or [`Reject::Fingerprint`] when it is another, and what is wrong with a row that cannot be one.
+    pub fn row(&self, index: usize, row: Row<'_>) -> Result<Verified, Reject> {
+        if self.salts.get(index) != Some(&row.salt.digest()) {
+            return Err(Reject::Salt { row: index });
+        }
+        self.fingerprints.check(&self.model.graph, &self.plan, index, row)?;
+        let alone = Statement { inputs: vec![row.input.to_vec()], outputs: vec![row.output.to_vec()] };
+        let statement = digest(&self.model.id, &alone);
+        let (security, zero_knowledge) = (self.security, self.zero_knowledge);
+        Ok(Verified { model: self.model.id, statement, security, zero_knowledge })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.plan.rows
+    }
+}
+
+/// Checks `proof` about `rows` committed rows at [`SecurityBits::DEFAULT`].
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_batch<'a>(
+    model: &'a VerifyingModel,
+    rows: usize,
+    proof: &[u8],
+) -> Result<VerifiedBatch<'a>, Reject> {
+    verify_batch_at(model, rows, proof, SecurityBits::DEFAULT)
+}
+
+/// Checks `proof` about `rows` committed rows at a level of security.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_batch_at<'a>(
+    model: &'a VerifyingModel,
+    rows: usize,
+    proof: &[u8],
+    security: SecurityBits,
+) -> Result<VerifiedBatch<'a>, Reject> {
+    let mut reader = Reader::new(proof);
+    let zero_knowledge = read_header(&mut reader, security, true)?;
+    let plan = Plan::committed(&model.graph, rows)?;
+    let salts = reader.list(rows, 32, Reader::array)?;
+    let statement = batch_digest(&model.id, &salts);
+    let claim = Claim { model, plan: plan.clone(), rows: Rows::Committed, digest: &statement, security };
+    let fingerprints = claim.check(reader, zero_knowledge)?.ok_or(Reject::Kind { committed: false })?;
+    Ok(VerifiedBatch { model, plan, salts, fingerprints, security, zero_knowledge })
+}
+
+/// What a proof is checked against.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) model: &'a VerifyingModel,
+    pub(crate) plan: Plan,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) digest: &'a [u8; 32],
+    pub(crate) security: SecurityBits,
+}
+
+impl Claim<'_> {
+    /// Replays a proof from behind its header; gives the fingerprints of committed rows.
+    fn check(self, reader: Reader<'_>, zero_knowledge: bool) -> Result<Option<Fingerprints>, Reject> {
+        if zero_knowledge { zero_knowledge::verify(self, reader) } else { check_plain(&self, reader) }
+    }
+}
+
+fn check_plain(claim: &Claim<'_>, mut reader: Reader<'_>) -> Result<Option<Fingerprints>, Reject> {
+    let Claim { model, plan, rows, digest, security } = claim;
+    let (rows, security) = (*rows, *security);
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;
     let witness = plan.witness_vars.map(|vars| Scheme::new(vars, bits)).transpose()?;
-    security::report(&plan, &weights, witness.as_ref(), security)?;
+    security::report(plan, &weights, witness.as_ref(), security)?;
 
     let witness_root = if witness.is_some() { Some(reader.array()?) } else { None };
-    let mut challenger = transcript(statement_digest, security);
+    let mut challenger = transcript(digest, security, kind(rows));
     weights.observe(&model.weight_root, &mut challenger);
     if let (Some(scheme), Some(root)) = (&witness, &witness_root) {
         scheme.observe(root, &mut challenger);
     }
 
-    let public = Public { graph: &model.graph, plan: &plan, inputs, outputs: &statement.outputs };
+    let public = Public { graph: &model.graph, plan, rows };
     let openings = protocol::verify(public, &mut Plain::new(&mut challenger, &mut reader))?;
 
     // The whole proof is read before any of it costs a hash tree.
@@ -184,11 +257,11 @@ fn verify_plain(
     {
         return Err(Reject::WitnessOpening);
     }
-    Ok(())
+    Ok(openings.fingerprints)
 }
 
 /// Shapes and ranges; gives the encoded rows.
-fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i8>>, Reject> {
+fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i16>>, Reject> {
     let (inputs, outputs) = (statement.inputs.len(), statement.outputs.len());
     if inputs != outputs {
         return Err(Reject::RowCount { inputs, outputs });
@@ -210,18 +283,32 @@ fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<
     statement.inputs.iter().enumerate().map(encode).collect()
 }
 
-/// Gives the version.
-fn read_header(reader: &mut Reader<'_>, security: SecurityBits) -> Result<u8, Reject> {
+/// Reads version, level and kind; says whether the proof is in zero knowledge.
+fn read_header(reader: &mut Reader<'_>, security: SecurityBits, committed: bool) -> Result<bool, Reject> {
     let got = reader.byte()?;
-    if got != PROOF_VERSION && got != ZERO_KNOWLEDGE_VERSION {
+    if got != PROOF_VERSION {
         return Err(Reject::Version { got });
     }
-    let version = got;
     let got = reader.byte()?;
     if got != security.bits() {
         return Err(Reject::Security { expected: u32::from(security.bits()), got });
     }
-    Ok(version)
+    let got = reader.byte()?;
+    if got & !(KIND_COMMITTED | KIND_ZERO_KNOWLEDGE) != 0 {
+        return Err(Reject::UnknownKind { got });
+    }
+    if (got & KIND_COMMITTED != 0) != committed {
+        return Err(Reject::Kind { committed: !committed });
+    }
+    Ok(got & KIND_ZERO_KNOWLEDGE != 0)
+}
+
+/// The third byte of a plain proof about these rows.
+pub(crate) fn kind(rows: Rows<'_>) -> u8 {
+    match rows {
+        Rows::Public { .. } => 0,
+        Rows::Committed => KIND_COMMITTED,
+    }
 }
 
 /// BLAKE3, in a context of its own, of the model id, the number of rows and all values.
@@ -247,18 +334,31 @@ pub fn digest(model: &ModelId, statement: &Statement) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// BLAKE3, in a context of its own, of the model id, the number of committed rows and the digests of their salts.
+#[must_use]
+pub fn batch_digest(model: &ModelId, salts: &[[u8; 32]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(BATCH_CONTEXT);
+    hasher.update(model.as_bytes());
+    length(&mut hasher, salts.len());
+    for salt in salts {
+        hasher.update(salt);
+    }
+    *hasher.finalize().as_bytes()
+}
+
 fn length(hasher: &mut blake3::Hasher, value: usize) {
     hasher.update(&u64::try_from(value).unwrap_or(u64::MAX).to_le_bytes());
 }
 
 /// The sponge of a proof: format, security and statement, before anything else.
 #[must_use]
-pub fn transcript(statement_digest: &[u8; 32], security: SecurityBits) -> Challenger {
+pub fn transcript(statement_digest: &[u8; 32], security: SecurityBits, kind: u8) -> Challenger {
     let mut state = TRANSCRIPT_DOMAIN.to_vec();
-    state.extend_from_slice(&[PROOF_VERSION, security.bits()]);
+    state.extend_from_slice(&[PROOF_VERSION, security.bits(), kind]);
     state.extend_from_slice(statement_digest);
     Challenger::from_hasher(state, Blake3)
 }
 
 const STATEMENT_CONTEXT: &str = "tacit 2026 proof statement v1";
+const BATCH_CONTEXT: &str = "tacit 2026 proof of committed rows v1";
 const TRANSCRIPT_DOMAIN: &[u8] = b"tacit proof transcript";

@@ -15,11 +15,13 @@ use crate::{
     inner_shape::InnerShape,
     masked::{Counts, Masked, Relation, Trees},
     oracle::observe_root,
-    plan::Plan,
-    protocol::{self, Public},
+    plan::{Plan, WeightTensor},
+    protocol::{self, Public, Rows},
     reader::Reader,
     reject::Reject,
+    rows::Fingerprints,
     security::{BudgetError, SecurityBits, SecurityReport, Term, interactive_terms},
+    statement::{Claim, KIND_ZERO_KNOWLEDGE, PROOF_VERSION, kind},
 };
 
 /// First byte of a proof that shows nothing but its statement.
@@ -41,18 +43,17 @@ pub struct HidingPlan {
 }
 
 impl HidingPlan {
-    /// Plans a proof for `rows` rows against a commitment made for `openings` openings.
+    /// Makes the commitments of `plan` hide, against a commitment to the weights made for `openings` openings.
     ///
     /// # Errors
     /// Refuses what cannot be proved.
     pub fn new(
         graph: &Graph,
-        rows: usize,
+        mut plan: Plan,
         openings: u32,
         security: SecurityBits,
     ) -> Result<Self, BudgetError> {
         let bits = u32::from(security.bits());
-        let mut plan = Plan::new(graph, rows)?;
         let weights = weight_shape(&plan, openings, security)?;
         plan.weights.vars = weights.vars;
         let witness = match plan.witness_vars {
@@ -83,11 +84,11 @@ pub fn weight_shape(plan: &Plan, openings: u32, security: SecurityBits) -> Resul
 
 /// Values of the weight commitment in use.
 fn weight_len(plan: &Plan) -> usize {
-    let end = |layer: &crate::plan::LayerPlan| {
-        let rows = layer.first_row.saturating_add(layer.inputs).saturating_add(1);
-        u32::try_from(layer.log_outputs).ok().and_then(|log| rows.checked_shl(log)).unwrap_or(usize::MAX)
+    let end = |tensor: &WeightTensor| {
+        let rows = tensor.first_row.saturating_add(tensor.rows());
+        u32::try_from(tensor.log_row()).ok().and_then(|log| rows.checked_shl(log)).unwrap_or(usize::MAX)
     };
-    plan.weights.layers.iter().map(end).max().unwrap_or(0)
+    plan.weights.tensors.iter().map(end).max().unwrap_or(0)
 }
 
 /// Values of the witness commitment in use.
@@ -102,7 +103,9 @@ fn witness_len(plan: &Plan) -> usize {
 /// How many values and products a proof by this plan has.
 fn counts(graph: &Graph, plan: &Plan, weights: &HidingShape, witness: Option<&HidingShape>) -> Counts {
     let mut counts = Counts::default();
-    let public = Public { graph, plan, inputs: &[], outputs: &[] };
+    let rows =
+        if plan.salts.is_empty() { Rows::Public { inputs: &[], outputs: &[] } } else { Rows::Committed };
+    let public = Public { graph, plan, rows };
     // A count cannot be rejected: nothing is missing and nothing is checked.
     let _ = protocol::verify(public, &mut counts);
     let openings = weights.messages().saturating_add(witness.map_or(0, HidingShape::messages));
@@ -163,11 +166,12 @@ pub struct Roots {
 pub fn transcript(
     statement_digest: &[u8; 32],
     security: SecurityBits,
+    kind: u8,
     header: &Header,
     roots: &Roots,
 ) -> Challenger {
     let mut state = TRANSCRIPT_DOMAIN.to_vec();
-    state.extend_from_slice(&[ZERO_KNOWLEDGE_VERSION, security.bits()]);
+    state.extend_from_slice(&[PROOF_VERSION, security.bits(), kind]);
     state.extend_from_slice(&header.to_bytes());
     state.extend_from_slice(statement_digest);
     let mut challenger = Challenger::from_hasher(state, Blake3);
@@ -188,46 +192,38 @@ pub fn replay(
     challenger: &mut Challenger,
     reader: &mut Reader<'_>,
     trees: Trees,
-) -> Result<Relation, Reject> {
+) -> Result<(Relation, Option<Fingerprints>), Reject> {
     let mut context = Masked::new(challenger, reader, trees);
     let openings = protocol::verify(public, &mut context)?;
     hiding::verify(&hiding.weights, &roots.weights, &openings.weights, &mut context)?;
     if let (Some(shape), Some(root), Some(opening)) = (&hiding.witness, &roots.witness, &openings.witness) {
         hiding::verify(shape, root, opening, &mut context)?;
     }
-    Ok(context.finish())
+    Ok((context.finish(), openings.fingerprints))
 }
 
-/// What a proof is checked against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim<'a> {
-    pub(crate) graph: &'a Graph,
-    pub(crate) weight_root: &'a [u8; 32],
-    pub(crate) digest: &'a [u8; 32],
-    pub(crate) inputs: &'a [Vec<i8>],
-    pub(crate) outputs: &'a [Vec<i32>],
-    pub(crate) security: SecurityBits,
-}
-
-/// Checks the bytes that follow version and level.
-pub(crate) fn verify(claim: Claim<'_>, mut reader: Reader<'_>) -> Result<(), Reject> {
-    let Claim { graph, weight_root, digest, inputs, outputs, security } = claim;
+/// Checks the bytes that follow version, level, kind and salts; gives the fingerprints of committed rows.
+pub(crate) fn verify(claim: Claim<'_>, mut reader: Reader<'_>) -> Result<Option<Fingerprints>, Reject> {
+    let Claim { model, plan, rows, digest, security } = claim;
     let header = Header::read(&mut reader)?;
-    if header.weight_root(security) != *weight_root {
+    if header.weight_root(security) != *model.weight_root() {
         return Err(Reject::WeightRoot);
     }
     if header.opening >= header.openings {
         return Err(Reject::OpeningIndex { got: header.opening, openings: header.openings });
     }
-    let hiding = HidingPlan::new(graph, inputs.len(), header.openings, security)?;
+    let hiding = HidingPlan::new(model.graph(), plan, header.openings, security)?;
     report(&hiding, security)?;
     let witness = if hiding.witness.is_some() { Some(reader.array()?) } else { None };
     let roots = Roots { weights: header.weight_oracle, witness, masks: reader.array()? };
-    let mut challenger = transcript(digest, security, &header, &roots);
-    let public = Public { graph, plan: &hiding.plan, inputs, outputs };
-    let relation = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Checked)?;
+    let kind = kind(rows) | KIND_ZERO_KNOWLEDGE;
+    let mut challenger = transcript(digest, security, kind, &header, &roots);
+    let public = Public { graph: model.graph(), plan: &hiding.plan, rows };
+    let (relation, fingerprints) =
+        replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Checked)?;
     inner::verify(&hiding.inner, &roots.masks, &relation, &mut challenger, &mut reader)?;
-    reader.finish()
+    reader.finish()?;
+    Ok(fingerprints)
 }
 
 /// The budget of a proof that shows nothing, `rows` rows against a commitment made for `openings` openings.
@@ -240,7 +236,7 @@ pub fn zero_knowledge_report(
     openings: u32,
     security: SecurityBits,
 ) -> Result<SecurityReport, BudgetError> {
-    Ok(report(&HidingPlan::new(graph, rows, openings, security)?, security)?)
+    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?, security)?)
 }
 
 /// The budget of a proof by this plan.

@@ -1,5 +1,5 @@
-//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N] [--openings N]`. With `--openings` in zero
-//! knowledge, against a commitment made for so many.
+//! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
+//! [--iterations N] [--openings N]`. With `--openings` in zero knowledge, against a commitment made for so many.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -10,6 +10,7 @@
     reason = "a measuring program"
 )]
 
+use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
 use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
 use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
 
@@ -35,6 +36,13 @@ fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
     last.unwrap()
 }
 
+fn named(name: &str, widths: &[u32]) -> Model {
+    match SyntheticNetwork::from_name(name) {
+        Some(network) => synthetic_network(network, 7).unwrap(),
+        None => synthetic_mlp(widths, 7).unwrap(),
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str, default: &str| {
@@ -46,7 +54,7 @@ fn main() {
     let batch: usize = option("--batch", "1").parse().unwrap();
     let iterations: usize = option("--iterations", "20").parse().unwrap();
 
-    let model = tacit_graph::synthetic_mlp(&widths, 7).unwrap();
+    let model = named(&option("--name", "mlp"), &widths);
     let graph = model.graph().clone();
     let openings: u32 = option("--openings", "0").parse().unwrap();
     let committed = timed("commit", 3, || {
@@ -56,8 +64,9 @@ fn main() {
         let hiding = Hiding { openings_max: openings, openings_used: 0, seed: Seed::new([7; 32]) };
         CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding).unwrap()
     });
+    println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
-        .map(|row| (0..widths[0] as usize).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
+        .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
     let iterations = if openings == 0 { iterations } else { iterations.min(openings as usize) };
     let proved = timed("prove", iterations, || {
@@ -70,19 +79,11 @@ fn main() {
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
     println!("proof: {} bytes", proved.proof.len());
-    if openings > 0 {
-        let hiding =
-            tacit_verify::zero_knowledge::HidingPlan::new(&graph, batch, openings, SecurityBits::DEFAULT)
-                .unwrap();
-        println!("{:#?} {:?} {:?}", hiding.weights, hiding.witness, hiding.inner);
-        let report = zero_knowledge_report(&graph, batch, openings, SecurityBits::DEFAULT).unwrap();
-        for term in &report.terms {
-            println!("  {:<55} {} bits", term.name, term.bits);
-        }
-        println!("  total {} bits", report.total);
-        return;
-    }
-    let report = security_report(&graph, batch, SecurityBits::DEFAULT).unwrap();
+    let report = if openings == 0 {
+        security_report(&graph, batch, SecurityBits::DEFAULT).unwrap()
+    } else {
+        zero_knowledge_report(&graph, batch, openings, SecurityBits::DEFAULT).unwrap()
+    };
     for term in &report.terms {
         println!("  {:<55} {} bits", term.name, term.bits);
     }
