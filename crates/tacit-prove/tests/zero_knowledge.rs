@@ -190,7 +190,7 @@ fn extension(random: &mut Random) -> Ef {
 
 /// A transcript made without weights and without a witness: random messages and rows. The roots are programmed (`Trees::Trusted`); the
 /// work is done, as anyone can.
-fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Vec<u8> {
+fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Result<Vec<u8>, Reject> {
     let root = |random: &mut Random| {
         let mut root = [0; 32];
         root.iter_mut().for_each(|byte| *byte = random.next() as u8);
@@ -220,11 +220,11 @@ fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Vec<u8
                 let at = proof.len() - 4;
                 proof[at..].copy_from_slice(&[0; 4]);
             }
-            Err(reject) => panic!("{reject}"),
+            Err(reject) => return Err(reject),
             Ok(relation) => {
                 finish(&hiding.inner, &relation, &mut challenger, random);
                 reader.finish().unwrap();
-                return proof;
+                return Ok(proof);
             }
         }
     }
@@ -261,7 +261,7 @@ fn a_simulator_without_witness_satisfies_every_check() {
     let honest = honest();
     let mut hiding = hiding_plan(&honest);
     shorten(&mut hiding);
-    let _ = simulate(&honest, &hiding, &mut Random(6));
+    assert!(simulate(&honest, &hiding, &mut Random(6)).is_ok());
 }
 
 /// As few queries as the simulator's trial and error allows.
@@ -364,7 +364,7 @@ fn real_and_simulated_values_have_one_distribution() {
     let mut hiding = hiding_plan(&honest);
     shorten(&mut hiding);
     let mut random = Random(6);
-    let proof = simulate(&honest, &hiding, &mut random);
+    let proof = simulate(&honest, &hiding, &mut random).unwrap();
     let simulated = proof.chunks_exact(4).map(|chunk| u32::from_le_bytes(chunk.try_into().unwrap()));
     let (simulated, _) = chi_squared(simulated.take(hiding.inner.counts.masks * 5));
     let real = honest.proof[HEADER + 64..].chunks_exact(4);
