@@ -350,8 +350,8 @@ fn statements_of_the_wrong_shape_are_refused() {
 fn other_headers_are_refused() {
     let honest = honest();
     let mut proof = honest.proof.clone();
-    proof[0] = 2;
-    assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Version { got: 2 });
+    proof[0] = 3;
+    assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Version { got: 3 });
     let mut proof = honest.proof.clone();
     proof[1] = 99;
     assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Security { expected: 100, got: 99 });

@@ -111,7 +111,7 @@ impl HidingShape {
     }
 
     /// Bits of security of an opening: folds (proximity gap of Reed-Solomon codes within unique decoding, one line a variable:
-    /// eprint 2020/654, theorem 4.1), sumcheck rounds, batching of queries, queries.
+    /// eprint 2020/654, theorem 4.1; of their interleavings: Diamond and Gruen, "Proximity Gaps in Interleaved Codes"), sumcheck rounds, batching of queries, queries.
     #[must_use]
     pub fn security(&self) -> Bits {
         let mut terms = Vec::new();

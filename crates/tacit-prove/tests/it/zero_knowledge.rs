@@ -1,8 +1,12 @@
 //! Proofs in zero knowledge prove what plain ones prove.
 
 use proptest::prelude::*;
-use tacit_prove::{CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
-use tacit_verify::{SecurityBits, Statement, verify};
+use tacit_graph::synthetic_mlp;
+use tacit_prove::{CommitError, CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
+use tacit_verify::{
+    Bits, BudgetError, SecurityBits, Statement, commitment::SetupError, verify, zero_knowledge::MAX_OPENINGS,
+    zero_knowledge_report,
+};
 
 use crate::support::{Random, random_model, random_rows};
 
@@ -90,6 +94,45 @@ fn committing_again_gives_another_root_and_all_openings() {
     let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
     assert_ne!(one.weight_root(), plain.weight_root());
     assert_eq!(plain.openings_left(), None);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_proof() {
+    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let inputs = random_rows(&model, 1, &mut Random(4));
+    let proof = |seed| {
+        let committed =
+            CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(3, 0, 1)).unwrap();
+        prove_zk(&committed, &inputs, &Seed::new([seed; 32])).unwrap().proof
+    };
+    assert_eq!(proof(2), proof(2));
+    assert_ne!(proof(2), proof(3));
+}
+
+#[test]
+fn commitments_for_no_openings_or_too_many_are_refused() {
+    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    for got in [0, MAX_OPENINGS + 1] {
+        let refused = CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(got, 0, 1))
+            .unwrap_err();
+        assert_eq!(refused, CommitError::Setup(SetupError::Openings { got }));
+    }
+    let refused = zero_knowledge_report(model.graph(), 1, 3, SecurityBits::new(150)).unwrap_err();
+    assert!(matches!(refused, BudgetError::Setup(SetupError::BelowTarget { bits: 150, .. })));
+}
+
+#[test]
+fn the_budget_is_kept_from_the_smallest_to_large_models() {
+    for widths in [&[1, 1][..], &[30, 1], &[784, 128, 10], &[1000, 1000, 1000, 10]] {
+        let model = synthetic_mlp(widths, 1).unwrap();
+        for (rows, openings) in [(1, 1), (64, 30), (1000, 100)] {
+            for bits in [80, 100, 110] {
+                let report =
+                    zero_knowledge_report(model.graph(), rows, openings, SecurityBits::new(bits)).unwrap();
+                assert!(report.total >= Bits::whole(bits), "{widths:?} {rows}: {report:?}");
+            }
+        }
+    }
 }
 
 #[test]
