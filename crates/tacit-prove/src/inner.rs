@@ -193,3 +193,121 @@ fn evaluate(polynomials: Vec<Vec<Ef>>, log_points: usize) -> Vec<Vec<Ef>> {
     let values = Radix2DFTSmallBatch::<Fp>::default().coset_dft_algebra_batch(coefficients, Fp::GENERATOR);
     values.values.chunks_exact(width).map(<[Ef]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use p3_blake3::Blake3;
+    use tacit_verify::{
+        Reject,
+        commitment::Challenger,
+        context::{Context, Value},
+        inner::verify,
+        masked::{Counts, Linear, Masked, Trees},
+        reader::Reader,
+    };
+
+    use super::*;
+    use crate::randomness::Seed;
+
+    const VALUES: [u64; 3] = [6, 7, 42];
+
+    /// Sends three values, asserts that the third is the product of the others, in a relation of the verifier's making.
+    fn argue(secrets: &Secrets, values: [u64; 3]) -> (Vec<u8>, Relation, Challenger, usize) {
+        let challenger = Challenger::from_hasher(secrets.oracle.root.to_vec(), Blake3);
+        let mut transcript = Transcript::masked(challenger.clone(), Vec::new(), &secrets.masks);
+        values.into_iter().for_each(|value| transcript.send(Ef::from_u64(value)));
+        let sent = transcript.proof.len();
+        let mut challenger = challenger;
+        let mut reader = Reader::new(&transcript.proof);
+        let mut context = Masked::new(&mut challenger, &mut reader, Trees::Trusted);
+        let [a, b, c] = context.receive_array().unwrap();
+        let product = context.multiply(&a, &b);
+        context.assert_zero(&product.minus(&c), Reject::LookupSum).unwrap();
+        let relation: Relation = context.finish();
+        secrets.prove(&relation, &mut transcript);
+        (transcript.proof, relation, challenger, sent)
+    }
+
+    fn shape() -> InnerShape {
+        InnerShape::new(Counts { masks: 3, products: 1 }, 100).unwrap()
+    }
+
+    fn check(secrets: &Secrets, values: [u64; 3]) -> Result<(), Reject> {
+        let (proof, relation, mut challenger, sent) = argue(secrets, values);
+        let mut reader = Reader::new(&proof[sent..]);
+        verify(&shape(), &secrets.oracle.root, &relation, &mut challenger, &mut reader)?;
+        reader.finish()
+    }
+
+    fn random() -> Randomness {
+        Randomness::new(&Seed::new([9; 32]), "test", &[])
+    }
+
+    #[test]
+    fn a_true_relation_is_proved_and_a_false_one_is_not() {
+        let secrets = Secrets::commit(shape(), &mut random()).unwrap();
+        assert_eq!(check(&secrets, VALUES), Ok(()));
+        assert_eq!(check(&secrets, [6, 7, 43]), Err(Reject::InnerSum));
+    }
+
+    #[test]
+    fn a_triple_that_is_no_product_is_refused() {
+        let mut stream = random();
+        let masks = stream.extensions(3);
+        let (alpha, beta) = (stream.extension(), stream.extension());
+        // With `gamma` off by one the covered factors prove a product that is off by one.
+        let triple = (alpha, beta, alpha * beta + Ef::ONE);
+        let secrets = Secrets::commit_triples(shape(), masks, &[triple], &mut stream).unwrap();
+        assert_eq!(check(&secrets, [6, 7, 43]), Err(Reject::InnerSum));
+        assert_eq!(check(&secrets, VALUES), Err(Reject::InnerSum));
+    }
+
+    #[test]
+    fn a_row_of_high_degree_is_refused() {
+        let shape = shape();
+        let honest = Secrets::commit(shape, &mut random()).unwrap();
+        // A row of masks that is no codeword: noise on all but the positions nobody asks for.
+        let mut codeword = Vec::new();
+        let mut stream = random();
+        for position in 0..1usize << shape.log_height {
+            let mut row = honest.oracle.row(position);
+            row[0] = stream.base();
+            codeword.extend(row);
+        }
+        let codeword = RowMajorMatrix::new(codeword, shape.oracle().width);
+        let oracle = Oracle::new(shape.oracle(), codeword).unwrap();
+        let secrets = Secrets { oracle, ..honest };
+        assert_eq!(check(&secrets, VALUES), Err(Reject::InnerSum));
+        // Also when the sum is made to fit: the combination is not of the rows.
+        let (proof, relation, challenger, sent) = argue(&secrets, VALUES);
+        assert_eq!(refit(&proof, &relation, challenger, sent, &secrets), Err(Reject::InnerCombination));
+    }
+
+    /// Verifies a proof whose sum is set right by hand after it was made, with the challenges it then gets.
+    fn refit(
+        proof: &[u8],
+        relation: &Relation,
+        mut challenger: Challenger,
+        sent: usize,
+        secrets: &Secrets,
+    ) -> Result<(), Reject> {
+        let shape = shape();
+        let mut reader = Reader::new(&proof[sent..]);
+        let covered = tacit_verify::inner::read_factors(1, &mut challenger, &mut reader)?;
+        let equation = combine(&shape, relation, &covered, &mut challenger);
+        let mut transcript = Transcript::plain(challenger, proof[sent..sent + 40].to_vec());
+        let (_psi, phi) = (transcript.challenge(), transcript.challenge());
+        let combination = reader.list(shape.row_len(), 20, Reader::extension)?;
+        let mut sum = reader.list(shape.sum_len(), 20, Reader::extension)?;
+        let over: Ef = sum.iter().step_by(shape.slots).skip(1).copied().sum();
+        sum[0] = -over - phi * equation.constant * Fp::from_u64(shape.slots as u64).inverse();
+        write(&mut transcript, &combination);
+        write(&mut transcript, &sum);
+        secrets.oracle.open(shape.queries, &mut transcript);
+        let mut challenger = Challenger::from_hasher(secrets.oracle.root.to_vec(), Blake3);
+        let mut reader = Reader::new(&proof[..sent]);
+        let mut context = Masked::new(&mut challenger, &mut reader, Trees::Trusted);
+        let [_, _, _]: [Linear; 3] = context.receive_array()?;
+        verify(&shape, &secrets.oracle.root, relation, &mut challenger, &mut Reader::new(&transcript.proof))
+    }
+}

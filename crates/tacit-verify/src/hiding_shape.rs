@@ -76,7 +76,7 @@ impl HidingShape {
         };
         let later = later_rounds(target);
         let mut best: Option<(usize, Self)> = None;
-        for fold in 1..=LONGEST_FOLD {
+        for fold in SHORTEST_FOLD..=LONGEST_FOLD {
             let Some((cost, shape)) = candidate(used, lifetime, openings, fold, target, &later) else {
                 continue;
             };
@@ -111,7 +111,7 @@ impl HidingShape {
     }
 
     /// Bits of security of an opening: folds (proximity gap of Reed-Solomon codes within unique decoding, one line a variable:
-    /// eprint 2020/654, theorem 4.1), sumcheck rounds, batching of queries, queries.
+    /// eprint 2020/654, theorem 4.1; of their interleavings: Diamond and Gruen, "Proximity Gaps in Interleaved Codes"), sumcheck rounds, batching of queries, queries.
     #[must_use]
     pub fn security(&self) -> Bits {
         let mut terms = Vec::new();
@@ -254,6 +254,8 @@ pub(crate) fn code_cost(log_height: usize, width: usize) -> usize {
 
 /// Inverse rate of the first code, as a power of two.
 const RATE: usize = 3;
+/// Fewest variables folded first: a leaf of `2^3` base field elements is not guessed, `p^8 > 2^247`.
+const SHORTEST_FOLD: usize = 3;
 /// Most variables folded first.
 const LONGEST_FOLD: usize = 7;
 /// Most variables folded in a later round.

@@ -162,6 +162,11 @@ pub fn verify(
     challenger: &mut Challenger,
     reader: &mut Reader<'_>,
 ) -> Result<(), Reject> {
+    let got = Counts { masks: relation.masks, products: relation.products.len() };
+    if got != shape.counts {
+        let total = |counts: Counts| counts.masks.saturating_add(counts.products);
+        return Err(Reject::MaskCount { expected: total(shape.counts), got: total(got) });
+    }
     let factors = read_factors(shape.counts.products, challenger, reader)?;
     let equation = combine(shape, relation, &factors, challenger);
     let psi = draw(challenger);
@@ -369,6 +374,15 @@ mod tests {
         let sent = Sent { combination: Vec::new(), sum: vec![Ef::ZERO; shape.sum_len()] };
         let challenges = Challenges { psi: Ef::TWO, phi: Ef::TWO };
         assert_eq!(check(&shape, &equation, challenges, &sent, []), Err(Reject::InnerSum));
+    }
+
+    #[test]
+    fn a_run_with_more_values_than_masks_is_refused() {
+        let shape = InnerShape::new(Counts { masks: 3, products: 0 }, 40).unwrap();
+        let mut challenger = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);
+        let relation = Relation { masks: 4, ..Relation::default() };
+        let reject = verify(&shape, &[0; 32], &relation, &mut challenger, &mut Reader::new(&[]));
+        assert_eq!(reject, Err(Reject::MaskCount { expected: 3, got: 4 }));
     }
 
     #[test]

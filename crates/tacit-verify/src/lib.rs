@@ -5,7 +5,8 @@
 //! protocol is written down in `specs/0001-proof.md`.
 //!
 //! The verifier's algebra ([`protocol`], [`lookup`], [`batch`], [`sumcheck`]) is generic over a
-//! [`context::Context`], so that zero knowledge can be added as a context. Prover code is in `tacit-prove`, which
+//! [`context::Context`]: [`context::Plain`] checks at once, [`masked::Masked`] makes a proof that shows nothing
+//! ([`zero_knowledge`], `specs/0003-zero-knowledge.md`). Prover code is in `tacit-prove`, which
 //! shares [`plan`], [`commitment`] and [`multilinear`] with this crate.
 
 #![forbid(unsafe_code)]

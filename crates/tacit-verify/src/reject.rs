@@ -183,6 +183,14 @@ pub enum Reject {
     /// A hiding opening does not end in its last polynomial.
     #[error("a hiding opening does not end in its last polynomial")]
     HidingOpening,
+    /// The run sent another number of values than masks are committed for. The plan decides both.
+    #[error("{got} masked values and products, {expected} are committed for")]
+    MaskCount {
+        /// Masks and products of the shape.
+        expected: usize,
+        /// Masks and products of the run.
+        got: usize,
+    },
     /// The combination of rows of the inner argument differs from the rows.
     #[error("the combination of masks differs from an opened column")]
     InnerCombination,

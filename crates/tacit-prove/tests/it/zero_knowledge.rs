@@ -1,10 +1,14 @@
 //! Proofs in zero knowledge prove what plain ones prove.
 
 use proptest::prelude::*;
-use tacit_prove::{CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
-use tacit_verify::{SecurityBits, Statement, verify};
+use tacit_graph::synthetic_mlp;
+use tacit_prove::{CommitError, CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
+use tacit_verify::{
+    Bits, BudgetError, SecurityBits, Statement, commitment::SetupError, verify, zero_knowledge::MAX_OPENINGS,
+    zero_knowledge_report,
+};
 
-use crate::support::{Random, random_model, random_rows};
+use crate::support::{Random, dense_model, random_rows};
 
 fn hiding(openings_max: u32, openings_used: u32, seed: u8) -> Hiding {
     Hiding { openings_max, openings_used, seed: Seed::new([seed; 32]) }
@@ -12,7 +16,7 @@ fn hiding(openings_max: u32, openings_used: u32, seed: u8) -> Hiding {
 
 fn check(widths: &[u32], table_bits: u32, rows: usize, openings: u32, seed: u64) {
     let mut random = Random(seed);
-    let model = random_model(widths, table_bits, &mut random);
+    let model = dense_model(widths, table_bits, &mut random);
     let inputs = random_rows(&model, rows, &mut random);
     let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
     let expected = prove(&plain, &inputs).unwrap().outputs;
@@ -57,7 +61,7 @@ fn wide_layers_and_large_tables_are_proved() {
 
 #[test]
 fn openings_are_counted_and_refused_when_spent() {
-    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let model = dense_model(&[3, 4, 2], 5, &mut Random(3));
     let inputs = random_rows(&model, 1, &mut Random(4));
     let committed = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(3, 1, 1)).unwrap();
     assert_eq!((committed.openings_left(), committed.openings_used()), (Some(2), Some(1)));
@@ -78,7 +82,7 @@ fn openings_are_counted_and_refused_when_spent() {
 
 #[test]
 fn committing_again_gives_another_root_and_all_openings() {
-    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let model = dense_model(&[3, 4, 2], 5, &mut Random(3));
     let commit = |openings, seed| {
         CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(openings, 0, seed))
             .unwrap()
@@ -93,8 +97,47 @@ fn committing_again_gives_another_root_and_all_openings() {
 }
 
 #[test]
+fn the_same_seed_gives_the_same_proof() {
+    let model = dense_model(&[3, 4, 2], 5, &mut Random(3));
+    let inputs = random_rows(&model, 1, &mut Random(4));
+    let proof = |seed| {
+        let committed =
+            CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(3, 0, 1)).unwrap();
+        prove_zk(&committed, &inputs, &Seed::new([seed; 32])).unwrap().proof
+    };
+    assert_eq!(proof(2), proof(2));
+    assert_ne!(proof(2), proof(3));
+}
+
+#[test]
+fn commitments_for_no_openings_or_too_many_are_refused() {
+    let model = dense_model(&[3, 4, 2], 5, &mut Random(3));
+    for got in [0, MAX_OPENINGS + 1] {
+        let refused = CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding(got, 0, 1))
+            .unwrap_err();
+        assert_eq!(refused, CommitError::Setup(SetupError::Openings { got }));
+    }
+    let refused = zero_knowledge_report(model.graph(), 1, 3, SecurityBits::new(150)).unwrap_err();
+    assert!(matches!(refused, BudgetError::Setup(SetupError::BelowTarget { bits: 150, .. })));
+}
+
+#[test]
+fn the_budget_is_kept_from_the_smallest_to_large_models() {
+    for widths in [&[1, 1][..], &[30, 1], &[784, 128, 10], &[1000, 1000, 1000, 10]] {
+        let model = synthetic_mlp(widths, 1).unwrap();
+        for (rows, openings) in [(1, 1), (64, 30), (1000, 100)] {
+            for bits in [80, 100, 110] {
+                let report =
+                    zero_knowledge_report(model.graph(), rows, openings, SecurityBits::new(bits)).unwrap();
+                assert!(report.total >= Bits::whole(bits), "{widths:?} {rows}: {report:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn each_kind_of_commitment_serves_its_kind_of_proof() {
-    let model = random_model(&[3, 4, 2], 5, &mut Random(3));
+    let model = dense_model(&[3, 4, 2], 5, &mut Random(3));
     let inputs = random_rows(&model, 1, &mut Random(4));
     let plain = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
     let hidden = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(3, 0, 1)).unwrap();
