@@ -150,7 +150,7 @@ impl ViewPlan {
     /// Whether a claim about the view is one about its tensor as it stands, wherever it is made.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.sum_vars() == 0 && self.unused.iter().all(|(_, size)| size.is_power_of_two())
+        self.is_direct() && self.unused.iter().all(|(_, size)| size.is_power_of_two())
     }
 
     /// What the axes that no group uses contribute at a point.

@@ -24,8 +24,6 @@ use crate::{
     statement::{Claim, KIND_ZERO_KNOWLEDGE, PROOF_VERSION, kind},
 };
 
-/// First byte of a proof that shows nothing but its statement.
-pub const ZERO_KNOWLEDGE_VERSION: u8 = 2;
 /// Most openings a commitment can be made for.
 pub const MAX_OPENINGS: u32 = 1 << 16;
 

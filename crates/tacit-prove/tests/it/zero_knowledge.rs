@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use tacit_graph::synthetic_mlp;
-use tacit_prove::{CommitError, CommittedModel, Hiding, ProveError, Seed, prove, prove_zk};
+use tacit_prove::{CommitError, CommittedModel, Hiding, ProveError, Seed, prove, prove_batch_zk, prove_zk};
 use tacit_verify::{
-    Bits, BudgetError, SecurityBits, Statement, commitment::SetupError, verify, zero_knowledge::MAX_OPENINGS,
-    zero_knowledge_report,
+    Bits, BudgetError, Row, RowSalt, SecurityBits, Statement, commitment::SetupError, security_report,
+    verify, verify_batch, zero_knowledge::MAX_OPENINGS, zero_knowledge_report,
 };
 
-use crate::support::{Random, dense_model, random_rows};
+use crate::support::{Random, dense_model, random_rows, unit_rows};
 
 fn hiding(openings_max: u32, openings_used: u32, seed: u8) -> Hiding {
     Hiding { openings_max, openings_used, seed: Seed::new([seed; 32]) }
@@ -143,4 +143,32 @@ fn each_kind_of_commitment_serves_its_kind_of_proof() {
     let hidden = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(3, 0, 1)).unwrap();
     assert_eq!(prove_zk(&plain, &inputs, &Seed::new([2; 32])).unwrap_err(), ProveError::NotHiding);
     assert_eq!(prove(&hidden, &inputs).unwrap_err(), ProveError::Hiding);
+}
+
+#[test]
+fn graphs_of_all_operators_are_proved() {
+    use tacit_graph::random_model;
+    let mut proved = 0;
+    for seed in 0..40 {
+        let model = random_model(seed).unwrap();
+        if security_report(model.graph(), 1, SecurityBits::DEFAULT).is_err() {
+            continue;
+        }
+        let rows = 1 + seed as usize % 3;
+        let inputs = unit_rows(&model, rows, seed);
+        let model = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding(2, 0, 1)).unwrap();
+        let alone = prove_zk(&model, &inputs, &Seed::new([2; 32])).unwrap();
+        let statement = Statement { inputs: inputs.clone(), outputs: alone.outputs.clone() };
+        assert!(verify(model.verifying_model(), &statement, &alone.proof).unwrap().zero_knowledge());
+        let salts: Vec<RowSalt> = (0..rows).map(|row| RowSalt::new([row as u8 + 1; 32])).collect();
+        let batch = prove_batch_zk(&model, &inputs, &salts, &Seed::new([3; 32])).unwrap();
+        assert_eq!(batch.outputs, alone.outputs);
+        let verified = verify_batch(model.verifying_model(), rows, &batch.proof).unwrap();
+        for (index, salt) in salts.into_iter().enumerate() {
+            let row = Row { input: &inputs[index], output: &batch.outputs[index], salt };
+            assert!(verified.row(index, row).unwrap().zero_knowledge());
+        }
+        proved += 1;
+    }
+    assert!(proved > 20, "{proved}");
 }

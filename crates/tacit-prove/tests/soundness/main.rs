@@ -7,6 +7,7 @@ mod dense;
 mod operators;
 #[path = "../support/mod.rs"]
 mod support;
+mod zero_knowledge;
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 use tacit_prove::{CommittedModel, Run};

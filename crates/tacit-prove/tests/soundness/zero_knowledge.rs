@@ -1,12 +1,7 @@
 //! What a proof in zero knowledge is refused for, and what it does not show.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Random, dense_model, random_rows};
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
-use support::{Random, dense_model, random_rows};
 use tacit_graph::{LayerWeights, Model, Weights};
 use tacit_prove::{CommittedModel, Hiding, Run, Seed, prove, prove_run_zk};
 use tacit_verify::{
@@ -16,9 +11,9 @@ use tacit_verify::{
     inner_shape::InnerShape,
     masked::Trees,
     plan::Plan,
-    protocol::Public,
+    protocol::{Public, Rows},
     reader::Reader,
-    statement::digest,
+    statement::{KIND_ZERO_KNOWLEDGE, digest},
     verify,
     zero_knowledge::{Header, HidingPlan, Roots, replay, transcript},
 };
@@ -202,13 +197,13 @@ fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Result
     let public = Public {
         graph: honest.model.model().graph(),
         plan: &hiding.plan,
-        inputs: &honest.run.encoded,
-        outputs: &honest.run.statement.outputs,
+        rows: Rows::Public { inputs: &honest.run.encoded, outputs: &honest.run.statement.outputs },
     };
     // The verifier says at which byte it lacks something; grinding is found by trying.
     let mut proof = Vec::new();
     loop {
-        let mut challenger = transcript(&statement, SecurityBits::DEFAULT, &header, &roots);
+        let mut challenger =
+            transcript(&statement, SecurityBits::DEFAULT, KIND_ZERO_KNOWLEDGE, &header, &roots);
         let mut reader = Reader::new(&proof);
         match replay(public, hiding, &roots, &mut challenger, &mut reader, Trees::Trusted) {
             Err(Reject::Truncated) => proof.extend_from_slice(&element(random)),
@@ -221,7 +216,7 @@ fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Result
                 proof[at..].copy_from_slice(&[0; 4]);
             }
             Err(reject) => return Err(reject),
-            Ok(relation) => {
+            Ok((relation, _)) => {
                 finish(&hiding.inner, &relation, &mut challenger, random);
                 reader.finish().unwrap();
                 return Ok(proof);
@@ -252,7 +247,7 @@ fn finish(
 
 fn hiding_plan(honest: &Honest) -> HidingPlan {
     let graph = honest.model.model().graph();
-    HidingPlan::new(graph, honest.run.statement.inputs.len(), 4, SecurityBits::DEFAULT).unwrap()
+    HidingPlan::new(graph, honest.run.plan.clone(), 4, SecurityBits::DEFAULT).unwrap()
 }
 
 #[test]
