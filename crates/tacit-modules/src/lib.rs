@@ -33,13 +33,14 @@ pub mod channels;
 mod dispatch;
 mod host;
 pub mod models;
+pub mod proofs;
 pub mod receipts;
 mod storage;
 #[cfg(test)]
 mod testing;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
-pub use host::{CallContext, Host, HostError, keccak_gas};
+pub use host::{CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
 
 use alloy_primitives::{Address, Bytes};
 
@@ -55,8 +56,9 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 3] = [
+pub const MODULES: [Module; 4] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
+    Module { address: tacit_abi::proofs::ADDRESS, name: "proofs", run: proofs::run },
 ];

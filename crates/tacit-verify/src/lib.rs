@@ -25,6 +25,7 @@ pub mod batch;
 pub mod bits;
 pub mod commitment;
 pub mod context;
+pub mod cost;
 pub mod field;
 pub mod lookup;
 pub mod multilinear;
@@ -39,6 +40,7 @@ pub mod sumcheck;
 pub mod trees;
 
 pub use bits::Bits;
+pub use cost::{VerificationCost, planning_steps, verification_cost};
 pub use plan::PlanError;
 pub use reject::Reject;
 pub use security::{BudgetError, SecurityBits, SecurityReport, Term, security_report};

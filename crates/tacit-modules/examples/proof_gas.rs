@@ -1,0 +1,91 @@
+//! Times what the `proofs` module charges for and prints nanoseconds beside gas: `proof_gas [--iterations N]`.
+//!
+//! Run it in release mode on an idle machine. The prices in `proofs::gas` are right when no line shows more nanoseconds per gas
+//! than the module's header says.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a measuring program"
+)]
+
+use alloy_sol_types::SolCall;
+use std::{hint::black_box, time::Instant};
+use tacit_abi::IProofs;
+use tacit_graph::{decode_graph, encode_graph, synthetic_mlp};
+use tacit_modules::{INPUT_WORD_GAS, proofs::gas};
+use tacit_prove::{CommittedModel, prove};
+use tacit_verify::{SecurityBits, Statement, VerifyingModel, planning_steps, verification_cost, verify};
+
+/// Least nanoseconds of several runs: what the work takes, without what else the machine does.
+fn nanoseconds<T>(iterations: usize, mut work: impl FnMut() -> T) -> u64 {
+    let time = |_| {
+        let start = Instant::now();
+        black_box(work());
+        u64::try_from(start.elapsed().as_nanos()).unwrap()
+    };
+    (0..iterations).map(time).min().unwrap()
+}
+
+fn report(what: &str, nanoseconds: u64, gas: u64) {
+    let tenths = nanoseconds * 10 / gas;
+    println!("  {what:<10} {nanoseconds:>10} ns {gas:>9} gas  {}.{} ns/gas", tenths / 10, tenths % 10);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let found = arguments.iter().position(|argument| argument == "--iterations");
+    let iterations = found.map_or(20, |index| arguments[index + 1].parse().unwrap());
+    for (widths, rows) in [
+        (&[1, 1][..], 1),
+        (&[4, 3, 2], 1),
+        (&[30, 1], 4096),
+        (&[30, 16, 1], 1),
+        (&[64, 32, 10], 1),
+        (&[64, 32, 10], 16),
+        (&[64, 32, 10], 1024),
+        (&[8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 2], 1),
+        (&[784, 128, 10], 1),
+        (&[784, 128, 10], 64),
+        (&[784, 10], 256),
+        (&[10_000, 4, 2], 1),
+        (&[30_000, 2], 1),
+        (&[2, 30_000, 1], 1),
+        (&[1024, 1024, 1024, 10], 1),
+    ] {
+        let model = synthetic_mlp(widths, 7).unwrap();
+        let graph = model.graph().clone();
+        let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+        let raw =
+            |row: usize| (0..widths[0] as usize).map(move |i| (((row * 31 + i * 7) % 128) as i64) << 24);
+        let inputs: Vec<Vec<i64>> = (0..rows).map(|row| raw(row).collect()).collect();
+        let proved = prove(&committed, &inputs).unwrap();
+        let statement = Statement { inputs, outputs: proved.outputs };
+        let verifying = committed.verifying_model();
+
+        let bytes = encode_graph(&graph);
+        let cost = verification_cost(&graph, rows, proved.proof.len()).unwrap();
+        println!(
+            "{widths:?}, {rows} rows: graph {} bytes, {cost:?}, {} steps",
+            bytes.len(),
+            planning_steps(&graph)
+        );
+        let call = IProofs::answerCall {
+            modelId: (*verifying.id().as_bytes()).into(),
+            inputs: statement.inputs.concat(),
+            outputs: statement.outputs.concat(),
+            proof: proved.proof.clone().into(),
+        };
+        let calldata = call.abi_encode();
+        let words = u64::try_from(calldata.len().div_ceil(32)).unwrap();
+        let read = || IProofs::answerCall::abi_decode_validate(&calldata).unwrap();
+        report("calldata", nanoseconds(iterations, read), words * INPUT_WORD_GAS);
+        let decode = || VerifyingModel::new(decode_graph(&bytes).unwrap(), *verifying.weight_root()).unwrap();
+        report("decoding", nanoseconds(iterations, decode), gas::decoding(bytes.len()));
+        let plan = || verification_cost(&graph, rows, proved.proof.len()).unwrap();
+        report("planning", nanoseconds(iterations, plan), gas::planning(&graph));
+        let check = || verify(verifying, &statement, &proved.proof).unwrap();
+        report("checking", nanoseconds(iterations, check), gas::checking(&cost));
+    }
+}
