@@ -1,14 +1,14 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; `proofs` knows graphs and their verifier besides. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
 //! - Storage is ordinary EVM storage in Solidity layout, so that a Solidity twin (or an explorer) reads the same slots.
 //! - Any error undoes the whole call; the host's journal does that, modules never undo by hand.
 //! - Paying moves coin and runs no code, so there is no re-entrance.
-//! - Gas is charged before the work it pays for, from the EVM's own tables.
+//! - Gas is charged before the work it pays for, from the EVM's own tables, or from measurements where those have no price.
 //! - No input can panic, loop without bound or allocate beyond a multiple of what its gas paid for.
 
 #![deny(

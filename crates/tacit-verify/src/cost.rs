@@ -115,3 +115,92 @@ fn count(value: usize) -> u64 {
 fn power(exponent: usize) -> u64 {
     u32::try_from(exponent).ok().and_then(|exponent| 1u64.checked_shl(exponent)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use p3_field::PrimeCharacteristicRing;
+    use tacit_graph::synthetic_mlp;
+
+    use super::*;
+    use crate::{
+        context::Context,
+        field::{Ef, Fp},
+        plan::MAX_ROWS,
+        protocol::{self, Public},
+        reject::Reject,
+    };
+
+    /// A prover that is believed everything, so that the verifier goes all the way.
+    #[derive(Default)]
+    struct Gullible {
+        received: u64,
+        challenges: u64,
+    }
+
+    impl Context for Gullible {
+        type Value = Ef;
+
+        fn receive(&mut self) -> Result<Ef, Reject> {
+            self.received += 1;
+            Ok(Ef::ONE)
+        }
+
+        fn challenge(&mut self) -> Ef {
+            self.challenges += 1;
+            Ef::new(core::array::from_fn(|i| Fp::from_u64(self.challenges * 7 + i as u64).exp_u64(5)))
+        }
+
+        fn multiply(&mut self, a: &Ef, b: &Ef) -> Ef {
+            *a * *b
+        }
+
+        fn assert_zero(&mut self, _: &Ef, _: Reject) -> Result<(), Reject> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_counters_cover_the_longest_way_through_the_protocol() {
+        for widths in [&[1, 1][..], &[30, 1], &[4, 3, 2], &[20, 9, 7, 5, 3], &[300, 70, 2]] {
+            for rows in [1, 3, 64] {
+                let model = synthetic_mlp(widths, 1).unwrap();
+                let graph = model.graph();
+                let cost = verification_cost(graph, rows, 0).unwrap();
+                let plan = Plan::new(graph, rows).unwrap();
+                let inputs = vec![graph.encode_input(&vec![0; widths[0] as usize]).unwrap(); rows];
+                let outputs = vec![vec![0; *widths.last().unwrap() as usize]; rows];
+                let public = Public { graph, plan: &plan, inputs: &inputs, outputs: &outputs };
+                let mut context = Gullible::default();
+                let _openings = protocol::verify(public, &mut context).unwrap();
+                assert!(context.challenges <= cost.challenges, "{widths:?} {rows}: {}", context.challenges);
+                assert!(cost.challenges <= context.challenges * 2 + 20, "{widths:?} {rows}: {cost:?}");
+                // Each value received is one product at least.
+                assert!(context.received <= cost.products);
+            }
+        }
+    }
+
+    #[test]
+    fn more_rows_and_more_bytes_cost_more() {
+        let model = synthetic_mlp(&[20, 9, 4], 1).unwrap();
+        let cost = |rows, bytes| verification_cost(model.graph(), rows, bytes).unwrap();
+        let mut before = cost(1, 0);
+        for rows in 2..40 {
+            let next = cost(rows, 0);
+            assert!(next.statement_values > before.statement_values);
+            assert!(next.products >= before.products && next.challenges >= before.challenges);
+            before = next;
+        }
+        assert_eq!(cost(3, usize::MAX).proof_bytes, u64::MAX);
+        assert_eq!(VerificationCost { proof_bytes: 0, ..cost(3, 5) }, cost(3, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_proved_has_no_cost() {
+        let model = synthetic_mlp(&[4, 3, 2], 1).unwrap();
+        for got in [0, MAX_ROWS + 1, usize::MAX] {
+            assert_eq!(verification_cost(model.graph(), got, 1), Err(PlanError::Rows { got }));
+        }
+        assert!(planning_steps(model.graph()) > 0);
+    }
+}

@@ -26,7 +26,7 @@
 //! - A refused proof reverts with `Rejected` and the name of the check; no input panics.
 //!
 //! # Gas
-//! EVM prices for slots and code, and for the work on graphs and proofs the prices in [`gas`](self::gas): a linear function of public sizes,
+//! EVM prices for slots and code, and for the work on graphs and proofs the prices in [`mod@gas`]: a linear function of public sizes,
 //! charged before the work, from measured worst cases. `verificationGas` says it beforehand.
 
 pub mod gas;
