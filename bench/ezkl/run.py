@@ -1,4 +1,4 @@
-"""EZKL beside Tacit on one multi-layer perceptron: see README.md."""
+"""EZKL beside Tacit on one network: see README.md."""
 
 import argparse
 import json
@@ -35,8 +35,24 @@ def make_network(folder: Path, widths: list[int]) -> None:
         weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "network.onnx")
-    rows = rng.uniform(0, 1, (20, widths[0])).astype("float32")
-    (folder / "input.json").write_text(json.dumps({"input_data": [rows[0].tolist()]}))
+    write_rows(folder, rng.uniform(0, 1, (20, widths[0])).astype("float32"))
+
+
+def take_network(folder: Path, path: Path, calibration: Path) -> None:
+    """Copies a network, its batch made one, and inputs for it."""
+    import numpy as np
+    import onnx
+
+    model = onnx.load(path)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, folder / "network.onnx")
+    write_rows(folder, np.load(calibration)[:20].astype("float32"))
+
+
+def write_rows(folder: Path, rows) -> None:
+    """One input and a calibration set, as EZKL reads them."""
+    (folder / "input.json").write_text(json.dumps({"input_data": [rows[0].reshape(-1).tolist()]}))
     (folder / "calibration.json").write_text(json.dumps({"input_data": [rows.reshape(-1).tolist()]}))
 
 
@@ -81,7 +97,8 @@ def measure(command: list[str], threads: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tacit", default="../../target/release/tacit", help="the tacit binary")
-    parser.add_argument("--widths", default="784,128,10")
+    parser.add_argument("--widths", default="784,128,10", help="an untrained multi-layer perceptron")
+    parser.add_argument("--model", type=Path, help="a folder with model.onnx and calibration.npy, instead of --widths")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -91,7 +108,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        make_network(folder, [int(width) for width in arguments.widths.split(",")])
+        model = f"mlp:{arguments.widths}"
+        if arguments.model:
+            take_network(folder, arguments.model / "model.onnx", arguments.model / "calibration.npy")
+            model = str(folder / f"{arguments.model.resolve().name}.tacit")
+            subprocess.run([arguments.tacit, "model", "import", arguments.model / "model.onnx",
+                            "--calibration", arguments.model / "calibration.npy", "-o", model], check=True, stdout=sys.stderr)
+        else:
+            make_network(folder, [int(width) for width in arguments.widths.split(",")])
         ezkl = {}
         for name in STAGES:
             ezkl[name] = measure([sys.executable, __file__, "--stage", name, "--folder", temporary], arguments.threads)
@@ -99,13 +123,13 @@ def main() -> None:
         proof = json.loads((folder / "proof.json").read_text())
         proof_bytes = (len(proof["hex_proof"]) - 2) // 2
         key_bytes = (folder / "pk").stat().st_size
-    lines = subprocess.run(
-        [arguments.tacit, "--json", "bench", "prove", "--model", f"mlp:{arguments.widths}", "--batch", "1"],
-        check=True, capture_output=True, text=True, env=os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}).stdout
+        lines = subprocess.run(
+            [arguments.tacit, "--json", "bench", "prove", "--model", model, "--batch", "1"],
+            check=True, capture_output=True, text=True, env=os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}).stdout
     tacit = {line["bench"]: line for line in map(json.loads, lines.splitlines())}
     prove_ms = tacit["prove"]["user_cpu_ms"]
     print(json.dumps({
-        "widths": arguments.widths, "threads": arguments.threads,
+        "model": arguments.model.resolve().name if arguments.model else model, "threads": arguments.threads,
         "ezkl": {"prove_user_s": ezkl["prove"]["user_s"], "verify_user_s": ezkl["verify"]["user_s"],
                  "setup_user_s": ezkl["setup"]["user_s"], "srs_user_s": ezkl["srs"]["user_s"],
                  "prove_peak_mib": ezkl["prove"]["peak_mib"], "proof_bytes": proof_bytes, "proving_key_bytes": key_bytes},

@@ -1,7 +1,7 @@
-//! From raw numbers to `int8`, and from logits to an answer.
+//! From raw numbers to small integers, and from logits to an answer.
 
 use crate::{
-    graph::{Decoder, Feature, Graph, Operator},
+    graph::{Decoder, Feature, Graph, MAX_INPUT_BITS, TensorId},
     raw::RawValue,
 };
 
@@ -51,15 +51,16 @@ pub enum AnswerError {
 }
 
 impl Feature {
-    /// Encodes one raw value (see *Encode* in [`crate::graph`]).
+    /// Encodes one raw value to `bits` bits (see *Encode* in [`crate::graph`]).
     #[must_use]
-    pub fn encode(&self, raw: i64) -> i8 {
+    pub fn encode(&self, raw: i64, bits: u8) -> i16 {
         let scaled = (i128::from(raw) + i128::from(self.offset)) * i128::from(self.multiplier);
         // `scaled` has under 97 bits, so neither the rounding term nor the shift can overflow.
         let shift = u32::from(self.shift.min(crate::graph::MAX_ENCODE_SHIFT));
         let round = if shift == 0 { 0 } else { 1i128 << (shift - 1) };
-        let q = ((scaled + round) >> shift).clamp(-128, 127);
-        i8::try_from(q).unwrap_or(0)
+        let half = 1i128 << (bits.clamp(1, MAX_INPUT_BITS) - 1);
+        let q = ((scaled + round) >> shift).clamp(-half, half - 1);
+        i16::try_from(q).unwrap_or(0)
     }
 }
 
@@ -68,19 +69,24 @@ impl Graph {
     ///
     /// # Errors
     /// Refuses a row of another length.
-    pub fn encode_input(&self, raw: &[i64]) -> Result<Vec<i8>, AnswerError> {
+    pub fn encode_input(&self, raw: &[i64]) -> Result<Vec<i16>, AnswerError> {
         let (expected, got) = (self.features.len(), raw.len());
         if expected != got {
             return Err(AnswerError::InputLength { expected, got });
         }
-        Ok(self.features.iter().zip(raw).map(|(feature, raw)| feature.encode(*raw)).collect())
+        Ok(self
+            .features
+            .iter()
+            .zip(raw)
+            .map(|(feature, raw)| feature.encode(*raw, self.input_bits))
+            .collect())
     }
 
     /// [`Graph::encode_input`] for values that were checked to be raw values.
     ///
     /// # Errors
     /// Refuses a row of another length.
-    pub fn encode_values(&self, raw: &[RawValue]) -> Result<Vec<i8>, AnswerError> {
+    pub fn encode_values(&self, raw: &[RawValue]) -> Result<Vec<i16>, AnswerError> {
         let raw: Vec<i64> = raw.iter().map(|value| value.get()).collect();
         self.encode_input(&raw)
     }
@@ -93,11 +99,11 @@ impl Graph {
         let expected = match &self.decoder {
             Decoder::ArgMax { labels, .. } => labels.len(),
             Decoder::Threshold { .. } => 1,
-            Decoder::Values { .. } => match self.nodes.last() {
-                Some(Operator::Dense { outputs, .. }) => *outputs as usize,
-                // No valid graph ends like this.
-                Some(Operator::Requantise { .. }) | None => 0,
-            },
+            Decoder::Values { .. } => {
+                let last = TensorId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+                // A valid graph ends in one axis.
+                self.axes_of(last).and_then(<[u32]>::first).map_or(0, |outputs| *outputs as usize)
+            }
         };
         let refused = AnswerError::OutputLength { expected, got: logits.len() };
         if expected != logits.len() {

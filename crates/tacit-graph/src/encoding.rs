@@ -6,22 +6,31 @@
 //! that [`Graph::validate`] refuses.
 //!
 //! ```text
-//! graph   "TCTG" version:u16
-//!         features:u32 { name:text offset:i64 multiplier:i32 shift:u8 }*
-//!         nodes:u32    { 0 input:u32 inputs:u32 outputs:u32 | 1 input:u32 shift:u8 table:u16 }*
-//!         tables:u32   { bits:u8 values:i8[2^bits] }*
+//! graph   "TCTG" version:u16 input_bits:u8 input_axes:sizes
+//!         features:u32 { count:u32 name:text offset:i64 multiplier:i32 shift:u8 }*
+//!         nodes:u32    { 0 axes:sizes summed:sizes view { 0 axes:numbers | 1 view } bias
+//!                      | 1 axes:sizes terms:u32 { coefficient:i32 summed:sizes view }* constant:i32 bias
+//!                      | 2 axes:sizes view view
+//!                      | 3 input:u32 shift:u8 table:u16 }*
+//!         tables:u32   { bits:u8 values:i16[2^bits] }*
 //!         decoder      { 0 fraction_bits:i8 labels:u32 text* | 1 fraction_bits:i8 text text | 2 fraction_bits:i8 }
-//! weights "TCTW" version:u16 layers:u32 { outputs:u32 bias:i32* weights:u32 matrix:i8* }*
-//! text    bytes:u16 utf8*
+//! view    tensor:u32 groups:u8 { span:u8 offset:i32 strides:u8 { axis:u8 stride:i32 }* divisor:u32 exact:u8 }*
+//! bias    { 0 | 1 axes:numbers }
+//! sizes   count:u8 u32*         numbers  count:u8 u8*         text  bytes:u16 utf8*
+//! weights "TCTW" version:u16 layers:u32 { bias:u32 i32* matrix:u32 i8* }*
 //! ```
+//!
+//! `features` are the maximal runs of equal ones, so that an image costs as little as a number.
 
 use crate::{
-    bytes::{Reader, put_count, put_text},
+    bytes::{Reader, check_limit, put_count, put_text},
+    error::GraphError,
     graph::{
-        Decoder, DenseWeights, Feature, Graph, MAX_NODES, MAX_PARAMETERS, MAX_TABLE_BITS, MAX_TABLES,
-        MAX_TEXT_BYTES, MAX_WIDTH, Operator, Table, TensorId, Weights,
+        Decoder, Feature, Graph, Group, LayerWeights, MAX_AXES, MAX_AXIS, MAX_NODES, MAX_PARAMETERS,
+        MAX_TABLE_BITS, MAX_TABLES, MAX_TERMS, MAX_TEXT_BYTES, Operator, Right, Stride, Table, TensorId,
+        Term, View, Weights,
     },
-    validate::GraphError,
+    validate::{MAX_FEATURES, MAX_NAME_BYTES},
 };
 
 /// Why bytes are refused.
@@ -72,6 +81,12 @@ pub enum EncodingError {
         /// The tag.
         got: u8,
     },
+    /// Two runs of features that make one, or a run of none.
+    #[error("feature run {index} is empty or equal to the one before")]
+    Run {
+        /// Index of the run.
+        index: usize,
+    },
     /// Text that is not UTF-8.
     #[error("text is not UTF-8")]
     NotUtf8,
@@ -92,34 +107,23 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(GRAPH_MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    put_count(&mut out, graph.features.len());
-    for feature in &graph.features {
+    out.push(graph.input_bits);
+    put_sizes(&mut out, &graph.input_axes);
+    let runs = graph.features.chunk_by(PartialEq::eq);
+    put_count(&mut out, runs.clone().count());
+    for (run, feature) in runs.filter_map(|run| Some((run, run.first()?))) {
+        put_count(&mut out, run.len());
         put_text(&mut out, &feature.name);
         out.extend_from_slice(&feature.offset.to_le_bytes());
         out.extend_from_slice(&feature.multiplier.to_le_bytes());
         out.push(feature.shift);
     }
     put_count(&mut out, graph.nodes.len());
-    for node in &graph.nodes {
-        match node {
-            Operator::Dense { input, inputs, outputs } => {
-                out.push(0);
-                out.extend_from_slice(&input.0.to_le_bytes());
-                out.extend_from_slice(&inputs.to_le_bytes());
-                out.extend_from_slice(&outputs.to_le_bytes());
-            }
-            Operator::Requantise { input, shift, table } => {
-                out.push(1);
-                out.extend_from_slice(&input.0.to_le_bytes());
-                out.push(*shift);
-                out.extend_from_slice(&table.to_le_bytes());
-            }
-        }
-    }
+    graph.nodes.iter().for_each(|node| put_node(&mut out, node));
     put_count(&mut out, graph.tables.len());
     for table in &graph.tables {
         out.push(table.bits);
-        out.extend(table.values.iter().map(|value| value.to_le_bytes()[0]));
+        out.extend(table.values.iter().flat_map(|value| value.to_le_bytes()));
     }
     match &graph.decoder {
         Decoder::ArgMax { labels, fraction_bits } => {
@@ -143,12 +147,13 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
 pub fn decode_graph(bytes: &[u8]) -> Result<Graph, EncodingError> {
     let mut reader = Reader::new(bytes);
     reader.header(GRAPH_MAGIC, VERSION)?;
-    let features = list(&mut reader, MAX_WIDTH as usize, 15, read_feature)?;
+    let (input_bits, input_axes) = (reader.u8()?, read_sizes(&mut reader)?);
+    let features = read_features(&mut reader)?;
     let nodes = list(&mut reader, MAX_NODES, 8, read_node)?;
-    let tables = list(&mut reader, MAX_TABLES, 3, read_table)?;
+    let tables = list(&mut reader, MAX_TABLES, 5, read_table)?;
     let decoder = read_decoder(&mut reader)?;
     reader.finish()?;
-    let graph = Graph { features, nodes, tables, decoder };
+    let graph = Graph { features, input_axes, input_bits, nodes, tables, decoder };
     graph.validate()?;
     Ok(graph)
 }
@@ -177,10 +182,11 @@ pub fn decode_weights(bytes: &[u8]) -> Result<Weights, EncodingError> {
     let mut reader = Reader::new(bytes);
     reader.header(WEIGHTS_MAGIC, VERSION)?;
     let layers = list(&mut reader, MAX_NODES, 8, |reader| {
-        let bias = list(reader, MAX_WIDTH as usize, 4, Reader::i32)?;
-        let len = reader.count(usize::try_from(MAX_PARAMETERS).unwrap_or(usize::MAX), 1)?;
-        let matrix = signed(reader.take(len)?);
-        Ok(DenseWeights { matrix, bias })
+        let limit = usize::try_from(MAX_PARAMETERS).unwrap_or(usize::MAX);
+        let bias = list(reader, limit, 4, Reader::i32)?;
+        let len = reader.count(limit, 1)?;
+        let matrix = reader.take(len)?.iter().map(|byte| i8::from_le_bytes([*byte])).collect();
+        Ok(LayerWeights { matrix, bias })
     })?;
     reader.finish()?;
     Ok(Weights { layers })
@@ -196,19 +202,133 @@ fn list<'a, T>(
     (0..count).map(|_| item(reader)).collect()
 }
 
-fn read_feature(reader: &mut Reader<'_>) -> Result<Feature, EncodingError> {
-    let name = reader.text(MAX_TEXT_BYTES)?;
-    Ok(Feature { name, offset: reader.i64()?, multiplier: reader.i32()?, shift: reader.u8()? })
+fn put_node(out: &mut Vec<u8>, node: &Operator) {
+    match node {
+        Operator::Contract { axes, summed, left, right, bias } => {
+            out.push(0);
+            put_sizes(out, axes);
+            put_sizes(out, summed);
+            put_view(out, left);
+            match right {
+                Right::Weights { axes } => {
+                    out.push(0);
+                    put_numbers(out, axes);
+                }
+                Right::View(view) => {
+                    out.push(1);
+                    put_view(out, view);
+                }
+            }
+            put_bias(out, bias.as_deref());
+        }
+        Operator::Combine { axes, terms, constant, bias } => {
+            out.push(1);
+            put_sizes(out, axes);
+            put_count(out, terms.len());
+            for Term { coefficient, summed, view } in terms {
+                out.extend_from_slice(&coefficient.to_le_bytes());
+                put_sizes(out, summed);
+                put_view(out, view);
+            }
+            out.extend_from_slice(&constant.to_le_bytes());
+            put_bias(out, bias.as_deref());
+        }
+        Operator::Maximum { axes, left, right } => {
+            out.push(2);
+            put_sizes(out, axes);
+            put_view(out, left);
+            put_view(out, right);
+        }
+        Operator::Requantise { input, shift, table } => {
+            out.push(3);
+            out.extend_from_slice(&input.0.to_le_bytes());
+            out.push(*shift);
+            out.extend_from_slice(&table.to_le_bytes());
+        }
+    }
+}
+
+fn put_view(out: &mut Vec<u8>, view: &View) {
+    out.extend_from_slice(&view.tensor.0.to_le_bytes());
+    put_short(out, view.groups.len());
+    for Group { span, offset, strides, divisor, exact } in &view.groups {
+        out.push(*span);
+        out.extend_from_slice(&offset.to_le_bytes());
+        put_short(out, strides.len());
+        for Stride { axis, stride } in strides {
+            out.push(*axis);
+            out.extend_from_slice(&stride.to_le_bytes());
+        }
+        out.extend_from_slice(&divisor.to_le_bytes());
+        out.push(u8::from(*exact));
+    }
+}
+
+fn put_bias(out: &mut Vec<u8>, bias: Option<&[u8]>) {
+    out.push(u8::from(bias.is_some()));
+    if let Some(axes) = bias {
+        put_numbers(out, axes);
+    }
+}
+
+fn put_sizes(out: &mut Vec<u8>, sizes: &[u32]) {
+    put_short(out, sizes.len());
+    out.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
+}
+
+fn put_numbers(out: &mut Vec<u8>, numbers: &[u8]) {
+    put_short(out, numbers.len());
+    out.extend_from_slice(numbers);
+}
+
+/// Writes a count that validation has bounded by twice [`MAX_AXES`].
+fn put_short(out: &mut Vec<u8>, count: usize) {
+    out.push(u8::try_from(count).unwrap_or(u8::MAX));
+}
+
+fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError> {
+    let runs = reader.count(MAX_FEATURES, 19)?;
+    let (mut features, mut name_bytes) = (Vec::<Feature>::new(), 0usize);
+    for index in 0..runs {
+        let count = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
+        let name = reader.text(MAX_TEXT_BYTES)?;
+        // A run is short to write and long to hold: its limits are checked before it is.
+        check_limit(features.len().saturating_add(count), MAX_FEATURES)?;
+        name_bytes = name_bytes.saturating_add(name.len().saturating_mul(count));
+        check_limit(name_bytes, MAX_NAME_BYTES)?;
+        let feature = Feature { name, offset: reader.i64()?, multiplier: reader.i32()?, shift: reader.u8()? };
+        if count == 0 || features.last() == Some(&feature) {
+            return Err(EncodingError::Run { index });
+        }
+        features.extend(core::iter::repeat_n(feature, count));
+    }
+    Ok(features)
 }
 
 fn read_node(reader: &mut Reader<'_>) -> Result<Operator, EncodingError> {
     match reader.u8()? {
-        0 => Ok(Operator::Dense {
-            input: TensorId(reader.u32()?),
-            inputs: reader.u32()?,
-            outputs: reader.u32()?,
-        }),
-        1 => Ok(Operator::Requantise {
+        0 => {
+            let (axes, summed, left) = (read_sizes(reader)?, read_sizes(reader)?, read_view(reader)?);
+            let right = match reader.u8()? {
+                0 => Right::Weights { axes: read_numbers(reader)? },
+                1 => Right::View(read_view(reader)?),
+                got => return Err(EncodingError::Tag { got }),
+            };
+            Ok(Operator::Contract { axes, summed, left, right, bias: read_bias(reader)? })
+        }
+        1 => {
+            let axes = read_sizes(reader)?;
+            let terms = list(reader, MAX_TERMS, 10, |reader| {
+                let (coefficient, summed) = (reader.i32()?, read_sizes(reader)?);
+                Ok(Term { coefficient, summed, view: read_view(reader)? })
+            })?;
+            Ok(Operator::Combine { axes, terms, constant: reader.i32()?, bias: read_bias(reader)? })
+        }
+        2 => {
+            let (axes, left) = (read_sizes(reader)?, read_view(reader)?);
+            Ok(Operator::Maximum { axes, left, right: read_view(reader)? })
+        }
+        3 => Ok(Operator::Requantise {
             input: TensorId(reader.u32()?),
             shift: reader.u8()?,
             table: reader.u16()?,
@@ -217,12 +337,58 @@ fn read_node(reader: &mut Reader<'_>) -> Result<Operator, EncodingError> {
     }
 }
 
+fn read_view(reader: &mut Reader<'_>) -> Result<View, EncodingError> {
+    let tensor = TensorId(reader.u32()?);
+    let groups = short_list(reader, MAX_AXES, |reader| {
+        let (span, offset) = (reader.u8()?, reader.i32()?);
+        let strides = short_list(reader, 2 * MAX_AXES, |reader| {
+            Ok(Stride { axis: reader.u8()?, stride: reader.i32()? })
+        })?;
+        let divisor = reader.u32()?;
+        let exact = match reader.u8()? {
+            0 => false,
+            1 => true,
+            got => return Err(EncodingError::Tag { got }),
+        };
+        Ok(Group { span, offset, strides, divisor, exact })
+    })?;
+    Ok(View { tensor, groups })
+}
+
+fn read_bias(reader: &mut Reader<'_>) -> Result<Option<Vec<u8>>, EncodingError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(read_numbers(reader)?)),
+        got => Err(EncodingError::Tag { got }),
+    }
+}
+
+fn read_sizes(reader: &mut Reader<'_>) -> Result<Vec<u32>, EncodingError> {
+    short_list(reader, MAX_AXES, Reader::u32)
+}
+
+fn read_numbers(reader: &mut Reader<'_>) -> Result<Vec<u8>, EncodingError> {
+    short_list(reader, 2 * MAX_AXES, Reader::u8)
+}
+
+/// A list whose count is one byte.
+fn short_list<'a, T>(
+    reader: &mut Reader<'a>,
+    limit: usize,
+    mut item: impl FnMut(&mut Reader<'a>) -> Result<T, EncodingError>,
+) -> Result<Vec<T>, EncodingError> {
+    let count = usize::from(reader.u8()?);
+    check_limit(count, limit)?;
+    (0..count).map(|_| item(reader)).collect()
+}
+
 fn read_table(reader: &mut Reader<'_>) -> Result<Table, EncodingError> {
     let bits = reader.u8()?;
     if bits == 0 || bits > MAX_TABLE_BITS {
         return Err(EncodingError::OverLimit { limit: usize::from(MAX_TABLE_BITS), got: usize::from(bits) });
     }
-    Ok(Table { bits, values: signed(reader.take(1 << bits)?) })
+    let (entries, _) = reader.take(2 << bits)?.as_chunks::<2>();
+    Ok(Table { bits, values: entries.iter().map(|entry| i16::from_le_bytes(*entry)).collect() })
 }
 
 fn read_decoder(reader: &mut Reader<'_>) -> Result<Decoder, EncodingError> {
@@ -230,7 +396,7 @@ fn read_decoder(reader: &mut Reader<'_>) -> Result<Decoder, EncodingError> {
     let fraction_bits = i8::from_le_bytes(reader.array()?);
     match tag {
         0 => {
-            let labels = list(reader, MAX_WIDTH as usize, 2, |reader| reader.text(MAX_TEXT_BYTES))?;
+            let labels = list(reader, MAX_AXIS as usize, 2, |reader| reader.text(MAX_TEXT_BYTES))?;
             Ok(Decoder::ArgMax { labels, fraction_bits })
         }
         1 => {
@@ -242,10 +408,6 @@ fn read_decoder(reader: &mut Reader<'_>) -> Result<Decoder, EncodingError> {
     }
 }
 
-fn signed(bytes: &[u8]) -> Vec<i8> {
-    bytes.iter().map(|byte| i8::from_le_bytes([*byte])).collect()
-}
-
 const GRAPH_MAGIC: &[u8; 4] = b"TCTG";
 const WEIGHTS_MAGIC: &[u8; 4] = b"TCTW";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;

@@ -15,7 +15,7 @@
 use crate::{
     bytes::{Reader, check_limit, put_count, put_text},
     encoding::{EncodingError, decode_graph, decode_weights, encode_graph, encode_weights},
-    graph::{MAX_NODES, MAX_TEXT_BYTES, Operator},
+    graph::{MAX_NODES, MAX_TEXT_BYTES},
     id::{ModelId, model_id},
     model::Model,
 };
@@ -73,18 +73,11 @@ impl ImportReport {
             crate::graph::Decoder::Values { .. } => Task::Regression,
             _ => Task::Classification,
         };
-        let operator = |node: &Operator| match node {
-            Operator::Dense { inputs, outputs, .. } => format!("dense {inputs}x{outputs}"),
-            Operator::Requantise { shift, table, .. } => {
-                let bits = model.graph().tables.get(usize::from(*table)).map_or(0, |table| table.bits);
-                format!("requantise shift {shift} table {bits} bits")
-            }
-        };
         Self {
             task,
             params: model.shapes().parameters(),
             macs: model.shapes().macs(),
-            operators: model.graph().nodes.iter().map(operator).collect(),
+            operators: model.graph().describe(),
             float_score: None,
             integer_score: None,
             agreement: None,
@@ -193,5 +186,5 @@ impl ImportReport {
 /// Largest file: the largest weights and as much again for everything else.
 pub const MAX_FILE_BYTES: usize = 1 << 30;
 const MAGIC: &[u8; 4] = b"TCTM";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const CHECKSUM_BYTES: usize = 32;

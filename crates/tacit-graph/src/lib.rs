@@ -11,7 +11,7 @@
 //! let model = synthetic_mlp(&[4, 8, 3], 1)?;
 //! let raw: Vec<RawValue> = ["0", "12.5", "127", "3"].iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
 //! let trace = execute(&model, &model.graph().encode_values(&raw)?, 1)?;
-//! let answer = model.graph().decode_output(trace.logits())?;
+//! let answer = model.graph().decode_output(&trace.logits())?;
 //! assert!(matches!(answer, Answer::Label { .. }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -29,20 +29,34 @@ pub mod reference;
 
 mod answer;
 mod bytes;
+mod describe;
+mod error;
 mod execute;
 mod id;
 mod model;
 mod raw;
+mod reach;
+mod shapes;
 mod synthetic;
+mod tensor;
 mod validate;
 
 pub use answer::{Answer, AnswerError, Score};
 pub use encoding::{EncodingError, decode_graph, decode_weights, encode_graph, encode_weights};
-pub use execute::{ExecuteError, MAX_TRACE_CELLS, Tensor, Trace, execute};
+pub use error::{GraphError, Place};
+pub use execute::{ExecuteError, MAX_TRACE_CELLS, execute};
 pub use file::{ImportReport, ModelFile, Task};
-pub use graph::{Decoder, DenseWeights, Feature, Graph, Operator, Table, TensorId, Weights};
+pub use graph::{
+    Decoder, Feature, Graph, Group, LayerWeights, Operator, Right, Stride, Table, TensorId, Term, View,
+    Weights,
+};
 pub use id::{ModelId, ModelIdError, model_id};
 pub use model::Model;
 pub use raw::{MAX_DECIMAL_BYTES, RawValue, RawValueError};
-pub use synthetic::synthetic_mlp;
-pub use validate::{ElementType, GraphError, Shapes, TensorShape};
+pub use reach::reach;
+pub use shapes::{ElementType, Shapes, TensorShape};
+pub use synthetic::{SyntheticNetwork, synthetic_mlp, synthetic_network};
+#[doc(hidden)]
+pub use synthetic::{random_inputs, random_model};
+pub use tensor::{Tensor, Trace};
+pub use validate::{MAX_FEATURES, MAX_GROUP, MAX_NAME_BYTES, MAX_STEP, MAX_WORK};

@@ -1,19 +1,31 @@
 //! A valid graph with weights that fit it.
 
 use crate::{
-    graph::{DenseWeights, Graph, MAX_BIAS, Operator, Weights},
-    validate::{GraphError, Shapes},
+    error::GraphError,
+    execute::Roles,
+    graph::{Graph, LayerWeights, MAX_ACCUMULATOR, MAX_BIAS, Operator, Weights},
+    reach::{Reach, rounding_shift},
+    shapes::Shapes,
 };
 
-/// A model that can be executed and proved: the graph is valid, the weights have its shapes, and no input can
-/// leave a table. Only [`Model::new`] makes one.
+/// A model that can be executed and proved: the graph is valid, the weights have its shapes, no sum can overflow and
+/// no input can leave a table. Only [`Model::new`] makes one.
 #[derive(Clone)]
 pub struct Model {
     graph: Graph,
     weights: Weights,
     shapes: Shapes,
-    /// The matrices again as `[outputs][inputs]`, so that the executor reads both operands in order.
-    transposed: Vec<Vec<i8>>,
+    reach: Vec<(i64, i64)>,
+    prepared: Vec<Prepared>,
+}
+
+/// How the executor does one node.
+#[derive(Clone)]
+struct Prepared {
+    /// Of a contraction done by matrix products.
+    roles: Option<Roles>,
+    /// Its weights in the order that those read them.
+    arranged: Vec<i8>,
 }
 
 impl Model {
@@ -23,15 +35,19 @@ impl Model {
     /// The first rule that either of them breaks.
     pub fn new(graph: Graph, weights: Weights) -> Result<Self, GraphError> {
         let shapes = graph.validate()?;
-        check_weights(&shapes, &weights)?;
-        check_reach(&graph, &weights)?;
-        let transposed = weights
-            .layers
-            .iter()
-            .zip(shapes.dense())
-            .map(|(layer, (inputs, outputs))| transpose(&layer.matrix, *inputs as usize, *outputs as usize))
-            .collect();
-        Ok(Self { graph, weights, shapes, transposed })
+        check_weights(&graph, &shapes, &weights)?;
+        let reach = check_reach(&graph, &shapes, &weights)?;
+        let prepare = |(node, operator)| {
+            let roles = Roles::of(operator);
+            let layer = shapes.layer_of(node).and_then(|layer| weights.layers.get(layer));
+            let arranged = match (&roles, layer) {
+                (Some(roles), Some(layer)) => roles.arrange(operator, &layer.matrix),
+                _ => Vec::new(),
+            };
+            Prepared { roles, arranged }
+        };
+        let prepared = graph.nodes.iter().enumerate().map(prepare).collect();
+        Ok(Self { graph, weights, shapes, reach, prepared })
     }
 
     /// The public half.
@@ -52,9 +68,21 @@ impl Model {
         &self.shapes
     }
 
-    /// Weights of each dense layer as `[outputs][inputs]`.
-    pub(crate) fn transposed(&self) -> &[Vec<i8>] {
-        &self.transposed
+    /// Weights of a node, if it has any: as they are, and arranged for [`Self::roles`].
+    pub(crate) fn layer(&self, node: usize) -> Option<(&LayerWeights, &[i8])> {
+        let layer = self.weights.layers.get(self.shapes.layer_of(node)?)?;
+        Some((layer, self.prepared.get(node).map_or(&[], |prepared| prepared.arranged.as_slice())))
+    }
+
+    /// Roles of a node's axes, if it is done by matrix products.
+    pub(crate) fn roles(&self, node: usize) -> Option<&Roles> {
+        self.prepared.get(node)?.roles.as_ref()
+    }
+
+    /// Lowest and highest value that each tensor can hold, whatever the input.
+    #[must_use]
+    pub fn reach(&self) -> &[(i64, i64)] {
+        &self.reach
     }
 }
 
@@ -64,89 +92,51 @@ impl core::fmt::Debug for Model {
     }
 }
 
-fn check_weights(shapes: &Shapes, weights: &Weights) -> Result<(), GraphError> {
-    let (expected, got) = (shapes.dense().len(), weights.layers.len());
-    if expected != got {
-        return Err(GraphError::LayerCount { expected, got });
+/// Whether there is a layer for each operator that has weights, of its lengths.
+pub(crate) fn check_weights(graph: &Graph, shapes: &Shapes, weights: &Weights) -> Result<(), GraphError> {
+    let with_weights = graph.nodes.iter().enumerate().filter(|(node, _)| shapes.layer_of(*node).is_some());
+    let lengths: Vec<(u64, u64)> = with_weights.map(|(_, operator)| operator.weight_lengths()).collect();
+    if lengths.len() != weights.layers.len() {
+        return Err(GraphError::LayerCount { expected: lengths.len(), got: weights.layers.len() });
     }
-    for (layer, (DenseWeights { matrix, bias }, (inputs, outputs))) in
-        weights.layers.iter().zip(shapes.dense()).enumerate()
-    {
-        let (inputs, outputs) = (*inputs as usize, *outputs as usize);
-        if matrix.len() != inputs * outputs {
-            return Err(GraphError::MatrixLength { layer, expected: inputs * outputs, got: matrix.len() });
+    for (layer, (weights, (matrix, bias))) in weights.layers.iter().zip(lengths).enumerate() {
+        let got = weights.matrix.len();
+        if got as u64 != matrix {
+            return Err(GraphError::MatrixLength { layer, expected: matrix, got });
         }
-        if bias.len() != outputs {
-            return Err(GraphError::BiasLength { layer, expected: outputs, got: bias.len() });
+        let got = weights.bias.len();
+        if got as u64 != bias {
+            return Err(GraphError::BiasLength { layer, expected: bias, got });
         }
-        if let Some((output, got)) = bias.iter().enumerate().find(|(_, b)| **b < -MAX_BIAS || **b > MAX_BIAS)
-        {
-            return Err(GraphError::BiasRange { layer, output, got: *got });
+        if let Some((index, got)) = weights.bias.iter().enumerate().find(|(_, bias)| !within_bias(**bias)) {
+            return Err(GraphError::BiasRange { layer, index, got: *got });
         }
     }
     Ok(())
 }
 
-/// Bounds every accumulator by interval arithmetic: inputs are any `int8`, later values any entry of the table
-/// that made them. The extreme is attained by some setting of those values, so per layer the bound is tight.
-fn check_reach(graph: &Graph, weights: &Weights) -> Result<(), GraphError> {
-    let mut layers = weights.layers.iter();
-    let mut low_high = (i64::from(i8::MIN), i64::from(i8::MAX));
-    let mut reach: Vec<(i64, i64)> = Vec::new();
+fn within_bias(bias: i32) -> bool {
+    (-MAX_BIAS..=MAX_BIAS).contains(&bias)
+}
+
+/// Intervals of every tensor, if no sum overflows and no table is left.
+fn check_reach(graph: &Graph, shapes: &Shapes, weights: &Weights) -> Result<Vec<(i64, i64)>, GraphError> {
+    let mut reach = Reach::new(graph);
     for (node, operator) in graph.nodes.iter().enumerate() {
-        match operator {
-            Operator::Dense { .. } => {
-                reach = layers.next().map_or_else(Vec::new, |w| layer_reach(w, low_high))
-            }
-            Operator::Requantise { shift, table, .. } => {
-                let Some(table) = graph.tables.get(usize::from(*table)) else {
-                    return Err(GraphError::TableMissing { node, table: *table });
-                };
-                let half = 1i64 << (table.bits - 1);
-                for (output, (low, high)) in reach.iter().enumerate() {
-                    let (low, high) = (rounding_shift(*low, *shift), rounding_shift(*high, *shift));
-                    if low < -half || high >= half {
-                        return Err(GraphError::TableTooNarrow { node, output, low, high, bits: table.bits });
-                    }
-                }
-                let low = table.values.iter().copied().min().unwrap_or(i8::MIN);
-                let high = table.values.iter().copied().max().unwrap_or(i8::MAX);
-                low_high = (i64::from(low), i64::from(high));
+        if let Operator::Requantise { input, shift, table } = operator {
+            let missing = GraphError::TableMissing { node, table: *table };
+            let bits = graph.tables.get(usize::from(*table)).ok_or(missing)?.bits;
+            let (half, read) = (1i64 << (bits - 1), reach.of(*input));
+            let (low, high) = (rounding_shift(read.low, *shift), rounding_shift(read.high, *shift));
+            if low < -half || high >= half {
+                return Err(GraphError::TableTooNarrow { node, low, high, bits });
             }
         }
-    }
-    Ok(())
-}
-
-/// Lowest and highest accumulator of each output of a layer whose inputs all lie in `low..=high`.
-pub(crate) fn layer_reach(weights: &DenseWeights, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
-    let mut reach: Vec<(i64, i64)> = weights.bias.iter().map(|b| (i64::from(*b), i64::from(*b))).collect();
-    for row in weights.matrix.chunks_exact(weights.bias.len().max(1)) {
-        for ((least, most), w) in reach.iter_mut().zip(row) {
-            let (a, b) = (i64::from(*w) * low, i64::from(*w) * high);
-            *least += a.min(b);
-            *most += a.max(b);
+        let layer = shapes.layer_of(node).and_then(|layer| weights.layers.get(layer));
+        let magnitude = reach.push(operator, layer, &graph.tables).magnitude;
+        if magnitude >= i64::from(MAX_ACCUMULATOR) {
+            return Err(GraphError::Overflow { node, magnitude });
         }
     }
-    reach
-}
-
-/// `floor((value + 2^(shift-1)) / 2^shift)`, and `value` itself for a shift of zero.
-pub(crate) fn rounding_shift(value: i64, shift: u8) -> i64 {
-    if shift == 0 { value } else { (value + (1i64 << (shift - 1))) >> shift }
-}
-
-fn transpose(matrix: &[i8], inputs: usize, outputs: usize) -> Vec<i8> {
-    const TILE: usize = 32;
-    let mut out = vec![0; matrix.len()];
-    for top in (0..inputs).step_by(TILE) {
-        for left in (0..outputs).step_by(TILE) {
-            for k in top..inputs.min(top + TILE) {
-                for o in left..outputs.min(left + TILE) {
-                    out[o * inputs + k] = matrix[k * outputs + o];
-                }
-            }
-        }
-    }
-    out
+    Ok(reach.into_intervals())
 }

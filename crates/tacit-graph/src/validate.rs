@@ -1,296 +1,25 @@
-//! Which graphs are graphs: order, types, widths and limits.
+//! Which graphs are graphs: order, axes, views and limits.
 //!
-//! Every tensor but the output must be read. Each operator reads one tensor, so by counting each tensor is read
-//! exactly once and node `i` reads tensor `i`: a valid graph is a chain `dense (requantise dense)*`, and engines
-//! may walk it in order.
+//! Rules that the definitions in [`crate::graph`] do not already say:
+//! - every tensor but the last is read by a later node, so that nothing is computed for nobody;
+//! - the last tensor has one axis;
+//! - sizes that an engine allocates or loops over are bounded: the output axes and the summed axes of an operator by
+//!   [`MAX_CELLS`] each and together by [`MAX_WORK`], the index space and the flattened axis of a group by
+//!   [`MAX_GROUP`], all with axes padded to powers of two;
+//! - every table is used.
 
-use crate::graph::{
-    Decoder, Graph, MAX_ENCODE_SHIFT, MAX_FRACTION_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT,
-    MAX_TABLE_BITS, MAX_TABLES, MAX_TEXT_BYTES, MAX_WIDTH, Operator, TensorId,
+use crate::{
+    error::{GraphError, Place},
+    graph::{
+        Decoder, Graph, MAX_AXES, MAX_AXIS, MAX_BIAS, MAX_CELLS, MAX_ENCODE_SHIFT, MAX_FRACTION_BITS,
+        MAX_INPUT_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT, MAX_TABLE_BITS, MAX_TABLES,
+        MAX_TERMS, MAX_TEXT_BYTES, MIN_INPUT_BITS, Operator, Right, TensorId, Term, View,
+    },
+    shapes::{ElementType, Shapes, TensorShape},
 };
 
-/// What a tensor holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ElementType {
-    /// Encoded inputs and requantised values.
-    I8,
-    /// Accumulators.
-    I32,
-}
-
-/// Shape of one row of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TensorShape {
-    /// Row length, 1 to [`MAX_WIDTH`].
-    pub width: u32,
-    /// Element type.
-    pub element: ElementType,
-}
-
-/// Shapes of every tensor of a valid graph; only [`Graph::validate`] makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shapes {
-    tensors: Vec<TensorShape>,
-    dense: Vec<(u32, u32)>,
-    parameters: u64,
-    macs: u64,
-}
-
-impl Shapes {
-    /// Shape of each tensor, indexed by [`TensorId`]: one more than there are nodes.
-    #[must_use]
-    pub fn tensors(&self) -> &[TensorShape] {
-        &self.tensors
-    }
-
-    /// `(inputs, outputs)` of each dense layer, in node order.
-    #[must_use]
-    pub fn dense(&self) -> &[(u32, u32)] {
-        &self.dense
-    }
-
-    /// Number of raw values in one input row.
-    #[must_use]
-    pub fn inputs(&self) -> usize {
-        self.tensors.first().map_or(0, |shape| shape.width as usize)
-    }
-
-    /// Number of logits of one row.
-    #[must_use]
-    pub fn outputs(&self) -> usize {
-        self.tensors.last().map_or(0, |shape| shape.width as usize)
-    }
-
-    /// Weights and biases.
-    #[must_use]
-    pub fn parameters(&self) -> u64 {
-        self.parameters
-    }
-
-    /// Multiply-accumulates of one row.
-    #[must_use]
-    pub fn macs(&self) -> u64 {
-        self.macs
-    }
-
-    /// Elements of all tensors of one row: what a trace stores.
-    #[must_use]
-    pub fn cells(&self) -> u64 {
-        self.tensors.iter().map(|shape| u64::from(shape.width)).sum()
-    }
-}
-
-/// Why a graph or its weights are refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GraphError {
-    /// No features, or more than [`MAX_WIDTH`].
-    #[error("a graph has 1 to {MAX_WIDTH} features, got {got}")]
-    FeatureCount {
-        /// Features in the graph.
-        got: usize,
-    },
-    /// A name or label over [`MAX_TEXT_BYTES`].
-    #[error("a name or label has at most {MAX_TEXT_BYTES} bytes, got {got}")]
-    TextTooLong {
-        /// Its length.
-        got: usize,
-    },
-    /// A name or label that a terminal could obey.
-    #[error("a name or label has no control characters, got {got:?}")]
-    TextControl {
-        /// The first one.
-        got: char,
-    },
-    /// An encoder shift over [`MAX_ENCODE_SHIFT`].
-    #[error("feature {feature} shifts by at most {MAX_ENCODE_SHIFT}, got {got}")]
-    EncodeShift {
-        /// Index of the feature.
-        feature: usize,
-        /// Its shift.
-        got: u8,
-    },
-    /// No operators, or more than [`MAX_NODES`].
-    #[error("a graph has 1 to {MAX_NODES} operators, got {got}")]
-    NodeCount {
-        /// Operators in the graph.
-        got: usize,
-    },
-    /// More tables than [`MAX_TABLES`].
-    #[error("a graph has at most {MAX_TABLES} tables, got {got}")]
-    TableCount {
-        /// Tables in the graph.
-        got: usize,
-    },
-    /// A table's bits outside 1 to [`MAX_TABLE_BITS`].
-    #[error("table {table} has 1 to {MAX_TABLE_BITS} bits, got {got}")]
-    TableBits {
-        /// Index of the table.
-        table: usize,
-        /// Its bits.
-        got: u8,
-    },
-    /// A table whose length is not two to its bits.
-    #[error("table {table} needs {expected} entries, got {got}")]
-    TableLength {
-        /// Index of the table.
-        table: usize,
-        /// Two to its bits.
-        expected: usize,
-        /// Its length.
-        got: usize,
-    },
-    /// A table no operator names.
-    #[error("table {table} is not used")]
-    TableUnused {
-        /// Index of the table.
-        table: usize,
-    },
-    /// An operator names a table that is not there.
-    #[error("node {node} names table {table}, which is not there")]
-    TableMissing {
-        /// Index of the node.
-        node: usize,
-        /// Index it names.
-        table: u16,
-    },
-    /// An operator reads a tensor that is made later or never.
-    #[error("node {node} reads tensor {tensor}, which is not made before it")]
-    Order {
-        /// Index of the node.
-        node: usize,
-        /// Tensor it reads.
-        tensor: u32,
-    },
-    /// An operator reads a tensor that another one reads too; then some tensor is read by none.
-    #[error("node {node} reads tensor {tensor}, which another node reads already")]
-    ReadTwice {
-        /// Index of the node.
-        node: usize,
-        /// Tensor it reads.
-        tensor: u32,
-    },
-    /// An operator reads a tensor of the wrong element type.
-    #[error("node {node} needs {expected:?} elements, got {got:?}")]
-    Element {
-        /// Index of the node.
-        node: usize,
-        /// Type it reads.
-        expected: ElementType,
-        /// Type of the tensor.
-        got: ElementType,
-    },
-    /// A dense layer's declared row length is not that of the tensor it reads.
-    #[error("node {node} reads rows of {expected}, declares {got}")]
-    Width {
-        /// Index of the node.
-        node: usize,
-        /// Row length of the tensor.
-        expected: u32,
-        /// Declared row length.
-        got: u32,
-    },
-    /// A dense layer makes no outputs, or more than [`MAX_WIDTH`].
-    #[error("node {node} makes 1 to {MAX_WIDTH} outputs, got {got}")]
-    OutputWidth {
-        /// Index of the node.
-        node: usize,
-        /// Declared outputs.
-        got: u32,
-    },
-    /// A requantisation shift over [`MAX_REQUANTISE_SHIFT`].
-    #[error("node {node} shifts by at most {MAX_REQUANTISE_SHIFT}, got {got}")]
-    RequantiseShift {
-        /// Index of the node.
-        node: usize,
-        /// Its shift.
-        got: u8,
-    },
-    /// More weights than [`MAX_PARAMETERS`].
-    #[error("a model has at most {MAX_PARAMETERS} parameters, got {got}")]
-    TooManyParameters {
-        /// Parameters of the graph.
-        got: u64,
-    },
-    /// The output is not accumulators.
-    #[error("the last operator must make accumulators")]
-    OutputElement,
-    /// The decoder does not fit the number of logits.
-    #[error("the decoder wants {expected} logits, the graph makes {got}")]
-    DecoderArity {
-        /// Logits the decoder reads.
-        expected: usize,
-        /// Logits there are.
-        got: usize,
-    },
-    /// A decoder's unit outside [`MAX_FRACTION_BITS`].
-    #[error("fraction bits are within {MAX_FRACTION_BITS} of zero, got {got}")]
-    FractionBits {
-        /// Declared bits.
-        got: i8,
-    },
-    /// Two labels are equal, so that an answer would not say which logit won.
-    #[error("label {index} is there twice")]
-    LabelTwice {
-        /// Index of the second.
-        index: usize,
-    },
-    /// More or fewer weight layers than dense operators.
-    #[error("the graph has {expected} dense layers, the weights have {got}")]
-    LayerCount {
-        /// Dense operators.
-        expected: usize,
-        /// Weight layers.
-        got: usize,
-    },
-    /// A weight matrix of the wrong length.
-    #[error("layer {layer} needs {expected} weights, got {got}")]
-    MatrixLength {
-        /// Index of the layer.
-        layer: usize,
-        /// Inputs times outputs.
-        expected: usize,
-        /// Length of the matrix.
-        got: usize,
-    },
-    /// A bias vector of the wrong length.
-    #[error("layer {layer} needs {expected} biases, got {got}")]
-    BiasLength {
-        /// Index of the layer.
-        layer: usize,
-        /// Outputs.
-        expected: usize,
-        /// Length of the vector.
-        got: usize,
-    },
-    /// A bias over [`crate::graph::MAX_BIAS`].
-    #[error("bias {output} of layer {layer} is out of range: {got}")]
-    BiasRange {
-        /// Index of the layer.
-        layer: usize,
-        /// Index of the bias.
-        output: usize,
-        /// Its value.
-        got: i32,
-    },
-    /// Some input could leave a table.
-    #[error("node {node} can leave its {bits} bit table: output {output} reaches {low} to {high}")]
-    TableTooNarrow {
-        /// Index of the requantisation.
-        node: usize,
-        /// Index of the output.
-        output: usize,
-        /// Lowest reachable `u`.
-        low: i64,
-        /// Highest reachable `u`.
-        high: i64,
-        /// Bits of its table.
-        bits: u8,
-    },
-}
-
 impl Graph {
-    /// Checks order, types, widths and limits.
+    /// Checks order, axes, views and limits.
     ///
     /// # Errors
     /// The first rule that the graph breaks.
@@ -304,14 +33,26 @@ impl Graph {
 
     fn validate_features(&self) -> Result<(), GraphError> {
         let got = self.features.len();
-        if got == 0 || got > MAX_WIDTH as usize {
+        if got == 0 || got > MAX_FEATURES {
             return Err(GraphError::FeatureCount { got });
         }
+        let cells = check_axes(Place::Input, &self.input_axes)?;
+        if u64::try_from(got) != Ok(cells.plain) {
+            return Err(GraphError::InputAxes { expected: cells.plain, got });
+        }
+        if !(MIN_INPUT_BITS..=MAX_INPUT_BITS).contains(&self.input_bits) {
+            return Err(GraphError::InputBits { got: self.input_bits });
+        }
+        let mut bytes = 0usize;
         for (index, feature) in self.features.iter().enumerate() {
             check_text(&feature.name)?;
+            bytes = bytes.saturating_add(feature.name.len());
             if feature.shift > MAX_ENCODE_SHIFT {
                 return Err(GraphError::EncodeShift { feature: index, got: feature.shift });
             }
+        }
+        if bytes > MAX_NAME_BYTES {
+            return Err(GraphError::NamesTooLong { got: bytes });
         }
         Ok(())
     }
@@ -321,20 +62,21 @@ impl Graph {
         if got > MAX_TABLES {
             return Err(GraphError::TableCount { got });
         }
-        for (index, table) in self.tables.iter().enumerate() {
+        let mut used = vec![false; got];
+        for (node, operator) in self.nodes.iter().enumerate() {
+            let Operator::Requantise { table, .. } = operator else { continue };
+            let missing = GraphError::TableMissing { node, table: *table };
+            *used.get_mut(usize::from(*table)).ok_or(missing)? = true;
+        }
+        for (index, (table, used)) in self.tables.iter().zip(used).enumerate() {
             if table.bits == 0 || table.bits > MAX_TABLE_BITS {
                 return Err(GraphError::TableBits { table: index, got: table.bits });
             }
-            let expected = 1usize << table.bits;
-            if table.values.len() != expected {
-                let got = table.values.len();
+            let (expected, got) = (1usize << table.bits, table.values.len());
+            if got != expected {
                 return Err(GraphError::TableLength { table: index, expected, got });
             }
-            let used = |node: &Operator| match node {
-                Operator::Requantise { table, .. } => usize::from(*table) == index,
-                Operator::Dense { .. } => false,
-            };
-            if !self.nodes.iter().any(used) {
+            if !used {
                 return Err(GraphError::TableUnused { table: index });
             }
         }
@@ -346,58 +88,110 @@ impl Graph {
         if got == 0 || got > MAX_NODES {
             return Err(GraphError::NodeCount { got });
         }
-        let mut tensors = Vec::with_capacity(got + 1);
-        let width = u32::try_from(self.features.len()).unwrap_or(u32::MAX);
-        let mut current = TensorShape { width, element: ElementType::I8 };
-        tensors.push(current);
-        let (mut dense, mut parameters, mut macs) = (Vec::new(), 0u64, 0u64);
+        let element = if self.input_bits <= 8 { ElementType::I8 } else { ElementType::I16 };
+        let input = TensorShape { axes: self.input_axes.clone(), element };
+        let mut check = Check { node: 0, tensors: vec![input], read: vec![false] };
+        let (mut layers, mut layer_count) = (Vec::with_capacity(got), 0usize);
+        let (mut parameters, mut macs) = (0u64, 0u64);
         for (node, operator) in self.nodes.iter().enumerate() {
-            let (TensorId(tensor), expected) = match operator {
-                Operator::Dense { input, .. } => (*input, ElementType::I8),
-                Operator::Requantise { input, .. } => (*input, ElementType::I32),
-            };
-            // Every tensor before is read exactly once (see the header), so only the newest is left to read.
-            match (tensor as usize).cmp(&node) {
-                core::cmp::Ordering::Less => return Err(GraphError::ReadTwice { node, tensor }),
-                core::cmp::Ordering::Greater => return Err(GraphError::Order { node, tensor }),
-                core::cmp::Ordering::Equal => {}
-            }
-            if current.element != expected {
-                return Err(GraphError::Element { node, expected, got: current.element });
-            }
-            current = match operator {
-                Operator::Dense { inputs, outputs, .. } => {
-                    if *inputs != current.width {
-                        return Err(GraphError::Width { node, expected: current.width, got: *inputs });
-                    }
-                    if *outputs == 0 || *outputs > MAX_WIDTH {
-                        return Err(GraphError::OutputWidth { node, got: *outputs });
-                    }
-                    let products = u64::from(*inputs) * u64::from(*outputs);
-                    macs += products;
-                    parameters += products + u64::from(*outputs);
-                    dense.push((*inputs, *outputs));
-                    TensorShape { width: *outputs, element: ElementType::I32 }
-                }
-                Operator::Requantise { shift, table, .. } => {
-                    if *shift > MAX_REQUANTISE_SHIFT {
-                        return Err(GraphError::RequantiseShift { node, got: *shift });
-                    }
-                    if usize::from(*table) >= self.tables.len() {
-                        return Err(GraphError::TableMissing { node, table: *table });
-                    }
-                    TensorShape { width: current.width, element: ElementType::I8 }
-                }
-            };
-            tensors.push(current);
+            check.node = node;
+            let shape = self.validate_node(&mut check, operator, &mut macs)?;
+            check.tensors.push(shape);
+            check.read.push(false);
+            let (matrix, bias) = operator.weight_lengths();
+            parameters = parameters.saturating_add(matrix).saturating_add(bias);
+            let has_weights = matrix + bias > 0;
+            layers.push(has_weights.then_some(layer_count));
+            layer_count += usize::from(has_weights);
         }
         if parameters > MAX_PARAMETERS {
             return Err(GraphError::TooManyParameters { got: parameters });
         }
-        if current.element != ElementType::I32 {
-            return Err(GraphError::OutputElement);
+        check.read.pop();
+        if let Some(tensor) = check.read.iter().position(|read| !read) {
+            return Err(GraphError::Unread { tensor });
         }
-        Ok(Shapes { tensors, dense, parameters, macs })
+        match check.tensors.last() {
+            Some(last) if last.axes.len() != 1 => Err(GraphError::OutputAxes { got: last.axes.len() }),
+            _ => Ok(Shapes { tensors: check.tensors, layers, parameters, macs }),
+        }
+    }
+
+    /// Shape of what one operator makes; `macs` grows by its products.
+    fn validate_node(
+        &self,
+        check: &mut Check,
+        operator: &Operator,
+        macs: &mut u64,
+    ) -> Result<TensorShape, GraphError> {
+        let node = check.node;
+        match operator {
+            Operator::Contract { axes, summed, left, right, bias } => {
+                let (output, sum) = (check_axes(Place::Output(node), axes)?, check_summed(node, summed)?);
+                check_work(node, output, sum)?;
+                *macs = macs.saturating_add(output.plain.saturating_mul(sum.plain));
+                let sizes = [axes.as_slice(), summed].concat();
+                let left = check.view(left, &sizes)?;
+                let right = match right {
+                    Right::Weights { axes: chosen } => {
+                        if chosen.is_empty() {
+                            return Err(GraphError::NoWeightAxes { node });
+                        }
+                        check_distinct(node, chosen, sizes.len())?
+                    }
+                    Right::View(view) => check.view(view, &sizes)?,
+                };
+                check_used(node, left | right, 0..axes.len())?;
+                check_used(node, left & right, axes.len()..sizes.len())?;
+                check_distinct(node, bias.as_deref().unwrap_or_default(), axes.len())?;
+                Ok(TensorShape { axes: axes.clone(), element: ElementType::I32 })
+            }
+            Operator::Combine { axes, terms, constant, bias } => {
+                let output = check_axes(Place::Output(node), axes)?;
+                if terms.is_empty() || terms.len() > MAX_TERMS {
+                    return Err(GraphError::TermCount { node, got: terms.len() });
+                }
+                check_coefficient(node, *constant)?;
+                check_distinct(node, bias.as_deref().unwrap_or_default(), axes.len())?;
+                for Term { coefficient, summed, view } in terms {
+                    let sum = check_summed(node, summed)?;
+                    check_work(node, output, sum)?;
+                    if *coefficient == 0 {
+                        return Err(GraphError::Coefficient { node, got: 0 });
+                    }
+                    check_coefficient(node, *coefficient)?;
+                    let sizes = [axes.as_slice(), summed].concat();
+                    let used = check.view(view, &sizes)?;
+                    check_used(node, used, axes.len()..sizes.len())?;
+                }
+                let element = match terms.as_slice() {
+                    [Term { coefficient: 1, summed, view }]
+                        if summed.is_empty() && *constant == 0 && bias.is_none() =>
+                    {
+                        check.element(view.tensor)
+                    }
+                    _ => ElementType::I32,
+                };
+                Ok(TensorShape { axes: axes.clone(), element })
+            }
+            Operator::Maximum { axes, left, right } => {
+                check_axes(Place::Output(node), axes)?;
+                check.view(left, axes)?;
+                check.view(right, axes)?;
+                let element = check.element(left.tensor).max(check.element(right.tensor));
+                Ok(TensorShape { axes: axes.clone(), element })
+            }
+            Operator::Requantise { input, shift, table } => {
+                let axes = check.read(*input)?.to_vec();
+                if *shift > MAX_REQUANTISE_SHIFT {
+                    return Err(GraphError::RequantiseShift { node, got: *shift });
+                }
+                let missing = GraphError::TableMissing { node, table: *table };
+                let table = self.tables.get(usize::from(*table)).ok_or(missing)?;
+                let narrow = table.values.iter().all(|value| i8::try_from(*value).is_ok());
+                Ok(TensorShape { axes, element: if narrow { ElementType::I8 } else { ElementType::I16 } })
+            }
+        }
     }
 
     fn validate_decoder(&self, got: usize) -> Result<(), GraphError> {
@@ -421,6 +215,156 @@ impl Graph {
         }
         Ok(())
     }
+
+    /// Axes of a tensor of a graph that may not be valid.
+    pub(crate) fn axes_of(&self, TensorId(tensor): TensorId) -> Option<&[u32]> {
+        let mut tensor = usize::try_from(tensor).ok()?;
+        while let Some(node) = tensor.checked_sub(1) {
+            match self.nodes.get(node)? {
+                Operator::Contract { axes, .. }
+                | Operator::Combine { axes, .. }
+                | Operator::Maximum { axes, .. } => return Some(axes),
+                // Each step goes to an earlier tensor, or the graph is out of order.
+                Operator::Requantise { input: TensorId(input), .. } => {
+                    tensor = usize::try_from(*input).ok().filter(|input| *input <= node)?;
+                }
+            }
+        }
+        Some(&self.input_axes)
+    }
+}
+
+/// What is known of the tensors before one node.
+struct Check {
+    node: usize,
+    tensors: Vec<TensorShape>,
+    read: Vec<bool>,
+}
+
+impl Check {
+    /// Axes of a tensor that the node reads.
+    fn read(&mut self, TensorId(tensor): TensorId) -> Result<&[u32], GraphError> {
+        let refused = GraphError::Order { node: self.node, tensor };
+        let index = usize::try_from(tensor).unwrap_or(usize::MAX);
+        match (self.tensors.get(index), self.read.get_mut(index)) {
+            (Some(shape), Some(read)) => {
+                *read = true;
+                Ok(&shape.axes)
+            }
+            _ => Err(refused),
+        }
+    }
+
+    /// Element of a tensor that [`Self::read`] has found.
+    fn element(&self, TensorId(tensor): TensorId) -> ElementType {
+        self.tensors.get(tensor as usize).map_or(ElementType::I32, |shape| shape.element)
+    }
+
+    /// Checks a view under operator axes of `sizes`; the axes it uses, as bits.
+    fn view(&mut self, view: &View, sizes: &[u32]) -> Result<u32, GraphError> {
+        let node = self.node;
+        let axes = self.read(view.tensor)?;
+        let got = view.groups.iter().map(|group| usize::from(group.span)).sum();
+        if got != axes.len() {
+            return Err(GraphError::Span { node, expected: axes.len(), got });
+        }
+        let (mut used, mut rest) = (0u32, axes);
+        for group in &view.groups {
+            let (taken, after) = rest.split_at_checked(usize::from(group.span)).unwrap_or((rest, &[]));
+            rest = after;
+            if taken.is_empty() {
+                return Err(GraphError::SpanEmpty { node });
+            }
+            check_step(node, i64::from(group.offset), false)?;
+            check_step(node, i64::from(group.divisor), true)?;
+            let (mut positions, length) = (1u64, padded(taken));
+            for stride in &group.strides {
+                check_step(node, i64::from(stride.stride), true)?;
+                let missing = GraphError::AxisMissing { node, axis: stride.axis };
+                let size = sizes.get(usize::from(stride.axis)).ok_or(missing)?;
+                if used & (1 << stride.axis) != 0 {
+                    return Err(GraphError::AxisTwice { node, axis: stride.axis });
+                }
+                used |= 1 << stride.axis;
+                positions = positions.saturating_mul(padded(&[*size]));
+            }
+            let got = positions.max(length);
+            if got > MAX_GROUP {
+                return Err(GraphError::GroupSize { node, got });
+            }
+        }
+        Ok(used)
+    }
+}
+
+/// Elements of an index space as it is and padded.
+#[derive(Clone, Copy)]
+struct Cells {
+    plain: u64,
+    padded: u64,
+}
+
+fn check_axes(place: Place, axes: &[u32]) -> Result<Cells, GraphError> {
+    if axes.is_empty() { Err(GraphError::AxisCount { place, got: 0 }) } else { check_sizes(place, axes) }
+}
+
+fn check_summed(node: usize, axes: &[u32]) -> Result<Cells, GraphError> {
+    check_sizes(Place::Summed(node), axes)
+}
+
+fn check_sizes(place: Place, axes: &[u32]) -> Result<Cells, GraphError> {
+    if axes.len() > MAX_AXES {
+        return Err(GraphError::AxisCount { place, got: axes.len() });
+    }
+    if let Some(got) = axes.iter().copied().find(|axis| *axis == 0 || *axis > MAX_AXIS) {
+        return Err(GraphError::AxisSize { place, got });
+    }
+    let got = padded(axes);
+    if got > MAX_CELLS {
+        return Err(GraphError::Cells { place, got });
+    }
+    Ok(Cells { plain: axes.iter().map(|axis| u64::from(*axis)).product(), padded: got })
+}
+
+fn check_work(node: usize, output: Cells, sum: Cells) -> Result<(), GraphError> {
+    let got = output.padded.saturating_mul(sum.padded);
+    if got > MAX_WORK { Err(GraphError::Work { node, got }) } else { Ok(()) }
+}
+
+fn check_coefficient(node: usize, got: i32) -> Result<(), GraphError> {
+    if got.unsigned_abs() > MAX_BIAS.unsigned_abs() {
+        return Err(GraphError::Coefficient { node, got });
+    }
+    Ok(())
+}
+
+fn check_step(node: usize, got: i64, not_zero: bool) -> Result<(), GraphError> {
+    if got.unsigned_abs() > MAX_STEP || (not_zero && got == 0) {
+        return Err(GraphError::Step { node, got });
+    }
+    Ok(())
+}
+
+/// Axis numbers as bits, if they are distinct and under `count`, which is at most twice [`MAX_AXES`].
+fn check_distinct(node: usize, chosen: &[u8], count: usize) -> Result<u32, GraphError> {
+    chosen.iter().try_fold(0u32, |used, axis| {
+        if usize::from(*axis) >= count {
+            return Err(GraphError::AxisMissing { node, axis: *axis });
+        }
+        let bit = 1 << *axis;
+        if used & bit == 0 { Ok(used | bit) } else { Err(GraphError::AxisTwice { node, axis: *axis }) }
+    })
+}
+
+fn check_used(node: usize, used: u32, range: core::ops::Range<usize>) -> Result<(), GraphError> {
+    let unused =
+        range.into_iter().find(|axis| used & (1 << axis) == 0).and_then(|axis| u8::try_from(axis).ok());
+    unused.map_or(Ok(()), |axis| Err(GraphError::AxisUnused { node, axis }))
+}
+
+/// Elements with every axis padded to a power of two.
+fn padded(axes: &[u32]) -> u64 {
+    axes.iter().fold(1, |cells, axis| cells.saturating_mul(u64::from(*axis).next_power_of_two()))
 }
 
 fn check_text(text: &str) -> Result<(), GraphError> {
@@ -432,3 +376,14 @@ fn check_text(text: &str) -> Result<(), GraphError> {
         None => Ok(()),
     }
 }
+
+/// Most features.
+pub const MAX_FEATURES: usize = 1 << 20;
+/// Most bytes of all feature names together.
+pub const MAX_NAME_BYTES: usize = 1 << 24;
+/// Most positions of a group: its flattened axis, and the index space it is read over, axes padded to powers of two.
+pub const MAX_GROUP: u64 = 1 << 20;
+/// Largest magnitude of an offset, a stride or a divisor.
+pub const MAX_STEP: u64 = 1 << 24;
+/// Most additions of one operator or term: output times summed elements, axes padded to powers of two.
+pub const MAX_WORK: u64 = 1 << 36;

@@ -3,7 +3,7 @@
 use p3_field::PrimeCharacteristicRing;
 use tacit_verify::{
     field::{Ef, Fp},
-    multilinear::{eq_range, eq_table},
+    multilinear::{eq_rows, eq_table},
     plan::{Plan, WeightPlan},
 };
 
@@ -20,12 +20,11 @@ pub(crate) struct WitnessClaim {
     pub(crate) point: Vec<Ef>,
 }
 
-/// Where a layer is claimed.
+/// Where a tensor of weights is claimed.
 #[derive(Debug)]
 pub(crate) struct WeightClaim {
-    pub(crate) layer: usize,
-    pub(crate) row_point: Vec<Ef>,
-    pub(crate) column_point: Vec<Ef>,
+    pub(crate) tensor: usize,
+    pub(crate) points: Vec<Vec<Ef>>,
 }
 
 /// Reduces claims about the witness; returns the point of the opening.
@@ -62,20 +61,19 @@ pub(crate) fn prove_weights(
     let mut weights = Functional::new(plan.vars);
     let mut power = Ef::ONE;
     for claim in claims {
-        let layer = &plan.layers[claim.layer];
-        let mut rows: Vec<Ef> =
-            eq_range(&claim.row_point, 0, layer.inputs).into_iter().map(|row| row * power).collect();
-        rows.push(power * gamma);
-        power *= gamma * gamma;
-        let offset = layer.first_row << layer.log_outputs;
-        if layer.log_outputs < LOG_WIDTH {
-            let columns = eq_table(&claim.column_point);
+        let tensor = &plan.tensors[claim.tensor];
+        let (last, others) = claim.points.split_last().map_or((&[][..], &[][..]), |(l, o)| (l.as_slice(), o));
+        let rows: Vec<Ef> = eq_rows(others, &tensor.sizes).into_iter().map(|row| row * power).collect();
+        power *= gamma;
+        let (offset, log_row) = (tensor.offset(), tensor.log_row());
+        if log_row < LOG_WIDTH {
+            let columns = eq_table(last);
             let block: Vec<Ef> = rows.iter().flat_map(|row| columns.iter().map(move |c| *row * *c)).collect();
             weights.add_scalars(offset, &block);
         } else {
-            let columns = eq_packed(&claim.column_point, Ef::ONE);
+            let columns = eq_packed(last, Ef::ONE);
             for (index, row) in rows.into_iter().enumerate() {
-                weights.add_scaled(offset + (index << layer.log_outputs), &columns, row);
+                weights.add_scaled(offset + (index << log_row), &columns, row);
             }
         }
     }

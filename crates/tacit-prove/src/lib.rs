@@ -24,16 +24,19 @@
 
 #![forbid(unsafe_code)]
 
+mod argue;
 mod batch;
-mod dense;
+mod grid;
 mod lookup;
 mod model;
 mod poly;
 mod prove;
 mod sumcheck;
+mod tensors;
 mod transcript;
+mod views;
 mod witness;
 
 pub use model::{CommitError, CommittedModel};
-pub use prove::{ProveError, Proved, Run, prove, prove_run};
+pub use prove::{ProveError, Proved, ProvedBatch, Run, prove, prove_batch, prove_run};
 pub use witness::Witness;

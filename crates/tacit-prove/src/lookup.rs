@@ -5,16 +5,16 @@ use tacit_graph::Graph;
 use tacit_verify::{
     field::{Ef, Fp, embed},
     lookup::{Fingerprint, suffix},
-    plan::{LeafKind, Plan, TableKind, TablePlan},
+    plan::{LeafKind, LookupInput, Plan, TableKind, TablePlan},
 };
 
 use crate::{
     poly::{
         Lane, PackedEf, PackedFp, Poly, WIDTH, bind, dot, dot_packed, eq_packed, pack, sum_lanes, unpack,
     },
-    sumcheck::send_round,
+    prove::Run,
+    sumcheck::{halve, send_round},
     transcript::Transcript,
-    witness::Witness,
 };
 
 /// One level of the tree: numerators and denominators.
@@ -30,16 +30,16 @@ pub(crate) struct ColumnClaims {
     pub(crate) point: Vec<Ef>,
 }
 
-/// Proves all look-ups of `witness`.
+/// Proves all look-ups of `run`.
 pub(crate) fn prove(
     plan: &Plan,
     graph: &Graph,
     leaf_vars: usize,
-    witness: &Witness,
+    run: &Run,
     transcript: &mut Transcript,
 ) -> ColumnClaims {
     let fingerprint = Fingerprint { alpha: transcript.challenge(), beta: transcript.challenge() };
-    let mut levels = vec![leaves(plan, graph, leaf_vars, witness, fingerprint)];
+    let mut levels = vec![leaves(plan, graph, leaf_vars, run, fingerprint)];
     for _ in 1..leaf_vars {
         if let Some(level) = levels.last() {
             levels.push(level.parent());
@@ -47,13 +47,14 @@ pub(crate) fn prove(
     }
     let point = prove_tree(levels, transcript);
     let mut tables: Vec<Option<Vec<PackedEf>>> = vec![None; leaf_vars + 1];
-    for (layout, column) in plan.columns.iter().zip(&witness.columns) {
-        let point = suffix(&point, layout.vars);
-        let value = if column.len() < WIDTH {
-            dot(&tacit_verify::multilinear::eq_table(point), column)
+    for values in run.witness.columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
+        let vars = values.len().trailing_zeros() as usize;
+        let point = suffix(&point, vars);
+        let value = if values.len() < WIDTH {
+            dot(&tacit_verify::multilinear::eq_table(point), values)
         } else {
-            let table = tables[layout.vars].get_or_insert_with(|| eq_packed(point, Ef::ONE));
-            dot_packed(table, PackedFp::pack_slice(column))
+            let table = tables[vars].get_or_insert_with(|| eq_packed(point, Ef::ONE));
+            dot_packed(table, PackedFp::pack_slice(values))
         };
         transcript.send(value);
     }
@@ -65,6 +66,10 @@ fn table_rows(table: &TablePlan, graph: &Graph) -> (Vec<Fp>, Option<Vec<Fp>>) {
     let len = 1i32 << table.vars;
     match table.kind {
         TableKind::Range => ((0..len).map(embed).collect(), None),
+        TableKind::Positive => (
+            (-len / 2..len / 2).map(embed).collect(),
+            Some((-len / 2..len / 2).map(|difference| embed(difference.max(0))).collect()),
+        ),
         TableKind::Activation(index) => {
             let values = graph.tables[index].values.iter().map(|value| embed(i32::from(*value))).collect();
             ((-len / 2..len / 2).map(embed).collect(), Some(values))
@@ -72,13 +77,7 @@ fn table_rows(table: &TablePlan, graph: &Graph) -> (Vec<Fp>, Option<Vec<Fp>>) {
     }
 }
 
-fn leaves(
-    plan: &Plan,
-    graph: &Graph,
-    leaf_vars: usize,
-    witness: &Witness,
-    fingerprint: Fingerprint,
-) -> Level {
+fn leaves(plan: &Plan, graph: &Graph, leaf_vars: usize, run: &Run, fingerprint: Fingerprint) -> Level {
     let len = 1usize << leaf_vars;
     let mut tail = (Vec::new(), Vec::new());
     let mut numerators = Vec::with_capacity(len / WIDTH);
@@ -89,11 +88,15 @@ fn leaves(
         let rows;
         let (input, output, count): (&[Fp], Option<&[Fp]>, Option<&[Fp]>) = match block.kind {
             LeafKind::Uses { input, output } => {
-                (&witness.columns[input], output.map(|output| witness.columns[output].as_slice()), None)
+                let input = match input {
+                    LookupInput::Column(column) => &run.witness.columns[column],
+                    LookupInput::Virtual(place) => &run.virtuals[place],
+                };
+                (input, output.map(|output| run.witness.columns[output].as_slice()), None)
             }
             LeafKind::Rows => {
                 rows = table_rows(table, graph);
-                (&rows.0, rows.1.as_deref(), Some(&witness.columns[table.count]))
+                (&rows.0, rows.1.as_deref(), Some(&run.witness.columns[table.count]))
             }
         };
         // Blocks come longest first, so once one is shorter than a register, so is the rest.
@@ -296,13 +299,4 @@ impl Layer<Ef> {
         [&self.weighted, &self.p1, &self.q0, &self.q1]
             .map(|values| values.first().copied().unwrap_or_default())
     }
-}
-
-fn halve<E: Lane>(weights: &mut Vec<E>) {
-    let half = weights.len() / 2;
-    let (low, high) = weights.split_at_mut(half);
-    for (low, high) in low.iter_mut().zip(high) {
-        *low += *high;
-    }
-    weights.truncate(half);
 }

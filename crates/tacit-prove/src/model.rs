@@ -11,7 +11,7 @@ use tacit_verify::{
     PlanError, SecurityBits, VerifyingModel,
     commitment::{Challenger, Mmcs, Pcs, Scheme, SetupError},
     field::{Ef, Fp, embed},
-    plan::WeightPlan,
+    plan::{WeightPlan, WeightTensor},
     security::{BudgetError, security_report},
 };
 
@@ -139,21 +139,26 @@ pub(crate) fn commit(scheme: &Scheme, values: Vec<Fp>) -> Option<([u8; 32], Comm
     Some((*root.roots().first()?, committed))
 }
 
-/// Matrices with their bias rows, padded and stacked as [`WeightPlan`] says.
+/// Matrices and biases, padded and stacked as [`WeightPlan`] says.
 fn stack(plan: &WeightPlan, model: &Model) -> Vec<Fp> {
     let mut stack = vec![Fp::ZERO; 1 << plan.vars];
-    for (layer, weights) in plan.layers.iter().zip(&model.weights().layers) {
-        let length = 1 << layer.log_outputs;
-        let start = layer.first_row * length;
-        let rows = weights.matrix.chunks_exact(layer.outputs);
-        for (slots, row) in stack[start..].chunks_exact_mut(length).zip(rows) {
-            for (slot, value) in slots.iter_mut().zip(row) {
-                *slot = embed(i32::from(*value));
-            }
-        }
-        for (slot, value) in stack[start + layer.inputs * length..].iter_mut().zip(&weights.bias) {
-            *slot = embed(*value);
+    for tensor in &plan.tensors {
+        let Some(weights) = model.weights().layers.get(tensor.layer) else { continue };
+        let slots = &mut stack[tensor.offset()..];
+        if tensor.bias {
+            place(tensor, &weights.bias, slots);
+        } else {
+            place(tensor, &weights.matrix, slots);
         }
     }
     stack
+}
+
+fn place<T: Copy + Into<i32>>(tensor: &WeightTensor, values: &[T], slots: &mut [Fp]) {
+    let length = tensor.sizes.last().copied().unwrap_or(1);
+    for (slots, row) in slots.chunks_exact_mut(1 << tensor.log_row()).zip(values.chunks_exact(length)) {
+        for (slot, value) in slots.iter_mut().zip(row) {
+            *slot = embed((*value).into());
+        }
+    }
 }

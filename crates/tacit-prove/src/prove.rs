@@ -1,24 +1,22 @@
 //! Runs a committed model and proves the run.
 
-use p3_field::PrimeCharacteristicRing;
 use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use tacit_graph::{AnswerError, ExecuteError, execute};
 use tacit_verify::{
-    PlanError, Statement,
+    PlanError, RowSalt, Statement,
     commitment::{Challenger, OpeningProof, Pcs, Scheme, SetupError},
     field::{Ef, Fp, embed},
     opening,
-    plan::{Plan, Step},
+    plan::Plan,
     security,
-    statement::{PROOF_VERSION, digest, transcript},
+    statement::{KIND_COMMITTED, KIND_PUBLIC, PROOF_VERSION, batch_digest, digest, transcript},
 };
 
 use crate::{
-    batch::{self, WeightClaim, WitnessClaim},
-    dense::{self, LayerInput, TensorClaim},
-    lookup,
+    argue::argue,
     model::{Committed, CommittedModel, commit},
+    tensors::Tensors,
     transcript::Transcript,
     witness::Witness,
 };
@@ -38,6 +36,14 @@ pub enum ProveError {
     /// The model does not run on this batch.
     #[error("the model does not run on this batch")]
     Execute(#[from] ExecuteError),
+    /// Another number of salts than rows.
+    #[error("{expected} rows need as many salts, got {got}")]
+    Salts {
+        /// Rows.
+        expected: usize,
+        /// Salts given.
+        got: usize,
+    },
     /// The batch cannot be proved.
     #[error("the batch cannot be proved")]
     Plan(#[from] PlanError),
@@ -65,10 +71,38 @@ pub struct Run {
     pub plan: Plan,
     /// What is claimed.
     pub statement: Statement,
-    /// Encoded rows. Shape `[rows][features]`.
-    pub encoded: Vec<Vec<i8>>,
     /// Committed columns.
     pub witness: Witness,
+    /// Padded values of tensors that are read and not committed; empty for the others.
+    pub tensors: Vec<Vec<Fp>>,
+    /// What is looked up and not committed, in the order of [`Plan::virtuals`].
+    pub virtuals: Vec<Vec<Fp>>,
+    /// The last tensor, padded.
+    pub output: Vec<Fp>,
+}
+
+/// Outputs of strangers' rows and one proof for all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvedBatch {
+    /// Last accumulators. Shape `[rows][outputs]`.
+    pub outputs: Vec<Vec<i32>>,
+    /// For [`tacit_verify::verify_batch`].
+    pub proof: Vec<u8>,
+}
+
+/// Runs the model on raw rows and proves the run without making the rows part of the statement: each is tied to the
+/// proof by a salt, which whoever asked needs to check that the proof is about it. Salts MUST be uniform and new.
+///
+/// # Errors
+/// As [`prove`]; [`ProveError::Salts`] unless there is one for each row.
+pub fn prove_batch(
+    model: &CommittedModel,
+    inputs: &[Vec<i64>],
+    salts: &[RowSalt],
+) -> Result<ProvedBatch, ProveError> {
+    let run = Run::committed(model, inputs, salts)?;
+    let proof = prove_run(model, &run)?;
+    Ok(ProvedBatch { outputs: run.statement.outputs, proof })
 }
 
 /// Runs the model on raw rows, in units of `2^-24`, and proves the run.
@@ -87,8 +121,33 @@ impl Run {
     /// # Errors
     /// Refuses rows that do not fit, and batches that cannot be proved.
     pub fn new(model: &CommittedModel, inputs: &[Vec<i64>]) -> Result<Self, ProveError> {
+        let plan = Plan::new(model.model().graph(), inputs.len())?;
+        Self::of(model, plan, inputs, &[])
+    }
+
+    /// Runs the model on raw rows that the proof commits to.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`ProveError::Salts`] unless there is a salt for each row.
+    pub fn committed(
+        model: &CommittedModel,
+        inputs: &[Vec<i64>],
+        salts: &[RowSalt],
+    ) -> Result<Self, ProveError> {
+        if salts.len() != inputs.len() {
+            return Err(ProveError::Salts { expected: inputs.len(), got: salts.len() });
+        }
+        let plan = Plan::committed(model.model().graph(), inputs.len())?;
+        Self::of(model, plan, inputs, salts)
+    }
+
+    fn of(
+        model: &CommittedModel,
+        plan: Plan,
+        inputs: &[Vec<i64>],
+        salts: &[RowSalt],
+    ) -> Result<Self, ProveError> {
         let graph = model.model().graph();
-        let plan = Plan::new(graph, inputs.len())?;
         let mut encoded = Vec::with_capacity(inputs.len());
         for (row, values) in inputs.iter().enumerate() {
             encoded.push(graph.encode_input(values).map_err(|source| ProveError::Input { row, source })?);
@@ -96,8 +155,11 @@ impl Run {
         let trace = execute(model.model(), &encoded.concat(), inputs.len())?;
         let width = model.model().shapes().outputs();
         let outputs = trace.logits().chunks_exact(width).map(<[i32]>::to_vec).collect();
-        let witness = Witness::from_trace(&plan, graph, &trace);
-        Ok(Self { plan, statement: Statement { inputs: inputs.to_vec(), outputs }, encoded, witness })
+        let tensors = Tensors::new(&plan, graph, &trace);
+        let (witness, virtuals) = Witness::new(&plan, graph, &tensors, salts);
+        let statement = Statement { inputs: inputs.to_vec(), outputs };
+        let output = tensors.get(plan.steps.len()).iter().map(|value| embed(*value)).collect();
+        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, output, plan })
     }
 }
 
@@ -111,10 +173,14 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
     let scheme = plan.witness_vars.map(|vars| Scheme::new(vars, u32::from(security.bits()))).transpose()?;
     security::report(plan, model.scheme(), scheme.as_ref(), security)?;
 
-    let statement = digest(&model.model_id(), &run.statement);
+    let (statement, kind) = if plan.salts.is_empty() {
+        (digest(&model.model_id(), &run.statement), KIND_PUBLIC)
+    } else {
+        (batch_digest(&model.model_id(), plan.rows), KIND_COMMITTED)
+    };
     let mut transcript = Transcript {
         challenger: transcript(&statement, security),
-        proof: vec![PROOF_VERSION, security.bits()],
+        proof: vec![PROOF_VERSION, security.bits(), kind],
     };
     model.scheme().observe(&model.weight_root(), &mut transcript.challenger);
     let mut committed = None;
@@ -127,13 +193,14 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
         committed = Some(data);
     }
 
-    let (witness_point, weight_point) = argue(model, run, &stack, &mut transcript);
-    let weights = open(model.scheme(), model.committed().clone(), &weight_point, &mut transcript.challenger)
-        .ok_or(ProveError::Library)?;
+    let points = argue(model.model().graph(), model.weights(), run, &stack, &mut transcript);
+    let weights =
+        open(model.scheme(), model.committed().clone(), &points.weights, &mut transcript.challenger)
+            .ok_or(ProveError::Library)?;
     transcript.proof.extend_from_slice(&opening::encode(&weights));
     if let (Some(scheme), Some(data)) = (&scheme, committed) {
         let witness =
-            open(scheme, data, &witness_point, &mut transcript.challenger).ok_or(ProveError::Library)?;
+            open(scheme, data, &points.witness, &mut transcript.challenger).ok_or(ProveError::Library)?;
         transcript.proof.extend_from_slice(&opening::encode(&witness));
     }
     Ok(transcript.proof)
@@ -149,78 +216,4 @@ fn open(scheme: &Scheme, data: Committed, point: &[Ef], challenger: &mut Challen
         challenger,
     )
     .ok()
-}
-
-/// The algebraic part, in step with [`tacit_verify::protocol`]; returns the points of both openings.
-fn argue(model: &CommittedModel, run: &Run, stack: &[Fp], transcript: &mut Transcript) -> (Vec<Ef>, Vec<Ef>) {
-    let plan = &run.plan;
-    let mut pending: Vec<Vec<TensorClaim>> = vec![Vec::new(); plan.steps.len() + 1];
-    let mut witness_claims = Vec::new();
-    let mut weight_claims = Vec::new();
-    if let Some(leaf_vars) = plan.leaf_vars {
-        let claims = lookup::prove(plan, model.model().graph(), leaf_vars, &run.witness, transcript);
-        for node in &plan.requantise {
-            let point = tacit_verify::lookup::suffix(&claims.point, plan.log_rows + node.log_width);
-            let (rows, columns) = point.split_at(plan.log_rows);
-            pending[node.input]
-                .push(TensorClaim { row_point: rows.to_vec(), column_point: columns.to_vec() });
-        }
-        for (column, layout) in plan.columns.iter().enumerate() {
-            let point = tacit_verify::lookup::suffix(&claims.point, layout.vars).to_vec();
-            witness_claims.push(WitnessClaim { column, point });
-        }
-    }
-    let row_point = transcript.challenge_point(plan.log_rows);
-    let column_vars = plan.weights.layers.last().map_or(0, |layer| layer.log_outputs);
-    let column_point = transcript.challenge_point(column_vars);
-    pending[plan.steps.len()].push(TensorClaim { row_point, column_point });
-
-    let weights = model.weights();
-    for step in plan.steps.iter().rev() {
-        match *step {
-            Step::Dense(index) => {
-                let layer = &plan.weights.layers[index];
-                let encoded;
-                let made = plan.requantise.iter().find(|node| node.output == layer.input);
-                let input = match made {
-                    Some(node) => LayerInput { values: &run.witness.columns[node.image], public: false },
-                    None => {
-                        encoded = pad_inputs(&run.encoded, plan.log_rows, layer.log_inputs);
-                        LayerInput { values: &encoded, public: true }
-                    }
-                };
-                for claim in core::mem::take(&mut pending[layer.output]) {
-                    let point = dense::prove(layer, weights, &input, &claim, transcript);
-                    let TensorClaim { row_point, column_point } = claim;
-                    pending[layer.input].push(TensorClaim { row_point, column_point: point.clone() });
-                    weight_claims.push(WeightClaim { layer: index, row_point: point, column_point });
-                }
-            }
-            Step::Requantise(index) => {
-                let node = &plan.requantise[index];
-                for claim in core::mem::take(&mut pending[node.output]) {
-                    let point = claim.row_point.into_iter().chain(claim.column_point).collect();
-                    witness_claims.push(WitnessClaim { column: node.image, point });
-                }
-            }
-        }
-    }
-    let witness_point = match plan.witness_vars {
-        Some(vars) => batch::prove_witness(plan, vars, stack, &witness_claims, transcript),
-        None => Vec::new(),
-    };
-    let weight_point = batch::prove_weights(&plan.weights, weights, &weight_claims, transcript);
-    (witness_point, weight_point)
-}
-
-/// Public rows as the first layer reads them.
-fn pad_inputs(rows: &[Vec<i8>], log_rows: usize, log_width: usize) -> Vec<Fp> {
-    let mut padded = vec![Fp::ZERO; 1 << (log_rows + log_width)];
-    for (index, slots) in padded.chunks_exact_mut(1 << log_width).enumerate() {
-        let Some(row) = rows.get(index).or(rows.last()) else { continue };
-        for (slot, value) in slots.iter_mut().zip(row) {
-            *slot = embed(i32::from(*value));
-        }
-    }
-    padded
 }

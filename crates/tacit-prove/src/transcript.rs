@@ -19,6 +19,11 @@ impl Transcript {
         observe(&mut self.challenger, value);
     }
 
+    /// Sends a value that everyone may see.
+    pub(crate) fn send_public(&mut self, value: Ef) {
+        self.send(value);
+    }
+
     pub(crate) fn challenge(&mut self) -> Ef {
         draw(&mut self.challenger)
     }

@@ -6,8 +6,8 @@
 //! the verifier evaluates every `g_i` itself.
 //!
 //! - Witness claim: column `c` at a point, `g = eq` on the block of `c`, zero elsewhere.
-//! - Weight claim: matrix of a layer at (row point, column point) and its bias at the column point;
-//!   `g(row, column) = eq(row point, row) eq(column point, column)` on the rows of the layer.
+//! - Weight claim: tensor of weights at a point over each axis; `g` is the product of `eq` over the axes, on the rows of
+//!   the tensor.
 //!
 //! # Soundness
 //! `(claims - 1 + 2 n) / |F|`. The caller MUST check the opening left over against the commitment.
@@ -18,7 +18,7 @@ use crate::{
     context::{Context, Value},
     field::Ef,
     lookup::suffix,
-    multilinear::{eq_corner, eq_points, eq_range},
+    multilinear::{eq_corner, eq_points, eq_range, eq_rows},
     plan::Plan,
     reject::Reject,
     sumcheck::Rounds,
@@ -35,19 +35,15 @@ pub struct WitnessClaim<V> {
     pub value: V,
 }
 
-/// A claim about the weights of one layer.
+/// A claim about one tensor of weights.
 #[derive(Debug, Clone)]
 pub struct WeightClaim<V> {
-    /// Which layer.
-    pub layer: usize,
-    /// Over the rows of the matrix.
-    pub row_point: Vec<Ef>,
-    /// Over its columns and over the bias.
-    pub column_point: Vec<Ef>,
-    /// The matrix there.
-    pub matrix: V,
-    /// The bias there.
-    pub bias: V,
+    /// Which tensor.
+    pub tensor: usize,
+    /// Over each of its axes.
+    pub points: Vec<Vec<Ef>>,
+    /// What.
+    pub value: V,
 }
 
 /// `f(point) = value`, to be checked against the commitment to `f`.
@@ -93,17 +89,18 @@ pub fn verify_weights<C: Context>(
 ) -> Result<Opening<C::Value>, Reject> {
     let vars = plan.weights.vars;
     let gamma = context.challenge();
-    let sum = combine(claims.iter().flat_map(|claim| [&claim.matrix, &claim.bias]), gamma);
+    let sum = combine(claims.iter().map(|claim| &claim.value), gamma);
     reduce(vars, sum, Reject::WeightBatch, context, |z| {
         claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
-            let Some(layer) = plan.weights.layers.get(claim.layer) else { return sum };
-            let high = z.get(..vars.saturating_sub(layer.log_outputs)).unwrap_or_default();
-            let rows = eq_range(high, layer.first_row, layer.inputs.saturating_add(1));
-            let wanted = eq_range(&claim.row_point, 0, layer.inputs);
-            let matrix = rows.iter().zip(&wanted).fold(Ef::ZERO, |sum, (a, b)| sum + *a * *b);
-            let bias = rows.get(layer.inputs).copied().unwrap_or(Ef::ZERO);
-            let columns = eq_points(&claim.column_point, suffix(z, layer.log_outputs));
-            (sum * gamma + bias * columns) * gamma + matrix * columns
+            let Some(tensor) = plan.weights.tensors.get(claim.tensor) else { return sum };
+            // A bias over no axis is one element: points of no coordinates.
+            let (last, others) =
+                claim.points.split_last().map_or((&[][..], &[][..]), |(l, o)| (l.as_slice(), o));
+            let high = z.get(..vars.saturating_sub(tensor.log_row())).unwrap_or_default();
+            let rows = eq_range(high, tensor.first_row, tensor.rows());
+            let wanted = eq_rows(others, &tensor.sizes);
+            let rows = rows.iter().zip(&wanted).fold(Ef::ZERO, |sum, (a, b)| sum + *a * *b);
+            sum * gamma + rows * eq_points(last, suffix(z, tensor.log_row()))
         })
     })
 }

@@ -47,6 +47,12 @@ pub trait Context {
     /// When the proof has no well-formed next value.
     fn receive(&mut self) -> Result<Self::Value, Reject>;
 
+    /// Receives a value that everyone may see, and binds it to the transcript.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    fn receive_public(&mut self) -> Result<Ef, Reject>;
+
     /// Draws a challenge that depends on everything received so far.
     fn challenge(&mut self) -> Ef;
 
@@ -119,6 +125,10 @@ impl Context for Plain<'_, '_> {
         let value = self.proof.extension()?;
         observe(self.challenger, value);
         Ok(value)
+    }
+
+    fn receive_public(&mut self) -> Result<Ef, Reject> {
+        self.receive()
     }
 
     fn challenge(&mut self) -> Ef {

@@ -34,14 +34,19 @@ pub mod plan;
 pub mod protocol;
 pub mod reader;
 pub mod reject;
+pub mod rows;
 pub mod security;
 pub mod statement;
 pub mod sumcheck;
 pub mod trees;
+pub mod views;
 
 pub use bits::Bits;
 pub use cost::{VerificationCost, planning_steps, verification_cost};
 pub use plan::PlanError;
 pub use reject::Reject;
+pub use rows::{Row, RowSalt};
 pub use security::{BudgetError, SecurityBits, SecurityReport, Term, security_report};
-pub use statement::{Statement, Verified, VerifyingModel, verify, verify_at};
+pub use statement::{
+    Statement, Verified, VerifiedBatch, VerifyingModel, verify, verify_at, verify_batch, verify_batch_at,
+};

@@ -9,7 +9,7 @@
 //! the fraction `1 / (alpha - fingerprint)`, its row in the table `-count / (alpha - fingerprint)`. All fractions
 //! add up to zero. They are the leaves of a binary tree of fraction additions, `0/1` filling up a power of two; GKR
 //! walks from the root to a claim about numerators and denominators of all leaves at one random point, which the
-//! columns, opened at suffixes of that point, and the tables, evaluated here, must explain.
+//! columns and uncommitted look-ups, claimed at suffixes of that point, and the tables, evaluated here, must explain.
 //!
 //! # Soundness
 //! With `N = 2^n` leaves: `2 N / |F|` for `alpha, beta` (a rational identity of degree at most `2 N`),
@@ -22,8 +22,8 @@ use tacit_graph::Graph;
 use crate::{
     context::{Context, Value},
     field::{Ef, Fp},
-    multilinear::{eq_corner, eval_i8, eval_index},
-    plan::{LeafBlock, LeafKind, Plan, TableKind, TablePlan},
+    multilinear::{eq_corner, eval_i16, eval_index},
+    plan::{LeafBlock, LeafKind, LookupInput, Plan, TableKind, TablePlan},
     reject::Reject,
     sumcheck::{Rounds, line},
 };
@@ -36,6 +36,8 @@ pub struct ColumnClaims<V> {
     pub point: Vec<Ef>,
     /// One value per column.
     pub values: Vec<V>,
+    /// One value per look-up of something uncommitted.
+    pub virtuals: Vec<V>,
 }
 
 impl<V: Value> ColumnClaims<V> {
@@ -48,6 +50,12 @@ impl<V: Value> ColumnClaims<V> {
     #[must_use]
     pub fn value(&self, column: usize) -> V {
         self.values.get(column).cloned().unwrap_or_else(|| V::constant(Ef::ZERO))
+    }
+
+    /// The claim about something uncommitted.
+    #[must_use]
+    pub fn virtual_value(&self, place: usize) -> V {
+        self.virtuals.get(place).cloned().unwrap_or_else(|| V::constant(Ef::ZERO))
     }
 }
 
@@ -89,7 +97,11 @@ pub fn verify<C: Context>(
     for _ in &plan.columns {
         values.push(context.receive()?);
     }
-    let claims = ColumnClaims { point, values };
+    let mut virtuals = Vec::with_capacity(plan.virtuals.len());
+    for _ in &plan.virtuals {
+        virtuals.push(context.receive()?);
+    }
+    let claims = ColumnClaims { point, values, virtuals };
     let mut numerators = C::Value::constant(Ef::ZERO);
     let mut denominators = C::Value::constant(Ef::ZERO);
     let mut covered = Ef::ZERO;
@@ -158,7 +170,11 @@ fn leaf<V: Value>(
     let base = V::constant(fingerprint.base(table.tag));
     match block.kind {
         LeafKind::Uses { input, output } => {
-            let mut bottom = base.minus(&claims.value(input));
+            let input = match input {
+                LookupInput::Column(column) => claims.value(column),
+                LookupInput::Virtual(place) => claims.virtual_value(place),
+            };
+            let mut bottom = base.minus(&input);
             if let Some(output) = output {
                 bottom = bottom.minus(&claims.value(output).scale(fingerprint.beta));
             }
@@ -168,10 +184,19 @@ fn leaf<V: Value>(
             let point = claims.suffix(block.vars);
             let row = match table.kind {
                 TableKind::Range => eval_index(point),
+                TableKind::Positive => {
+                    // `d = i - 2^(bits-1)` is the low bits of `i` where it is not negative.
+                    let first = Ef::from(Fp::TWO.exp_u64(u64::try_from(block.vars).unwrap_or(0))).halve();
+                    let positive = match point.split_first() {
+                        Some((sign, low)) => *sign * eval_index(low),
+                        None => Ef::ZERO,
+                    };
+                    eval_index(point) - first + fingerprint.beta * positive
+                }
                 TableKind::Activation(table) => {
                     let values = graph.tables.get(table).map_or(&[][..], |table| &table.values);
                     let first = Ef::from(Fp::TWO.exp_u64(u64::try_from(block.vars).unwrap_or(0))).halve();
-                    eval_index(point) - first + fingerprint.beta * eval_i8(values, point)
+                    eval_index(point) - first + fingerprint.beta * eval_i16(values, point)
                 }
             };
             (claims.value(table.count).scale(-Ef::ONE), base.offset(-row))

@@ -6,7 +6,7 @@
 
 use p3_field::PrimeCharacteristicRing;
 
-use crate::field::{EF_DEGREE, Ef, Fp, coefficients, ef_from_coefficients, embed};
+use crate::field::{EF_DEGREE, Ef, Fp, coefficients, ef_from_coefficients};
 
 /// `eq(point, corner)` for every corner. Shape `[2^n]`.
 #[must_use]
@@ -87,8 +87,18 @@ pub fn eval_index(point: &[Ef]) -> Ef {
     point.iter().fold(Ef::ZERO, |value, coordinate| value.double() + *coordinate)
 }
 
+/// `prod_axis eq(points[axis], index[axis])` for every index over axes of these sizes, row-major, not padded. Sizes
+/// beyond the points are left out.
+#[must_use]
+pub fn eq_rows(points: &[Vec<Ef>], sizes: &[usize]) -> Vec<Ef> {
+    points.iter().zip(sizes).fold(vec![Ef::ONE], |rows, (point, size)| {
+        let axis = eq_range(point, 0, *size);
+        rows.iter().flat_map(|row| axis.iter().map(move |value| *row * *value)).collect()
+    })
+}
+
 /// The multilinear extension of `values` at `point`.
-pub fn eval_i8(values: &[i8], point: &[Ef]) -> Ef {
+pub fn eval_i16(values: &[i16], point: &[Ef]) -> Ef {
     let low_vars = point.len().div_ceil(2);
     let (high, low) = point.split_at(point.len().saturating_sub(low_vars));
     let low = IntegerWeights::new(&eq_table(low));
@@ -99,18 +109,26 @@ pub fn eval_i8(values: &[i8], point: &[Ef]) -> Ef {
         .fold(Ef::ZERO, |sum, (weight, values)| sum + weight * low.dot(values))
 }
 
-/// The multilinear extension of a padded matrix: `rows` repeated by its last row up to `2^len(row_point)`
-/// rows, each row followed by zeros up to `2^len(column_point)` entries.
-pub fn eval_rows_i8(rows: &[Vec<i8>], row_point: &[Ef], column_point: &[Ef]) -> Ef {
-    let columns = IntegerWeights::new(&eq_table(column_point));
-    fold_rows(rows, row_point, |row| columns.dot(row))
-}
-
-/// [`eval_rows_i8`] for 32-bit entries under [`crate::field::MAX_MAGNITUDE`].
-pub fn eval_rows_i32(rows: &[Vec<i32>], row_point: &[Ef], column_point: &[Ef]) -> Ef {
-    let columns = eq_table(column_point);
+/// The multilinear extension of rows of a tensor with these axes, each axis padded by zeros to a power of two, rows
+/// padded by repeating the last one. Values stay under [`crate::field::MAX_MAGNITUDE`].
+pub fn eval_rows<T: Copy + Into<i64>>(
+    rows: &[Vec<T>],
+    sizes: &[u32],
+    row_point: &[Ef],
+    axes: &[Vec<Ef>],
+) -> Ef {
+    let sizes: Vec<usize> = sizes.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+    let (Some((last, points)), Some((length, _))) = (axes.split_last(), sizes.split_last()) else {
+        return fold_rows(rows, row_point, |row| {
+            row.first().map_or(Ef::ZERO, |v| Ef::from(Fp::from_i64((*v).into())))
+        });
+    };
+    let high = eq_rows(points, &sizes);
+    let low = IntegerWeights::new(&eq_range(last, 0, *length));
     fold_rows(rows, row_point, |row| {
-        row.iter().zip(&columns).fold(Ef::ZERO, |sum, (value, weight)| sum + *weight * embed(*value))
+        row.chunks(low.len().max(1))
+            .zip(&high)
+            .fold(Ef::ZERO, |sum, (values, weight)| sum + *weight * low.dot(values))
     })
 }
 
@@ -146,15 +164,16 @@ impl IntegerWeights {
         self.planes.first().map_or(0, Vec::len)
     }
 
-    fn dot(&self, values: &[i8]) -> Ef {
+    fn dot<T: Copy + Into<i64>>(&self, values: &[T]) -> Ef {
         let mut sums = [Fp::ZERO; EF_DEGREE];
+        // Weights are under 2^31: with values of 16 bits, or of 31, this many terms stay under 2^63.
+        let chunk = if core::mem::size_of::<T>() <= 2 { 1 << 15 } else { 2 };
         for (sum, plane) in sums.iter_mut().zip(&self.planes) {
-            // Chunks of 2^20 terms keep the sum under 2^58.
-            for (weights, values) in plane.chunks(1 << 20).zip(values.chunks(1 << 20)) {
+            for (weights, values) in plane.chunks(chunk).zip(values.chunks(chunk)) {
                 let total = weights
                     .iter()
                     .zip(values)
-                    .fold(0i64, |total, (w, v)| total.wrapping_add(w.wrapping_mul(i64::from(*v))));
+                    .fold(0i64, |total, (w, v)| total.wrapping_add(w.wrapping_mul((*v).into())));
                 *sum += Fp::from_i64(total);
             }
         }
@@ -197,28 +216,28 @@ mod tests {
 
     #[test]
     fn evaluations_agree_with_the_definition() {
-        let values: Vec<i8> = (0..29).map(|i: i32| (i * i * 7 % 256 - 128) as i8).collect();
+        let values: Vec<i16> = (0..29).map(|i: i32| (i * i * 7001 % 65536 - 32768) as i16).collect();
         let wide: Vec<i64> = values.iter().map(|v| i64::from(*v)).collect();
         let five = point(5);
-        assert_eq!(eval_i8(&values, &five), naive(&wide, &five));
+        assert_eq!(eval_i16(&values, &five), naive(&wide, &five));
         assert_eq!(eval_index(&five), naive(&(0..32).collect::<Vec<_>>(), &five));
         assert_eq!(eq_points(&five, &five), eq_table(&five).iter().map(|v| *v * *v).sum::<Ef>());
-        assert_eq!(eval_i8(&[9], &[]), Ef::from(embed(9)));
+        assert_eq!(eval_i16(&[9], &[]), Ef::from(embed(9)));
     }
 
     #[test]
     fn padding_rows_repeat_the_last() {
-        let rows = vec![vec![1i8, -2, 3], vec![4, 5, -6], vec![7, 8, 127]];
+        let rows = vec![vec![1i16, -2, 3], vec![4, 5, -6], vec![7, 8, 127]];
         let (row_point, column_point) = (point(2), point(3)[1..].to_vec());
         let flat: Vec<i64> = [0, 1, 2, 2]
             .iter()
             .flat_map(|row: &usize| rows[*row].iter().map(|v| i64::from(*v)).chain([0]))
             .collect();
         let full: Vec<Ef> = row_point.iter().chain(&column_point).copied().collect();
-        assert_eq!(eval_rows_i8(&rows, &row_point, &column_point), naive(&flat, &full));
+        assert_eq!(eval_rows(&rows, &[3], &row_point, &[column_point.clone()]), naive(&flat, &full));
         let wide: Vec<Vec<i32>> =
             rows.iter().map(|row| row.iter().map(|v| i32::from(*v) * 1_000_003).collect()).collect();
         let flat: Vec<i64> = flat.iter().map(|v| v * 1_000_003).collect();
-        assert_eq!(eval_rows_i32(&wide, &row_point, &column_point), naive(&flat, &full));
+        assert_eq!(eval_rows(&wide, &[3], &row_point, &[column_point.clone()]), naive(&flat, &full));
     }
 }

@@ -3,25 +3,32 @@
 //! The plan is a pure function of the public graph and the number of rows. Prover and verifier build the same
 //! one, so a proof carries no shape of its own.
 //!
+//! # Tensors
+//! Every axis is padded to a power of two. Contractions and combinations are *virtual*: never committed, zero in their
+//! padding, and claims about them become claims about what they read. A requantisation commits its image.
+//!
 //! # Committed columns
-//! For each requantisation with accumulator `acc`, shift `s` and table `T`, over all rows of the batch:
-//! quotient `u`, image `y`, and the remainder `r` as limbs `r = sum_i 2^(offset_i) * limb_i`, where
+//! For each requantisation of `x` with shift `s` and table `T`, over all padded rows and axes: quotient `u` (none
+//! when `s = 0`: it is `x`), image `y`, and the remainder `r` as limbs `r = sum_i 2^(offset_i) * limb_i`, where
 //!
 //! ```text
-//! acc + half = 2^s * u + r,   half = 2^(s-1) (0 when s = 0),   (u, y) in T,   limb_i < 2^(bits_i)
+//! x + half = 2^s * u + r,   half = 2^(s-1) (0 when s = 0),   (u, y) in T,   limb_i < 2^(bits_i)
 //! ```
 //!
-//! so `acc` itself is virtual. For each table, how often each of its rows is used. Rows are padded to a power of
-//! two by repeating the last row, widths by zeros *before* requantisation: padding is an honest run too.
+//! For each maximum of `a` and `b`: the image `m` of `d = a - b`, `(d, m)` in the table of `max(d, 0)`; the maximum is
+//! `b + m`. For each table, how often each of its rows is used. Rows are padded to a power of two by repeating the
+//! last row: padding is an honest run too.
+//!
+//! Where rows are committed instead of public, so are the encoded inputs and a salt for each row.
 //!
 //! # Uniqueness
-//! `(u, r)` is determined by `acc mod p` because the pairs span `2^(s + bits) <= 2^30 < p` integers; graphs with a
+//! `(u, r)` is determined by `x mod p` because the pairs span `2^(s + bits) <= 2^30 < p` integers; graphs with a
 //! wider table are refused ([`PlanError::TableTooWide`]).
 //!
 //! # Stacking
 //! Columns are sorted by length, longest first, and laid end to end: every column is then aligned to its length.
-//! Weights are stacked the same way, by row length: `inputs` rows of a matrix and one row of bias per layer, each
-//! row padded to a power of two, the number of rows not padded.
+//! Weight tensors are stacked the same way, by the length of their last axis, padded to a power of two; their other axes are
+//! not padded.
 
 #![cfg_attr(
     not(test),
@@ -33,7 +40,14 @@
     )
 )]
 
-use tacit_graph::{Graph, GraphError, Operator, TensorId};
+use core::ops::Range;
+
+use tacit_graph::{
+    Graph, GraphError, Operator, TensorId,
+    graph::{MAX_BIAS, Right, View},
+};
+
+use crate::{field::EF_DEGREE, views::ViewPlan};
 
 /// Most rows of one proof.
 pub const MAX_ROWS: usize = 1 << 12;
@@ -49,6 +63,8 @@ pub const MAX_RANGE_BITS: usize = 16;
 pub const MAX_SPAN_BITS: usize = 30;
 /// Tags of range tables start here, above those of activation tables.
 const RANGE_TAG: u32 = 1 << 17;
+/// Tags of tables of `max(d, 0)`.
+const POSITIVE_TAG: u32 = 1 << 18;
 
 /// Why a graph or a batch cannot be proved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +79,14 @@ pub enum PlanError {
         /// The requantisation.
         node: usize,
         /// Its shift plus its table bits.
+        got: usize,
+    },
+    /// A maximum of values further apart than a table is wide.
+    #[error("node {node} compares values that differ by up to {got} bits, a table has {MAX_RANGE_BITS}")]
+    MaximumTooWide {
+        /// The maximum.
+        node: usize,
+        /// Bits that the difference may need.
         got: usize,
     },
     /// No rows, or more than [`MAX_ROWS`].
@@ -85,32 +109,192 @@ pub enum PlanError {
     },
 }
 
+/// A tensor, without its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorPlan {
+    /// Sizes of its axes.
+    pub sizes: Vec<usize>,
+    /// Base-two logarithms of the padded sizes.
+    pub logs: Vec<usize>,
+    /// Where its values come from.
+    pub kind: TensorKind,
+}
+
+/// Where the values of a tensor come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TensorKind {
+    /// The public input.
+    Input,
+    /// A witness column.
+    Column(usize),
+    /// What its node makes of other tensors.
+    Virtual,
+}
+
+impl TensorPlan {
+    fn new(sizes: &[u32], kind: TensorKind) -> Self {
+        let sizes: Vec<usize> = sizes.iter().map(|size| *size as usize).collect();
+        let logs = sizes.iter().map(|size| log2_ceil(*size)).collect();
+        Self { sizes, logs, kind }
+    }
+
+    /// Base-two logarithm of its padded elements.
+    #[must_use]
+    pub fn vars(&self) -> usize {
+        self.logs.iter().sum()
+    }
+}
+
 /// Where the weights sit in their commitment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightPlan {
-    /// One for each dense layer, in layer order.
-    pub layers: Vec<LayerPlan>,
+    /// Matrices and biases, in node order, the matrix of a node first.
+    pub tensors: Vec<WeightTensor>,
     /// The commitment holds `2^vars` values.
     pub vars: usize,
 }
 
-/// One dense layer.
+/// One tensor of weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerPlan {
-    /// Tensor read.
-    pub input: usize,
+pub struct WeightTensor {
+    /// Index into the layers of the weights.
+    pub layer: usize,
+    /// Whether it is the bias of the layer.
+    pub bias: bool,
+    /// Sizes of its axes.
+    pub sizes: Vec<usize>,
+    /// Base-two logarithms of the padded sizes.
+    pub logs: Vec<usize>,
+    /// Where it starts in the stack, in rows of its own length.
+    pub first_row: usize,
+}
+
+impl WeightTensor {
+    fn new(layer: usize, bias: bool, sizes: Vec<usize>) -> Self {
+        let logs = sizes.iter().map(|size| log2_ceil(*size)).collect();
+        Self { layer, bias, sizes, logs, first_row: 0 }
+    }
+
+    /// Number of its rows: everything but the last axis, not padded.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.sizes.iter().rev().skip(1).product()
+    }
+
+    /// Base-two logarithm of its padded row length.
+    #[must_use]
+    pub fn log_row(&self) -> usize {
+        self.logs.last().copied().unwrap_or(0)
+    }
+
+    /// Base-two logarithm of its elements, every axis padded.
+    #[must_use]
+    pub fn vars(&self) -> usize {
+        self.logs.iter().sum()
+    }
+
+    /// Where it starts in the stack.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.first_row << self.log_row()
+    }
+}
+
+/// A sum of products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractPlan {
     /// Tensor made.
     pub output: usize,
-    /// Rows of the matrix.
-    pub inputs: usize,
-    /// Columns of the matrix.
+    /// Sizes of the output axes, then of the summed ones.
+    pub sizes: Vec<usize>,
+    /// How many of them are output axes.
     pub outputs: usize,
-    /// Base-two logarithm of the padded `inputs`.
-    pub log_inputs: usize,
-    /// Base-two logarithm of the padded `outputs`, the row length in the stack.
-    pub log_outputs: usize,
-    /// Where the layer starts in the stack, in rows of its own length; the bias row follows the matrix.
-    pub first_row: usize,
+    /// First factor.
+    pub left: ViewPlan,
+    /// Second factor.
+    pub right: RightPlan,
+    /// What is added.
+    pub bias: Option<BiasPlan>,
+    /// Output axes that both factors use.
+    pub shared: Vec<usize>,
+}
+
+impl ContractPlan {
+    /// Whether both factors have rows.
+    #[must_use]
+    pub fn shares_rows(&self) -> bool {
+        matches!(self.right, RightPlan::View(_))
+    }
+
+    /// Summed axes.
+    #[must_use]
+    pub fn summed(&self) -> Range<usize> {
+        self.outputs..self.sizes.len()
+    }
+}
+
+/// The second factor of a contraction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RightPlan {
+    /// Committed weights.
+    Weights {
+        /// Index into [`WeightPlan::tensors`].
+        tensor: usize,
+        /// The operator's axis of each of its axes.
+        axes: Vec<usize>,
+    },
+    /// Another tensor.
+    View(ViewPlan),
+}
+
+/// A vector added along some output axes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BiasPlan {
+    /// Index into [`WeightPlan::tensors`].
+    pub tensor: usize,
+    /// The operator's axis of each of its axes.
+    pub axes: Vec<usize>,
+}
+
+/// A sum of views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CombinePlan {
+    /// Tensor made.
+    pub output: usize,
+    /// Sizes of the output axes.
+    pub sizes: Vec<usize>,
+    /// What is added up.
+    pub terms: Vec<TermPlan>,
+    /// Added everywhere.
+    pub constant: i32,
+    /// What is added besides.
+    pub bias: Option<BiasPlan>,
+}
+
+/// One summand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermPlan {
+    /// Its factor.
+    pub coefficient: i32,
+    /// What it reads.
+    pub view: ViewPlan,
+    /// How many axes it sums over.
+    pub summed: usize,
+}
+
+/// The larger of two views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaximumPlan {
+    /// Tensor made.
+    pub output: usize,
+    /// One side.
+    pub left: ViewPlan,
+    /// The other.
+    pub right: ViewPlan,
+    /// Bits of the table of `max(d, 0)`.
+    pub bits: usize,
+    /// Column of what the table makes of the difference.
+    pub image: usize,
 }
 
 /// One requantisation.
@@ -120,16 +304,12 @@ pub struct RequantisePlan {
     pub input: usize,
     /// Tensor made.
     pub output: usize,
-    /// Row length.
-    pub width: usize,
-    /// Base-two logarithm of the padded row length.
-    pub log_width: usize,
     /// Rounding right shift.
     pub shift: usize,
     /// Index into the graph's tables.
     pub table: usize,
-    /// Column of `u`.
-    pub quotient: usize,
+    /// Column of `u`; none when the shift is zero.
+    pub quotient: Option<usize>,
     /// Column of `y`.
     pub image: usize,
     /// Columns of `r`, low bits first; none when the shift is zero.
@@ -155,13 +335,17 @@ pub struct Limb {
     pub bits: usize,
 }
 
-/// A node, as an index into the plan of its kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Index into [`WeightPlan::layers`].
-    Dense(usize),
-    /// Index into [`Plan::requantise`].
-    Requantise(usize),
+    /// Sum of products.
+    Contract(ContractPlan),
+    /// Sum of views.
+    Combine(CombinePlan),
+    /// Larger of two views.
+    Maximum(MaximumPlan),
+    /// Through a table.
+    Requantise(RequantisePlan),
 }
 
 /// A column of the witness commitment.
@@ -193,6 +377,8 @@ pub enum TableKind {
     Activation(usize),
     /// Rows `(i, 0)` for `i < 2^bits`.
     Range,
+    /// Rows `(d, max(d, 0))` for `-2^(bits-1) <= d < 2^(bits-1)`.
+    Positive,
 }
 
 /// Consecutive leaves of the look-up tree.
@@ -213,13 +399,22 @@ pub struct LeafBlock {
 pub enum LeafKind {
     /// Look-ups of `(input, output)`; the output is zero where there is no column.
     Uses {
-        /// Column looked up.
-        input: usize,
+        /// What is looked up.
+        input: LookupInput,
         /// Column of what is found.
         output: Option<usize>,
     },
     /// The table's own rows.
     Rows,
+}
+
+/// What is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupInput {
+    /// A witness column.
+    Column(usize),
+    /// What the node of this number looks up and does not commit to, by its place in [`Plan::virtuals`].
+    Virtual(usize),
 }
 
 /// The whole layout of one proof.
@@ -229,14 +424,18 @@ pub struct Plan {
     pub rows: usize,
     /// Base-two logarithm of the padded rows.
     pub log_rows: usize,
+    /// Every tensor.
+    pub tensors: Vec<TensorPlan>,
     /// Nodes in order; node `i` makes tensor `i + 1`.
     pub steps: Vec<Step>,
-    /// Dense layers and their commitment.
+    /// The weight commitment.
     pub weights: WeightPlan,
-    /// Requantisations in node order.
-    pub requantise: Vec<RequantisePlan>,
     /// Witness columns.
     pub columns: Vec<Column>,
+    /// Columns of salts, one element of each a row; none when the rows are public.
+    pub salts: Vec<usize>,
+    /// Nodes whose look-ups take uncommitted values: requantisations without a shift, and maxima.
+    pub virtuals: Vec<usize>,
     /// Tables looked up.
     pub tables: Vec<TablePlan>,
     /// Leaves of the look-up tree, in order; fractions `0 / 1` follow.
@@ -260,34 +459,47 @@ impl WeightPlan {
     /// Refuses an invalid graph and more weights than a commitment holds.
     pub fn new(graph: &Graph) -> Result<Self, PlanError> {
         graph.validate()?;
-        let mut layers = Vec::new();
-        for (node, operator) in graph.nodes.iter().enumerate() {
-            if let Operator::Dense { input: TensorId(input), inputs, outputs } = operator {
-                let (inputs, outputs) = (*inputs as usize, *outputs as usize);
-                layers.push(LayerPlan {
-                    input: *input as usize,
-                    output: node + 1,
-                    inputs,
-                    outputs,
-                    log_inputs: log2_ceil(inputs),
-                    log_outputs: log2_ceil(outputs),
-                    first_row: 0,
-                });
+        let mut tensors = Vec::new();
+        let mut layer = 0;
+        for operator in &graph.nodes {
+            let before = tensors.len();
+            let (sizes, matrix, bias) = match operator {
+                Operator::Contract { axes, summed, right, bias, .. } => {
+                    let matrix = match right {
+                        Right::Weights { axes } => Some(axes),
+                        Right::View(_) => None,
+                    };
+                    (axes.iter().chain(summed).copied().collect::<Vec<u32>>(), matrix, bias.as_ref())
+                }
+                Operator::Combine { axes, bias, .. } => (axes.clone(), None, bias.as_ref()),
+                Operator::Maximum { .. } | Operator::Requantise { .. } => continue,
+            };
+            for (chosen, bias) in [(matrix, false), (bias, true)] {
+                if let Some(chosen) = chosen {
+                    let sizes = chosen.iter().map(|axis| sizes[usize::from(*axis)] as usize).collect();
+                    tensors.push(WeightTensor::new(layer, bias, sizes));
+                }
             }
+            layer += usize::from(tensors.len() > before);
         }
-        let mut order: Vec<usize> = (0..layers.len()).collect();
-        order.sort_by_key(|layer| core::cmp::Reverse(layers[*layer].log_outputs));
+        let mut order: Vec<usize> = (0..tensors.len()).collect();
+        order.sort_by_key(|tensor| core::cmp::Reverse(tensors[*tensor].log_row()));
         let mut end = 0usize;
-        for layer in order {
-            let layer = &mut layers[layer];
-            layer.first_row = end >> layer.log_outputs;
-            end += (layer.inputs + 1) << layer.log_outputs;
+        for tensor in order {
+            let tensor = &mut tensors[tensor];
+            tensor.first_row = end >> tensor.log_row();
+            end += tensor.rows() << tensor.log_row();
         }
         let vars = log2_ceil(end).max(MIN_COMMITTED_VARS);
         if vars > MAX_WEIGHT_VARS {
             return Err(PlanError::WeightsTooLarge { got: vars });
         }
-        Ok(Self { layers, vars })
+        Ok(Self { tensors, vars })
+    }
+
+    /// The tensor of a layer's matrix or bias.
+    fn position(&self, layer: usize, bias: bool) -> usize {
+        self.tensors.iter().position(|tensor| (tensor.layer, tensor.bias) == (layer, bias)).unwrap_or(0)
     }
 }
 
@@ -297,38 +509,86 @@ impl Plan {
     /// # Errors
     /// Refuses what cannot be proved.
     pub fn new(graph: &Graph, rows: usize) -> Result<Self, PlanError> {
+        Self::lay_out(graph, rows, false)
+    }
+
+    /// Lays out a proof in which the rows are committed, with a salt each, instead of public.
+    ///
+    /// # Errors
+    /// Refuses what cannot be proved.
+    pub fn committed(graph: &Graph, rows: usize) -> Result<Self, PlanError> {
+        Self::lay_out(graph, rows, true)
+    }
+
+    fn lay_out(graph: &Graph, rows: usize, committed: bool) -> Result<Self, PlanError> {
         let weights = WeightPlan::new(graph)?;
         if rows == 0 || rows > MAX_ROWS {
             return Err(PlanError::Rows { got: rows });
         }
-        let log_rows = log2_ceil(rows);
         let mut plan = Self {
             rows,
-            log_rows,
+            log_rows: log2_ceil(rows),
+            tensors: Vec::new(),
             steps: Vec::new(),
             weights,
-            requantise: Vec::new(),
             columns: Vec::new(),
+            salts: Vec::new(),
+            virtuals: Vec::new(),
             tables: Vec::new(),
             leaves: Vec::new(),
             leaf_vars: None,
             witness_vars: None,
         };
+        plan.tensors.push(TensorPlan::new(&graph.input_axes, TensorKind::Input));
+        if committed {
+            plan.tensors[0].kind = TensorKind::Column(plan.add_column(plan.tensor_vars(0)));
+            plan.salts = (0..EF_DEGREE).map(|_| plan.add_column(plan.log_rows)).collect();
+        }
         plan.add_nodes(graph)?;
+        plan.add_limbs();
         plan.add_tables(graph);
         plan.place_columns()?;
         plan.place_leaves()?;
         Ok(plan)
     }
 
+    /// Base-two logarithm of a tensor's padded rows and elements.
+    #[must_use]
+    pub fn tensor_vars(&self, tensor: usize) -> usize {
+        self.log_rows + self.tensors.get(tensor).map_or(0, TensorPlan::vars)
+    }
+
     fn add_nodes(&mut self, graph: &Graph) -> Result<(), PlanError> {
         let shapes = graph.validate()?;
-        let mut layers = 0;
+        let ranges = ranges(graph);
+        let mut layer = 0;
         for (node, operator) in graph.nodes.iter().enumerate() {
-            match operator {
-                Operator::Dense { .. } => {
-                    self.steps.push(Step::Dense(layers));
-                    layers += 1;
+            let output = node + 1;
+            let axes = shapes.tensors().get(output).map(|shape| shape.axes.clone()).unwrap_or_default();
+            self.tensors.push(TensorPlan::new(&axes, TensorKind::Virtual));
+            let step = match operator {
+                Operator::Contract { .. } => self.contract(operator, output, &mut layer),
+                Operator::Combine { .. } => self.combine(operator, output, &mut layer),
+                Operator::Maximum { axes, left, right } => {
+                    let sizes: Vec<usize> = axes.iter().map(|size| *size as usize).collect();
+                    let view = |view: &View| {
+                        ViewPlan::new(
+                            view,
+                            &self.tensors[view.tensor.0 as usize],
+                            &sizes,
+                            sizes.len(),
+                            |_| true,
+                            |_| false,
+                        )
+                    };
+                    let (left, right) = (view(left), view(right));
+                    let bits = difference_bits(ranges[left.tensor], ranges[right.tensor]);
+                    if bits > MAX_RANGE_BITS {
+                        return Err(PlanError::MaximumTooWide { node, got: bits });
+                    }
+                    let image = self.add_column(self.tensor_vars(output));
+                    self.virtuals.push(node);
+                    Step::Maximum(MaximumPlan { output, left, right, bits, image })
                 }
                 Operator::Requantise { input: TensorId(input), shift, table } => {
                     let (shift, table) = (usize::from(*shift), usize::from(*table));
@@ -336,36 +596,105 @@ impl Plan {
                     if span > MAX_SPAN_BITS {
                         return Err(PlanError::TableTooWide { node, got: span });
                     }
-                    let width = shapes.tensors()[node + 1].width as usize;
-                    let log_width = log2_ceil(width);
-                    let vars = self.log_rows + log_width;
-                    self.steps.push(Step::Requantise(self.requantise.len()));
-                    let (quotient, image) = (self.add_column(vars), self.add_column(vars));
-                    self.requantise.push(RequantisePlan {
-                        input: *input as usize,
-                        output: node + 1,
-                        width,
-                        log_width,
+                    let vars = self.tensor_vars(output);
+                    let quotient = (shift > 0).then(|| self.add_column(vars));
+                    if quotient.is_none() {
+                        self.virtuals.push(node);
+                    }
+                    let image = self.add_column(vars);
+                    self.tensors[output].kind = TensorKind::Column(image);
+                    let input = *input as usize;
+                    Step::Requantise(RequantisePlan {
+                        input,
+                        output,
                         shift,
                         table,
                         quotient,
                         image,
                         limbs: Vec::new(),
-                    });
+                    })
                 }
-            }
-        }
-        let limb_bits = self.limb_bits();
-        for index in 0..self.requantise.len() {
-            let RequantisePlan { shift, log_width, .. } = self.requantise[index];
-            let mut offset = 0;
-            for bits in split(shift, limb_bits) {
-                let column = self.add_column(self.log_rows + log_width);
-                self.requantise[index].limbs.push(Limb { column, offset, bits });
-                offset += bits;
-            }
+            };
+            self.steps.push(step);
         }
         Ok(())
+    }
+
+    fn contract(&self, operator: &Operator, output: usize, layer: &mut usize) -> Step {
+        let Operator::Contract { axes, summed, left, right, bias } = operator else {
+            return self.combine(operator, output, layer);
+        };
+        let sizes: Vec<usize> = axes.iter().chain(summed).map(|size| *size as usize).collect();
+        let outputs = axes.len();
+        let weighted = |axis: usize| match right {
+            Right::Weights { axes } => axes.iter().any(|chosen| usize::from(*chosen) == axis),
+            Right::View(_) => false,
+        };
+        let plan = |view: &View| {
+            ViewPlan::new(view, &self.tensors[view.tensor.0 as usize], &sizes, outputs, |_| true, weighted)
+        };
+        let left = plan(left);
+        let right = match right {
+            Right::Weights { axes } => RightPlan::Weights {
+                tensor: self.weights.position(*layer, false),
+                axes: axes.iter().map(|axis| usize::from(*axis)).collect(),
+            },
+            Right::View(view) => RightPlan::View(plan(view)),
+        };
+        let shared = (0..outputs)
+            .filter(|axis| {
+                let right = match &right {
+                    RightPlan::Weights { axes, .. } => axes.contains(axis),
+                    RightPlan::View(view) => view.uses(*axis),
+                };
+                left.uses(*axis) && right
+            })
+            .collect();
+        // An axis that only one factor uses does not change the other: only the user's own mask counts.
+        let left = ViewPlan { unused: Vec::new(), ..left };
+        let right = match right {
+            RightPlan::View(view) => RightPlan::View(ViewPlan { unused: Vec::new(), ..view }),
+            weights @ RightPlan::Weights { .. } => weights,
+        };
+        let bias = self.bias(bias.as_ref(), *layer);
+        *layer += usize::from(bias.is_some() || matches!(right, RightPlan::Weights { .. }));
+        Step::Contract(ContractPlan { output, sizes, outputs, left, right, bias, shared })
+    }
+
+    fn combine(&self, operator: &Operator, output: usize, layer: &mut usize) -> Step {
+        let (axes, terms, constant, bias) = match operator {
+            Operator::Combine { axes, terms, constant, bias } => {
+                (axes.as_slice(), terms.as_slice(), *constant, bias.as_ref())
+            }
+            _ => (&[][..], &[][..], 0, None),
+        };
+        let sizes: Vec<usize> = axes.iter().map(|size| *size as usize).collect();
+        let terms = terms
+            .iter()
+            .map(|term| {
+                let all: Vec<usize> = axes.iter().chain(&term.summed).map(|size| *size as usize).collect();
+                let source = &self.tensors[term.view.tensor.0 as usize];
+                let outputs = sizes.len();
+                let view = ViewPlan::new(&term.view, source, &all, outputs, |axis| axis < outputs, |_| false);
+                TermPlan { coefficient: term.coefficient, view, summed: term.summed.len() }
+            })
+            .collect();
+        let bias = self.bias(bias, *layer);
+        *layer += usize::from(bias.is_some());
+        Step::Combine(CombinePlan { output, sizes, terms, constant, bias })
+    }
+
+    fn bias(&self, axes: Option<&Vec<u8>>, layer: usize) -> Option<BiasPlan> {
+        let axes = axes?.iter().map(|axis| usize::from(*axis)).collect();
+        Some(BiasPlan { tensor: self.weights.position(layer, true), axes })
+    }
+
+    /// Requantisations in node order.
+    pub fn requantisations(&self) -> impl Iterator<Item = &RequantisePlan> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Requantise(node) => Some(node),
+            _ => None,
+        })
     }
 
     fn add_column(&mut self, vars: usize) -> usize {
@@ -373,15 +702,32 @@ impl Plan {
         self.columns.len() - 1
     }
 
+    fn add_limbs(&mut self) {
+        let limb_bits = self.limb_bits();
+        for index in 0..self.steps.len() {
+            let Step::Requantise(node) = &self.steps[index] else { continue };
+            let (shift, vars) = (node.shift, self.tensor_vars(node.output));
+            let mut offset = 0;
+            let mut limbs = Vec::new();
+            for bits in split(shift, limb_bits) {
+                limbs.push(Limb { column: self.add_column(vars), offset, bits });
+                offset += bits;
+            }
+            if let Step::Requantise(node) = &mut self.steps[index] {
+                node.limbs = limbs;
+            }
+        }
+    }
+
     /// The limb length for which remainders and range tables together take the fewest values.
     fn limb_bits(&self) -> usize {
         let cost = |bits: usize| {
             let mut widths = [false; MAX_RANGE_BITS + 1];
             let mut cost = 0;
-            for node in &self.requantise {
+            for node in self.requantisations() {
                 for limb in split(node.shift, bits) {
                     widths[limb] = true;
-                    cost += 1usize << (self.log_rows + node.log_width);
+                    cost += 1usize << self.tensor_vars(node.output);
                 }
             }
             cost + (0..=MAX_RANGE_BITS).filter(|bits| widths[*bits]).map(|bits| 1usize << bits).sum::<usize>()
@@ -391,16 +737,30 @@ impl Plan {
 
     fn add_tables(&mut self, graph: &Graph) {
         let mut uses: Vec<(TableKind, usize, u32, LeafBlock)> = Vec::new();
-        for node in &self.requantise {
-            let vars = self.log_rows + node.log_width;
+        let place = |node: usize| self.virtuals.iter().position(|other| *other == node).unwrap_or(0);
+        for (node, step) in self.steps.iter().enumerate() {
+            let vars = self.tensor_vars(node + 1);
             let block = |kind| LeafBlock { kind, table: 0, vars, offset: 0 };
-            let bits = usize::from(graph.tables[node.table].bits);
-            let found = LeafKind::Uses { input: node.quotient, output: Some(node.image) };
-            // Graphs have at most 2^16 tables, so tags below `RANGE_TAG` are theirs.
-            uses.push((TableKind::Activation(node.table), bits, node.table as u32, block(found)));
-            for limb in &node.limbs {
-                let found = LeafKind::Uses { input: limb.column, output: None };
-                uses.push((TableKind::Range, limb.bits, RANGE_TAG + limb.bits as u32, block(found)));
+            match step {
+                Step::Requantise(plan) => {
+                    let bits = usize::from(graph.tables[plan.table].bits);
+                    let input = plan.quotient.map_or(LookupInput::Virtual(place(node)), LookupInput::Column);
+                    let found = LeafKind::Uses { input, output: Some(plan.image) };
+                    // Graphs have at most 2^16 tables, so tags below `RANGE_TAG` are theirs.
+                    uses.push((TableKind::Activation(plan.table), bits, plan.table as u32, block(found)));
+                    for limb in &plan.limbs {
+                        let found = LeafKind::Uses { input: LookupInput::Column(limb.column), output: None };
+                        let tag = RANGE_TAG + limb.bits as u32;
+                        uses.push((TableKind::Range, limb.bits, tag, block(found)));
+                    }
+                }
+                Step::Maximum(plan) => {
+                    let input = LookupInput::Virtual(place(node));
+                    let found = LeafKind::Uses { input, output: Some(plan.image) };
+                    let tag = POSITIVE_TAG + plan.bits as u32;
+                    uses.push((TableKind::Positive, plan.bits, tag, block(found)));
+                }
+                Step::Contract(_) | Step::Combine(_) => {}
             }
         }
         for (kind, vars, tag, block) in uses {
@@ -457,97 +817,65 @@ impl Plan {
     }
 }
 
+/// Bounds of every tensor that follow from the public graph alone, saturated.
+fn ranges(graph: &Graph) -> Vec<(i64, i64)> {
+    let half = 1i64 << (graph.input_bits - 1);
+    let mut ranges = vec![(-half, half - 1)];
+    let magnitude = |(low, high): (i64, i64)| low.saturating_abs().max(high.saturating_abs());
+    let around = |bound: i64| (bound.saturating_neg(), bound);
+    for operator in &graph.nodes {
+        // Zero is read outside a tensor and in padding.
+        let range = |view: &View| {
+            let (low, high) = ranges[view.tensor.0 as usize];
+            (low.min(0), high.max(0))
+        };
+        let added = |bias: &Option<Vec<u8>>| if bias.is_some() { i64::from(MAX_BIAS) } else { 0 };
+        let cells =
+            |summed: &[u32]| summed.iter().fold(1i64, |cells, size| cells.saturating_mul(i64::from(*size)));
+        let next = match operator {
+            Operator::Contract { summed, left, right, bias, .. } => {
+                let right = match right {
+                    Right::Weights { .. } => 128,
+                    Right::View(view) => magnitude(range(view)),
+                };
+                let product = magnitude(range(left)).saturating_mul(right).saturating_mul(cells(summed));
+                around(product.saturating_add(added(bias)))
+            }
+            Operator::Combine { terms, constant, bias, .. } => {
+                let start = (i64::from(*constant).min(0), i64::from(*constant).max(0));
+                let sum = terms.iter().fold(start, |sum: (i64, i64), term| {
+                    let factor = i64::from(term.coefficient).saturating_mul(cells(&term.summed));
+                    let (low, high) = range(&term.view);
+                    let (a, b) = (low.saturating_mul(factor), high.saturating_mul(factor));
+                    (sum.0.saturating_add(a.min(b)), sum.1.saturating_add(a.max(b)))
+                });
+                (sum.0.saturating_sub(added(bias)), sum.1.saturating_add(added(bias)))
+            }
+            Operator::Maximum { left, right, .. } => {
+                let (left, right) = (range(left), range(right));
+                (left.0.max(right.0), left.1.max(right.1))
+            }
+            Operator::Requantise { table, .. } => {
+                let values = &graph.tables[usize::from(*table)].values;
+                let low = values.iter().min().copied().unwrap_or(0);
+                (i64::from(low), i64::from(values.iter().max().copied().unwrap_or(0)))
+            }
+        };
+        ranges.push(next);
+    }
+    ranges
+}
+
+/// Bits of a signed integer that holds every difference of values in these ranges, zero among them.
+fn difference_bits(left: (i64, i64), right: (i64, i64)) -> usize {
+    let low = left.0.min(0).saturating_sub(right.1.max(0));
+    let high = left.1.max(0).saturating_sub(right.0.min(0));
+    (1..64).find(|bits| low >= -(1i64 << (bits - 1)) && high < 1i64 << (bits - 1)).unwrap_or(64)
+}
+
 /// Splits `bits` into as few, as even parts of at most `most` as possible, longer parts first.
 fn split(bits: usize, most: usize) -> impl Iterator<Item = usize> {
     let parts = bits.div_ceil(most.max(1));
     let (each, longer) = (bits.checked_div(parts).unwrap_or(0), bits.checked_rem(parts).unwrap_or(0));
     (0..parts).map(move |part| each + usize::from(part < longer))
-}
-
-#[cfg(test)]
-mod tests {
-    use tacit_graph::{Decoder, Feature, Table};
-
-    use super::*;
-
-    fn graph(widths: &[u32], shift: u8, bits: u8) -> Graph {
-        let feature = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 0 };
-        let mut nodes = Vec::new();
-        for pair in widths.windows(2) {
-            if !nodes.is_empty() {
-                nodes.push(Operator::Requantise { input: TensorId(nodes.len() as u32), shift, table: 0 });
-            }
-            nodes.push(Operator::Dense {
-                input: TensorId(nodes.len() as u32),
-                inputs: pair[0],
-                outputs: pair[1],
-            });
-        }
-        let tables = if nodes.len() < 2 { vec![] } else { vec![Table { bits, values: vec![0; 1 << bits] }] };
-        Graph {
-            features: vec![feature; widths[0] as usize],
-            nodes,
-            tables,
-            decoder: Decoder::Values { fraction_bits: 0 },
-        }
-    }
-
-    #[test]
-    fn blocks_are_aligned_and_do_not_overlap() {
-        for (rows, shift, bits) in [(1, 0, 4), (1, 9, 12), (3, 24, 6), (64, 13, 10), (1000, 17, 3)] {
-            let plan = Plan::new(&graph(&[7, 33, 1, 130, 4], shift, bits), rows).unwrap();
-            let blocks = |blocks: Vec<(usize, usize)>, vars: usize| {
-                let mut end = 0;
-                let mut sorted = blocks;
-                sorted.sort_by_key(|(offset, _)| *offset);
-                for (offset, vars) in sorted {
-                    assert_eq!((offset, offset % (1 << vars)), (end, 0));
-                    end += 1 << vars;
-                }
-                assert!(end <= 1 << vars);
-            };
-            blocks(plan.columns.iter().map(|c| (c.offset, c.vars)).collect(), plan.witness_vars.unwrap());
-            blocks(plan.leaves.iter().map(|b| (b.offset, b.vars)).collect(), plan.leaf_vars.unwrap());
-            for node in &plan.requantise {
-                assert_eq!(node.limbs.iter().map(|limb| limb.bits).sum::<usize>(), node.shift);
-                assert!(node.limbs.iter().all(|limb| limb.bits <= MAX_RANGE_BITS));
-            }
-            let mut rows_end = 0;
-            let mut layers: Vec<_> = plan.weights.layers.iter().collect();
-            layers.sort_by_key(|layer| layer.first_row << layer.log_outputs);
-            for layer in layers {
-                assert_eq!(layer.first_row << layer.log_outputs, rows_end);
-                rows_end += (layer.inputs + 1) << layer.log_outputs;
-            }
-            assert!(rows_end <= 1 << plan.weights.vars);
-        }
-    }
-
-    #[test]
-    fn a_large_layer_does_not_pad_its_rows() {
-        assert_eq!(WeightPlan::new(&graph(&[784, 128, 10], 8, 8)).unwrap().vars, 17);
-    }
-
-    #[test]
-    fn what_cannot_be_proved_is_refused() {
-        let refused = |graph: &Graph, rows| Plan::new(graph, rows).unwrap_err();
-        let small = graph(&[4, 3, 2], 8, 8);
-        assert_eq!(refused(&small, 0), PlanError::Rows { got: 0 });
-        assert_eq!(refused(&small, MAX_ROWS + 1), PlanError::Rows { got: MAX_ROWS + 1 });
-        assert_eq!(refused(&graph(&[4, 3, 2], 20, 11), 1), PlanError::TableTooWide { node: 1, got: 31 });
-        let wide = graph(&[1, 1 << 15, 1], 8, 8);
-        assert!(matches!(refused(&wide, MAX_ROWS), PlanError::WitnessTooLarge { got: 29 }));
-        let heavy = graph(&[1 << 13, 1 << 13, 2], 8, 8);
-        assert!(matches!(refused(&heavy, 1), PlanError::WeightsTooLarge { got: 27 }));
-        let mut broken = small;
-        broken.nodes.clear();
-        assert!(matches!(refused(&broken, 1), PlanError::Graph(_)));
-    }
-
-    #[test]
-    fn remainders_are_split_evenly() {
-        assert_eq!(split(0, 8).count(), 0);
-        assert_eq!(split(13, 6).collect::<Vec<_>>(), [5, 4, 4]);
-        assert_eq!(split(8, 8).collect::<Vec<_>>(), [8]);
-    }
 }

@@ -54,6 +54,18 @@ pub enum Reject {
         /// First byte.
         got: u8,
     },
+    /// The proof is about committed rows where public ones are asked for, or the reverse.
+    #[error("the proof is about {} rows", if *committed { "committed" } else { "public" })]
+    Kind {
+        /// What the proof is about.
+        committed: bool,
+    },
+    /// A kind of proof this verifier does not know.
+    #[error("proof kind {got} is unknown")]
+    UnknownKind {
+        /// The byte.
+        got: u8,
+    },
     /// The proof aims at another security level.
     #[error("the proof is for {got} bits of security, {expected} are asked for")]
     Security {
@@ -106,12 +118,33 @@ pub enum Reject {
     /// The denominators at the leaves are not those of the columns.
     #[error("the look-up denominators differ from the columns")]
     LookupDenominators,
-    /// A dense layer is not the product of its input and its weights.
-    #[error("layer {layer} is not the product of its input and its weights")]
-    DenseProduct {
-        /// Index of the layer.
-        layer: usize,
+    /// A contraction is not the sum of products of what it reads.
+    #[error("node {node} is not the sum of products of its factors")]
+    Product {
+        /// Index of the node.
+        node: usize,
     },
+    /// A view does not read what is claimed of its tensor.
+    #[error("node {node} does not read what its input holds")]
+    View {
+        /// Index of the node.
+        node: usize,
+    },
+    /// Claims about one tensor contradict each other.
+    #[error("the claims about tensor {tensor} do not hold together")]
+    Merge {
+        /// Number of the tensor.
+        tensor: usize,
+    },
+    /// A row is not the one that the proof was made for.
+    #[error("row {row} of the proof is another question, answer or salt")]
+    Fingerprint {
+        /// Row number.
+        row: usize,
+    },
+    /// The first layers do not read the public input.
+    #[error("the network did not read the input of the statement")]
+    Input,
     /// The claims about the witness do not hold of one polynomial.
     #[error("the claims about the witness do not hold together")]
     WitnessBatch,

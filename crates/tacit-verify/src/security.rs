@@ -10,7 +10,8 @@ use crate::{
     bits::Bits,
     commitment::{OpeningSecurity, Scheme, SetupError},
     field::EF_BITS,
-    plan::{Plan, PlanError},
+    plan::{Plan, PlanError, RightPlan, Step, log2_ceil},
+    views::ViewPlan,
 };
 
 /// Security levels a proof can be asked for, in bits.
@@ -129,20 +130,102 @@ fn interactive_terms(plan: &Plan, weights: &OpeningSecurity, witness: Option<&Op
         add("look-ups: fingerprints and poles", leaves.saturating_mul(3));
         // Layer `k` has `k` rounds of degree 3, one batching and one line over two claims.
         add("look-ups: tree", sum(&mut (1..=vars).map(|layer| layer.saturating_mul(3).saturating_add(3))));
-        let coordinates =
-            &mut plan.requantise.iter().map(|node| node.log_width.saturating_add(plan.log_rows));
-        add("requantisation: accumulators at the look-up point", sum(coordinates));
+        let coordinates = &mut plan.leaves.iter().map(|block| block.vars);
+        add("look-ups: columns at one point", sum(coordinates));
     }
-    let layers = &plan.weights.layers;
-    add(
-        "outputs: random point",
-        layers.last().map_or(0, |layer| layer.log_outputs).saturating_add(plan.log_rows),
-    );
-    add("dense: product sumchecks", sum(&mut layers.iter().map(|layer| layer.log_inputs.saturating_mul(2))));
-    add("weights: batching and sumcheck", layers.len().saturating_add(plan.weights.vars).saturating_mul(2));
+    let output_vars = plan.tensor_vars(plan.steps.len());
+    if plan.salts.is_empty() {
+        add("outputs: random point", output_vars);
+    } else {
+        // The fingerprint of every row, and all of them at one point.
+        let each = output_vars.saturating_add(plan.tensor_vars(0)).saturating_add(1);
+        add("rows: fingerprints", each.saturating_mul(plan.rows));
+    }
+    let claims = Claims::count(plan);
+    add("contractions", claims.contractions);
+    add("views", claims.views);
+    add("merged claims", claims.merges);
+    add("weights: batching and sumcheck", claims.weights.saturating_add(plan.weights.vars.saturating_mul(2)));
     if let Some(vars) = plan.witness_vars {
-        let claims = plan.columns.len().saturating_add(layers.len());
-        add("witness: batching and sumcheck", claims.saturating_add(vars.saturating_mul(2)));
+        add("witness: batching and sumcheck", claims.witness.saturating_add(vars.saturating_mul(2)));
     }
     terms
+}
+
+/// How many roots the nodes' sums have, and how many claims reach the two batches.
+#[derive(Debug, Default)]
+struct Claims {
+    contractions: usize,
+    views: usize,
+    merges: usize,
+    witness: usize,
+    weights: usize,
+}
+
+impl Claims {
+    /// Walks the nodes as [`crate::protocol`] does.
+    fn count(plan: &Plan) -> Self {
+        let mut counted = Self { witness: plan.columns.len(), ..Self::default() };
+        let mut pending: Vec<usize> = plan.tensors.iter().map(|_| 0).collect();
+        let add = |pending: &mut Vec<usize>, tensor: usize, claims: usize| {
+            if let Some(slot) = pending.get_mut(tensor) {
+                *slot = slot.saturating_add(claims);
+            }
+        };
+        for node in plan.requantisations() {
+            add(&mut pending, node.input, 1);
+        }
+        add(&mut pending, plan.steps.len(), 1);
+        if !plan.salts.is_empty() {
+            add(&mut pending, 0, 1);
+            counted.witness = counted.witness.saturating_add(plan.salts.len());
+        }
+        for (node, step) in plan.steps.iter().enumerate().rev() {
+            let tensor = node.saturating_add(1);
+            let claims = pending.get(tensor).copied().unwrap_or(0);
+            let mut read = |view: &ViewPlan, views: &mut usize| {
+                *views = views.saturating_add(view.sum_vars().saturating_mul(2));
+                add(&mut pending, view.tensor, 1);
+            };
+            if let Step::Requantise(_) = step {
+                counted.witness = counted.witness.saturating_add(claims);
+                continue;
+            }
+            if claims > 1 {
+                let vars = plan.tensor_vars(tensor).saturating_mul(2);
+                counted.merges = counted.merges.saturating_add(claims).saturating_add(vars);
+            }
+            match step {
+                Step::Contract(step) => {
+                    let vars = |axis: &usize| step.sizes.get(*axis).map_or(0, |size| log2_ceil(*size));
+                    let rows = if step.shares_rows() { plan.log_rows } else { 0 };
+                    let shared = step.shared.iter().map(vars).fold(rows, usize::saturating_add);
+                    let summed = step.summed().map(|axis| vars(&axis)).fold(0, usize::saturating_add);
+                    let roots = shared.saturating_mul(3).saturating_add(summed.saturating_mul(2));
+                    counted.contractions = counted.contractions.saturating_add(roots);
+                    read(&step.left, &mut counted.views);
+                    match &step.right {
+                        RightPlan::View(view) => read(view, &mut counted.views),
+                        RightPlan::Weights { .. } => counted.weights = counted.weights.saturating_add(1),
+                    }
+                    counted.weights = counted.weights.saturating_add(usize::from(step.bias.is_some()));
+                }
+                Step::Combine(step) => {
+                    step.terms.iter().for_each(|term| read(&term.view, &mut counted.views));
+                    counted.weights = counted.weights.saturating_add(usize::from(step.bias.is_some()));
+                }
+                Step::Maximum(step) => {
+                    for view in [&step.left, &step.right, &step.right] {
+                        read(view, &mut counted.views);
+                    }
+                    counted.witness = counted.witness.saturating_add(1);
+                }
+                Step::Requantise(_) => {}
+            }
+        }
+        if !plan.salts.is_empty() {
+            counted.witness = counted.witness.saturating_add(pending.first().copied().unwrap_or(0));
+        }
+        counted
+    }
 }

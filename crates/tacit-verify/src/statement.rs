@@ -9,14 +9,19 @@ use crate::{
     field::MAX_MAGNITUDE,
     opening,
     plan::Plan,
-    protocol::{self, Public},
+    protocol::{self, Public, Rows},
     reader::Reader,
     reject::Reject,
+    rows::{Fingerprints, Row},
     security::{self, SecurityBits},
 };
 
 /// First byte of a proof.
-pub const PROOF_VERSION: u8 = 1;
+pub const PROOF_VERSION: u8 = 2;
+/// Third byte of a proof about public rows.
+pub const KIND_PUBLIC: u8 = 0;
+/// Third byte of a proof about committed rows.
+pub const KIND_COMMITTED: u8 = 1;
 
 /// What a proof claims: the model, run on these rows, gives those rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,24 +119,94 @@ pub fn verify_at(
     security: SecurityBits,
 ) -> Result<Verified, Reject> {
     let inputs = check_statement(model, statement)?;
-    let mut reader = Reader::new(proof);
-    read_header(&mut reader, security)?;
-
     let plan = Plan::new(&model.graph, statement.inputs.len())?;
+    let statement_digest = digest(&model.id, statement);
+    let rows = Rows::Public { inputs: &inputs, outputs: &statement.outputs };
+    check(model, &plan, rows, &statement_digest, proof, security)?;
+    Ok(Verified { model: model.id, statement: statement_digest, security })
+}
+
+/// A checked proof about committed rows; whose rows they are is for [`VerifiedBatch::row`] to say.
+#[must_use = "a batch says nothing about a question before its row is checked"]
+#[derive(Debug, Clone)]
+pub struct VerifiedBatch<'a> {
+    model: &'a VerifyingModel,
+    plan: Plan,
+    fingerprints: Fingerprints,
+    statement: [u8; 32],
+    security: SecurityBits,
+}
+
+impl VerifiedBatch<'_> {
+    /// Checks that row `index` of the batch is this one.
+    ///
+    /// # Errors
+    /// [`Reject::Fingerprint`] when it is another, and what is wrong with a row that cannot be one.
+    pub fn row(&self, index: usize, row: Row<'_>) -> Result<Verified, Reject> {
+        self.fingerprints.check(&self.model.graph, &self.plan, index, row)?;
+        Ok(Verified { model: self.model.id, statement: self.statement, security: self.security })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.plan.rows
+    }
+}
+
+/// Checks `proof` about `rows` committed rows at [`SecurityBits::DEFAULT`].
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_batch<'a>(
+    model: &'a VerifyingModel,
+    rows: usize,
+    proof: &[u8],
+) -> Result<VerifiedBatch<'a>, Reject> {
+    verify_batch_at(model, rows, proof, SecurityBits::DEFAULT)
+}
+
+/// Checks `proof` about `rows` committed rows at a level of security.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_batch_at<'a>(
+    model: &'a VerifyingModel,
+    rows: usize,
+    proof: &[u8],
+    security: SecurityBits,
+) -> Result<VerifiedBatch<'a>, Reject> {
+    let plan = Plan::committed(&model.graph, rows)?;
+    let statement = batch_digest(&model.id, rows);
+    let fingerprints = check(model, &plan, Rows::Committed, &statement, proof, security)?;
+    let fingerprints = fingerprints.ok_or(Reject::Kind { committed: false })?;
+    Ok(VerifiedBatch { model, plan, fingerprints, statement, security })
+}
+
+/// Replays a proof; gives the fingerprints of committed rows.
+fn check(
+    model: &VerifyingModel,
+    plan: &Plan,
+    rows: Rows<'_>,
+    statement: &[u8; 32],
+    proof: &[u8],
+    security: SecurityBits,
+) -> Result<Option<Fingerprints>, Reject> {
+    let mut reader = Reader::new(proof);
+    read_header(&mut reader, security, matches!(rows, Rows::Committed))?;
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;
     let witness = plan.witness_vars.map(|vars| Scheme::new(vars, bits)).transpose()?;
-    security::report(&plan, &weights, witness.as_ref(), security)?;
+    security::report(plan, &weights, witness.as_ref(), security)?;
 
-    let statement_digest = digest(&model.id, statement);
     let witness_root = if witness.is_some() { Some(reader.array()?) } else { None };
-    let mut challenger = transcript(&statement_digest, security);
+    let mut challenger = transcript(statement, security);
     weights.observe(&model.weight_root, &mut challenger);
     if let (Some(scheme), Some(root)) = (&witness, &witness_root) {
         scheme.observe(root, &mut challenger);
     }
 
-    let public = Public { graph: &model.graph, plan: &plan, inputs: &inputs, outputs: &statement.outputs };
+    let public = Public { graph: &model.graph, plan, rows };
     let openings = protocol::verify(public, &mut Plain::new(&mut challenger, &mut reader))?;
 
     // The whole proof is read before any of it costs a hash tree.
@@ -151,11 +226,11 @@ pub fn verify_at(
     {
         return Err(Reject::WitnessOpening);
     }
-    Ok(Verified { model: model.id, statement: statement_digest, security })
+    Ok(openings.fingerprints)
 }
 
 /// Shapes and ranges; gives the encoded rows.
-fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i8>>, Reject> {
+fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<Vec<i16>>, Reject> {
     let (inputs, outputs) = (statement.inputs.len(), statement.outputs.len());
     if inputs != outputs {
         return Err(Reject::RowCount { inputs, outputs });
@@ -177,7 +252,7 @@ fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<
     statement.inputs.iter().enumerate().map(encode).collect()
 }
 
-fn read_header(reader: &mut Reader<'_>, security: SecurityBits) -> Result<(), Reject> {
+fn read_header(reader: &mut Reader<'_>, security: SecurityBits, committed: bool) -> Result<(), Reject> {
     let got = reader.byte()?;
     if got != PROOF_VERSION {
         return Err(Reject::Version { got });
@@ -186,7 +261,11 @@ fn read_header(reader: &mut Reader<'_>, security: SecurityBits) -> Result<(), Re
     if got != security.bits() {
         return Err(Reject::Security { expected: u32::from(security.bits()), got });
     }
-    Ok(())
+    match (reader.byte()?, committed) {
+        (KIND_PUBLIC, false) | (KIND_COMMITTED, true) => Ok(()),
+        (KIND_PUBLIC | KIND_COMMITTED, committed) => Err(Reject::Kind { committed: !committed }),
+        (got, _) => Err(Reject::UnknownKind { got }),
+    }
 }
 
 /// BLAKE3, in a context of its own, of the model id, the number of rows and all values.
@@ -212,6 +291,15 @@ pub fn digest(model: &ModelId, statement: &Statement) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// BLAKE3, in a context of its own, of the model id and the number of committed rows.
+#[must_use]
+pub fn batch_digest(model: &ModelId, rows: usize) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(BATCH_CONTEXT);
+    hasher.update(model.as_bytes());
+    length(&mut hasher, rows);
+    *hasher.finalize().as_bytes()
+}
+
 fn length(hasher: &mut blake3::Hasher, value: usize) {
     hasher.update(&u64::try_from(value).unwrap_or(u64::MAX).to_le_bytes());
 }
@@ -226,4 +314,5 @@ pub fn transcript(statement_digest: &[u8; 32], security: SecurityBits) -> Challe
 }
 
 const STATEMENT_CONTEXT: &str = "tacit 2026 proof statement v1";
+const BATCH_CONTEXT: &str = "tacit 2026 proof of committed rows v1";
 const TRANSCRIPT_DOMAIN: &[u8] = b"tacit proof transcript";

@@ -101,6 +101,10 @@ mod tests {
             self.values.pop().ok_or(Reject::Truncated)
         }
 
+        fn receive_public(&mut self) -> Result<Ef, Reject> {
+            self.receive()
+        }
+
         fn challenge(&mut self) -> Ef {
             self.challenges.pop().unwrap()
         }

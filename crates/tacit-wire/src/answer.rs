@@ -83,7 +83,7 @@ pub enum AnswerFormatReject {
 }
 
 /// Most logits in one output.
-pub const OUTPUTS_MAX: usize = tacit_graph::graph::MAX_WIDTH as usize;
+pub const OUTPUTS_MAX: usize = 1 << 16;
 /// Largest proof.
 pub const PROOF_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest answer body, sealed and padded.

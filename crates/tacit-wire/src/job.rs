@@ -126,9 +126,9 @@ pub enum PayloadReject {
 }
 
 /// Most values in one input.
-pub const VALUES_MAX: usize = tacit_graph::graph::MAX_WIDTH as usize;
+pub const VALUES_MAX: usize = 1 << 16;
 /// Largest payload body, sealed and padded.
-pub const PAYLOAD_BYTES_MAX: usize = 320 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 1152 * 1024;
 
 const PAYLOAD_VERSION: u8 = 1;
 const INFO_LABEL: &[u8] = b"tacit job v1";

@@ -37,7 +37,7 @@ use crate::{
     worker::{Worker, WorkerError},
 };
 
-const BODY_BYTES_MAX: usize = 512 * 1024;
+const BODY_BYTES_MAX: usize = 1280 * 1024;
 const IDLE_MARGIN: core::time::Duration = core::time::Duration::from_secs(30);
 const DRAIN: core::time::Duration = core::time::Duration::from_secs(5);
 

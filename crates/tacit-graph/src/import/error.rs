@@ -1,6 +1,6 @@
 //! Why an import is refused, in words that say what to do about it.
 
-use crate::{raw::RawValueError, validate::GraphError};
+use crate::{error::GraphError, raw::RawValueError};
 
 /// Why a network or its calibration data are refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     graph::{
-        Decoder, DenseWeights, Feature, Graph, MAX_BIAS, MAX_FRACTION_BITS, MAX_REQUANTISE_SHIFT, Operator,
+        Decoder, Feature, Graph, LayerWeights, MAX_BIAS, MAX_FRACTION_BITS, MAX_REQUANTISE_SHIFT, Operator,
         RAW_FRACTION_BITS, Table, TensorId, Weights,
     },
-    model::{layer_reach, rounding_shift},
     raw::RawValue,
+    reach::rounding_shift,
 };
 
 /// `x = centre + step * q`.
@@ -64,7 +64,11 @@ impl Quantised {
         for (feature, name) in features.iter_mut().zip(names.unwrap_or_default()) {
             feature.name.clone_from(name);
         }
-        (Graph { features, nodes: self.nodes, tables: self.tables, decoder }, self.weights)
+        let input_axes = vec![u32::try_from(features.len()).unwrap_or(u32::MAX)];
+        (
+            Graph { features, input_axes, input_bits: 8, nodes: self.nodes, tables: self.tables, decoder },
+            self.weights,
+        )
     }
 }
 
@@ -135,11 +139,11 @@ pub(super) fn quantise(
         for (bias, shift) in weights.bias.iter_mut().zip(&shifts) {
             *bias = (*bias + shift).clamp(-MAX_BIAS, MAX_BIAS);
         }
-        made.nodes.push(Operator::Dense {
-            input: TensorId(u32::try_from(made.nodes.len()).unwrap_or(u32::MAX)),
-            inputs: u32::try_from(layer.matrix.len() / width).unwrap_or(u32::MAX),
-            outputs: u32::try_from(width).unwrap_or(u32::MAX),
-        });
+        made.nodes.push(Operator::dense(
+            TensorId(u32::try_from(made.nodes.len()).unwrap_or(u32::MAX)),
+            u32::try_from(layer.matrix.len() / width).unwrap_or(u32::MAX),
+            u32::try_from(width).unwrap_or(u32::MAX),
+        ));
         for (acc, shift) in accumulators.iter_mut().flat_map(|row| row.iter_mut().zip(&shifts)) {
             *acc = acc.saturating_add(*shift);
         }
@@ -157,7 +161,7 @@ pub(super) fn quantise(
         let shift = shift_for(&layer_reach(&weights, reach), bits);
         let table = table(&layer.functions, unit * f64::exp2(f64::from(shift)), grid, bits);
         integers = accumulators.iter().map(|row| look_up(row, shift, &table)).collect();
-        let entry = |pick: fn(&i8, &i8) -> core::cmp::Ordering| {
+        let entry = |pick: fn(&i16, &i16) -> core::cmp::Ordering| {
             table.values.iter().copied().max_by(pick).unwrap_or(0)
         };
         reach = (i64::from(entry(|a, b| b.cmp(a))), i64::from(entry(Ord::cmp)));
@@ -224,7 +228,7 @@ fn feature(grid: Grid) -> Option<Feature> {
 
 fn encode(features: &[Feature], row: &[f64]) -> Vec<i8> {
     let one = |(feature, value): (&Feature, &f64)| {
-        RawValue::from_f64(*value).map_or(0, |raw| feature.encode(raw.get()))
+        RawValue::from_f64(*value).map_or(0, |raw| feature.encode(raw.get(), 8) as i8)
     };
     features.iter().zip(row).map(one).collect()
 }
@@ -285,18 +289,18 @@ fn squared_error(weights: &[f64], unit: f64) -> f64 {
     weights.iter().map(|w| error(w) * error(w)).sum()
 }
 
-fn round_weights(layer: &Layer, unit: f64) -> Option<DenseWeights> {
+fn round_weights(layer: &Layer, unit: f64) -> Option<LayerWeights> {
     let matrix = layer.matrix.iter().map(|w| (w / unit).round().clamp(-127.0, 127.0) as i8).collect();
     let bias = |add: &f64| {
         let bias = (add / unit).round();
         (bias.abs() <= f64::from(MAX_BIAS)).then_some(bias as i32)
     };
-    Some(DenseWeights { matrix, bias: layer.add.iter().map(bias).collect::<Option<_>>()? })
+    Some(LayerWeights { matrix, bias: layer.add.iter().map(bias).collect::<Option<_>>()? })
 }
 
 /// The accumulators of one row, before bias correction. Wrapping, so that debug builds vectorise it; nothing wraps
 /// within the limits of the graph.
-fn accumulate(row: &[i8], weights: &DenseWeights) -> Vec<i32> {
+fn accumulate(row: &[i8], weights: &LayerWeights) -> Vec<i32> {
     let mut acc = weights.bias.clone();
     for (x, weights) in row.iter().zip(weights.matrix.chunks_exact(weights.bias.len())) {
         for (acc, w) in acc.iter_mut().zip(weights) {
@@ -361,6 +365,19 @@ fn is_identity(layer: Option<&Layer>) -> bool {
     })
 }
 
+/// Lowest and highest accumulator of each output of a layer whose inputs all lie in `low..=high`.
+fn layer_reach(weights: &LayerWeights, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
+    let mut reach: Vec<(i64, i64)> = weights.bias.iter().map(|b| (i64::from(*b), i64::from(*b))).collect();
+    for row in weights.matrix.chunks_exact(weights.bias.len().max(1)) {
+        for ((least, most), w) in reach.iter_mut().zip(row) {
+            let (a, b) = (i64::from(*w) * low, i64::from(*w) * high);
+            *least += a.min(b);
+            *most += a.max(b);
+        }
+    }
+    reach
+}
+
 /// The least shift at which no reachable accumulator leaves a table of `bits`.
 fn shift_for(reach: &[(i64, i64)], bits: u8) -> u8 {
     let half = 1i64 << (bits - 1);
@@ -374,14 +391,17 @@ fn shift_for(reach: &[(i64, i64)], bits: u8) -> u8 {
 
 fn table(functions: &[Scalar], unit: f64, grid: Grid, bits: u8) -> Table {
     let half = 1i32 << (bits - 1);
-    Table { bits, values: (-half..half).map(|u| grid.round(apply(functions, unit * f64::from(u)))).collect() }
+    Table {
+        bits,
+        values: (-half..half).map(|u| i16::from(grid.round(apply(functions, unit * f64::from(u))))).collect(),
+    }
 }
 
 fn look_up(accumulators: &[i32], shift: u8, table: &Table) -> Vec<i8> {
     let half = 1i64 << (table.bits - 1);
     let entry = |acc: &i32| {
         let u = rounding_shift(i64::from(*acc), shift).clamp(-half, half - 1) + half;
-        usize::try_from(u).ok().and_then(|u| table.values.get(u)).copied().unwrap_or(0)
+        usize::try_from(u).ok().and_then(|u| table.values.get(u)).map_or(0, |entry| *entry as i8)
     };
     accumulators.iter().map(entry).collect()
 }

@@ -91,7 +91,7 @@ fn integer_logits(model: &Model, rows: &[Vec<f64>]) -> Result<Vec<Vec<i32>>, Imp
                     feature,
                     source,
                 })?;
-                inputs.push(encoder.encode(raw.get()));
+                inputs.push(encoder.encode(raw.get(), model.graph().input_bits));
             }
         }
         // Rows were checked to have one value for each feature, and chunks of any model fit a trace.

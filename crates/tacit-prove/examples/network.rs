@@ -1,4 +1,5 @@
-//! Times a synthetic network: `mlp [--widths 784,128,10] [--batch N] [--iterations N]`.
+//! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
+//! [--iterations N]`.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -9,6 +10,7 @@
     reason = "a measuring program"
 )]
 
+use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
 use tacit_prove::{CommittedModel, prove};
 use tacit_verify::{SecurityBits, Statement, security_report, verify};
 
@@ -34,6 +36,13 @@ fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
     last.unwrap()
 }
 
+fn named(name: &str, widths: &[u32]) -> Model {
+    match SyntheticNetwork::from_name(name) {
+        Some(network) => synthetic_network(network, 7).unwrap(),
+        None => synthetic_mlp(widths, 7).unwrap(),
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str, default: &str| {
@@ -45,12 +54,13 @@ fn main() {
     let batch: usize = option("--batch", "1").parse().unwrap();
     let iterations: usize = option("--iterations", "20").parse().unwrap();
 
-    let model = tacit_graph::synthetic_mlp(&widths, 7).unwrap();
+    let model = named(&option("--name", "mlp"), &widths);
     let graph = model.graph().clone();
     let committed =
         timed("commit", 3, || CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap());
+    println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
-        .map(|row| (0..widths[0] as usize).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
+        .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
     let proved = timed("prove", iterations, || prove(&committed, &inputs).unwrap());
     let statement = Statement { inputs, outputs: proved.outputs };
