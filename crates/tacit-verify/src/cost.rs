@@ -8,9 +8,15 @@
 //! Two steps, since laying out a proof is work too: [`planning_steps`] is read off the graph, [`verification_cost`] off
 //! the plan.
 
-use tacit_graph::Graph;
+use tacit_graph::{
+    Graph, Operator,
+    graph::{Right, View},
+};
 
-use crate::plan::{LeafKind, MAX_RANGE_BITS, Plan, PlanError, TableKind};
+use crate::{
+    plan::{BiasPlan, LeafKind, Plan, PlanError, RightPlan, Step, TableKind},
+    views::{GroupPlan, ViewPlan},
+};
 
 /// Upper bounds on the work of [`crate::verify`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,14 +31,39 @@ pub struct VerificationCost {
     pub proof_bytes: u64,
 }
 
-/// Steps of laying out a proof for `graph`: a few for each combination of node and table.
+/// Steps of laying out a proof for `graph`: a share for each part of a node and each entry of a table, and a search among
+/// nodes and tables for each node.
 #[must_use]
 pub fn planning_steps(graph: &Graph) -> u64 {
-    let tables = graph.tables.len().saturating_add(MAX_RANGE_BITS);
-    count(graph.nodes.len()).saturating_mul(count(tables)).saturating_add(count(graph.features.len()))
+    let view = |view: &View| {
+        let strides = view.groups.iter().map(|group| group.strides.len().saturating_add(4));
+        strides.fold(4, usize::saturating_add)
+    };
+    let parts = graph.nodes.iter().map(|node| match node {
+        Operator::Contract { axes, summed, left, right, .. } => {
+            let right = match right {
+                Right::Weights { axes } => axes.len(),
+                Right::View(right) => view(right),
+            };
+            axes.len().saturating_add(summed.len()).saturating_add(view(left)).saturating_add(right)
+        }
+        Operator::Combine { terms, .. } => {
+            terms.iter().map(|term| view(&term.view)).fold(4, usize::saturating_add)
+        }
+        Operator::Maximum { left, right, .. } => view(left).saturating_add(view(right)),
+        Operator::Requantise { .. } => 16,
+    });
+    let parts = parts.fold(0, usize::saturating_add);
+    let entries = graph.tables.iter().map(|table| table.values.len()).fold(0, usize::saturating_add);
+    let searched = graph.nodes.len().saturating_mul(2).saturating_add(graph.tables.len());
+    count(parts)
+        .saturating_mul(PART_STEPS)
+        .saturating_add(count(graph.features.len()))
+        .saturating_add(count(entries))
+        .saturating_add(count(graph.nodes.len()).saturating_mul(count(searched)))
 }
 
-/// The work of checking a proof of `proof_bytes` bytes that `graph` was run on `rows` rows.
+/// The work of checking a proof of `proof_bytes` bytes that `graph` was run on `rows` public rows.
 ///
 /// # Errors
 /// Refuses what cannot be proved.
@@ -42,63 +73,182 @@ pub fn verification_cost(
     proof_bytes: usize,
 ) -> Result<VerificationCost, PlanError> {
     let plan = Plan::new(graph, rows)?;
-    let mut cost = VerificationCost { proof_bytes: count(proof_bytes), ..VerificationCost::default() };
-    let padded_rows = power(plan.log_rows);
-
-    let outputs = plan.weights.layers.last().map_or(0, |layer| layer.outputs);
+    let outputs = plan.tensors.last().map_or(0, |tensor| tensor.sizes.iter().product());
     let width = count(graph.features.len()).saturating_add(count(outputs));
-    cost.statement_values = count(rows).saturating_mul(width);
-
-    // Claims about the outputs and, for each layer that reads them, about the inputs.
-    let evaluation = |values: usize, vars: usize| {
-        count(rows).saturating_mul(count(values)).saturating_add(power(vars)).saturating_add(padded_rows)
+    let cost = VerificationCost {
+        statement_values: count(rows).saturating_mul(width),
+        proof_bytes: count(proof_bytes),
+        ..VerificationCost::default()
     };
-    let last = plan.weights.layers.last().map_or(0, |layer| layer.log_outputs);
-    cost.products(evaluation(outputs, last));
-    cost.challenges(plan.log_rows.saturating_add(last));
-    for layer in &plan.weights.layers {
-        if layer.input == 0 {
-            cost.products(evaluation(layer.inputs, layer.log_inputs));
-        }
-        cost.rounds(layer.log_inputs);
-        // `eq` on the rows of the stack and on those of the layer, and their product.
-        let vars = plan.weights.vars.saturating_add(layer.log_inputs).saturating_add(layer.log_outputs);
-        cost.products(count(layer.inputs).saturating_mul(8).saturating_add(count(vars).saturating_mul(4)));
+    let mut walk = Walk {
+        plan: &plan,
+        cost,
+        pending: plan.tensors.iter().map(|_| 0).collect(),
+        witness_claims: plan.columns.len(),
+    };
+    walk.look_ups();
+    walk.outputs(outputs);
+    for (node, step) in plan.steps.iter().enumerate().rev() {
+        walk.step(node, step);
     }
-    cost.rounds(plan.weights.vars);
-
-    if let Some(vars) = plan.leaf_vars {
-        // Layer `k` of the tree has `k` rounds.
-        for layer in 1..=vars {
-            cost.rounds(layer.saturating_add(2));
-        }
-        for block in &plan.leaves {
-            cost.products(count(vars).saturating_add(4));
-            let activation = plan
-                .tables
-                .get(block.table)
-                .is_some_and(|table| matches!(table.kind, TableKind::Activation(_)));
-            if activation && block.kind == LeafKind::Rows {
-                cost.products(power(block.vars));
-            }
-        }
+    for _ in 0..walk.pending.first().copied().unwrap_or(0) {
+        walk.evaluation(graph.features.len());
     }
-    if let Some(vars) = plan.witness_vars {
-        cost.rounds(vars);
-        // Every column is claimed by the look-ups, and an image again by each layer that reads it.
-        let claims = plan.columns.len().saturating_add(plan.weights.layers.len());
-        cost.products(count(claims).saturating_mul(count(vars)).saturating_mul(3));
-    }
-    Ok(cost)
+    walk.batches();
+    Ok(walk.cost)
 }
 
-impl VerificationCost {
+/// The way of [`crate::protocol::verify`] through a plan, counted instead of gone.
+struct Walk<'a> {
+    plan: &'a Plan,
+    cost: VerificationCost,
+    /// Claims about each tensor.
+    pending: Vec<usize>,
+    witness_claims: usize,
+}
+
+impl Walk<'_> {
+    fn look_ups(&mut self) {
+        let plan = self.plan;
+        let Some(vars) = plan.leaf_vars else { return };
+        // Layer `k` of the tree has `k` rounds, and a root of its own.
+        for layer in 1..=vars {
+            self.rounds(layer.saturating_add(2));
+        }
+        for block in &plan.leaves {
+            self.products(count(vars).saturating_add(4));
+            let kind = plan.tables.get(block.table).map(|table| table.kind);
+            if block.kind == LeafKind::Rows && matches!(kind, Some(TableKind::Activation(_))) {
+                self.products(power(block.vars));
+            }
+        }
+        self.products(count(plan.columns.len().saturating_add(plan.virtuals.len())));
+        for node in plan.requantisations() {
+            self.claim(node.input);
+            // Its limbs, and a search for its place.
+            self.products(count(node.limbs.len()).saturating_add(count(plan.virtuals.len())));
+        }
+    }
+
+    fn outputs(&mut self, outputs: usize) {
+        let last = self.plan.steps.len();
+        self.challenges(self.plan.tensor_vars(last));
+        self.evaluation(outputs);
+        // What the padding holds is followed through all nodes.
+        self.products(count(last));
+        self.claim(last);
+    }
+
+    fn step(&mut self, node: usize, step: &Step) {
+        let tensor = node.saturating_add(1);
+        let claims = self.pending.get(tensor).copied().unwrap_or(0);
+        if let Step::Requantise(_) = step {
+            self.witness_claims = self.witness_claims.saturating_add(claims);
+            return;
+        }
+        if claims > 1 {
+            let vars = self.plan.tensor_vars(tensor);
+            self.rounds(vars);
+            self.challenges(1);
+            self.products(count(claims).saturating_mul(count(vars)).saturating_mul(3));
+        }
+        match step {
+            Step::Contract(step) if claims > 0 => {
+                self.bias(step.bias.as_ref(), &step.sizes);
+                self.rounds(self.plan.log_rows);
+                for size in &step.sizes {
+                    self.rounds(log(*size));
+                }
+                self.view(&step.left);
+                if let RightPlan::View(view) = &step.right {
+                    self.view(view);
+                }
+            }
+            Step::Combine(step) if claims > 0 => {
+                self.bias(step.bias.as_ref(), &step.sizes);
+                self.weights(&step.sizes);
+                step.terms.iter().for_each(|term| self.view(&term.view));
+            }
+            Step::Maximum(step) => {
+                self.products(count(self.plan.virtuals.len()));
+                self.view(&step.left);
+                self.view(&step.right);
+                if claims > 0 {
+                    self.witness_claims = self.witness_claims.saturating_add(1);
+                    self.view(&step.right);
+                }
+            }
+            Step::Contract(_) | Step::Combine(_) | Step::Requantise(_) => {}
+        }
+    }
+
+    /// A claim about a view becomes one about its tensor.
+    fn view(&mut self, view: &ViewPlan) {
+        for (_, size) in &view.unused {
+            self.products(count(*size));
+        }
+        self.rounds(view.sum_vars());
+        view.groups.iter().filter(|group| group.direct.is_none()).for_each(|group| self.group(group));
+        self.claim(view.tensor);
+    }
+
+    /// The wiring of a group over all positions it is read over, and over all it takes.
+    fn group(&mut self, group: &GroupPlan) {
+        self.weights(&group.sizes);
+        let positions = group.sizes.iter().fold(1, |product: u64, size| product.saturating_mul(count(*size)));
+        let factors = count(group.sizes.len().saturating_add(group.source.len())).saturating_add(1);
+        self.products(positions.saturating_mul(factors));
+        self.products(power(group.vars()).saturating_mul(2));
+    }
+
+    fn bias(&mut self, bias: Option<&BiasPlan>, sizes: &[usize]) {
+        if bias.is_some() {
+            self.weights(sizes);
+        }
+    }
+
+    /// The weight of every index of some axes.
+    fn weights(&mut self, sizes: &[usize]) {
+        for size in sizes {
+            self.products(count(*size).saturating_add(count(log(*size))));
+        }
+    }
+
+    /// All values of some public rows at a point.
+    fn evaluation(&mut self, values: usize) {
+        let weights = power(self.plan.log_rows).saturating_add(count(values).saturating_mul(3));
+        self.products(count(self.plan.rows).saturating_mul(count(values)).saturating_add(weights));
+    }
+
+    fn batches(&mut self) {
+        let plan = self.plan;
+        if let Some(vars) = plan.witness_vars {
+            self.rounds(vars.saturating_add(1));
+            self.products(count(self.witness_claims).saturating_mul(count(vars)).saturating_mul(3));
+        }
+        let vars = plan.weights.vars;
+        self.rounds(vars.saturating_add(1));
+        for tensor in &plan.weights.tensors {
+            self.weights(&tensor.sizes);
+            // `eq` on its rows in the stack and on its own, and their product.
+            self.products(
+                count(tensor.rows()).saturating_mul(6).saturating_add(count(vars).saturating_mul(6)),
+            );
+        }
+    }
+
+    fn claim(&mut self, tensor: usize) {
+        if let Some(claims) = self.pending.get_mut(tensor) {
+            *claims = claims.saturating_add(1);
+        }
+    }
+
     fn products(&mut self, more: u64) {
-        self.products = self.products.saturating_add(more);
+        self.cost.products = self.cost.products.saturating_add(more);
     }
 
     fn challenges(&mut self, more: usize) {
-        self.challenges = self.challenges.saturating_add(count(more));
+        self.cost.challenges = self.cost.challenges.saturating_add(count(more));
     }
 
     /// Rounds of a sumcheck: a challenge each, and the evaluation of a polynomial of low degree.
@@ -106,6 +256,10 @@ impl VerificationCost {
         self.challenges(rounds);
         self.products(count(rounds).saturating_mul(8));
     }
+}
+
+fn log(size: usize) -> usize {
+    crate::plan::log2_ceil(size)
 }
 
 fn count(value: usize) -> u64 {
@@ -116,91 +270,5 @@ fn power(exponent: usize) -> u64 {
     u32::try_from(exponent).ok().and_then(|exponent| 1u64.checked_shl(exponent)).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use p3_field::PrimeCharacteristicRing;
-    use tacit_graph::synthetic_mlp;
-
-    use super::*;
-    use crate::{
-        context::Context,
-        field::{Ef, Fp},
-        plan::MAX_ROWS,
-        protocol::{self, Public},
-        reject::Reject,
-    };
-
-    /// A prover that is believed everything, so that the verifier goes all the way.
-    #[derive(Default)]
-    struct Gullible {
-        received: u64,
-        challenges: u64,
-    }
-
-    impl Context for Gullible {
-        type Value = Ef;
-
-        fn receive(&mut self) -> Result<Ef, Reject> {
-            self.received += 1;
-            Ok(Ef::ONE)
-        }
-
-        fn challenge(&mut self) -> Ef {
-            self.challenges += 1;
-            Ef::new(core::array::from_fn(|i| Fp::from_u64(self.challenges * 7 + i as u64).exp_u64(5)))
-        }
-
-        fn multiply(&mut self, a: &Ef, b: &Ef) -> Ef {
-            *a * *b
-        }
-
-        fn assert_zero(&mut self, _: &Ef, _: Reject) -> Result<(), Reject> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn the_counters_cover_the_longest_way_through_the_protocol() {
-        for widths in [&[1, 1][..], &[30, 1], &[4, 3, 2], &[20, 9, 7, 5, 3], &[300, 70, 2]] {
-            for rows in [1, 3, 64] {
-                let model = synthetic_mlp(widths, 1).unwrap();
-                let graph = model.graph();
-                let cost = verification_cost(graph, rows, 0).unwrap();
-                let plan = Plan::new(graph, rows).unwrap();
-                let inputs = vec![graph.encode_input(&vec![0; widths[0] as usize]).unwrap(); rows];
-                let outputs = vec![vec![0; *widths.last().unwrap() as usize]; rows];
-                let public = Public { graph, plan: &plan, inputs: &inputs, outputs: &outputs };
-                let mut context = Gullible::default();
-                let _openings = protocol::verify(public, &mut context).unwrap();
-                assert!(context.challenges <= cost.challenges, "{widths:?} {rows}: {}", context.challenges);
-                assert!(cost.challenges <= context.challenges * 2 + 20, "{widths:?} {rows}: {cost:?}");
-                // Each value received is one product at least.
-                assert!(context.received <= cost.products);
-            }
-        }
-    }
-
-    #[test]
-    fn more_rows_and_more_bytes_cost_more() {
-        let model = synthetic_mlp(&[20, 9, 4], 1).unwrap();
-        let cost = |rows, bytes| verification_cost(model.graph(), rows, bytes).unwrap();
-        let mut before = cost(1, 0);
-        for rows in 2..40 {
-            let next = cost(rows, 0);
-            assert!(next.statement_values > before.statement_values);
-            assert!(next.products >= before.products && next.challenges >= before.challenges);
-            before = next;
-        }
-        assert_eq!(cost(3, usize::MAX).proof_bytes, u64::MAX);
-        assert_eq!(VerificationCost { proof_bytes: 0, ..cost(3, 5) }, cost(3, 0));
-    }
-
-    #[test]
-    fn what_cannot_be_proved_has_no_cost() {
-        let model = synthetic_mlp(&[4, 3, 2], 1).unwrap();
-        for got in [0, MAX_ROWS + 1, usize::MAX] {
-            assert_eq!(verification_cost(model.graph(), got, 1), Err(PlanError::Rows { got }));
-        }
-        assert!(planning_steps(model.graph()) > 0);
-    }
-}
+/// What laying out a part of a node costs, counted in searches past a node.
+const PART_STEPS: u64 = 16;
