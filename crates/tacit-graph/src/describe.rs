@@ -1,6 +1,9 @@
 //! Operators that have a name of their own, and what to call any of them.
 
-use crate::graph::{Graph, Group, Operator, Right, Stride, TensorId, View};
+use crate::{
+    graph::{Graph, Group, Operator, Right, Stride, TensorId, View},
+    shapes::product,
+};
 
 impl Operator {
     /// A dense layer with weights `[inputs][outputs]` and a bias, on a tensor of one axis.
@@ -24,7 +27,7 @@ impl Operator {
 }
 
 impl Graph {
-    /// One line for each operator: what it is, what it makes, and for a contraction what it sums over.
+    /// One line for each operator: what it is, the axes of what it makes, and what it sums over.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
         self.nodes.iter().map(|node| self.describe_node(node)).collect()
@@ -32,10 +35,21 @@ impl Graph {
 
     fn describe_node(&self, node: &Operator) -> String {
         match node {
-            Operator::Contract { axes, summed, right, .. } => {
-                let with = if matches!(right, Right::Weights { .. }) { "weights" } else { "tensor" };
+            Operator::Contract { axes, summed, left, right: Right::Weights { .. }, .. } => {
+                let output = |stride: &Stride| usize::from(stride.axis) < axes.len();
+                let window =
+                    |group: &Group| group.strides.iter().any(output) && !group.strides.iter().all(output);
+                if left.groups.iter().any(window) {
+                    format!("convolution {} over {}", by(axes), by(summed))
+                } else if summed.is_empty() {
+                    format!("scale {}", by(axes))
+                } else {
+                    format!("dense {}x{}", product(summed), by(axes))
+                }
+            }
+            Operator::Contract { axes, summed, right: Right::View(_), .. } => {
                 let over = if summed.is_empty() { String::new() } else { format!(" over {}", by(summed)) };
-                format!("contract {}{over} with {with}", by(axes))
+                format!("product {}{over}", by(axes))
             }
             Operator::Combine { axes, terms, .. } => match terms.as_slice() {
                 [_] => format!("combine {}", by(axes)),

@@ -79,6 +79,8 @@ pub struct Run {
     pub virtuals: Vec<Vec<Fp>>,
     /// The last tensor, padded.
     pub output: Vec<Fp>,
+    /// Digest of every row's salt; none when the rows are public.
+    pub salts: Vec<[u8; 32]>,
 }
 
 /// Outputs of strangers' rows and one proof for all of them.
@@ -159,7 +161,8 @@ impl Run {
         let (witness, virtuals) = Witness::new(&plan, graph, &tensors, salts);
         let statement = Statement { inputs: inputs.to_vec(), outputs };
         let output = tensors.get(plan.steps.len()).iter().map(|value| embed(*value)).collect();
-        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, output, plan })
+        let salts = salts.iter().map(|salt| salt.digest()).collect();
+        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, output, salts, plan })
     }
 }
 
@@ -176,12 +179,13 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
     let (statement, kind) = if plan.salts.is_empty() {
         (digest(&model.model_id(), &run.statement), KIND_PUBLIC)
     } else {
-        (batch_digest(&model.model_id(), plan.rows), KIND_COMMITTED)
+        (batch_digest(&model.model_id(), &run.salts), KIND_COMMITTED)
     };
     let mut transcript = Transcript {
         challenger: transcript(&statement, security),
         proof: vec![PROOF_VERSION, security.bits(), kind],
     };
+    transcript.proof.extend(run.salts.as_flattened());
     model.scheme().observe(&model.weight_root(), &mut transcript.challenger);
     let mut committed = None;
     let mut stack = Vec::new();

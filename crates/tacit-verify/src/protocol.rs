@@ -30,7 +30,9 @@ use crate::{
     field::{Ef, Fp, embed},
     lookup,
     multilinear::{eq_points, eval_rows},
-    plan::{BiasPlan, CombinePlan, ContractPlan, MaximumPlan, Plan, RequantisePlan, RightPlan, Step, TensorKind},
+    plan::{
+        BiasPlan, CombinePlan, ContractPlan, MaximumPlan, Plan, RequantisePlan, RightPlan, Step, TensorKind,
+    },
     reject::Reject,
     rows::{self, Fingerprints},
     sumcheck::Rounds,

@@ -136,8 +136,14 @@ pub enum Reject {
         /// Number of the tensor.
         tensor: usize,
     },
+    /// A salt is not the one that the proof was made with.
+    #[error("row {row} of the proof has another salt")]
+    Salt {
+        /// Row number.
+        row: usize,
+    },
     /// A row is not the one that the proof was made for.
-    #[error("row {row} of the proof is another question, answer or salt")]
+    #[error("row {row} of the proof is another question or answer")]
     Fingerprint {
         /// Row number.
         row: usize,

@@ -1,18 +1,21 @@
 //! Rows that are committed instead of public: a batch of strangers' questions in one proof.
 //!
 //! # Protocol
-//! The prover commits to all encoded inputs and to a salt for each row, runs the argument, and publishes for each row
-//! `fingerprint = x(a) + gamma * y(b) + salt` at random points `a, b` over the axes of input and output and a random
-//! `gamma`, all drawn after the commitment. The argument ties the fingerprints to the committed rows. Whoever knows
+//! The prover publishes a digest of each row's salt, commits to all encoded inputs and to the element that each salt
+//! stands for, runs the argument, and publishes for each row `fingerprint = x(a) + gamma * y(b) + element` at random
+//! points `a, b` over the axes of input and output and a random `gamma`, all drawn after that. The argument ties the fingerprints to the committed rows. Whoever knows
 //! a row, its answer and its salt computes the fingerprint and compares; nobody else needs to know any row to check
 //! the proof itself.
 //!
 //! # Soundness
-//! Two different (input, output, salt) have one fingerprint with probability at most `(vars + 1) / |F|`, after the
-//! commitment fixed one of them.
+//! Two different (input, output, salt) have one fingerprint with probability at most `(vars + 1) / |F|`, for points
+//! drawn after both are fixed. The digests fix the salts: without them, whoever reads a proof could choose an answer
+//! first and the salt that makes it fit afterwards.
 //!
 //! # Secrecy
-//! A salt is uniform in the field of the fingerprint and used once, so fingerprints are uniform whatever the rows.
+//! The element of a salt is uniform in the field of the fingerprint and used once, so fingerprints are uniform whatever
+//! the rows. Element and digest come from one 256-bit secret by different random functions, so a guess of the row, which
+//! gives its element, is not confirmed by the digest.
 //! That the rest of the proof tells nothing of the rows is the business of zero knowledge.
 
 use p3_field::PrimeCharacteristicRing;
@@ -27,9 +30,9 @@ use crate::{
     views::inside,
 };
 
-/// What hides the fingerprint of one row. Known to the prover and to whoever asked.
+/// What hides the fingerprint of one row: 32 uniform bytes, used once. Known to the prover and to whoever asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RowSalt([u32; EF_DEGREE]);
+pub struct RowSalt([u8; 32]);
 
 impl core::fmt::Debug for RowSalt {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -38,43 +41,38 @@ impl core::fmt::Debug for RowSalt {
 }
 
 impl RowSalt {
-    /// Uniform when the bytes are: each coefficient is the remainder of 128 bits, within `2^-97` of uniform.
+    /// Bytes MUST be uniform, new for each row, and secret.
     #[must_use]
-    pub fn from_random(bytes: &[u8; 16 * EF_DEGREE]) -> Self {
-        let mut salt = [0; EF_DEGREE];
-        for (slot, chunk) in salt.iter_mut().zip(bytes.chunks_exact(16)) {
-            let wide = chunk.iter().rev().fold(0u128, |wide, byte| (wide << 8) | u128::from(*byte));
-            *slot =
-                wide.checked_rem(u128::from(ORDER)).and_then(|rest| u32::try_from(rest).ok()).unwrap_or(0);
-        }
-        Self(salt)
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
-    /// Little-endian canonical coefficients.
+    /// The bytes.
     #[must_use]
-    pub fn to_bytes(self) -> [u8; 4 * EF_DEGREE] {
-        let mut bytes = [0; 4 * EF_DEGREE];
-        for (chunk, coefficient) in bytes.chunks_exact_mut(4).zip(self.0) {
-            chunk.copy_from_slice(&coefficient.to_le_bytes());
-        }
-        bytes
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
     }
 
-    /// Reads [`Self::to_bytes`]; `None` unless canonical.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8; 4 * EF_DEGREE]) -> Option<Self> {
-        let mut salt = [0; EF_DEGREE];
-        for (slot, chunk) in salt.iter_mut().zip(bytes.chunks_exact(4)) {
-            let value = u32::from_le_bytes(chunk.try_into().ok()?);
-            *slot = Some(value).filter(|value| *value < ORDER)?;
-        }
-        Some(Self(salt))
-    }
-
-    /// Its coefficients, lowest degree first.
+    /// What is added to the fingerprint, lowest degree first: each coefficient is the remainder of 128 bits.
     #[must_use]
     pub fn coefficients(self) -> [Fp; EF_DEGREE] {
-        self.0.map(Fp::from_u32)
+        let mut hasher = blake3::Hasher::new_derive_key(ELEMENT_CONTEXT);
+        hasher.update(&self.0);
+        let mut bytes = [0; 16 * EF_DEGREE];
+        hasher.finalize_xof().fill(&mut bytes);
+        let mut element = [Fp::ZERO; EF_DEGREE];
+        for (slot, chunk) in element.iter_mut().zip(bytes.chunks_exact(16)) {
+            let wide = chunk.iter().rev().fold(0u128, |wide, byte| (wide << 8) | u128::from(*byte));
+            let rest = wide.checked_rem(u128::from(ORDER)).and_then(|rest| u32::try_from(rest).ok());
+            *slot = Fp::from_u32(rest.unwrap_or(0));
+        }
+        element
+    }
+
+    /// What the proof publishes of it before any challenge is drawn.
+    #[must_use]
+    pub fn digest(self) -> [u8; 32] {
+        blake3::derive_key(DIGEST_CONTEXT, &self.0)
     }
 }
 
@@ -167,4 +165,6 @@ pub fn basis(degree: usize) -> Ef {
     ef_from_coefficients(coefficients)
 }
 
+const ELEMENT_CONTEXT: &str = "tacit 2026 proof row salt element v1";
+const DIGEST_CONTEXT: &str = "tacit 2026 proof row salt digest v1";
 const ORDER: u32 = <Fp as p3_field::PrimeField32>::ORDER_U32;

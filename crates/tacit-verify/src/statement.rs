@@ -122,7 +122,9 @@ pub fn verify_at(
     let plan = Plan::new(&model.graph, statement.inputs.len())?;
     let statement_digest = digest(&model.id, statement);
     let rows = Rows::Public { inputs: &inputs, outputs: &statement.outputs };
-    check(model, &plan, rows, &statement_digest, proof, security)?;
+    let mut reader = Reader::new(proof);
+    read_header(&mut reader, security, false)?;
+    check(model, &plan, rows, &statement_digest, reader, security)?;
     Ok(Verified { model: model.id, statement: statement_digest, security })
 }
 
@@ -132,8 +134,8 @@ pub fn verify_at(
 pub struct VerifiedBatch<'a> {
     model: &'a VerifyingModel,
     plan: Plan,
+    salts: Vec<[u8; 32]>,
     fingerprints: Fingerprints,
-    statement: [u8; 32],
     security: SecurityBits,
 }
 
@@ -141,10 +143,15 @@ impl VerifiedBatch<'_> {
     /// Checks that row `index` of the batch is this one.
     ///
     /// # Errors
-    /// [`Reject::Fingerprint`] when it is another, and what is wrong with a row that cannot be one.
+    /// [`Reject::Salt`] or [`Reject::Fingerprint`] when it is another, and what is wrong with a row that cannot be one.
     pub fn row(&self, index: usize, row: Row<'_>) -> Result<Verified, Reject> {
+        if self.salts.get(index) != Some(&row.salt.digest()) {
+            return Err(Reject::Salt { row: index });
+        }
         self.fingerprints.check(&self.model.graph, &self.plan, index, row)?;
-        Ok(Verified { model: self.model.id, statement: self.statement, security: self.security })
+        let alone = Statement { inputs: vec![row.input.to_vec()], outputs: vec![row.output.to_vec()] };
+        let statement = digest(&self.model.id, &alone);
+        Ok(Verified { model: self.model.id, statement, security: self.security })
     }
 
     /// Number of rows.
@@ -177,23 +184,24 @@ pub fn verify_batch_at<'a>(
     security: SecurityBits,
 ) -> Result<VerifiedBatch<'a>, Reject> {
     let plan = Plan::committed(&model.graph, rows)?;
-    let statement = batch_digest(&model.id, rows);
-    let fingerprints = check(model, &plan, Rows::Committed, &statement, proof, security)?;
+    let mut reader = Reader::new(proof);
+    read_header(&mut reader, security, true)?;
+    let salts = reader.list(rows, 32, Reader::array)?;
+    let statement = batch_digest(&model.id, &salts);
+    let fingerprints = check(model, &plan, Rows::Committed, &statement, reader, security)?;
     let fingerprints = fingerprints.ok_or(Reject::Kind { committed: false })?;
-    Ok(VerifiedBatch { model, plan, fingerprints, statement, security })
+    Ok(VerifiedBatch { model, plan, salts, fingerprints, security })
 }
 
-/// Replays a proof; gives the fingerprints of committed rows.
+/// Replays a proof from behind its header; gives the fingerprints of committed rows.
 fn check(
     model: &VerifyingModel,
     plan: &Plan,
     rows: Rows<'_>,
     statement: &[u8; 32],
-    proof: &[u8],
+    mut reader: Reader<'_>,
     security: SecurityBits,
 ) -> Result<Option<Fingerprints>, Reject> {
-    let mut reader = Reader::new(proof);
-    read_header(&mut reader, security, matches!(rows, Rows::Committed))?;
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;
     let witness = plan.witness_vars.map(|vars| Scheme::new(vars, bits)).transpose()?;
@@ -291,12 +299,15 @@ pub fn digest(model: &ModelId, statement: &Statement) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// BLAKE3, in a context of its own, of the model id and the number of committed rows.
+/// BLAKE3, in a context of its own, of the model id, the number of committed rows and the digests of their salts.
 #[must_use]
-pub fn batch_digest(model: &ModelId, rows: usize) -> [u8; 32] {
+pub fn batch_digest(model: &ModelId, salts: &[[u8; 32]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(BATCH_CONTEXT);
     hasher.update(model.as_bytes());
-    length(&mut hasher, rows);
+    length(&mut hasher, salts.len());
+    for salt in salts {
+        hasher.update(salt);
+    }
     *hasher.finalize().as_bytes()
 }
 

@@ -103,25 +103,26 @@ pub(super) fn sum<T: Number>(
         })
         .collect();
     let steps: usize = parts.iter().map(|part| product(part.summed)).sum();
-    for_lines(rows, axes, steps, |row, index, out: &mut [T], spare| {
+    // Output axes and, after them, room for the summed ones of any part.
+    let summed_axes = parts.iter().map(|part| part.summed.len()).max().unwrap_or(0);
+    for_lines(rows, axes, summed_axes, steps, |row, index, out: &mut [T], spare| {
         let (acc, rest) = spare.split_at_mut(out.len());
         let (left, right) = rest.split_at_mut(out.len());
         acc.fill(constant);
         if let Some(bias) = bias {
-            bias.add(index, acc);
+            bias.add(&index[..axes.len()], acc);
         }
         for (part, left_line, right_line) in &lines {
-            let mut whole = [index, &vec![0; part.summed.len()]].concat();
             for _ in 0..product(part.summed) {
-                left_line.read(row, &whole, left);
+                left_line.read(row, index, left);
                 match (&part.right, right_line) {
                     (Some(Factor::Plan(_)), Some(line)) => {
-                        line.read(row, &whole, right);
+                        line.read(row, index, right);
                         multiply_add(acc, left, right, part.coefficient);
                     }
                     (Some(Factor::Matrix(matrix, at)), _) => {
                         let stride = at.stride(last);
-                        let values = &matrix[at.at(&whole)..];
+                        let values = &matrix[at.at(index)..];
                         if stride == 0 {
                             right.fill(i32::from(values[0]));
                         } else {
@@ -135,7 +136,7 @@ pub(super) fn sum<T: Number>(
                     _ if part.coefficient == 1 => acc.iter_mut().zip(&*left).for_each(|(acc, x)| *acc += x),
                     _ => acc.iter_mut().zip(&*left).for_each(|(acc, x)| *acc += part.coefficient * x),
                 }
-                advance(&mut whole[axes.len()..], part.summed);
+                advance(&mut index[axes.len()..axes.len() + part.summed.len()], part.summed);
             }
         }
         for (out, acc) in out.iter_mut().zip(acc) {
@@ -154,7 +155,7 @@ fn multiply_add(acc: &mut [i32], left: &[i32], right: &[i32], coefficient: i32) 
 pub(super) fn maximum<T: Number>(rows: usize, axes: &[u32], left: &Plan<'_>, right: &Plan<'_>) -> Vec<T> {
     let last = axes.len() - 1;
     let (left_line, right_line) = (left.line(last), right.line(last));
-    for_lines(rows, axes, 2, |row, index, out: &mut [T], spare| {
+    for_lines(rows, axes, 0, 2, |row, index, out: &mut [T], spare| {
         let (left, right) = spare.split_at_mut(out.len());
         left_line.read(row, index, left);
         right_line.read(row, index, right);
@@ -164,13 +165,14 @@ pub(super) fn maximum<T: Number>(rows: usize, axes: &[u32], left: &Plan<'_>, rig
     })
 }
 
-/// Fills lines along the last axis: `line(row, index with a zero at the end, line, three lines to work in)`.
-/// `steps` are what each element takes.
+/// Fills lines along the last axis: `line(row, index, line, three lines to work in)`. The index is zero at the last
+/// axis and at `more` axes after it, which `line` may use and leaves at zero. `steps` are what each element takes.
 fn for_lines<T: Number>(
     rows: usize,
     axes: &[u32],
+    more: usize,
     steps: usize,
-    line: impl Fn(usize, &[u32], &mut [T], &mut [i32]) + Sync,
+    line: impl Fn(usize, &mut [u32], &mut [T], &mut [i32]) + Sync,
 ) -> Vec<T> {
     let Some((length, outer)) = axes.split_last() else { return Vec::new() };
     let length = *length as usize;
@@ -178,9 +180,11 @@ fn for_lines<T: Number>(
     let mut out = vec![T::default(); rows * lines * length];
     let run = |first: usize, out: &mut [T]| {
         let mut spare = vec![0i32; 3 * length];
-        let (mut row, mut index) = (first / lines, unflatten(first % lines, axes, 1));
+        let mut index = vec![0; axes.len() + more];
+        unflatten(first % lines, outer, &mut index);
+        let mut row = first / lines;
         for out in out.chunks_exact_mut(length) {
-            line(row, &index, out, &mut spare);
+            line(row, &mut index, out, &mut spare);
             if advance(&mut index[..outer.len()], outer) {
                 row += 1;
             }
@@ -207,14 +211,12 @@ pub(super) fn advance(index: &mut [u32], axes: &[u32]) -> bool {
     true
 }
 
-/// The index over all of `axes` whose row-major number over those but the last `skipped` is `flat`; zero at the last.
-fn unflatten(mut flat: usize, axes: &[u32], skipped: usize) -> Vec<u32> {
-    let mut index = vec![0; axes.len()];
-    for (index, size) in index.iter_mut().zip(axes).rev().skip(skipped) {
+/// Sets an index over `axes` to the one whose row-major number is `flat`.
+fn unflatten(mut flat: usize, axes: &[u32], index: &mut [u32]) {
+    for (index, size) in index.iter_mut().zip(axes).rev() {
         *index = (flat % *size as usize) as u32;
         flat /= *size as usize;
     }
-    index
 }
 
 /// Tasks that the lines of one operator are shared out in.

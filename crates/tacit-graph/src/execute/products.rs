@@ -293,51 +293,36 @@ fn multiply<X: Number, W: Number>(
     }
 }
 
-/// Rows `x`, `[lines][length]`, times columns `w`, `[columns][length]`, four by two at a time.
+/// Rows `x`, `[lines][length]`, times columns `w`, `[columns][length]`.
 fn block<X: Number, W: Number>(x: &[X], w: &[W], length: usize, out: &mut [i32]) {
     let width = w.len() / length;
-    for (x, out) in x.chunks(4 * length).zip(out.chunks_mut(4 * width)) {
-        let rows: Vec<&[X]> = x.chunks_exact(length).collect();
-        let mut pairs = w.chunks_exact(2 * length);
-        let mut column = 0;
-        for pair in &mut pairs {
-            let (w0, w1) = pair.split_at(length);
-            if let [x0, x1, x2, x3] = *rows.as_slice() {
-                for (row, sums) in tile([x0, x1, x2, x3], [w0, w1]).iter().enumerate() {
-                    out[row * width + column..][..2].copy_from_slice(sums);
-                }
+    for (column, pair) in w.chunks(2 * length).enumerate() {
+        let (first, second) = pair.split_at(length);
+        for (x, out) in x.chunks_exact(length).zip(out.chunks_exact_mut(width)) {
+            if second.is_empty() {
+                out[2 * column] = dot(x, first);
             } else {
-                for (row, x) in rows.iter().enumerate() {
-                    let [sums] = tile([x], [w0, w1]);
-                    out[row * width + column..][..2].copy_from_slice(&sums);
-                }
-            }
-            column += 2;
-        }
-        let rest = pairs.remainder();
-        if !rest.is_empty() {
-            for (row, x) in rows.iter().enumerate() {
-                let [[sum]] = tile([x], [rest]);
-                out[row * width + column] = sum;
+                let sums = dot_pair(x, first, second);
+                out[2 * column..][..2].copy_from_slice(&sums);
             }
         }
     }
 }
 
-/// Dot products of every row with every column.
 #[inline(always)]
-fn tile<X: Number, W: Number, const R: usize, const C: usize>(x: [&[X]; R], w: [&[W]; C]) -> [[i32; C]; R] {
-    let length = w[0].len();
-    let (x, w) = (x.map(|x| &x[..length]), w.map(|w| &w[..length]));
-    let mut sums = [[0i32; C]; R];
-    for k in 0..length {
-        for (sums, x) in sums.iter_mut().zip(x) {
-            for (sum, w) in sums.iter_mut().zip(w) {
-                *sum = sum.wrapping_add(x[k].widen().wrapping_mul(w[k].widen()));
-            }
-        }
+fn dot<X: Number, W: Number>(x: &[X], w: &[W]) -> i32 {
+    x.iter().zip(w).fold(0, |sum, (x, w)| sum.wrapping_add(x.widen().wrapping_mul(w.widen())))
+}
+
+/// Two dot products that read `x` once.
+#[inline(always)]
+fn dot_pair<X: Number, W: Number>(x: &[X], first: &[W], second: &[W]) -> [i32; 2] {
+    let (mut a, mut b) = (0i32, 0i32);
+    for ((x, first), second) in x.iter().zip(first).zip(second) {
+        a = a.wrapping_add(x.widen().wrapping_mul(first.widen()));
+        b = b.wrapping_add(x.widen().wrapping_mul(second.widen()));
     }
-    sums
+    [a, b]
 }
 
 /// Rows gathered at a time.

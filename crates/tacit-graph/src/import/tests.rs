@@ -171,7 +171,7 @@ fn options() {
     assert_eq!(refused(options), ImportError::FeatureNameCount { expected: 2, got: 1 });
     let labels = Some(vec!["a".to_owned(); 2]);
     let options = ImportOptions { labels, ..ImportOptions::default() };
-    let twice = crate::validate::GraphError::LabelTwice { index: 1 };
+    let twice = crate::error::GraphError::LabelTwice { index: 1 };
     assert_eq!(refused(options), ImportError::Graph(twice));
 }
 

@@ -37,18 +37,19 @@ proptest! {
         let _ = raw(&text);
     }
 
-    /// The definition in rationals: `q` is the whole number nearest to the scaled value, cut to 8 bits.
+    /// The definition in rationals: `q` is the whole number nearest to the scaled value, cut to its bits.
     #[test]
     fn encoders_round_to_the_nearest(
-        value in any::<i64>(), offset in any::<i64>(), multiplier in any::<i32>(), shift in 0u8..=96,
+        value in any::<i64>(), offset in any::<i64>(), multiplier in any::<i32>(), shift in 0u8..=96, bits in 2u8..=16,
     ) {
-        let q = i128::from(Feature { name: String::new(), offset, multiplier, shift }.encode(value));
+        let q = i128::from(Feature { name: String::new(), offset, multiplier, shift }.encode(value, bits));
         let scaled = (i128::from(value) + i128::from(offset)) * i128::from(multiplier);
-        let unit = 1i128 << shift;
-        if q < 127 {
+        let (unit, half) = (1i128 << shift, 1i128 << (bits - 1));
+        prop_assert!((-half..half).contains(&q));
+        if q < half - 1 {
             prop_assert!(scaled * 2 < (q * 2 + 1) * unit);
         }
-        if q > -128 {
+        if q > -half {
             prop_assert!(scaled * 2 >= (q * 2 - 1) * unit);
         }
     }
@@ -93,7 +94,9 @@ fn numbers_that_are_no_raw_values() {
 fn graph(decoder: Decoder, outputs: u32) -> Graph {
     Graph {
         features: vec![Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24 }],
-        nodes: vec![Operator::Dense { input: TensorId(0), inputs: 1, outputs }],
+        input_axes: vec![1],
+        input_bits: 8,
+        nodes: vec![Operator::dense(TensorId(0), 1, outputs)],
         tables: vec![],
         decoder,
     }

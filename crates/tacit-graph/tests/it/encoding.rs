@@ -2,14 +2,15 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    EncodingError, GraphError, ImportReport, Model, ModelFile, decode_graph, decode_weights, encode_graph,
-    encode_weights, synthetic_mlp,
+    EncodingError, Feature, GraphError, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model, ModelFile,
+    SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, random_model,
+    synthetic_mlp, synthetic_network,
 };
 
-use crate::support::{Random, model_and_inputs, random_model};
+use crate::support::model_and_inputs;
 
 fn file() -> ModelFile {
-    let model = random_model(&[3, 4, 2], false, &mut Random(5));
+    let model = synthetic_mlp(&[3, 4, 2], 5).unwrap();
     let report = ImportReport {
         float_score: Some(0.5),
         agreement: Some(-0.0),
@@ -29,8 +30,10 @@ proptest! {
 
     /// There is one encoding: bytes that decode are the bytes that encoding gives.
     #[test]
-    fn changed_bytes_are_refused_or_another_graph(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let model = random_model(&[3, 4, 2], false, &mut Random(5));
+    fn changed_bytes_are_refused_or_another_graph(
+        seed in 0u64..64, at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let model = random_model(seed).unwrap();
         let mut bytes = encode_graph(model.graph());
         let at = at.index(bytes.len());
         bytes[at] = byte;
@@ -48,7 +51,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0usize..3) {
-        let magic = [b"TCTG\x01\0", b"TCTW\x01\0", b"TCTM\x01\0"][kind];
+        let magic = [b"TCTG\x02\0", b"TCTW\x02\0", b"TCTM\x02\0"][kind];
         let len = bytes.len().min(6);
         bytes[..len].copy_from_slice(&magic[..len]);
         let _ = decode_graph(&bytes);
@@ -59,7 +62,7 @@ proptest! {
 
 #[test]
 fn every_prefix_is_truncated() {
-    let model = synthetic_mlp(&[3, 4, 2], 1).unwrap();
+    let model = random_model(1).unwrap();
     let (graph, weights, file) =
         (encode_graph(model.graph()), encode_weights(model.weights()), file().encode());
     for len in 0..graph.len() {
@@ -92,11 +95,11 @@ fn other_files() {
     let mut bytes = encode_graph(synthetic_mlp(&[3, 2], 1).unwrap().graph());
     let magic = EncodingError::Magic { expected: *b"TCTW", got: *b"TCTG" };
     assert_eq!(decode_weights(&bytes).unwrap_err(), magic);
-    bytes[4] = 2;
-    assert_eq!(decode_graph(&bytes).unwrap_err(), EncodingError::Version { expected: 1, got: 2 });
+    bytes[4] = 1;
+    assert_eq!(decode_graph(&bytes).unwrap_err(), EncodingError::Version { expected: 2, got: 1 });
 }
 
-/// Byte offsets in the graph of one feature without a name and one operator: features at 6, nodes at 25.
+/// Byte offsets in the graph of one feature without a name and one operator: features at 12, nodes at 35.
 #[test]
 fn limits_and_tags() {
     let bytes = encode_graph(synthetic_mlp(&[1, 1], 1).unwrap().graph());
@@ -105,22 +108,77 @@ fn limits_and_tags() {
         bytes[at..at + values.len()].copy_from_slice(values);
         decode_graph(&bytes).unwrap_err()
     };
-    assert_eq!(with(6, &[0xff; 4]), EncodingError::OverLimit { limit: 1 << 15, got: u32::MAX as usize });
-    assert!(matches!(with(6, &[0, 0x80, 0, 0]), EncodingError::Truncated { .. }));
-    assert_eq!(with(10, &[1, 1]), EncodingError::OverLimit { limit: 256, got: 257 });
-    assert_eq!(with(29, &[9]), EncodingError::Tag { got: 9 });
+    assert_eq!(with(6, &[1]), EncodingError::Graph(GraphError::InputBits { got: 1 }));
+    assert_eq!(with(7, &[9]), EncodingError::OverLimit { limit: 8, got: 9 });
+    assert_eq!(
+        with(12, &[0xff; 4]),
+        EncodingError::OverLimit { limit: MAX_FEATURES, got: u32::MAX as usize }
+    );
+    assert!(matches!(with(12, &[0, 0x80, 0, 0]), EncodingError::Truncated { .. }));
+    assert_eq!(
+        with(16, &[0, 0, 0x10, 0]),
+        EncodingError::Graph(GraphError::InputAxes { expected: 1, got: 1 << 20 })
+    );
+    assert_eq!(
+        with(16, &[1, 0, 0x10, 0]),
+        EncodingError::OverLimit { limit: MAX_FEATURES, got: MAX_FEATURES + 1 }
+    );
+    assert_eq!(with(16, &[0]), EncodingError::Run { index: 0 });
+    assert_eq!(with(20, &[1, 1]), EncodingError::OverLimit { limit: 256, got: 257 });
+    assert_eq!(with(34, &[97]), EncodingError::Graph(GraphError::EncodeShift { feature: 0, got: 97 }));
+    // One contraction: tag, output axes, summed axes, view (tensor, groups), weights, bias.
+    assert_eq!(with(39, &[9]), EncodingError::Tag { got: 9 });
+    assert_eq!(with(40, &[9]), EncodingError::OverLimit { limit: 8, got: 9 });
+    assert_eq!(with(54, &[9]), EncodingError::OverLimit { limit: 8, got: 9 });
+    assert_eq!(with(60, &[17]), EncodingError::OverLimit { limit: 16, got: 17 });
+    // `exact` is zero or one.
+    assert_eq!(with(70, &[2]), EncodingError::Tag { got: 2 });
+    assert_eq!(with(71, &[2]), EncodingError::Tag { got: 2 });
+    assert_eq!(with(72, &[17]), EncodingError::OverLimit { limit: 16, got: 17 });
+    assert_eq!(with(75, &[2]), EncodingError::Tag { got: 2 });
     // No tables, then the decoder: tag, unit, one label of one byte.
-    assert_eq!(with(42, &[1, 1, 0, 0]), EncodingError::OverLimit { limit: 256, got: 257 });
-    assert_eq!(with(46, &[3]), EncodingError::Tag { got: 3 });
-    assert_eq!(with(54, &[0xff]), EncodingError::NotUtf8);
-    assert_eq!(with(24, &[97]), EncodingError::Graph(GraphError::EncodeShift { feature: 0, got: 97 }));
+    assert_eq!(with(78, &[1, 1, 0, 0]), EncodingError::OverLimit { limit: 256, got: 257 });
+    assert_eq!(with(82, &[3]), EncodingError::Tag { got: 3 });
+    assert_eq!(with(90, &[0xff]), EncodingError::NotUtf8);
+}
+
+/// A run of features is one item however long, and only the longest run is canonical.
+#[test]
+fn equal_features_are_one_run() {
+    let model = synthetic_network(SyntheticNetwork::ResNet8, 1).unwrap();
+    assert!(encode_graph(model.graph()).len() < 12_000);
+    let mut graph = synthetic_mlp(&[4, 1], 1).unwrap().graph().clone();
+    graph.features[2] = Feature { offset: 5, ..graph.features[2].clone() };
+    let bytes = encode_graph(&graph);
+    assert_eq!(decode_graph(&bytes).unwrap(), graph);
+    assert_eq!(bytes[12..20], [3, 0, 0, 0, 2, 0, 0, 0]);
+    // The third run made equal to the second, and the other way round.
+    let mut split = bytes.clone();
+    let run = 19;
+    split.copy_within(16 + run + 4..16 + 2 * run, 16 + 2 * run + 4);
+    assert_eq!(decode_graph(&split).unwrap_err(), EncodingError::Run { index: 2 });
+}
+
+/// A few bytes of a long name, a million times.
+#[test]
+fn names_are_limited_together() {
+    let mut graph = synthetic_mlp(&[1, 1], 1).unwrap().graph().clone();
+    graph.features[0].name = "n".repeat(256);
+    let mut bytes = encode_graph(&graph);
+    bytes[16..20].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    let expected = EncodingError::OverLimit { limit: MAX_NAME_BYTES, got: 1 << 28 };
+    assert_eq!(decode_graph(&bytes).unwrap_err(), expected);
+    graph.features = vec![graph.features[0].clone(); (1 << 16) + 1];
+    assert_eq!(graph.validate().unwrap_err(), GraphError::InputAxes { expected: 1, got: (1 << 16) + 1 });
+    graph.input_axes = vec![(1 << 16) + 1];
+    assert_eq!(graph.validate().unwrap_err(), GraphError::NamesTooLong { got: MAX_NAME_BYTES + 256 });
 }
 
 #[test]
 fn table_bits_are_checked_before_their_length_is_used() {
     let model = synthetic_mlp(&[1, 1, 1], 1).unwrap();
     let mut bytes = encode_graph(model.graph());
-    let at = bytes.len() - (1 << 10) - 10;
+    let at = bytes.len() - (2 << 10) - 10;
     assert_eq!(bytes[at], 10);
     bytes[at] = 0xff;
     assert_eq!(decode_graph(&bytes).unwrap_err(), EncodingError::OverLimit { limit: 16, got: 255 });

@@ -6,13 +6,13 @@ use tacit_graph::{
     synthetic_network,
 };
 
+use crate::support::model_and_inputs;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn random_models_run_as_defined(seed in any::<u64>(), rows in 1usize..5) {
-        let model = random_model(seed).unwrap();
-        let inputs = random_inputs(&model, rows, seed);
+    fn random_models_run_as_defined((model, inputs, rows) in model_and_inputs()) {
         let fast = execute(&model, &inputs, rows).unwrap();
         let slow = reference::execute(&model, &inputs, rows).unwrap();
         for (tensor, (fast, slow)) in fast.tensors.iter().zip(&slow.tensors).enumerate() {
@@ -23,9 +23,8 @@ proptest! {
 
     /// No value leaves the interval that the model states for its tensor.
     #[test]
-    fn intervals_hold(seed in any::<u64>()) {
-        let model = random_model(seed).unwrap();
-        let trace = reference::execute(&model, &random_inputs(&model, 3, seed), 3).unwrap();
+    fn intervals_hold((model, inputs, rows) in model_and_inputs()) {
+        let trace = reference::execute(&model, &inputs, rows).unwrap();
         for (tensor, (low, high)) in trace.tensors.iter().zip(model.reach()) {
             for value in tensor.values() {
                 prop_assert!((*low..=*high).contains(&i64::from(value)), "{value} outside {low} to {high}");

@@ -46,7 +46,7 @@ fn answer(imported: &Imported, row: &[f64]) -> Answer {
     let raw: Vec<RawValue> = row.iter().map(|x| RawValue::from_f64(*x).unwrap()).collect();
     let graph = imported.model.graph();
     let trace = tacit_graph::execute(&imported.model, &graph.encode_values(&raw).unwrap(), 1).unwrap();
-    graph.decode_output(trace.logits()).unwrap()
+    graph.decode_output(&trace.logits()).unwrap()
 }
 
 /// Labels of the integer model against those of ONNX Runtime: at most two rows of 150 may differ.

