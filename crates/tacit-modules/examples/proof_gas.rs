@@ -14,7 +14,7 @@ use alloy_sol_types::SolCall;
 use std::{hint::black_box, time::Instant};
 use tacit_abi::IProofs;
 use tacit_graph::{
-    Graph, Model, SyntheticNetwork, decode_graph, encode_graph, random_model, synthetic_mlp,
+    Graph, Model, SyntheticNetwork, decode_graph, encode_graph, feature_count, random_model, synthetic_mlp,
     synthetic_network,
 };
 use tacit_modules::{INPUT_WORD_GAS, proofs::gas};
@@ -45,8 +45,9 @@ fn report_graph(name: &str, graph: &Graph, iterations: usize) {
         graph.nodes.len(),
         planning_steps(graph)
     );
+    let features = feature_count(&bytes).unwrap();
     let decode = || VerifyingModel::new(decode_graph(&bytes).unwrap(), [0; 32]).unwrap();
-    report("decoding", nanoseconds(iterations, decode), gas::decoding(bytes.len()));
+    report("decoding", nanoseconds(iterations, decode), gas::reading(bytes.len()) + gas::decoding(features));
     report("planning", nanoseconds(iterations, || verification_cost(graph, 1, 0)), gas::planning(graph));
 }
 
@@ -110,7 +111,13 @@ fn main() {
         report_proof(network.name(), synthetic_network(network, 7).unwrap(), 1, iterations);
     }
     for seed in 0..40 {
-        report_proof(&format!("random {seed}"), random_model(seed).unwrap(), 1, iterations);
+        let model = random_model(seed).unwrap();
+        if verification_cost(model.graph(), 1, 0).is_ok() {
+            report_proof(&format!("random {seed}"), model, 1, iterations);
+        }
     }
+    let mut named = synthetic_mlp(&[30_000, 2], 7).unwrap().graph().clone();
+    named.features.iter_mut().for_each(|feature| feature.name = "a name of its own".into());
+    report_graph("30000 named features", &named, iterations);
     report_graph("a chain of 4000 nodes", synthetic_mlp(&[1; 2000], 7).unwrap().graph(), iterations);
 }

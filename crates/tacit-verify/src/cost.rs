@@ -58,9 +58,9 @@ pub fn planning_steps(graph: &Graph) -> u64 {
     let searched = graph.nodes.len().saturating_mul(2).saturating_add(graph.tables.len());
     count(parts)
         .saturating_mul(PART_STEPS)
-        .saturating_add(count(graph.features.len()))
+        .saturating_add(count(graph.features.len()).saturating_mul(4))
         .saturating_add(count(entries))
-        .saturating_add(count(graph.nodes.len()).saturating_mul(count(searched)))
+        .saturating_add(count(graph.nodes.len()).saturating_mul(count(searched)).div_euclid(4))
 }
 
 /// The work of checking a proof of `proof_bytes` bytes that `graph` was run on `rows` public rows.
@@ -270,5 +270,5 @@ fn power(exponent: usize) -> u64 {
     u32::try_from(exponent).ok().and_then(|exponent| 1u64.checked_shl(exponent)).unwrap_or(u64::MAX)
 }
 
-/// What laying out a part of a node costs, counted in searches past a node.
+/// What laying out a part of a node costs, counted in searches past four nodes.
 const PART_STEPS: u64 = 16;

@@ -40,7 +40,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
 use record::Record;
 use tacit_abi::IProofs::{self, IProofsCalls};
-use tacit_graph::{Answer, Decoder, Graph, decode_graph};
+use tacit_graph::{Answer, Decoder, Graph, decode_graph, feature_count};
 use tacit_verify::{
     BudgetError, Reject, SecurityBits, Statement, VerificationCost, VerifyingModel, security_report,
     verification_cost, verify,
@@ -85,7 +85,8 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             let model = decode_graph_charged(host, &graph_bytes, record.weight_root)?;
             let (rows, proof_bytes) = (size(call.rows), size(call.proofBytes));
             let cost = cost(host, model.graph(), rows, proof_bytes)?;
-            let gas = gas::decoding(graph_bytes.len())
+            let gas = gas::reading(graph_bytes.len())
+                .saturating_add(gas::decoding(count(model.graph().features.len())))
                 .saturating_add(gas::planning(model.graph()))
                 .saturating_add(gas::checking(&cost));
             IProofs::verificationGasCall::abi_encode_returns(&gas)
@@ -232,7 +233,9 @@ fn decode_graph_charged(
     bytes: &[u8],
     weight_root: B256,
 ) -> Result<VerifyingModel, Failure> {
-    host.charge(gas::decoding(bytes.len()))?;
+    host.charge(gas::reading(bytes.len()))?;
+    let features = feature_count(bytes).map_err(|_| revert(IProofs::NotAGraph {}))?;
+    host.charge(gas::decoding(features))?;
     let graph = decode_graph(bytes).map_err(|_| revert(IProofs::NotAGraph {}))?;
     VerifyingModel::new(graph, weight_root.0).map_err(|_| revert(IProofs::NotAGraph {}))
 }

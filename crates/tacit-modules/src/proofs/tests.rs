@@ -10,7 +10,9 @@ use alloy_sol_types::{SolCall, SolError};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use tacit_abi::{IModule, IProofs};
-use tacit_graph::{Decoder, Graph, Model, Operator, encode_graph, synthetic_mlp};
+use tacit_graph::{
+    Decoder, Graph, Model, Operator, decode_graph, encode_graph, feature_count, random_model, synthetic_mlp,
+};
 use tacit_prove::{CommittedModel, prove};
 use tacit_verify::{SecurityBits, Statement, statement::digest, verification_cost};
 
@@ -181,6 +183,32 @@ fn what_is_no_graph_is_refused() {
     graph.push(0);
     for bytes in [&b"not a graph"[..], &graph] {
         assert_eq!(register(&mut world, bytes, B256::ZERO), Err(reverts(IProofs::NotAGraph {})));
+    }
+}
+
+/// A run of equal features takes a few bytes however long it is: a million of them would be decoded for the price of one.
+#[test]
+fn long_runs_of_features_are_paid_for_before_they_are_made() {
+    let mut graph = encode_graph(synthetic_mlp(&[1, 1], 1).unwrap().graph());
+    let run = 12 + 4;
+    assert_eq!(graph[run..run + 4], 1u32.to_le_bytes());
+    graph[run..run + 4].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    assert_eq!(feature_count(&graph), Ok(1 << 20));
+    let mut world = World::new();
+    assert_eq!(register(&mut world, &graph, B256::ZERO), Err(Failure::Halt(HostError::OutOfGas)));
+    world.gas = 100_000_000;
+    assert_eq!(register(&mut world, &graph, B256::ZERO), Err(reverts(IProofs::NotAGraph {})));
+}
+
+#[test]
+fn features_are_counted_as_they_are_decoded() {
+    for seed in 0..100 {
+        let graph = encode_graph(random_model(seed).unwrap().graph());
+        let features = decode_graph(&graph).unwrap().features.len() as u64;
+        assert_eq!(feature_count(&graph), Ok(features), "{seed}");
+        for length in 0..graph.len().min(200) {
+            let _ = feature_count(&graph[..length]);
+        }
     }
 }
 
