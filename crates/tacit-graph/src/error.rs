@@ -235,10 +235,10 @@ pub enum GraphError {
         /// Its shift.
         got: u8,
     },
-    /// More weights than [`MAX_PARAMETERS`].
-    #[error("a model has at most {MAX_PARAMETERS} parameters, got {got}")]
+    /// More weights than [`MAX_PARAMETERS`], their axes padded to powers of two.
+    #[error("a model has at most {MAX_PARAMETERS} padded parameters, got {got}")]
     TooManyParameters {
-        /// Parameters of the graph.
+        /// Padded parameters of the graph.
         got: u64,
     },
     /// The output has more than one axis.

@@ -308,7 +308,7 @@ pub const MAX_ACCUMULATOR: i32 = (1 << 30) - (1 << 23);
 pub const MAX_NODES: usize = 1 << 12;
 /// Most tables in a graph.
 pub const MAX_TABLES: usize = 1 << 8;
-/// Most weights, biases included, in a model.
+/// Most weights, biases included, in a model, axes padded to powers of two.
 pub const MAX_PARAMETERS: u64 = 1 << 28;
 /// Longest feature name or label, in bytes of UTF-8.
 pub const MAX_TEXT_BYTES: usize = 256;

@@ -25,6 +25,7 @@ pub mod encoding;
 pub mod file;
 pub mod graph;
 pub mod import;
+pub mod network;
 pub mod reference;
 
 mod answer;

@@ -5,7 +5,7 @@
 //! - the last tensor has one axis;
 //! - sizes that an engine allocates or loops over are bounded: the output axes and the summed axes of an operator by
 //!   [`MAX_CELLS`] each and together by [`MAX_WORK`], the index space and the flattened axis of a group by
-//!   [`MAX_GROUP`], all with axes padded to powers of two;
+//!   [`MAX_GROUP`], all weights by [`MAX_PARAMETERS`], all with axes padded to powers of two;
 //! - every table is used.
 
 use crate::{
@@ -92,7 +92,7 @@ impl Graph {
         let input = TensorShape { axes: self.input_axes.clone(), element };
         let mut check = Check { node: 0, tensors: vec![input], read: vec![false] };
         let (mut layers, mut layer_count) = (Vec::with_capacity(got), 0usize);
-        let (mut parameters, mut macs) = (0u64, 0u64);
+        let (mut parameters, mut padded_parameters, mut macs) = (0u64, 0u64, 0u64);
         for (node, operator) in self.nodes.iter().enumerate() {
             check.node = node;
             let shape = self.validate_node(&mut check, operator, &mut macs)?;
@@ -100,12 +100,13 @@ impl Graph {
             check.read.push(false);
             let (matrix, bias) = operator.weight_lengths();
             parameters = parameters.saturating_add(matrix).saturating_add(bias);
+            padded_parameters = padded_parameters.saturating_add(padded_weights(operator));
             let has_weights = matrix + bias > 0;
             layers.push(has_weights.then_some(layer_count));
             layer_count += usize::from(has_weights);
         }
-        if parameters > MAX_PARAMETERS {
-            return Err(GraphError::TooManyParameters { got: parameters });
+        if padded_parameters > MAX_PARAMETERS {
+            return Err(GraphError::TooManyParameters { got: padded_parameters });
         }
         check.read.pop();
         if let Some(tensor) = check.read.iter().position(|read| !read) {
@@ -360,6 +361,25 @@ fn check_used(node: usize, used: u32, range: core::ops::Range<usize>) -> Result<
     let unused =
         range.into_iter().find(|axis| used & (1 << axis) == 0).and_then(|axis| u8::try_from(axis).ok());
     unused.map_or(Ok(()), |axis| Err(GraphError::AxisUnused { node, axis }))
+}
+
+/// Weights and biases of a valid operator, axes padded.
+fn padded_weights(operator: &Operator) -> u64 {
+    let over = |axes: &[u32], summed: &[u32], chosen: &[u8]| {
+        let size = |axis: &u8| axes.iter().chain(summed).nth(usize::from(*axis)).copied().unwrap_or(1);
+        padded(&chosen.iter().map(size).collect::<Vec<u32>>())
+    };
+    match operator {
+        Operator::Contract { axes, summed, right, bias, .. } => {
+            let matrix = match right {
+                Right::Weights { axes: chosen } => over(axes, summed, chosen),
+                Right::View(_) => 0,
+            };
+            matrix.saturating_add(bias.as_ref().map_or(0, |chosen| over(axes, &[], chosen)))
+        }
+        Operator::Combine { axes, bias, .. } => bias.as_ref().map_or(0, |chosen| over(axes, &[], chosen)),
+        Operator::Maximum { .. } | Operator::Requantise { .. } => 0,
+    }
 }
 
 /// Elements with every axis padded to a power of two.

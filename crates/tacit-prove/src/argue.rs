@@ -219,7 +219,7 @@ impl<'a> Prover<'a> {
     }
 
     fn bias(&mut self, bias: &BiasPlan, axes: &[Vec<Ef>], transcript: &mut Transcript) {
-        let points: Vec<Vec<Ef>> = bias.axes.iter().map(|axis| axes[*axis].clone()).collect();
+        let points = bias.points(axes);
         let tensor = &self.plan.weights.tensors[bias.tensor];
         let maps = tensor
             .sizes

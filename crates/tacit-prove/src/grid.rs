@@ -83,7 +83,7 @@ fn apply_base(values: &[Fp], dims: &[usize], axis: usize, map: &AxisMap) -> Vec<
         }
         return unpack(&out);
     }
-    if after == 1 && old % WIDTH == 0 && map.length == 1 && map.entries.len() * 2 > old {
+    if after == 1 && old.is_multiple_of(WIDTH) && map.length == 1 && map.entries.len() * 2 > old {
         let mut weights = vec![Ef::ZERO; old];
         for (_, index, coefficient) in &map.entries {
             weights[*index] += *coefficient;

@@ -141,7 +141,8 @@ fn finish(
     (point, a.first().copied().unwrap_or_default(), b.first().copied().unwrap_or_default())
 }
 
-fn round<E: Lane>(a: &[E], b: &[E]) -> (E, E) {
+/// Value at zero and leading coefficient of the first variable's round.
+pub(crate) fn round<E: Lane>(a: &[E], b: &[E]) -> (E, E) {
     let (a0, a1) = a.split_at(a.len() / 2);
     let (b0, b1) = b.split_at(b.len() / 2);
     let (mut at_zero, mut square) = (E::ZERO, E::ZERO);

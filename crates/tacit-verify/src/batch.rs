@@ -3,7 +3,8 @@
 //! # Protocol
 //! Each claim says `sum_x g_i(x) f(x) = v_i` for a public `g_i`. A challenge `gamma` weighs them by its powers; one
 //! product sumcheck over `sum_i gamma^i g_i(x) f(x)` ends at a random point `z`, where the prover sends `f(z)` and
-//! the verifier evaluates every `g_i` itself.
+//! the verifier evaluates every `g_i` itself. The last few variables are bound first (`low` in the plan), the others
+//! after them.
 //!
 //! - Witness claim: column `c` at a point, `g = eq` on the block of `c`, zero elsewhere.
 //! - Weight claim: tensor of weights at a point over each axis; `g` is the product of `eq` over the axes, on the rows of
@@ -68,7 +69,7 @@ pub fn verify_witness<C: Context>(
 ) -> Result<Opening<C::Value>, Reject> {
     let gamma = context.challenge();
     let sum = combine(claims.iter().map(|claim| &claim.value), gamma);
-    reduce(vars, sum, Reject::WitnessBatch, context, |z| {
+    reduce(vars, plan.witness_low, sum, Reject::WitnessBatch, context, |z| {
         claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
             let Some(column) = plan.columns.get(claim.column) else { return sum };
             let prefix = z.get(..vars.saturating_sub(column.vars)).unwrap_or_default();
@@ -90,7 +91,7 @@ pub fn verify_weights<C: Context>(
     let vars = plan.weights.vars;
     let gamma = context.challenge();
     let sum = combine(claims.iter().map(|claim| &claim.value), gamma);
-    reduce(vars, sum, Reject::WeightBatch, context, |z| {
+    reduce(vars, plan.weights.low, sum, Reject::WeightBatch, context, |z| {
         claims.iter().rev().fold(Ef::ZERO, |sum, claim| {
             let Some(tensor) = plan.weights.tensors.get(claim.tensor) else { return sum };
             // A bias over no axis is one element: points of no coordinates.
@@ -116,12 +117,15 @@ fn combine<'v, V: Value + 'v>(values: impl DoubleEndedIterator<Item = &'v V>, ga
 
 fn reduce<C: Context>(
     vars: usize,
+    low: usize,
     sum: C::Value,
     reject: Reject,
     context: &mut C,
     weight: impl FnOnce(&[Ef]) -> Ef,
 ) -> Result<Opening<C::Value>, Reject> {
-    let Rounds { point, value: claim } = Rounds::product(vars, sum, context)?;
+    let Rounds { mut point, value: claim } = Rounds::product(vars, sum, context)?;
+    // The low variables were bound first.
+    point.rotate_left(low.min(vars));
     let value = context.receive()?;
     let expected = value.scale(weight(&point));
     context.assert_zero(&expected.minus(&claim), reject)?;

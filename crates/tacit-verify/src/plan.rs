@@ -47,7 +47,10 @@ use tacit_graph::{
     graph::{MAX_BIAS, Right, View},
 };
 
-use crate::{field::EF_DEGREE, views::ViewPlan};
+use crate::{
+    field::{EF_DEGREE, Ef},
+    views::ViewPlan,
+};
 
 /// Most rows of one proof.
 pub const MAX_ROWS: usize = 1 << 12;
@@ -57,6 +60,8 @@ pub const MAX_WITNESS_VARS: usize = 24;
 pub const MAX_WEIGHT_VARS: usize = 26;
 /// Commitments to fewer values are padded to this power of two.
 pub const MIN_COMMITTED_VARS: usize = 8;
+/// Most variables that a batching sumcheck binds first.
+const MAX_LOW_VARS: usize = 10;
 /// Widest range table.
 pub const MAX_RANGE_BITS: usize = 16;
 /// Bits that a quotient and its remainder may span together.
@@ -152,6 +157,8 @@ pub struct WeightPlan {
     pub tensors: Vec<WeightTensor>,
     /// The commitment holds `2^vars` values.
     pub vars: usize,
+    /// How many of its last variables the batching sumcheck binds first.
+    pub low: usize,
 }
 
 /// One tensor of weights.
@@ -170,7 +177,11 @@ pub struct WeightTensor {
 }
 
 impl WeightTensor {
-    fn new(layer: usize, bias: bool, sizes: Vec<usize>) -> Self {
+    /// A scalar is an axis of one element.
+    fn new(layer: usize, bias: bool, mut sizes: Vec<usize>) -> Self {
+        if sizes.is_empty() {
+            sizes.push(1);
+        }
         let logs = sizes.iter().map(|size| log2_ceil(*size)).collect();
         Self { layer, bias, sizes, logs, first_row: 0 }
     }
@@ -252,8 +263,19 @@ pub enum RightPlan {
 pub struct BiasPlan {
     /// Index into [`WeightPlan::tensors`].
     pub tensor: usize,
-    /// The operator's axis of each of its axes.
+    /// The operator's axis of each of its axes; none for a scalar.
     pub axes: Vec<usize>,
+}
+
+impl BiasPlan {
+    /// The point over the tensor's axes at points over the operator's output axes.
+    #[must_use]
+    pub fn points(&self, axes: &[Vec<Ef>]) -> Vec<Vec<Ef>> {
+        if self.axes.is_empty() {
+            return vec![Vec::new()];
+        }
+        self.axes.iter().filter_map(|axis| axes.get(*axis).cloned()).collect()
+    }
 }
 
 /// A sum of views.
@@ -444,6 +466,8 @@ pub struct Plan {
     pub leaf_vars: Option<usize>,
     /// The witness commitment holds `2^witness_vars` values; `None` when there is no witness.
     pub witness_vars: Option<usize>,
+    /// How many of its last variables the batching sumcheck binds first.
+    pub witness_low: usize,
 }
 
 /// Smallest `n` with `2^n >= value`.
@@ -494,7 +518,9 @@ impl WeightPlan {
         if vars > MAX_WEIGHT_VARS {
             return Err(PlanError::WeightsTooLarge { got: vars });
         }
-        Ok(Self { tensors, vars })
+        let blocks = tensors.iter().map(|tensor| (tensor.offset(), tensor.log_row()));
+        let low = low_vars(vars, end, blocks);
+        Ok(Self { tensors, vars, low })
     }
 
     /// The tensor of a layer's matrix or bias.
@@ -538,6 +564,7 @@ impl Plan {
             leaves: Vec::new(),
             leaf_vars: None,
             witness_vars: None,
+            witness_low: 0,
         };
         plan.tensors.push(TensorPlan::new(&graph.input_axes, TensorKind::Input));
         if committed {
@@ -666,7 +693,9 @@ impl Plan {
             Operator::Combine { axes, terms, constant, bias } => {
                 (axes.as_slice(), terms.as_slice(), *constant, bias.as_ref())
             }
-            _ => (&[][..], &[][..], 0, None),
+            Operator::Contract { .. } | Operator::Maximum { .. } | Operator::Requantise { .. } => {
+                (&[][..], &[][..], 0, None)
+            }
         };
         let sizes: Vec<usize> = axes.iter().map(|size| *size as usize).collect();
         let terms = terms
@@ -693,7 +722,7 @@ impl Plan {
     pub fn requantisations(&self) -> impl Iterator<Item = &RequantisePlan> {
         self.steps.iter().filter_map(|step| match step {
             Step::Requantise(node) => Some(node),
-            _ => None,
+            Step::Contract(_) | Step::Combine(_) | Step::Maximum(_) => None,
         })
     }
 
@@ -795,6 +824,8 @@ impl Plan {
                 return Err(PlanError::WitnessTooLarge { got: vars });
             }
             self.witness_vars = Some(vars);
+            let blocks = self.columns.iter().map(|column| (column.offset, column.vars));
+            self.witness_low = low_vars(vars, end, blocks);
         }
         Ok(())
     }
@@ -875,9 +906,26 @@ fn difference_bits(left: (i64, i64), right: (i64, i64)) -> usize {
     (1..64).find(|bits| low >= -(1i64 << (bits - 1)) && high < 1i64 << (bits - 1)).unwrap_or(64)
 }
 
+/// How many low variables to bind first in a batch of claims over `blocks` of `(offset, variables)`, up to `end`.
+///
+/// On a block with at least that many variables a claim is a product of a function of the high variables and one of
+/// the low ones, so two passes over the committed values replace a sumcheck over all of them; shorter blocks and
+/// everything after the first of them are summed as they are. The choice minimises an estimate of the work.
+fn low_vars(vars: usize, end: usize, blocks: impl Iterator<Item = (usize, usize)> + Clone) -> usize {
+    let work = |low: usize| {
+        let plain = blocks.clone().filter(|(_, block)| *block < low).map(|(offset, _)| end - offset).max();
+        let long = blocks.clone().filter(|(_, block)| *block >= low).count();
+        plain.unwrap_or(0).saturating_add(1 << (vars - low)).saturating_add(long << low)
+    };
+    (0..=vars.min(MAX_LOW_VARS)).min_by_key(|low| work(*low)).unwrap_or(0)
+}
+
 /// Splits `bits` into as few, as even parts of at most `most` as possible, longer parts first.
 fn split(bits: usize, most: usize) -> impl Iterator<Item = usize> {
     let parts = bits.div_ceil(most.max(1));
     let (each, longer) = (bits.checked_div(parts).unwrap_or(0), bits.checked_rem(parts).unwrap_or(0));
     (0..parts).map(move |part| each + usize::from(part < longer))
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,7 +310,7 @@ impl<'a, V: Value> State<'a, V> {
         context: &mut C,
     ) -> Result<V, Reject> {
         let value = context.receive()?;
-        let points = bias.axes.iter().filter_map(|axis| axes.get(*axis).cloned()).collect();
+        let points = bias.points(axes);
         self.weights.push(WeightClaim { tensor: bias.tensor, points, value: value.clone() });
         let others = axes.iter().zip(sizes).enumerate().filter(|(axis, _)| !bias.axes.contains(axis));
         let mask = others.fold(Ef::ONE, |mask, (_, (point, size))| mask * inside(point, *size));

@@ -54,7 +54,6 @@ impl RowSalt {
     }
 
     /// What is added to the fingerprint, lowest degree first: each coefficient is the remainder of 128 bits.
-    #[must_use]
     pub fn coefficients(self) -> [Fp; EF_DEGREE] {
         let mut hasher = blake3::Hasher::new_derive_key(ELEMENT_CONTEXT);
         hasher.update(&self.0);

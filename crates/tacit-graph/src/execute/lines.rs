@@ -118,20 +118,17 @@ pub(super) fn sum<T: Number>(
                 match (&part.right, right_line) {
                     (Some(Factor::Plan(_)), Some(line)) => {
                         line.read(row, index, right);
-                        multiply_add(acc, left, right, part.coefficient);
+                        multiply_add(acc, left, right.iter().copied(), part.coefficient);
                     }
                     (Some(Factor::Matrix(matrix, at)), _) => {
-                        let stride = at.stride(last);
-                        let values = &matrix[at.at(index)..];
+                        let (stride, values) = (at.stride(last), &matrix[at.at(index)..]);
                         if stride == 0 {
-                            right.fill(i32::from(values[0]));
+                            let factor = part.coefficient * i32::from(values[0]);
+                            acc.iter_mut().zip(&*left).for_each(|(acc, x)| *acc += factor * x);
                         } else {
-                            right
-                                .iter_mut()
-                                .zip(values.iter().step_by(stride))
-                                .for_each(|(r, w)| *r = i32::from(*w));
+                            let weights = values.iter().step_by(stride).map(|w| i32::from(*w));
+                            multiply_add(acc, left, weights, part.coefficient);
                         }
-                        multiply_add(acc, left, right, part.coefficient);
                     }
                     _ if part.coefficient == 1 => acc.iter_mut().zip(&*left).for_each(|(acc, x)| *acc += x),
                     _ => acc.iter_mut().zip(&*left).for_each(|(acc, x)| *acc += part.coefficient * x),
@@ -145,7 +142,7 @@ pub(super) fn sum<T: Number>(
     })
 }
 
-fn multiply_add(acc: &mut [i32], left: &[i32], right: &[i32], coefficient: i32) {
+fn multiply_add(acc: &mut [i32], left: &[i32], right: impl Iterator<Item = i32>, coefficient: i32) {
     for ((acc, left), right) in acc.iter_mut().zip(left).zip(right) {
         *acc += coefficient * left * right;
     }

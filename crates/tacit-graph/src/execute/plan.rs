@@ -278,8 +278,8 @@ impl Gather<'_> {
         }
         let position = |group: usize, step: usize| sums[group] + self.shifts[group][step];
         let flat = |groups: usize, step: usize| {
-            let groups = self.plan.groups[..groups].iter().enumerate();
-            groups.fold(Some(0), |flat, (at, group)| Some(flat? + group.flat(position(at, step))?))
+            let mut groups = self.plan.groups[..groups].iter().enumerate();
+            groups.try_fold(0, |flat, (at, group)| Some(flat + group.flat(position(at, step))?))
         };
         let Some(Window { group, size, run }) = self.window else {
             for (step, out) in (0..self.steps).zip(out) {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    Operator, Right, SyntheticNetwork, execute, random_inputs, random_model, reference, synthetic_mlp,
-    synthetic_network,
+    Decoder, LayerWeights, Model, Operator, Right, SyntheticNetwork, View, Weights, execute, random_inputs,
+    random_model, reference, synthetic_mlp, synthetic_network,
 };
 
 use crate::support::model_and_inputs;
@@ -31,6 +31,98 @@ proptest! {
             }
         }
     }
+}
+
+/// Views of `node`, for a test to bend.
+fn views(node: &mut Operator) -> Vec<&mut View> {
+    match node {
+        Operator::Contract { left, right: Right::View(right), .. }
+        | Operator::Maximum { left, right, .. } => {
+            vec![left, right]
+        }
+        Operator::Contract { left, .. } => vec![left],
+        Operator::Combine { terms, .. } => terms.iter_mut().map(|term| &mut term.view).collect(),
+        Operator::Requantise { .. } => vec![],
+    }
+}
+
+/// A valid graph bent in some numbers, with weights of its new shapes, if that is a model.
+fn bent(seed: u64, bends: &[(usize, u8, i8)]) -> Option<Model> {
+    let model = random_model(seed).unwrap();
+    let mut graph = model.graph().clone();
+    for (place, kind, value) in bends {
+        let (at, count) = (*place, graph.nodes.len());
+        let node = &mut graph.nodes[at % count];
+        if let (9, Operator::Contract { axes, .. } | Operator::Combine { axes, .. }) = (kind % 10, &mut *node)
+        {
+            let axis = at / count % axes.len();
+            axes[axis] = u32::from(value.unsigned_abs() % 9);
+            continue;
+        }
+        let mut views = views(node);
+        if views.is_empty() {
+            continue;
+        }
+        let which = at / count % views.len();
+        let groups = &mut views[which].groups;
+        let number = at / count / 7 % groups.len();
+        let group = &mut groups[number];
+        match kind % 10 {
+            0 | 1 => group.offset = i32::from(*value),
+            2 => group.divisor = u32::from(value.unsigned_abs() % 5),
+            3 => group.exact = !group.exact,
+            4..=6 => {
+                if let Some(stride) = group.strides.first_mut() {
+                    stride.stride = i32::from(*value % 8);
+                }
+            }
+            7 => {
+                if let Some(stride) = group.strides.pop() {
+                    groups[0].strides.push(stride);
+                }
+            }
+            _ => group.strides.reverse(),
+        }
+    }
+    graph.decoder = Decoder::Values { fraction_bits: 0 };
+    graph.validate().ok()?;
+    let fill = |(matrix, bias): (u64, u64)| LayerWeights {
+        matrix: (0..matrix).map(|k| (k * 37 + seed) as i8).collect(),
+        bias: (0..bias).map(|k| k as i32 - 3).collect(),
+    };
+    let lengths = graph.nodes.iter().map(Operator::weight_lengths).filter(|(matrix, bias)| matrix + bias > 0);
+    let weights = Weights { layers: lengths.map(fill).collect() };
+    Model::new(graph, weights).ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    /// Views that no generator of ours would write.
+    #[test]
+    fn bent_models_run_as_defined(
+        seed in any::<u64>(),
+        bends in prop::collection::vec((any::<usize>(), any::<u8>(), any::<i8>()), 1..4),
+    ) {
+        if let Some(model) = bent(seed, &bends) {
+            let inputs = random_inputs(&model, 2, seed);
+            let fast = execute(&model, &inputs, 2).unwrap();
+            prop_assert!(fast == reference::execute(&model, &inputs, 2).unwrap(), "{:#?}", model.graph().nodes);
+            for (tensor, (low, high)) in fast.tensors.iter().zip(model.reach()) {
+                prop_assert!(tensor.values().all(|value| (*low..=*high).contains(&i64::from(value))));
+            }
+        }
+    }
+}
+
+/// Bending is no use if it only breaks.
+#[test]
+fn bent_models_are_often_models() {
+    let made = (0..200u64).filter(|seed| {
+        let place = (seed * 7919) as usize;
+        bent(*seed, &[(place, *seed as u8, (seed * 31) as i8)]).is_some()
+    });
+    assert!(made.count() > 80);
 }
 
 /// The generator is worth its name: over some seeds it makes everything that it says it does.

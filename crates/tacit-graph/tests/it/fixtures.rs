@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tacit_graph::{
     Answer, Decoder, RawValue,
-    import::{HeldOut, ImportError, ImportOptions, Imported, import, run_float},
+    network::{HeldOut, ImportError, ImportOptions, Imported, import, run_float},
 };
 
 fn folder() -> PathBuf {

@@ -407,6 +407,30 @@ fn parameters() {
     let got = (1 << 28) + (1 << 13) + (1 << 14) + 2;
     assert!(got > MAX_PARAMETERS);
     assert_eq!(refused(large), GraphError::TooManyParameters { got });
+    // Eleven axes of five: 5^11 weights, but 8^11 padded.
+    let view = View {
+        tensor: TensorId(0),
+        groups: (6..11).map(|axis| Group { span: 1, ..Group::axis(axis) }).collect(),
+    };
+    let node = Operator::Contract {
+        axes: vec![5; 6],
+        summed: vec![5; 5],
+        left: view,
+        right: Right::Weights { axes: (0..11).collect() },
+        bias: None,
+    };
+    let padded = |g: &mut Graph| {
+        g.features = vec![feature(); 5usize.pow(5)];
+        g.input_axes = vec![5; 5];
+        g.nodes = vec![node, dense()];
+        g.tables.clear();
+        if let Operator::Contract { axes, summed, left, .. } = &mut g.nodes[1] {
+            (*axes, *summed) = (vec![2], vec![4]);
+            left.tensor = TensorId(1);
+            left.groups[0].span = 6;
+        }
+    };
+    assert_eq!(refused(padded), GraphError::TooManyParameters { got: (1 << 33) + 8 });
 }
 
 #[test]
@@ -474,7 +498,7 @@ fn sums_that_could_overflow() {
     wide.tables.clear();
     let layer = |w: i8| LayerWeights { matrix: vec![w; 600], bias: vec![0; 2] };
     Model::new(wide.clone(), Weights { layers: vec![layer(100)] }).unwrap();
-    let expected = GraphError::Overflow { node: 0, magnitude: 300 * 110 << 15 };
+    let expected = GraphError::Overflow { node: 0, magnitude: (300 * 110) << 15 };
     assert_eq!(Model::new(wide.clone(), Weights { layers: vec![layer(110)] }).unwrap_err(), expected);
     // The same tensor taken away from itself: zero at the end, too much on the way.
     let term = |coefficient| Term { coefficient, summed: vec![], view: View::identity(TensorId(0), 1) };

@@ -88,8 +88,8 @@ fn every_machine_imports_the_same_models() {
         ),
         (
             "breast-cancer",
-            "c689f20e1cecee2bd6cc046293a3f8da5234e4ba8534fcc9b3c6e681786b111e",
-            "0a4ce4c6e7b3771e097ec79145a4ebccbf969517f71e7407feae44765d663c2a",
+            "37eccf0fff3779ee839075e72dde31a13a7e43c0825ad8e980ab30e6eb64499a",
+            "563ba8b497457e82c608d7f5db6b287db4ffb71136112bf5a5dffd1d642cbf61",
         ),
     ] {
         let imported = import_shipped(name);

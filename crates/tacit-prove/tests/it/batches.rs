@@ -34,12 +34,12 @@ fn every_row_of_a_batch_is_checked_alone() {
                 output: &proved.outputs[index],
                 salt: salts[index],
             };
-            for index in 0..count {
+            for (index, salt) in salts.iter().copied().enumerate() {
                 assert_eq!(batch.row(index, row(index)).unwrap().model(), model.model_id());
                 if count > 1 {
                     let other = (index + 1) % count;
                     assert_eq!(batch.row(index, row(other)), Err(Reject::Salt { row: index }));
-                    let salted = Row { salt: salts[index], ..row(other) };
+                    let salted = Row { salt, ..row(other) };
                     assert_eq!(batch.row(index, salted), Err(Reject::Fingerprint { row: index }));
                 }
             }

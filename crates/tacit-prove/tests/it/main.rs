@@ -1,17 +1,35 @@
 //! Proved output is executed output, for graphs of every small shape.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod batches;
+mod operators;
 #[path = "../support/mod.rs"]
 mod support;
 mod vectors;
 
 use proptest::prelude::*;
-use support::{Random, check, dense_model, random_rows, unit_rows};
-use tacit_graph::{random_model, synthetic_mlp};
+use support::{Random, dense_model, random_rows, unit_rows};
+use tacit_graph::{Model, execute, random_model, reference, synthetic_mlp};
 use tacit_prove::{CommittedModel, ProveError, prove};
-use tacit_verify::{Bits, PlanError, SecurityBits, security_report};
+use tacit_verify::{
+    Bits, PlanError, SecurityBits, Statement, security::BudgetError, security_report, verify,
+};
+
+/// Proves a run of the model on these rows, compares the outputs with the executor and the reference, and verifies.
+fn check(model: Model, inputs: Vec<Vec<i64>>) {
+    let rows = inputs.len();
+    let encoded: Vec<i16> = inputs.iter().flat_map(|row| model.graph().encode_input(row).unwrap()).collect();
+    let executed = execute(&model, &encoded, rows).unwrap().logits();
+    assert_eq!(executed, reference::execute(&model, &encoded, rows).unwrap().logits());
+    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    let proved = prove(&committed, &inputs).unwrap();
+    assert_eq!(proved.outputs.concat(), executed);
+    let statement = Statement { inputs, outputs: proved.outputs };
+    let verified = verify(committed.verifying_model(), &statement, &proved.proof).unwrap();
+    assert_eq!(verified.model(), committed.model_id());
+    assert_eq!(verified.security_bits(), 100);
+}
 
 fn check_dense(widths: &[u32], table_bits: u32, rows: usize, seed: u64) {
     let mut random = Random(seed);
@@ -35,13 +53,11 @@ proptest! {
 }
 
 /// Whether a random model is one that a proof covers: its tables and maxima may be too wide for one.
-fn provable(seed: u64) -> Option<tacit_graph::Model> {
+fn provable(seed: u64) -> Option<Model> {
     let model = random_model(seed).unwrap();
     match security_report(model.graph(), 1, SecurityBits::DEFAULT) {
         Ok(_) => Some(model),
-        Err(tacit_verify::security::BudgetError::Plan(
-            PlanError::TableTooWide { .. } | PlanError::MaximumTooWide { .. },
-        )) => None,
+        Err(BudgetError::Plan(PlanError::TableTooWide { .. } | PlanError::MaximumTooWide { .. })) => None,
         Err(error) => panic!("seed {seed}: {error}"),
     }
 }

@@ -1,10 +1,10 @@
-//! Models for the tests: small dense networks with random weights, tables and shifts, and what proving any model means.
+//! Models for the tests: small dense networks with random weights, tables and shifts, and graphs built by hand.
+
+pub(crate) mod build;
 
 use tacit_graph::{
-    Decoder, Feature, Graph, LayerWeights, Model, Operator, Table, TensorId, Weights, execute, random_inputs,
+    Decoder, Feature, Graph, LayerWeights, Model, Operator, Table, TensorId, Weights, random_inputs,
 };
-use tacit_prove::{CommittedModel, prove};
-use tacit_verify::{SecurityBits, Statement, verify};
 
 /// SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
@@ -86,19 +86,4 @@ pub(crate) fn unit_rows(model: &Model, rows: usize, seed: u64) -> Vec<Vec<i64>> 
     let encoded = random_inputs(model, rows, seed);
     let row = |values: &[i16]| values.iter().map(|value| i64::from(*value) << 24).collect();
     encoded.chunks(model.shapes().inputs()).map(row).collect()
-}
-
-/// Proves a run of the model on these rows, compares the outputs with the executor and the reference, and verifies.
-pub(crate) fn check(model: Model, inputs: Vec<Vec<i64>>) {
-    let rows = inputs.len();
-    let encoded: Vec<i16> = inputs.iter().flat_map(|row| model.graph().encode_input(row).unwrap()).collect();
-    let executed = execute(&model, &encoded, rows).unwrap().logits();
-    assert_eq!(executed, tacit_graph::reference::execute(&model, &encoded, rows).unwrap().logits());
-    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
-    let proved = prove(&committed, &inputs).unwrap();
-    assert_eq!(proved.outputs.concat(), executed);
-    let statement = Statement { inputs, outputs: proved.outputs };
-    let verified = verify(committed.verifying_model(), &statement, &proved.proof).unwrap();
-    assert_eq!(verified.model(), committed.model_id());
-    assert_eq!(verified.security_bits(), 100);
 }

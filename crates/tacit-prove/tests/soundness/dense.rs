@@ -1,23 +1,20 @@
-//! One attack per test.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "support/mod.rs"]
-mod support;
+//! Attacks on statements, on look-ups and rows of a dense network, and on the bytes of its proof.
 
 use std::collections::BTreeSet;
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
-use support::{Random, random_model, random_rows};
-use tacit_graph::{Decoder, Graph, Model, Weights};
+use tacit_graph::{Decoder, Graph, Model, Table, Weights};
 use tacit_prove::{CommittedModel, Run, prove, prove_run};
 use tacit_verify::{
     PlanError, Reject, SecurityBits, Statement, VerifyingModel,
-    context::{Context, Value},
-    field::{Ef, Fp, embed},
-    plan::RequantisePlan,
-    protocol::{self, Public},
+    field::{Fp, embed},
+    plan::{RequantisePlan, TableKind},
     verify, verify_at,
+};
+
+use crate::{
+    is_lookup, message_bytes, reason, signed,
+    support::{Random, dense_model, random_rows},
 };
 
 /// A small model, an honest run of it and its proof.
@@ -33,7 +30,7 @@ fn honest() -> Honest {
 
 fn honest_rows(rows: usize) -> Honest {
     let mut random = Random(2026);
-    let model = random_model(&[5, 4, 3, 2], 5, &mut random);
+    let model = dense_model(&[5, 4, 3, 2], 5, &mut random);
     let inputs = random_rows(&model, rows, &mut random);
     let model = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
     let run = Run::new(&model, &inputs).unwrap();
@@ -52,14 +49,14 @@ impl Honest {
     }
 
     fn node(&self, index: usize) -> RequantisePlan {
-        self.run.plan.requantise[index].clone()
+        self.run.plan.requantisations().nth(index).unwrap().clone()
     }
 
     /// Moves one use of the activation table from the row of `from` to the row of `to`.
     fn move_count(&mut self, node: &RequantisePlan, from: i32, to: i32) {
         let bits = self.model.model().graph().tables[node.table].bits;
         let first = 1i32 << (bits - 1);
-        let kind = tacit_verify::plan::TableKind::Activation(node.table);
+        let kind = TableKind::Activation(node.table);
         let count = self.run.plan.tables.iter().find(|table| table.kind == kind).unwrap().count;
         let counts = &mut self.run.witness.columns[count];
         counts[(from + first) as usize] -= Fp::ONE;
@@ -73,11 +70,12 @@ impl Honest {
 
     /// What the last layer makes of the images as they now stand.
     fn recompute_outputs(&mut self) {
-        let node = self.run.plan.requantise.last().unwrap().clone();
+        let node = self.run.plan.requantisations().last().unwrap().clone();
+        let width = self.run.plan.tensors[node.output].vars();
         let layer = self.model.model().weights().layers.last().unwrap();
         let outputs = layer.bias.len();
         for (row, values) in self.run.statement.outputs.iter_mut().enumerate() {
-            let images = &self.run.witness.columns[node.image][row << node.log_width..];
+            let images = &self.run.witness.columns[node.image][row << width..];
             for (o, value) in values.iter_mut().enumerate() {
                 let products = layer.matrix.iter().skip(o).step_by(outputs);
                 *value = layer.bias[o]
@@ -85,16 +83,6 @@ impl Honest {
             }
         }
     }
-}
-
-fn signed(value: Fp) -> i32 {
-    let value = i64::from(value.as_canonical_u32());
-    i32::try_from(if value > i64::from(Fp::ORDER_U32) / 2 { value - i64::from(Fp::ORDER_U32) } else { value })
-        .unwrap()
-}
-
-fn is_lookup(reject: &Reject) -> bool {
-    matches!(reject, Reject::LookupSum | Reject::LookupNumerators | Reject::LookupDenominators)
 }
 
 #[test]
@@ -112,7 +100,7 @@ fn an_altered_output_is_refused() {
     // With the honest proof, and with one made for the false statement.
     let _ = honest.reject(&statement, &honest.proof);
     honest.run.statement = statement;
-    assert_eq!(honest.reject_run(), Reject::DenseProduct { layer: 2 });
+    assert_eq!(honest.reject_run(), Reject::Product { node: 4 });
 }
 
 #[test]
@@ -133,7 +121,7 @@ fn an_altered_input_is_refused() {
     // Far enough to change the encoded value.
     honest.run.statement.inputs[2][4] += 100;
     let _ = honest.reject(&honest.run.statement, &honest.proof);
-    assert_eq!(honest.reject_run(), Reject::DenseProduct { layer: 0 });
+    assert_eq!(honest.reject_run(), Reject::Input);
 }
 
 #[test]
@@ -199,7 +187,7 @@ fn another_graph_over_the_same_weights_is_refused() {
 #[test]
 fn swapped_layers_are_refused() {
     let mut random = Random(9);
-    let model = random_model(&[4, 4, 4, 2], 5, &mut random);
+    let model = dense_model(&[4, 4, 4, 2], 5, &mut random);
     let rows = random_rows(&model, 1, &mut random);
     let swap = |weights: &Weights| {
         let mut weights = weights.clone();
@@ -210,7 +198,7 @@ fn swapped_layers_are_refused() {
     // Wide tables, so that the swapped model is valid as well.
     let mut graph = model.graph().clone();
     for table in &mut graph.tables {
-        *table = tacit_graph::Table { bits: 12, values: vec![1; 1 << 12] };
+        *table = Table { bits: 12, values: vec![1; 1 << 12] };
     }
     let weights = swap(model.weights());
     let swapped =
@@ -236,7 +224,7 @@ fn an_image_outside_its_table_is_refused() {
 fn an_image_of_another_row_of_the_table_is_refused() {
     let mut honest = honest();
     let node = honest.node(1);
-    let u = signed(honest.run.witness.columns[node.quotient][0]);
+    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
     let other = if u > 0 { u - 1 } else { u + 1 };
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
@@ -249,13 +237,13 @@ fn a_quotient_off_by_one_is_refused() {
     // Look-ups all hold; the accumulator is not that of the layer.
     let mut honest = honest();
     let node = honest.node(1);
-    let u = signed(honest.run.witness.columns[node.quotient][0]);
+    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
     let other = if u > 0 { u - 1 } else { u + 1 };
-    honest.run.witness.columns[node.quotient][0] = embed(other);
+    honest.run.witness.columns[node.quotient.unwrap()][0] = embed(other);
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
     honest.recompute_outputs();
-    assert_eq!(honest.reject_run(), Reject::DenseProduct { layer: 1 });
+    assert_eq!(honest.reject_run(), Reject::Product { node: 2 });
 }
 
 #[test]
@@ -264,9 +252,9 @@ fn a_remainder_out_of_range_is_refused() {
     let mut honest = honest();
     let node = honest.node(1);
     assert!(node.shift > 0);
-    let u = signed(honest.run.witness.columns[node.quotient][0]);
+    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
     let (other, carry) = if u > 0 { (u - 1, 1) } else { (u + 1, -1) };
-    honest.run.witness.columns[node.quotient][0] = embed(other);
+    honest.run.witness.columns[node.quotient.unwrap()][0] = embed(other);
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     let limb = *node.limbs.last().unwrap();
     honest.run.witness.columns[limb.column][0] += embed(carry * (1 << (node.shift - limb.offset)));
@@ -288,13 +276,13 @@ fn a_padding_row_of_its_own_is_refused() {
     // Three rows are padded to four; the fourth repeats the third.
     let mut honest = honest();
     let node = honest.node(0);
-    let at = 3 << node.log_width;
-    let u = signed(honest.run.witness.columns[node.quotient][at]);
+    let at = 3 << honest.run.plan.tensors[node.output].vars();
+    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][at]);
     let other = if u > 0 { u - 1 } else { u + 1 };
-    honest.run.witness.columns[node.quotient][at] = embed(other);
+    honest.run.witness.columns[node.quotient.unwrap()][at] = embed(other);
     honest.run.witness.columns[node.image][at] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
-    assert!(matches!(honest.reject_run(), Reject::DenseProduct { .. }));
+    assert!(matches!(honest.reject_run(), Reject::Product { .. }));
 }
 
 #[test]
@@ -350,8 +338,8 @@ fn statements_of_the_wrong_shape_are_refused() {
 fn other_headers_are_refused() {
     let honest = honest();
     let mut proof = honest.proof.clone();
-    proof[0] = 2;
-    assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Version { got: 2 });
+    proof[0] = 1;
+    assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Version { got: 1 });
     let mut proof = honest.proof.clone();
     proof[1] = 99;
     assert_eq!(honest.reject(&honest.run.statement, &proof), Reject::Security { expected: 100, got: 99 });
@@ -397,82 +385,29 @@ fn every_byte_is_bound() {
     assert!(verify(honest.model.verifying_model(), &honest.run.statement, &proof).is_ok());
 }
 
-/// Bytes before the openings: header, root and the messages of the argument.
-fn algebra_bytes(honest: &Honest) -> usize {
-    let mut counter = Counter { received: 0 };
-    let Run { plan, statement, encoded, .. } = &honest.run;
-    let graph = honest.model.model().graph();
-    let public = Public { graph, plan, inputs: encoded, outputs: &statement.outputs };
-    let _openings = protocol::verify(public, &mut counter).unwrap();
-    2 + 32 + 20 * counter.received
-}
-
-/// A context that believes everything and counts what it receives, as a prover of masked messages would first do.
-struct Counter {
-    received: usize,
-}
-
-/// A message nobody looks at.
-#[derive(Clone)]
-struct Unseen;
-
-impl Value for Unseen {
-    fn constant(_: Ef) -> Self {
-        Self
-    }
-    fn plus(&self, _: &Self) -> Self {
-        Self
-    }
-    fn minus(&self, _: &Self) -> Self {
-        Self
-    }
-    fn scale(&self, _: Ef) -> Self {
-        Self
-    }
-}
-
-impl Context for Counter {
-    type Value = Unseen;
-
-    fn receive(&mut self) -> Result<Unseen, Reject> {
-        self.received += 1;
-        Ok(Unseen)
-    }
-    fn challenge(&mut self) -> Ef {
-        Ef::TWO
-    }
-    fn multiply(&mut self, _: &Unseen, _: &Unseen) -> Unseen {
-        Unseen
-    }
-    fn assert_zero(&mut self, _: &Unseen, _: Reject) -> Result<(), Reject> {
-        Ok(())
-    }
-}
-
 #[test]
 fn every_message_is_checked_for_its_own_reason() {
     let honest = honest();
     let mut seen = BTreeSet::new();
-    for at in (34..algebra_bytes(&honest)).step_by(20) {
+    for at in (HEADER..message_bytes(&honest.model, &honest.run)).step_by(20) {
         let mut proof = honest.proof.clone();
         proof[at] ^= 1;
         let reject = honest.reject(&honest.run.statement, &proof);
-        let name = format!("{reject:?}");
-        seen.insert(name.split([' ', '(']).next().unwrap().to_owned());
+        seen.insert(reason(&reject));
     }
     let mut proof = honest.proof.clone();
     *proof.last_mut().unwrap() ^= 1;
     seen.insert(format!("{:?}", honest.reject(&honest.run.statement, &proof)));
     let mut proof = honest.proof.clone();
-    proof[algebra_bytes(&honest)] ^= 1;
+    proof[message_bytes(&honest.model, &honest.run)] ^= 1;
     seen.insert(format!("{:?}", honest.reject(&honest.run.statement, &proof)));
     let expected = [
-        "DenseProduct",
         "LookupDenominators",
         "LookupLayer",
         "LookupNumerators",
         "LookupPole",
         "LookupSum",
+        "Product",
         "WeightBatch",
         "WeightOpening",
         "WitnessBatch",
@@ -486,7 +421,7 @@ fn every_message_is_checked_for_its_own_reason() {
 fn field_elements_are_canonical() {
     let honest = honest();
     let mut refused = 0;
-    for at in (34..algebra_bytes(&honest)).step_by(4) {
+    for at in (HEADER..message_bytes(&honest.model, &honest.run)).step_by(4) {
         let value = u32::from_le_bytes(honest.proof[at..at + 4].try_into().unwrap());
         // The other name of the same element, where 32 bits hold it.
         let Some(other) = value.checked_add(Fp::ORDER_U32) else { continue };
@@ -503,7 +438,7 @@ fn a_flood_of_siblings_is_refused() {
     // Walk the weight opening to its first sibling count: out-of-domain answer, sumcheck, last polynomial, grinding
     // witness and rows come before it in a commitment this small.
     let honest = honest();
-    let floods = (algebra_bytes(&honest)..honest.proof.len() - 4).filter(|at| {
+    let floods = (message_bytes(&honest.model, &honest.run)..honest.proof.len() - 4).filter(|at| {
         let mut proof = honest.proof.clone();
         proof[*at..*at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         matches!(honest.reject(&honest.run.statement, &proof), Reject::SiblingCount { got, .. } if got == u32::MAX as usize)
@@ -517,7 +452,7 @@ fn parts_of_two_proofs_do_not_mix() {
     let mut random = Random(77);
     let inputs = random_rows(honest.model.model(), 3, &mut random);
     let other = prove(&honest.model, &inputs).unwrap();
-    for cut in [2, 34, 34 + 20 * 5, algebra_bytes(&honest)] {
+    for cut in [3, HEADER, HEADER + 20 * 5, message_bytes(&honest.model, &honest.run)] {
         let mixed = [&honest.proof[..cut], &other.proof[cut..]].concat();
         let _ = honest.reject(&honest.run.statement, &mixed);
     }
@@ -562,3 +497,6 @@ fn mutated_proofs_are_refused() {
         }
     }
 }
+
+/// Version, level, kind and the root of the witness.
+const HEADER: usize = 3 + 32;
