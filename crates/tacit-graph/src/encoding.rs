@@ -320,7 +320,9 @@ pub fn feature_count(bytes: &[u8]) -> Result<u64, EncodingError> {
     for _ in 0..runs {
         features = features.saturating_add(u64::from(reader.u32()?));
         reader.text(MAX_TEXT_BYTES)?;
-        (reader.i64()?, reader.i32()?, reader.u8()?);
+        reader.i64()?;
+        reader.i32()?;
+        reader.u8()?;
     }
     Ok(features)
 }
