@@ -415,6 +415,35 @@ proptest! {
         }
     }
 
+    /// Whoever publishes a graph may be hostile: whatever can be registered can be asked about.
+    #[test]
+    fn damaged_graphs_are_refused_or_answer_like_any_other(
+        seed in 0u64..400,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        rows in 1usize..4,
+        proof in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let mut bytes = encode_graph(random_model(seed).unwrap().graph());
+        // Tables are most of a graph and say little.
+        let most = bytes.len().min(400);
+        for (at, to) in changes {
+            bytes[at.index(most)] = to;
+        }
+        let mut world = World::new();
+        world.gas = 30_000_000;
+        if let Ok(id) = register(&mut world, &bytes, B256::ZERO) {
+            let described = world.call(PROOFS, CALLER, &IProofs::describeCall { modelId: id }).unwrap();
+            let call = IProofs::answerCall {
+                modelId: id,
+                inputs: vec![1; described.features as usize * rows],
+                outputs: vec![2; described.outputs as usize * rows],
+                proof: [&[2, 100, 0], &proof[..]].concat().into(),
+            };
+            let answered = world.call(PROOFS, CALLER, &call);
+            prop_assert!(answered.is_err());
+        }
+    }
+
     /// Honest calldata with some bytes changed.
     #[test]
     fn damaged_calldata_is_refused(at in 4usize..400, to in any::<u8>()) {
