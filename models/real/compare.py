@@ -27,7 +27,7 @@ def answers(binary, model, rows):
             result = tacit(binary, "run", model, "--input", f"{folder}/rows.npy")
             if "error" in result:
                 sys.exit(result["error"])
-            values += [answer["values"] for answer in result["answers"]]
+            values += [answer.get("values") or answer["scores"] for answer in result["answers"]]
     return np.array(values)
 
 

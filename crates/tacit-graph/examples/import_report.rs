@@ -3,7 +3,7 @@
 
 use std::{fs, time::Instant};
 
-use tacit_graph::network::{HeldOut, ImportOptions, import};
+use tacit_graph::import::{HeldOut, ImportOptions, import};
 
 fn rows(path: &str) -> Vec<Vec<f64>> {
     let bytes = fs::read(path).unwrap();

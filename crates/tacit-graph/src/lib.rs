@@ -25,7 +25,6 @@ pub mod encoding;
 pub mod file;
 pub mod graph;
 pub mod import;
-pub mod network;
 pub mod reference;
 
 mod answer;

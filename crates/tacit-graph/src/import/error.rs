@@ -59,6 +59,12 @@ pub enum ImportError {
         /// Why.
         reason: NodeReason,
     },
+    /// A name that is not among the network's values.
+    #[error("the network has no value {name:?}")]
+    OutputName {
+        /// The name asked for.
+        name: String,
+    },
     /// No output is a label, an index, or a row of numbers.
     #[error("none of the network's outputs is an answer")]
     NoAnswer,
@@ -118,10 +124,10 @@ pub enum ImportError {
         expected: usize,
     },
     /// A network whose numbers fit no integer grid.
-    #[error("layer {layer} cannot be quantised: its weights, biases or values are out of range")]
+    #[error("operator {operator} cannot be quantised: its weights, biases or values are out of range")]
     OutOfRange {
-        /// Index of the dense layer.
-        layer: usize,
+        /// Index of the operator in the lowered network.
+        operator: usize,
     },
     /// Options outside their range.
     #[error("the most table bits are 4 to 16, got {got}")]
@@ -198,12 +204,6 @@ pub enum NodeReason {
         /// Its name.
         name: &'static str,
     },
-    /// Two values that both depend on the data.
-    #[error("it joins two branches of the network")]
-    Branches,
-    /// Something other than a decision after softmax.
-    #[error("softmax is supported only as the last step")]
-    AfterSoftmax,
     /// Row normalisation that is not post-processing.
     #[error("normalising a row is supported only after softmax")]
     Normaliser,
@@ -230,6 +230,7 @@ impl ImportError {
                 "give rows of raw values, as the network takes them"
             }
             Self::NoAnswer => "export the network so that it gives a label, class scores, or values",
+            Self::OutputName { .. } => "name outputs or values of the ONNX graph",
             Self::LabelCount { .. } => "give one label for each class",
             Self::FeatureNameCount { .. } => "give one name for each feature",
             Self::NoCalibration => "give at least a few dozen rows of real inputs",
@@ -248,11 +249,10 @@ impl NodeReason {
             Self::Dynamic => "quantise statically (QDQ format), or import the float network",
             Self::ExternalData => "save the network as one file, with its weights inside",
             Self::TensorType { .. } => "export the network with float32 weights",
-            Self::Branches => "chains of dense layers and activations can be imported",
-            Self::AfterSoftmax | Self::Normaliser => "leave post-processing out of the exported network",
+            Self::Normaliser => "leave post-processing out of the exported network",
             Self::NotFinite => "train the network again: its weights are not finite",
             Self::TooLarge => "use a smaller network",
-            _ => "multi-layer perceptrons and linear models from scikit-learn and PyTorch can be imported",
+            _ => "see the table of operators in the documentation",
         }
     }
 }

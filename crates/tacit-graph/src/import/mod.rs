@@ -1,29 +1,46 @@
-//! Import of ONNX networks: parse, lower to a chain of affine maps and scalar functions, quantise, measure.
+//! Import of ONNX networks: parse, lower to four float operators, quantise, measure.
 //!
-//! Covers what scikit-learn (through skl2onnx) and PyTorch export for multi-layer perceptrons and linear models, and
-//! the same networks once quantised (QDQ, QLinearMatMul, QGemm, MatMulInteger with static scales). Input scaling
-//! becomes part of the encoders and the first layer, so raw values go in. Anything else is refused by name.
+//! Lowering gives a [`program`] in the operators of the integer graph, with real weights and any functions. Whatever
+//! ONNX has for moving elements about becomes views; batch normalisation, scalings and biases fold into weights; chains
+//! of functions become one. Then one operator at a time is quantised for the calibration rows. The operators covered
+//! are in [`supported_operators`]; anything else is refused by name.
 //!
 //! This is the only place where floats decide something, and they decide it before the model exists: tables of
 //! smooth functions come from the machine's `exp` and `tanh`, so two machines may import one file to models that
 //! differ in a last bit and so in their id. From then on the model is what its bytes say.
 
+mod build;
+mod classical;
+mod encoder;
 mod error;
-mod layers;
+mod expr;
+mod fold;
+mod front;
+mod integer;
+mod linear;
 mod lower;
-mod network;
+mod moves;
+mod node;
 mod onnx;
 mod operators;
+mod program;
 mod quantise;
 mod quantised;
+mod recurrent;
+mod reduce;
+mod resize;
+mod run;
+mod sample;
 mod score;
-mod shapes;
-
-use std::rc::Rc;
+mod search;
+mod tables;
+mod tensor;
+mod windows;
 
 use prost::Message;
 
 pub use error::{ImportError, NodeReason};
+pub use operators::supported_operators;
 
 use crate::{
     file::ImportReport,
@@ -31,10 +48,8 @@ use crate::{
     model::Model,
     raw::RawValue,
 };
-use layers::Layers;
+use expr::{Expr, Unary};
 use lower::{Meaning, Network};
-use network::{Scalar, Step};
-use quantise::{Quantised, Sums};
 
 /// Rows with their true answers, not used for training or calibration.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +68,8 @@ pub struct ImportOptions {
     pub labels: Option<Vec<String>>,
     /// Names of the features.
     pub feature_names: Option<Vec<String>>,
+    /// Names of the values wanted, end to end; of several outputs the first is taken otherwise.
+    pub outputs: Option<Vec<String>>,
     /// Most bits of a table, 4 to 16: larger tables are finer and cost more to prove. Fewer are used where the
     /// calibration rows show no difference.
     pub table_bits_max: u8,
@@ -60,7 +77,7 @@ pub struct ImportOptions {
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { labels: None, feature_names: None, table_bits_max: 12 }
+        Self { labels: None, feature_names: None, outputs: None, table_bits_max: MAX_TABLE_BITS }
     }
 }
 
@@ -75,8 +92,9 @@ pub struct Imported {
 
 /// Imports an ONNX file, calibrating on rows of real raw inputs.
 ///
-/// A network that ends in scores without naming classes is taken for a classifier when labels are given in
-/// `options`, when it ends in softmax, or when it has several outputs and every held-out label is a number of one.
+/// A row is the network's input for a batch of one, flattened in ONNX's order. A network that ends in scores without
+/// naming classes is taken for a classifier when labels are given in `options`, when it ends in softmax, or when it
+/// has several outputs and every held-out label is a number of one.
 ///
 /// # Errors
 /// Says which node, tensor or row cannot be used, and why; [`ImportError::hint`] says what to do.
@@ -98,31 +116,59 @@ pub fn import(
             return Err(ImportError::HeldOutCount { rows, labels });
         }
     }
-    let network = lower::lower(&parse(onnx_bytes)?, width)?;
+    let mut network = lower::lower(&parse(onnx_bytes)?, width, options.outputs.as_deref())?;
     let meaning = settle(&network, held_out, options)?;
-    let steps = decisive(&network, &meaning);
-    let layers = Layers::from_steps(steps, width)?;
-    let sample: Vec<Vec<f64>> = spread(calibration);
-    let quantised = fewest_bits(&layers, &sample, options.table_bits_max, meaning == Meaning::Values)?;
-    let decoder = decoder(&meaning, &network, quantised.fraction_bits);
     if let Some(names) = options.feature_names.as_ref().filter(|names| names.len() != width) {
         return Err(ImportError::FeatureNameCount { expected: width, got: names.len() });
     }
+    let (network_meaning, outputs) = (network.meaning.clone(), network.output.width());
+    let whole = network.program(false)?;
+    let decisive = match (&network_meaning, &meaning, &network.output.function) {
+        // A probability decides at one half, which is where the argument of its sigmoid is zero.
+        (Meaning::Values, Meaning::Sign(_), Expr::Unary(Unary::Sigmoid, inner)) => {
+            network.output.function = inner.as_ref().clone();
+            network.program(false)?
+        }
+        (_, Meaning::Values, _) => whole.clone(),
+        _ => {
+            network.meaning = meaning.clone();
+            network.program(true)?
+        }
+    };
+    let quantised =
+        search::search(&decisive, calibration, options.table_bits_max, meaning == Meaning::Values)?;
+    let decoder = decoder(&meaning, outputs, quantised.fraction_bits);
     let (graph, weights) = quantised.into_parts(options.feature_names.as_deref(), decoder);
     let model = Model::new(graph, weights)?;
-    let report = score::report(&model, &network.steps, steps, calibration, held_out)?;
+    let report = score::report(&model, &whole, &decisive, calibration, held_out)?;
     Ok(Imported { model, report })
 }
 
-/// What the float network gives for each row: class scores or values, by its own steps in double precision.
+/// What the float network gives for each row: class scores or values, by its own steps in double precision. `outputs`
+/// as in [`ImportOptions::outputs`].
 ///
 /// # Errors
 /// As [`import`], for the same file and rows.
-pub fn run_float(onnx_bytes: &[u8], rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, ImportError> {
+pub fn run_float(
+    onnx_bytes: &[u8],
+    rows: &[Vec<f64>],
+    outputs: Option<&[String]>,
+) -> Result<Vec<Vec<f64>>, ImportError> {
     let width = rows.first().ok_or(ImportError::NoCalibration)?.len();
     check_rows(rows, width)?;
-    let network = lower::lower(&parse(onnx_bytes)?, width)?;
-    Ok(rows.iter().map(|row| network::run(&network.steps, row)).collect())
+    let mut network = lower::lower(&parse(onnx_bytes)?, width, outputs)?;
+    let mut made = run::outputs(&network.program(false)?, rows);
+    if let Some(log) = network.softmax {
+        made.iter_mut().for_each(|row| *row = softmax(row, log));
+    }
+    Ok(made)
+}
+
+fn softmax(x: &[f64], log: bool) -> Vec<f64> {
+    let most = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = x.iter().map(|x| (x - most).exp()).sum();
+    let one = |x: &f64| if log { x - most - total.ln() } else { (x - most).exp() / total };
+    x.iter().map(one).collect()
 }
 
 fn parse(onnx_bytes: &[u8]) -> Result<onnx::ModelProto, ImportError> {
@@ -150,7 +196,7 @@ fn settle(
     held_out: Option<HeldOut<'_>>,
     options: &ImportOptions,
 ) -> Result<Meaning, ImportError> {
-    let outputs = network.outputs;
+    let outputs = network.output.width();
     let numbered = |count: usize| (0..count).map(|label| label.to_string()).collect::<Vec<_>>();
     let classes = held_out.is_some_and(|held_out| {
         let is_class = |label: &String| label.parse::<usize>().is_ok_and(|label| label < outputs);
@@ -181,32 +227,10 @@ fn two_labels(labels: &[String]) -> Result<Meaning, ImportError> {
     }
 }
 
-/// The steps that decide: softmax and other functions that keep the order need not be computed for a label.
-fn decisive<'a>(network: &'a Network, meaning: &Meaning) -> &'a [Rc<Step>] {
-    let mut steps = network.steps.as_slice();
-    if let (Meaning::Values, Meaning::Sign(_), [before @ .., last]) = (&network.meaning, meaning, steps) {
-        // A probability decides at one half, which is where the argument of its sigmoid is zero.
-        return if **last == Step::Scalar(Scalar::Sigmoid) { before } else { steps };
-    }
-    while let [before @ .., last] = steps {
-        let dropped = match (last.as_ref(), meaning) {
-            (Step::Softmax { .. }, _) => true,
-            (Step::Scalar(scalar), Meaning::Largest(_)) => scalar.keeps_order(),
-            (Step::Scalar(Scalar::Grid { .. }), _) => true,
-            _ => false,
-        };
-        if !dropped {
-            break;
-        }
-        steps = before;
-    }
-    steps
-}
-
-fn decoder(meaning: &Meaning, network: &Network, fraction_bits: i8) -> Decoder {
+fn decoder(meaning: &Meaning, outputs: usize, fraction_bits: i8) -> Decoder {
     match meaning {
         Meaning::Largest(labels) => {
-            let labels = labels.clone().unwrap_or_else(|| vec![String::new(); network.outputs]);
+            let labels = labels.clone().unwrap_or_else(|| vec![String::new(); outputs]);
             Decoder::ArgMax { labels, fraction_bits }
         }
         Meaning::Sign(labels) => {
@@ -216,49 +240,12 @@ fn decoder(meaning: &Meaning, network: &Network, fraction_bits: i8) -> Decoder {
     }
 }
 
-/// Rows for calibration: all, or evenly spread ones of many.
-fn spread(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let stride = rows.len().div_ceil(CALIBRATION_ROWS_MAX).max(1);
-    rows.iter().step_by(stride).cloned().collect()
-}
-
-/// The smallest tables that do about as well as the largest allowed: as many right decisions on the calibration
-/// rows, and an error not much larger.
-fn fewest_bits(
-    layers: &Layers,
-    rows: &[Vec<f64>],
-    bits_max: u8,
-    values: bool,
-) -> Result<Quantised, ImportError> {
-    let sums = Sums::of(layers, rows);
-    let best = quantise::quantise(layers, rows, &sums, bits_max)?;
-    let tolerated = best.error * if values { TOLERATED_VALUES } else { TOLERATED_SCORES };
-    if layers.layers.len() == 1 {
-        return Ok(best);
-    }
-    for bits in TABLE_BITS_USUAL.min(bits_max)..bits_max {
-        let tried = quantise::quantise(layers, rows, &sums, bits)?;
-        if tried.error <= tolerated && (values || tried.same_decisions >= best.same_decisions) {
-            return Ok(tried);
-        }
-    }
-    Ok(best)
-}
-
 /// Largest ONNX file.
 pub const MAX_ONNX_BYTES: usize = 1 << 28;
 /// Most weights of a layer that an operator other than a product makes.
 const MAX_LAYER_CELLS: usize = 1 << 22;
-/// Most rows that scales and biases are fitted to.
-const CALIBRATION_ROWS_MAX: usize = 1024;
 /// Least that can be asked for.
 const TABLE_BITS_MIN: u8 = 4;
-/// Smallest tables tried.
-const TABLE_BITS_USUAL: u8 = 8;
-/// Largest growth of the error that smaller tables may cost where the error itself is in the answer.
-const TOLERATED_VALUES: f64 = 1.15;
-/// The same where only the order of scores is.
-const TOLERATED_SCORES: f64 = 2.0;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,16 @@ use super::error::NodeReason;
 pub(super) struct ModelProto {
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) opset_import: Vec<OpsetProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OpsetProto {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(int64, tag = "2")]
+    pub(super) version: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -124,6 +134,8 @@ pub(super) struct Constant {
     pub(super) data: Data,
     /// ONNX's number for the element type: quantised operators take their range from it.
     pub(super) data_type: i32,
+    /// The numbers are whole multiples of this, at most 255 of them.
+    pub(super) grid: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -134,15 +146,20 @@ pub(super) enum Data {
 
 impl Constant {
     pub(super) fn scalar(value: f64, data_type: i32) -> Self {
-        Self { dims: Vec::new(), data: Data::Numbers(vec![value]), data_type }
+        Self { dims: Vec::new(), data: Data::Numbers(vec![value]), data_type, grid: None }
     }
 
     pub(super) fn vector(values: Vec<f64>, data_type: i32) -> Self {
-        Self { dims: vec![values.len()], data: Data::Numbers(values), data_type }
+        Self { dims: vec![values.len()], data: Data::Numbers(values), data_type, grid: None }
+    }
+
+    /// Numbers of any shape.
+    pub(super) fn array(dims: Vec<usize>, values: Vec<f64>, data_type: i32) -> Self {
+        Self { dims, data: Data::Numbers(values), data_type, grid: None }
     }
 
     pub(super) fn texts(values: Vec<String>) -> Self {
-        Self { dims: vec![values.len()], data: Data::Texts(values), data_type: STRING }
+        Self { dims: vec![values.len()], data: Data::Texts(values), data_type: STRING, grid: None }
     }
 
     pub(super) fn from_proto(tensor: &TensorProto) -> Result<Self, NodeReason> {
@@ -165,7 +182,7 @@ impl Constant {
         } else {
             Data::Numbers(numbers(tensor)?)
         };
-        let constant = Self { dims, data, data_type: tensor.data_type };
+        let constant = Self { dims, data, data_type: tensor.data_type, grid: None };
         if cells == Some(constant.len()) { Ok(constant) } else { Err(NodeReason::TensorShape) }
     }
 
@@ -190,6 +207,15 @@ impl Constant {
             [value] => Ok(*value),
             _ => Err(NodeReason::NeedsScalar),
         }
+    }
+
+    /// Whole numbers, as axes and shapes are given.
+    pub(super) fn whole(&self) -> Result<Vec<i64>, NodeReason> {
+        Ok(self.numbers()?.iter().map(|value| *value as i64).collect())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.data_type, UINT8 | INT8 | UINT16 | INT16 | INT32 | INT64)
     }
 
     /// Every element as people read it; whole numbers without a point.

@@ -1,60 +1,57 @@
-//! From real layers to the integer graph.
+//! From a float program to the integer graph.
 //!
-//! Every value `x` of a tensor is written `x = centre + step * q` with `q` an `int8`. For inputs, centre and step are
-//! chosen per feature from the calibration rows and go into the encoders; for hidden values, per layer from the
-//! values the float network takes on those rows, and go into the tables. Steps need not be powers of two: a layer's
-//! weights are `w * step` on a grid `unit`, and tables map multiples of `unit * 2^shift` to whatever comes next.
-//! Only the last layer's unit is a power of two, because the decoder shows it.
+//! Every value `x` of a tensor is written `x = unit * (q - zero)`. Sums keep whatever unit the weights give them; they
+//! are brought back to a few bits only where something other than a sum reads them, by a requantisation that is the
+//! network's activation at the same time. Its step is the sum's unit times a power of two, so that functions which
+//! commute with scaling (ReLU, LeakyReLU, none) have one table for all layers, whatever their scales; sums that go
+//! into other functions get a power of two as unit, so that these share tables too.
 //!
-//! After rounding a layer's weights, its biases take up the mean error on the calibration rows (bias correction,
-//! Nagel et al. 2019, section 4.2), measured on the integer values that the layers before really give.
+//! After rounding an operator's weights, its biases take up the mean error on the calibration rows (bias correction,
+//! Nagel et al. 2019, section 4.2), measured on the integer values that the operators before really give.
 
 use rayon::prelude::*;
 
 use super::{
+    encoder::{Encoder, Grid},
     error::ImportError,
-    layers::{Front, Layer, Layers},
-    network::{Scalar, dense},
+    expr::Expr,
+    front::Fronted,
+    integer::{Integers, Sum},
+    program::{Factor, Node, Part, Values, cells},
+    run,
+    sample::{Sample, correctable, means},
+    tables::Tables,
+    tensor::reads_outside,
 };
-use crate::{
-    graph::{
-        Decoder, Feature, Graph, LayerWeights, MAX_BIAS, MAX_FRACTION_BITS, MAX_REQUANTISE_SHIFT, Operator,
-        RAW_FRACTION_BITS, Table, TensorId, Weights,
-    },
-    raw::RawValue,
-    reach::rounding_shift,
+use crate::graph::{
+    Decoder, Feature, Graph, LayerWeights, MAX_BIAS, MAX_FRACTION_BITS, Operator, Right, Table, TensorId,
+    Term, View, Weights,
 };
 
-/// `x = centre + step * q`.
-#[derive(Debug, Clone, Copy)]
-struct Grid {
-    centre: f64,
-    step: f64,
-}
-
-impl Grid {
-    /// 256 steps from `low` to `high`.
-    fn covering(low: f64, high: f64) -> Self {
-        let step = ((high - low) / 255.0).max(STEP_MIN);
-        Self { centre: low + 128.0 * step, step }
-    }
-
-    fn round(self, x: f64) -> i8 {
-        // A float to integer cast saturates, which is the rounding wanted at both ends.
-        ((x - self.centre) / self.step).round() as i8
-    }
+/// How fine everything is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Settings {
+    /// Largest magnitude of an activation.
+    pub(super) levels: i64,
+    /// Steps of an encoded input.
+    pub(super) input_levels: i64,
+    /// Most bits of a table.
+    pub(super) table_bits: u8,
 }
 
 /// A quantised network without its decoder's labels.
+#[derive(Debug)]
 pub(super) struct Quantised {
     pub(super) features: Vec<Feature>,
+    pub(super) input_axes: Vec<u32>,
+    pub(super) input_bits: u8,
     pub(super) nodes: Vec<Operator>,
     pub(super) tables: Vec<Table>,
     pub(super) weights: Weights,
     pub(super) fraction_bits: i8,
-    /// Root mean square of the logits' error on the calibration rows.
+    /// Root mean square of the outputs' error on the calibration rows.
     pub(super) error: f64,
-    /// Calibration rows on which the largest logit, or the sign of the only one, is that of the float network.
+    /// Calibration rows on which the largest output, or the sign of the only one, is that of the float network.
     pub(super) same_decisions: usize,
 }
 
@@ -64,199 +61,614 @@ impl Quantised {
         for (feature, name) in features.iter_mut().zip(names.unwrap_or_default()) {
             feature.name.clone_from(name);
         }
-        let input_axes = vec![u32::try_from(features.len()).unwrap_or(u32::MAX)];
-        (
-            Graph { features, input_axes, input_bits: 8, nodes: self.nodes, tables: self.tables, decoder },
-            self.weights,
-        )
+        let (input_axes, input_bits) = (self.input_axes, self.input_bits);
+        let (nodes, tables) = (self.nodes, self.tables);
+        (Graph { features, input_axes, input_bits, nodes, tables, decoder }, self.weights)
+    }
+
+    /// Entries of all tables: what they cost to prove.
+    pub(super) fn table_rows(&self) -> u64 {
+        self.tables.iter().map(|table| 1u64 << table.bits).sum()
     }
 }
 
-/// What the float network computes on the calibration rows: for each layer, its sums before any function.
-pub(super) struct Sums(Vec<Vec<Vec<f64>>>);
-
-impl Sums {
-    pub(super) fn of(network: &Layers, rows: &[Vec<f64>]) -> Self {
-        let mut values: Vec<Vec<f64>> = rows.iter().map(|row| front_values(network, row)).collect();
-        let sums = |layer: &Layer| {
-            let sums: Vec<Vec<f64>> =
-                values.par_iter().map(|row| dense(row, &layer.matrix, &layer.add)).collect();
-            values = after(&layer.functions, &sums);
-            sums
-        };
-        Self(network.layers.iter().map(sums).collect())
-    }
+/// An integer tensor and what its numbers stand for.
+#[derive(Debug, Clone, Copy)]
+struct Scaled {
+    tensor: TensorId,
+    unit: f64,
+    zero: i64,
 }
 
-/// The layer's functions on each of its sums.
-fn after(functions: &[Scalar], sums: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    sums.iter().map(|row| row.iter().map(|x| apply(functions, *x)).collect()).collect()
+/// What has been made for a tensor of the float program.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    /// The encoded input with a grid for each feature.
+    Encoded,
+    Scaled(Scaled),
 }
 
-/// Quantises with tables of `bits` bits. `rows` are calibration rows, at least one, and `sums` what the float network
-/// computes on them.
+struct Quantiser<'a> {
+    fronted: &'a Fronted,
+    sample: &'a Sample,
+    settings: Settings,
+    encoder: &'a Encoder,
+    readers: Vec<Vec<usize>>,
+    made: Vec<Made>,
+    /// Tensors of few bits, for those of `made` that have many.
+    narrow: Vec<Option<Scaled>>,
+    integers: Integers,
+    tables: Tables,
+}
+
+/// Quantises the program of `fronted` for the rows of `sample`.
 pub(super) fn quantise(
-    network: &Layers,
-    rows: &[Vec<f64>],
-    sums: &Sums,
-    bits: u8,
+    fronted: &Fronted,
+    raw: &[Vec<f64>],
+    sample: &Sample,
+    settings: Settings,
 ) -> Result<Quantised, ImportError> {
-    let grids = input_grids(network, rows);
-    let features: Vec<Feature> = grids
-        .iter()
-        .map(|grid| feature(*grid).ok_or(ImportError::OutOfRange { layer: 0 }))
-        .collect::<Result<_, _>>()?;
-    let mut integers: Vec<Vec<i8>> = rows.iter().map(|row| encode(&features, row)).collect();
-    // The scaling in front is folded into the grids: the first layer sees scaled values.
-    let mut grids: Vec<Grid> = grids
-        .iter()
-        .zip(&network.scaling)
-        .map(|(grid, (multiply, add))| Grid {
-            centre: grid.centre * multiply + add,
-            step: grid.step * multiply,
-        })
-        .collect();
-    let mut made = Quantised {
-        features,
+    let program = &fronted.program;
+    let encoder = Encoder::new(fronted, raw, settings.input_levels)?;
+    let graph = Graph {
+        features: encoder.features.clone(),
+        input_axes: program.shape(0).to_vec(),
+        input_bits: encoder.bits,
         nodes: Vec::new(),
         tables: Vec::new(),
-        weights: Weights { layers: Vec::new() },
-        fraction_bits: 0,
-        error: 0.0,
-        same_decisions: 0,
+        decoder: Decoder::Values { fraction_bits: 0 },
     };
-    let mut reach = (i64::from(i8::MIN), i64::from(i8::MAX));
-    for (index, (layer, real)) in network.layers.iter().zip(&sums.0).enumerate() {
-        let refused = || ImportError::OutOfRange { layer: index };
-        let width = layer.add.len();
-        let last = index + 1 == network.layers.len();
-        let folded = fold_grids(layer, &grids);
-        let unit = if last { last_unit(&folded) } else { hidden_unit(&folded.matrix) }.ok_or_else(refused)?;
-        let mut weights = round_weights(&folded, unit).ok_or_else(refused)?;
-        let mut accumulators: Vec<Vec<i32>> =
-            integers.par_iter().map(|row| accumulate(row, &weights)).collect();
-        let shifts = mean_errors(real, &accumulators, unit);
-        for (bias, shift) in weights.bias.iter_mut().zip(&shifts) {
-            *bias = (*bias + shift).clamp(-MAX_BIAS, MAX_BIAS);
+    let inputs = raw.par_iter().map(|row| encoder.encode(row)).collect();
+    let first = match &encoder.grids {
+        Grid::Each(_) => Made::Encoded,
+        Grid::Same { unit, zero } => Made::Scaled(Scaled { tensor: TensorId(0), unit: *unit, zero: *zero }),
+    };
+    let mut quantiser = Quantiser {
+        fronted,
+        sample,
+        settings,
+        encoder: &encoder,
+        readers: program.readers(),
+        made: vec![first],
+        narrow: vec![None],
+        integers: Integers::new(&graph, inputs),
+        tables: Tables::default(),
+    };
+    for (index, node) in program.nodes.iter().enumerate() {
+        let made = quantiser.node(index, node).ok_or(ImportError::OutOfRange { operator: index })?;
+        quantiser.made.push(Made::Scaled(made));
+        quantiser.narrow.push(None);
+        quantiser.free(index);
+    }
+    let refused = ImportError::OutOfRange { operator: program.nodes.len().saturating_sub(1) };
+    let last = quantiser.finish().ok_or(refused)?;
+    let features = encoder.features.clone();
+    Ok(quantiser.into_quantised(last, features, graph))
+}
+
+impl Quantiser<'_> {
+    fn node(&mut self, index: usize, node: &Node) -> Option<Scaled> {
+        match node {
+            Node::Contract { axes, summed, left, right: Factor::Weights { values, grid }, bias } => {
+                let sum = WeightedSum { index, axes, summed, left, values, grid: *grid, bias: bias.as_ref() };
+                self.weighted(node, &sum)
+            }
+            Node::Contract { axes, summed, left, right: Factor::View(right), bias } => {
+                let (a, b) = (self.few_bits(left.tensor.0)?, self.few_bits(right.tensor.0)?);
+                let (a, b) = (self.without_zero(a)?, self.without_zero(b)?);
+                if bias.is_some() {
+                    return None;
+                }
+                let operator = Operator::Contract {
+                    axes: axes.clone(),
+                    summed: summed.clone(),
+                    left: at(left, a.tensor),
+                    right: Right::View(at(right, b.tensor)),
+                    bias: None,
+                };
+                let tensor = self.integers.push(operator, None, self.tables.list())?;
+                Some(Scaled { tensor, unit: a.unit * b.unit, zero: 0 })
+            }
+            Node::Combine { axes, terms, constant, bias } => {
+                self.combine(index, axes, terms, *constant, bias.as_ref())
+            }
+            Node::Maximum { axes, left, right, lowest } => self.maximum(axes, left, right, *lowest),
+            Node::Map { input, function } => self.map(index, *input, function),
         }
-        made.nodes.push(Operator::dense(
-            TensorId(u32::try_from(made.nodes.len()).unwrap_or(u32::MAX)),
-            u32::try_from(layer.matrix.len() / width).unwrap_or(u32::MAX),
-            u32::try_from(width).unwrap_or(u32::MAX),
-        ));
-        for (acc, shift) in accumulators.iter_mut().flat_map(|row| row.iter_mut().zip(&shifts)) {
-            *acc = acc.saturating_add(*shift);
+    }
+
+    fn scaled(&self, tensor: u32) -> Option<Scaled> {
+        match self.made.get(tensor as usize)? {
+            Made::Scaled(scaled) => Some(*scaled),
+            Made::Encoded => None,
         }
-        if last {
-            made.fraction_bits = (-unit.log2()) as i8;
-            made.error = root_mean_square(real, &accumulators, unit);
-            made.same_decisions =
-                real.iter().zip(&accumulators).filter(|(real, acc)| decision(real) == decision(acc)).count();
-            made.weights.layers.push(weights);
-            break;
+    }
+
+    /// The tensor with few enough bits to multiply or to compare.
+    fn few_bits(&mut self, tensor: u32) -> Option<Scaled> {
+        let scaled = self.scaled(tensor)?;
+        let (low, high) = self.integers.reach(scaled.tensor);
+        let most = (low - scaled.zero).abs().max((high - scaled.zero).abs());
+        if most <= 4 * self.settings.levels.max(if tensor == 0 { self.settings.input_levels } else { 0 }) {
+            return Some(scaled);
         }
-        let next_last = index + 2 == network.layers.len();
-        let values = after(&layer.functions, real);
-        let grid = output_grid(&values, next_last && is_identity(network.layers.last()));
-        let shift = shift_for(&layer_reach(&weights, reach), bits);
-        let table = table(&layer.functions, unit * f64::exp2(f64::from(shift)), grid, bits);
-        integers = accumulators.iter().map(|row| look_up(row, shift, &table)).collect();
-        let entry = |pick: fn(&i16, &i16) -> core::cmp::Ordering| {
-            table.values.iter().copied().max_by(pick).unwrap_or(0)
+        if let Some(narrow) = self.narrow.get(tensor as usize).copied().flatten() {
+            return Some(narrow);
+        }
+        let scaled = self.without_zero(scaled)?;
+        let values = self.sample.picked.get(tensor as usize)?;
+        let range = *self.sample.ranges.get(tensor as usize)?;
+        let narrow = self.requantise(scaled, &Expr::X, (values, range), (values, range), false)?;
+        *self.narrow.get_mut(tensor as usize)? = Some(narrow);
+        Some(narrow)
+    }
+
+    /// The same values with zero at zero.
+    fn without_zero(&mut self, scaled: Scaled) -> Option<Scaled> {
+        if scaled.zero == 0 {
+            return Some(scaled);
+        }
+        let axes = self.integers.shape(scaled.tensor).to_vec();
+        let view = View::identity(scaled.tensor, axes.len());
+        let terms = vec![Term { coefficient: 1, summed: vec![], view }];
+        let constant = i32::try_from(-scaled.zero).ok()?;
+        let operator = Operator::Combine { axes, terms, constant, bias: None };
+        let tensor = self.integers.push(operator, None, self.tables.list())?;
+        Some(Scaled { tensor, unit: scaled.unit, zero: 0 })
+    }
+
+    /// Whether a tensor's unit should be a power of two: it is shown, or goes into a function that is no line.
+    fn wants_power(&self, tensor: usize) -> bool {
+        let Some(readers) = self.readers.get(tensor) else { return true };
+        let last = self.fronted.program.nodes.len();
+        let reader_wants = |reader: &usize| match self.fronted.program.nodes.get(*reader) {
+            Some(Node::Contract { right: Factor::Weights { .. }, .. }) | None => false,
+            Some(Node::Map { function, .. }) if function.grid().is_some() => false,
+            Some(Node::Map { function, .. }) if !function.is_homogeneous() && function.linear().is_none() => {
+                true
+            }
+            Some(_) => self.wants_power(reader + 1),
         };
-        reach = (i64::from(entry(|a, b| b.cmp(a))), i64::from(entry(Ord::cmp)));
-        made.nodes.push(Operator::Requantise {
-            input: TensorId(u32::try_from(made.nodes.len()).unwrap_or(u32::MAX)),
-            shift,
-            table: u16::try_from(made.tables.len()).unwrap_or(u16::MAX),
+        tensor == last || readers.iter().any(reader_wants)
+    }
+
+    /// Whether a tensor is only shown.
+    fn is_shown(&self, tensor: usize) -> bool {
+        let last = self.fronted.program.nodes.len();
+        let copies = |reader: &usize| match self.fronted.program.nodes.get(*reader) {
+            Some(Node::Combine { terms, .. }) => {
+                matches!(terms.as_slice(), [part] if part.summed.is_empty()) && self.is_shown(reader + 1)
+            }
+            _ => false,
+        };
+        tensor == last || self.readers.get(tensor).is_some_and(|readers| readers.iter().all(copies))
+    }
+
+    fn weighted(&mut self, node: &Node, sum: &WeightedSum<'_>) -> Option<Scaled> {
+        let sizes = [sum.axes, sum.summed].concat();
+        let mut bias = sum.bias.map(|bias| bias.data.to_vec());
+        let (tensor, data, grid) = match self.made.get(sum.left.tensor.0 as usize)? {
+            Made::Encoded => {
+                let data = self.per_feature(sum, &sizes, &mut bias)?;
+                (TensorId(0), data, None)
+            }
+            Made::Scaled(_) => {
+                let mut scaled = self.few_bits(sum.left.tensor.0)?;
+                if scaled.zero != 0 && (self.reads_zero(sum.left, &sizes) || !self.takes_zero(sum)) {
+                    scaled = self.without_zero(scaled)?;
+                }
+                let data: Vec<f64> = sum.values.data.iter().map(|w| w * scaled.unit).collect();
+                if scaled.zero != 0 {
+                    let shift = -(scaled.zero as f64);
+                    self.shift_bias(sum, &data, shift, &sizes, &mut bias)?;
+                }
+                (scaled.tensor, data, sum.grid.map(|grid| grid * scaled.unit))
+            }
+        };
+        let (_, over) = correctable(node)?;
+        let mut unit = if self.wants_power(sum.index + 1) {
+            power_unit(&data, bias.as_deref())?
+        } else {
+            grid.filter(|grid| on_grid(&data, *grid)).or_else(|| free_unit(&data))?
+        };
+        let bias_cells =
+            over.iter().map(|axis| sizes.get(usize::from(*axis)).map_or(1, |size| *size as usize)).product();
+        for _ in 0..UNIT_TRIES {
+            let layer = round_weights(&data, bias.as_deref().unwrap_or(&vec![0.0; bias_cells]), unit);
+            let operator = Operator::Contract {
+                axes: sum.axes.to_vec(),
+                summed: sum.summed.to_vec(),
+                left: at(sum.left, tensor),
+                right: Right::Weights { axes: sum.values.axes.clone() },
+                bias: Some(over.clone()),
+            };
+            if let Some(mut layer) =
+                layer.filter(|layer| self.integers.fits(&operator, layer, self.tables.list()))
+            {
+                let mut rows = self.integers.run(&operator, Some(&layer));
+                self.correct_bias(sum, &over, unit, &mut layer, &mut rows);
+                if let Some(tensor) = self.integers.push_run(operator, Some(layer), self.tables.list(), rows)
+                {
+                    return Some(Scaled { tensor, unit, zero: 0 });
+                }
+            }
+            unit *= 2.0;
+        }
+        None
+    }
+
+    /// Adds the mean error on the calibration rows to each bias.
+    fn correct_bias(
+        &self,
+        sum: &WeightedSum<'_>,
+        over: &[u8],
+        unit: f64,
+        layer: &mut LayerWeights,
+        rows: &mut [Vec<i32>],
+    ) {
+        let Some(real) = self.sample.means.get(sum.index) else { return };
+        let count = rows.len() as f64;
+        let mut got = vec![0.0; real.len()];
+        for row in rows.iter() {
+            let means = means(sum.axes, over, row.iter().map(|value| f64::from(*value)));
+            got.iter_mut().zip(means).for_each(|(got, more)| *got += more / count);
+        }
+        let shifts: Vec<i32> =
+            real.iter().zip(&got).map(|(real, got)| (real / unit - got).round() as i32).collect();
+        for (bias, shift) in layer.bias.iter_mut().zip(&shifts) {
+            *bias = bias.saturating_add(*shift).clamp(-MAX_BIAS, MAX_BIAS);
+        }
+        rows.par_iter_mut().for_each(|row| {
+            let mut more = vec![0; row.len()];
+            run::start(&mut more, sum.axes, 0, Some(run::Table { axes: over, data: &shifts }));
+            row.iter_mut().zip(&more).for_each(|(value, more)| *value = value.saturating_add(*more));
         });
-        made.tables.push(table);
-        made.weights.layers.push(weights);
-        grids = vec![grid; width];
     }
-    Ok(made)
-}
 
-/// A grid for each raw feature.
-fn input_grids(network: &Layers, rows: &[Vec<f64>]) -> Vec<Grid> {
-    let ranges: Vec<(f64, f64)> = (0..network.scaling.len())
-        .map(|feature| range(rows.iter().filter_map(|row| row.get(feature)).copied()))
-        .collect();
-    let mut widths: Vec<f64> =
-        ranges.iter().map(|(low, high)| high - low).filter(|width| *width > 0.0).collect();
-    widths.sort_by(f64::total_cmp);
-    let usual = widths.get(widths.len() / 2).copied().unwrap_or(1.0);
-    let grid = |((low, high), (multiply, add)): (&(f64, f64), &(f64, f64))| {
-        // A feature that never varied gets room for what the others do; the rest gets a margin.
-        let margin = if low < high { (high - low) * RANGE_MARGIN } else { usual };
-        let (low, high) = (low - margin, high + margin);
-        match network.front {
-            _ if *multiply == 0.0 => Grid::covering(low, high),
-            Front::Open => Grid::covering(low, high),
-            Front::Cut { low: cut_low, high: cut_high } => {
-                let (a, b) = ((cut_low - add) / multiply, (cut_high - add) / multiply);
-                let (cut_low, cut_high) = (a.min(b), a.max(b));
-                let (low, high) = (low.max(cut_low), high.min(cut_high));
-                if low < high { Grid::covering(low, high) } else { Grid::covering(cut_low, cut_high) }
+    fn reads_zero(&self, view: &View, sizes: &[u32]) -> bool {
+        let mut rest = self.fronted.program.shape(view.tensor.0);
+        view.groups.iter().any(|group| {
+            let (taken, after) = rest.split_at_checked(usize::from(group.span)).unwrap_or((rest, &[]));
+            rest = after;
+            reads_outside(group, taken.iter().product(), sizes)
+        })
+    }
+
+    /// Whether a zero point can go into the biases: every output reads each weight of its column once.
+    fn takes_zero(&self, sum: &WeightedSum<'_>) -> bool {
+        let first = u8::try_from(sum.axes.len()).unwrap_or(u8::MAX);
+        (0..sum.summed.len())
+            .all(|axis| sum.values.axes.contains(&(first + u8::try_from(axis).unwrap_or(u8::MAX))))
+    }
+
+    /// Adds `shift` times the sum of each output's weights to its bias.
+    fn shift_bias(
+        &self,
+        sum: &WeightedSum<'_>,
+        data: &[f64],
+        shift: f64,
+        sizes: &[u32],
+        bias: &mut Option<Vec<f64>>,
+    ) -> Option<()> {
+        let shifts = vec![shift; data.len()];
+        self.add_to_bias(sum, data, &shifts, sizes, bias)
+    }
+
+    /// Adds `sum_k data[k] * shifts[k]` to the bias of each output.
+    fn add_to_bias(
+        &self,
+        sum: &WeightedSum<'_>,
+        data: &[f64],
+        shifts: &[f64],
+        sizes: &[u32],
+        bias: &mut Option<Vec<f64>>,
+    ) -> Option<()> {
+        let outputs = sum.axes.len();
+        let over: Vec<u8> = match sum.bias {
+            Some(bias) => bias.axes.clone(),
+            None => {
+                let mut over: Vec<u8> =
+                    sum.values.axes.iter().copied().filter(|a| usize::from(*a) < outputs).collect();
+                over.sort_unstable();
+                over
             }
-            Front::Grid { low, step } => {
-                Grid { centre: (low + 128.0 * step - add) / multiply, step: step / multiply }
+        };
+        if !sum.values.axes.iter().all(|axis| usize::from(*axis) >= outputs || over.contains(axis)) {
+            return None;
+        }
+        let count: usize =
+            over.iter().map(|axis| sizes.get(usize::from(*axis)).map_or(1, |size| *size as usize)).product();
+        let products: Vec<f64> = data.iter().zip(shifts).map(|(w, shift)| w * shift).collect();
+        // Sum over the weights' summed axes, then spread over the bias's.
+        let weight_sizes: Vec<u32> = sum
+            .values
+            .axes
+            .iter()
+            .map(|axis| sizes.get(usize::from(*axis)).copied())
+            .collect::<Option<_>>()?;
+        let kept: Vec<u8> = (0u8..)
+            .zip(&sum.values.axes)
+            .filter(|(_, axis)| usize::from(**axis) < outputs)
+            .map(|(place, _)| place)
+            .collect();
+        let column_axes: Vec<u8> =
+            sum.values.axes.iter().copied().filter(|axis| usize::from(*axis) < outputs).collect();
+        let each = cells(&weight_sizes) as f64
+            / kept
+                .iter()
+                .map(|place| weight_sizes.get(usize::from(*place)).map_or(1.0, |s| f64::from(*s)))
+                .product::<f64>();
+        let sums: Vec<f64> =
+            means(&weight_sizes, &kept, products.iter().copied()).iter().map(|mean| mean * each).collect();
+        let columns = Values { axes: column_axes, data: sums.into() }.spread(&over, sizes)?;
+        let old = bias.take().unwrap_or_else(|| vec![0.0; count]);
+        *bias = Some(old.iter().zip(columns.data.iter()).map(|(a, b)| a + b).collect());
+        Some(())
+    }
+
+    /// Weights on inputs with a grid for each feature: steps go into the weights, centres into the biases.
+    fn per_feature(
+        &self,
+        sum: &WeightedSum<'_>,
+        sizes: &[u32],
+        bias: &mut Option<Vec<f64>>,
+    ) -> Option<Vec<f64>> {
+        let Grid::Each(grids) = &self.encoder.grids else { return None };
+        // Which feature each weight multiplies: the left view along the weights' axes.
+        let axes: Vec<u32> = sum
+            .values
+            .axes
+            .iter()
+            .map(|axis| sizes.get(usize::from(*axis)).copied())
+            .collect::<Option<_>>()?;
+        let mut view = sum.left.clone();
+        for stride in view.groups.iter_mut().flat_map(|group| &mut group.strides) {
+            stride.axis = u8::try_from(sum.values.axes.iter().position(|axis| *axis == stride.axis)?).ok()?;
+        }
+        let shape = self.fronted.program.shape(0);
+        let gather = |values: Vec<f64>| {
+            let mut out = vec![0.0; cells(&axes)];
+            run::add(&mut out, &axes, &[], 1.0, (&view, run::Given { shape, data: &values }));
+            out
+        };
+        let steps = gather(grids.iter().map(|(_, step)| *step).collect());
+        let centres = gather(grids.iter().map(|(centre, _)| *centre).collect());
+        self.add_to_bias(sum, &sum.values.data, &centres, sizes, bias)?;
+        Some(sum.values.data.iter().zip(&steps).map(|(w, step)| w * step).collect())
+    }
+
+    fn combine(
+        &mut self,
+        index: usize,
+        axes: &[u32],
+        terms: &[Part],
+        constant: f64,
+        bias: Option<&Values>,
+    ) -> Option<Scaled> {
+        let mut scaled = Vec::new();
+        for part in terms {
+            let read = self.scaled(part.view.tensor.0)?;
+            scaled.push(self.without_zero(read)?);
+        }
+        let power = self.wants_power(index + 1);
+        // Wide sums that cannot be added as they are get fewer bits first.
+        for attempt in 0..2 {
+            if attempt == 1 {
+                for (slot, part) in scaled.iter_mut().zip(terms) {
+                    let narrow = self.few_bits(part.view.tensor.0)?;
+                    *slot = self.without_zero(narrow)?;
+                }
+            }
+            let factors: Vec<f64> =
+                terms.iter().zip(&scaled).map(|(part, scaled)| part.coefficient * scaled.unit).collect();
+            for unit in sum_units(&factors, constant, bias.map(|bias| bias.data.as_ref()), power) {
+                let made = Sum {
+                    axes,
+                    terms,
+                    tensors: scaled.iter().map(|s| s.tensor).collect(),
+                    factors: &factors,
+                };
+                let made = made.operator(unit, constant, bias);
+                if let Some((operator, layer)) = made {
+                    if let Some(tensor) = self.integers.push(operator, layer, self.tables.list()) {
+                        return Some(Scaled { tensor, unit, zero: 0 });
+                    }
+                }
             }
         }
-    };
-    ranges.iter().zip(&network.scaling).map(grid).collect()
-}
-
-/// The encoder of a grid: offset and multiplier to 30 bits.
-fn feature(grid: Grid) -> Option<Feature> {
-    let units = f64::from(1u32 << RAW_FRACTION_BITS);
-    let offset = -(grid.centre * units).round();
-    let ratio = 1.0 / (grid.step * units);
-    let shift = 29.0 - ratio.abs().log2().floor();
-    if !(offset.abs() < f64::exp2(62.0) && (0.0..=f64::from(crate::graph::MAX_ENCODE_SHIFT)).contains(&shift))
-    {
-        return None;
+        None
     }
-    let multiplier = (ratio * shift.exp2()).round();
-    Some(Feature {
-        name: String::new(),
-        offset: offset as i64,
-        multiplier: multiplier as i32,
-        shift: shift as u8,
-    })
-}
 
-fn encode(features: &[Feature], row: &[f64]) -> Vec<i8> {
-    let one = |(feature, value): (&Feature, &f64)| {
-        RawValue::from_f64(*value).map_or(0, |raw| feature.encode(raw.get(), 8) as i8)
-    };
-    features.iter().zip(row).map(one).collect()
-}
+    fn maximum(&mut self, axes: &[u32], left: &View, right: &View, lowest: bool) -> Option<Scaled> {
+        let (mut a, mut b) = (self.few_bits(left.tensor.0)?, self.few_bits(right.tensor.0)?);
+        if a.unit != b.unit {
+            let unit = a.unit.min(b.unit) / 16.0;
+            a = self.in_unit(a, unit)?;
+            b = self.in_unit(b, unit)?;
+        } else if a.zero != b.zero {
+            a = self.without_zero(a)?;
+            b = self.without_zero(b)?;
+        }
+        let outside = lowest && (self.reads_zero(left, axes) || self.reads_zero(right, axes));
+        let low = self.integers.reach(a.tensor).0.min(self.integers.reach(b.tensor).0);
+        if outside && low < 0 {
+            // Zero, which is read outside, becomes the lowest number.
+            let same = a.tensor == b.tensor;
+            a = self.raised(a, -low)?;
+            b = if same { a } else { self.raised(b, -low)? };
+        }
+        let operator =
+            Operator::Maximum { axes: axes.to_vec(), left: at(left, a.tensor), right: at(right, b.tensor) };
+        let tensor = self.integers.push(operator, None, self.tables.list())?;
+        Some(Scaled { tensor, unit: a.unit, zero: a.zero })
+    }
 
-/// What the first layer sees of a raw row in the float network.
-fn front_values(network: &Layers, row: &[f64]) -> Vec<f64> {
-    let cut = |x: f64| match network.front {
-        Front::Open => x,
-        Front::Cut { low, high } => x.max(low).min(high),
-        Front::Grid { low, step } => low + step * ((x - low) / step).round().clamp(0.0, 255.0),
-    };
-    row.iter().zip(&network.scaling).map(|(x, (multiply, add))| cut(x * multiply + add)).collect()
-}
+    /// The same values with `by` added to every number.
+    fn raised(&mut self, scaled: Scaled, by: i64) -> Option<Scaled> {
+        let axes = self.integers.shape(scaled.tensor).to_vec();
+        let view = View::identity(scaled.tensor, axes.len());
+        let terms = vec![Term { coefficient: 1, summed: vec![], view }];
+        let operator = Operator::Combine { axes, terms, constant: i32::try_from(by).ok()?, bias: None };
+        let tensor = self.integers.push(operator, None, self.tables.list())?;
+        Some(Scaled { tensor, unit: scaled.unit, zero: scaled.zero + by })
+    }
 
-/// The layer as a function of `q` instead of `x = centre + step * q`.
-fn fold_grids(layer: &Layer, grids: &[Grid]) -> Layer {
-    let mut folded = layer.clone();
-    for (row, grid) in folded.matrix.chunks_exact_mut(layer.add.len()).zip(grids) {
-        for (w, add) in row.iter_mut().zip(&mut folded.add) {
-            *add += *w * grid.centre;
-            *w *= grid.step;
+    /// About the same values in another unit.
+    fn in_unit(&mut self, scaled: Scaled, unit: f64) -> Option<Scaled> {
+        let scaled = self.without_zero(scaled)?;
+        let coefficient = (scaled.unit / unit).round();
+        if !(1.0..=f64::from(MAX_BIAS)).contains(&coefficient) {
+            return None;
+        }
+        let axes = self.integers.shape(scaled.tensor).to_vec();
+        let view = View::identity(scaled.tensor, axes.len());
+        let terms = vec![Term { coefficient: coefficient as i32, summed: vec![], view }];
+        let operator = Operator::Combine { axes, terms, constant: 0, bias: None };
+        let tensor = self.integers.push(operator, None, self.tables.list())?;
+        Some(Scaled { tensor, unit, zero: 0 })
+    }
+
+    fn map(&mut self, index: usize, input: u32, function: &Expr) -> Option<Scaled> {
+        let scaled = self.scaled(input)?;
+        if let Some((a, b)) = function.linear() {
+            if a > 0.0 && b == 0.0 {
+                return Some(Scaled { unit: scaled.unit * a, ..scaled });
+            }
+            let shape = self.integers.shape(scaled.tensor).to_vec();
+            let view = View::identity(TensorId(input), shape.len());
+            let part = Part { coefficient: a, summed: vec![], view };
+            return self.combine(index, &shape, &[part], b, None);
+        }
+        let scaled = self.without_zero(scaled)?;
+        let of = |tensor: usize| -> Option<(&[f64], (f64, f64))> {
+            Some((self.sample.picked.get(tensor)?.as_slice(), *self.sample.ranges.get(tensor)?))
+        };
+        let (before, after) = (of(input as usize)?, of(index + 1)?);
+        self.requantise(scaled, function, before, after, self.is_shown(index + 1))
+    }
+
+    /// The tensor through a function and back to few bits.
+    fn requantise(
+        &mut self,
+        scaled: Scaled,
+        function: &Expr,
+        before: (&[f64], (f64, f64)),
+        after: (&[f64], (f64, f64)),
+        shown: bool,
+    ) -> Option<Scaled> {
+        let reach = self.integers.reach(scaled.tensor);
+        let levels = if shown { SHOWN_LEVELS } else { self.settings.levels };
+        let made = self.tables.choose(
+            scaled.unit,
+            reach,
+            function,
+            before,
+            after,
+            levels,
+            self.settings.table_bits,
+        )?;
+        let operator = Operator::Requantise { input: scaled.tensor, shift: made.shift, table: made.table };
+        let tensor = self.integers.push(operator, None, self.tables.list())?;
+        Some(Scaled { tensor, unit: made.step, zero: 0 })
+    }
+
+    /// The last tensor, at zero and in a unit that a decoder can name.
+    fn finish(&mut self) -> Option<Scaled> {
+        let last = self.made.len() - 1;
+        let scaled = self.scaled(u32::try_from(last).ok()?)?;
+        let exponent = scaled.unit.log2();
+        let newest = scaled.tensor.0 as usize == self.integers.count();
+        if scaled.zero == 0 && exponent == exponent.round() && newest {
+            return Some(scaled);
+        }
+        let scaled = self.without_zero(scaled)?;
+        let axes = self.integers.shape(scaled.tensor).to_vec();
+        for unit in sum_units(&[scaled.unit], 0.0, None, true) {
+            let coefficient = (scaled.unit / unit).round() as i32;
+            let view = View::identity(scaled.tensor, axes.len());
+            let terms = vec![Term { coefficient, summed: vec![], view }];
+            let operator = Operator::Combine { axes: axes.clone(), terms, constant: 0, bias: None };
+            if let Some(tensor) = self.integers.push(operator, None, self.tables.list()) {
+                return Some(Scaled { tensor, unit, zero: 0 });
+            }
+        }
+        None
+    }
+
+    /// Drops the numbers of tensors that nothing after node `index` reads.
+    fn free(&mut self, index: usize) {
+        let Some(node) = self.fronted.program.nodes.get(index) else { return };
+        for input in node.inputs() {
+            let done = self
+                .readers
+                .get(input as usize)
+                .and_then(|readers| readers.last())
+                .is_none_or(|last| *last <= index);
+            if !done {
+                continue;
+            }
+            let wide = self.scaled(input);
+            for scaled in [wide, self.narrow.get(input as usize).copied().flatten()].into_iter().flatten() {
+                let shared = self.made.iter().enumerate().any(|(other, made)| {
+                    let same = matches!(made, Made::Scaled(made) if made.tensor == scaled.tensor);
+                    let read_later =
+                        self.readers.get(other).is_some_and(|r| r.last().is_some_and(|last| *last > index));
+                    same && (read_later || other + 1 == self.made.len())
+                });
+                if !shared {
+                    self.integers.drop_rows(scaled.tensor);
+                }
+            }
         }
     }
-    folded
+
+    fn into_quantised(self, last: Scaled, features: Vec<Feature>, graph: Graph) -> Quantised {
+        let rows = self.integers.rows(last.tensor);
+        let outputs = &self.sample.outputs;
+        let (mut total, mut count, mut same) = (0.0, 0u64, 0);
+        for (real, row) in outputs.iter().zip(rows) {
+            for (real, value) in real.iter().zip(row) {
+                let error = real - last.unit * f64::from(*value);
+                total += error * error;
+                count += 1;
+            }
+            same += usize::from(decision(real) == decision(row));
+        }
+        let exponent = -last.unit.log2();
+        let limit = f64::from(MAX_FRACTION_BITS);
+        let (nodes, layers) = self.integers.into_parts();
+        let (nodes, layers, tables) = super::integer::without_unread(nodes, layers, self.tables.into_list());
+        Quantised {
+            features,
+            input_axes: graph.input_axes,
+            input_bits: graph.input_bits,
+            nodes,
+            tables,
+            weights: Weights { layers },
+            fraction_bits: exponent.clamp(-limit, limit) as i8,
+            error: (total / count.max(1) as f64).sqrt(),
+            same_decisions: same,
+        }
+    }
+}
+
+/// A contraction with weights.
+struct WeightedSum<'a> {
+    index: usize,
+    axes: &'a [u32],
+    summed: &'a [u32],
+    left: &'a View,
+    values: &'a Values,
+    grid: Option<f64>,
+    bias: Option<&'a Values>,
+}
+
+fn at(view: &View, tensor: TensorId) -> View {
+    View { tensor, groups: view.groups.clone() }
 }
 
 /// The unit of weights with the least squared error: cutting a few large weights can pay.
-fn hidden_unit(weights: &[f64]) -> Option<f64> {
+fn free_unit(weights: &[f64]) -> Option<f64> {
     let most = largest(weights)?;
     let candidate = |percent: u32| most * f64::from(percent) / 12_700.0;
     let units = (0..=10).map(|k| candidate(100 - 4 * k));
@@ -264,20 +676,17 @@ fn hidden_unit(weights: &[f64]) -> Option<f64> {
 }
 
 /// The same among powers of two, large enough for the biases.
-fn last_unit(layer: &Layer) -> Option<f64> {
-    let most = largest(&layer.matrix)?;
-    let exact = (most / 127.0).log2().ceil();
-    let bias = layer.add.iter().fold(0.0f64, |most, add| most.max(add.abs()));
+fn power_unit(weights: &[f64], bias: Option<&[f64]>) -> Option<f64> {
+    let exact = (largest(weights)? / 127.0).log2().ceil();
+    let bias = bias.unwrap_or_default().iter().fold(0.0f64, |most, add| most.max(add.abs()));
     let least = ((bias + f64::MIN_POSITIVE) / f64::from(MAX_BIAS / 2)).log2().ceil();
     let limit = f64::from(MAX_FRACTION_BITS);
     let unit = |exponent: f64| exponent.max(least).clamp(-limit, limit).exp2();
     let units = [unit(exact), unit(exact - 1.0)];
-    units
-        .into_iter()
-        .min_by(|a, b| squared_error(&layer.matrix, *a).total_cmp(&squared_error(&layer.matrix, *b)))
+    units.into_iter().min_by(|a, b| squared_error(weights, *a).total_cmp(&squared_error(weights, *b)))
 }
 
-/// Largest magnitude; a layer of zeros counts as one.
+/// Largest magnitude; weights of zero count as one.
 fn largest(weights: &[f64]) -> Option<f64> {
     let most = weights.iter().fold(0.0f64, |most, w| most.max(w.abs()));
     let most = if most == 0.0 { 1.0 } else { most };
@@ -289,40 +698,56 @@ fn squared_error(weights: &[f64], unit: f64) -> f64 {
     weights.iter().map(|w| error(w) * error(w)).sum()
 }
 
-fn round_weights(layer: &Layer, unit: f64) -> Option<LayerWeights> {
-    let matrix = layer.matrix.iter().map(|w| (w / unit).round().clamp(-127.0, 127.0) as i8).collect();
-    let bias = |add: &f64| {
+/// Whether all weights are whole multiples of the unit that fit `int8`.
+fn on_grid(weights: &[f64], unit: f64) -> bool {
+    let near = |w: &f64| {
+        let multiple = w / unit;
+        (multiple - multiple.round()).abs() < 1e-3 && multiple.abs() < 127.5
+    };
+    weights.iter().all(near)
+}
+
+fn round_weights(data: &[f64], bias: &[f64], unit: f64) -> Option<LayerWeights> {
+    let matrix = data.iter().map(|w| (w / unit).round().clamp(-127.0, 127.0) as i8).collect();
+    let round = |add: &f64| {
         let bias = (add / unit).round();
         (bias.abs() <= f64::from(MAX_BIAS)).then_some(bias as i32)
     };
-    Some(LayerWeights { matrix, bias: layer.add.iter().map(bias).collect::<Option<_>>()? })
+    Some(LayerWeights { matrix, bias: bias.iter().map(round).collect::<Option<_>>()? })
 }
 
-/// The accumulators of one row, before bias correction. Wrapping, so that debug builds vectorise it; nothing wraps
-/// within the limits of the graph.
-fn accumulate(row: &[i8], weights: &LayerWeights) -> Vec<i32> {
-    let mut acc = weights.bias.clone();
-    for (x, weights) in row.iter().zip(weights.matrix.chunks_exact(weights.bias.len())) {
-        for (acc, w) in acc.iter_mut().zip(weights) {
-            *acc = acc.wrapping_add(i32::from(i16::from(*x).wrapping_mul(i16::from(*w))));
-        }
+/// Units for a sum of terms in units of `factors`, the best first: such that every factor is close to a whole multiple.
+fn sum_units(factors: &[f64], constant: f64, bias: Option<&[f64]>, power: bool) -> Vec<f64> {
+    let live = || factors.iter().map(|factor| factor.abs()).filter(|factor| *factor > 0.0);
+    let base = live().fold(f64::INFINITY, f64::min);
+    if !base.is_finite() {
+        return vec![1.0];
     }
-    acc
+    let worst = |unit: f64| {
+        let error = |factor: f64| ((factor / unit).round() * unit / factor - 1.0).abs();
+        live().map(error).fold(0.0, f64::max)
+    };
+    // A sum needs bits for its constants as well.
+    let added = bias.unwrap_or_default().iter().fold(constant.abs(), |most, add| most.max(add.abs()));
+    let fine_enough = |unit: f64| added == 0.0 || unit <= added / 64.0 || unit <= base / 64.0;
+    let candidates: Vec<f64> = if power {
+        let start = base.log2().floor();
+        (0..=FINER_BITS).map(|finer| (start - f64::from(finer)).exp2()).collect()
+    } else {
+        (0..=FINER_BITS)
+            .flat_map(|finer| [1.0, 3.0, 5.0, 7.0].map(|odd| base / odd / f64::from(1u32 << finer)))
+            .collect()
+    };
+    let mut fitting: Vec<f64> =
+        candidates.iter().copied().filter(|unit| worst(*unit) <= TOLERATED && fine_enough(*unit)).collect();
+    fitting.sort_by(|a, b| b.total_cmp(a));
+    // Where none is close enough, or the sum has no room for it, the closest that does.
+    let mut rest = candidates;
+    rest.sort_by(|a, b| worst(*a).total_cmp(&worst(*b)));
+    fitting.into_iter().chain(rest).collect()
 }
 
-/// Mean of `real - unit * accumulator` for each output, in units.
-fn mean_errors(real: &[Vec<f64>], accumulators: &[Vec<i32>], unit: f64) -> Vec<i32> {
-    let outputs = real.first().map_or(0, Vec::len);
-    let mut sums = vec![0.0; outputs];
-    for (real, accumulators) in real.iter().zip(accumulators) {
-        for (sum, (real, acc)) in sums.iter_mut().zip(real.iter().zip(accumulators)) {
-            *sum += real / unit - f64::from(*acc);
-        }
-    }
-    sums.iter().map(|sum| (sum / real.len().max(1) as f64).round() as i32).collect()
-}
-
-/// Index of the largest logit, the lowest of several; of a single one, whether it is above zero.
+/// Index of the largest, the lowest of several; of a single one, whether it is above zero.
 fn decision<T: PartialOrd + Default>(logits: &[T]) -> usize {
     if let [logit] = logits {
         return usize::from(*logit > T::default());
@@ -331,86 +756,11 @@ fn decision<T: PartialOrd + Default>(logits: &[T]) -> usize {
     (0..logits.len()).fold(0, larger)
 }
 
-fn root_mean_square(real: &[Vec<f64>], accumulators: &[Vec<i32>], unit: f64) -> f64 {
-    let pairs = real.iter().flatten().zip(accumulators.iter().flatten());
-    let (sum, count) = pairs.fold((0.0, 0u64), |(sum, count), (real, acc)| {
-        let error = real - unit * f64::from(*acc);
-        (sum + error * error, count + 1)
-    });
-    (sum / count.max(1) as f64).sqrt()
-}
-
-fn apply(functions: &[Scalar], x: f64) -> f64 {
-    functions.iter().fold(x, |x, function| function.apply(x))
-}
-
-/// One grid for all values of a layer; its step a power of two where the last layer only passes them on.
-fn output_grid(values: &[Vec<f64>], power_of_two: bool) -> Grid {
-    let (low, high) = range(values.iter().flatten().copied());
-    let grid = Grid::covering(low, high);
-    if !power_of_two {
-        return grid;
-    }
-    let step = grid.step.log2().ceil().exp2();
-    Grid { centre: low + 128.0 * step, step }
-}
-
-fn is_identity(layer: Option<&Layer>) -> bool {
-    let one = |at: usize, width: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
-    layer.is_some_and(|layer| {
-        let width = layer.add.len();
-        layer.matrix.len() == width * width
-            && layer.matrix.iter().enumerate().all(|(at, w)| *w == one(at, width))
-            && layer.add.iter().all(|add| *add == 0.0)
-    })
-}
-
-/// Lowest and highest accumulator of each output of a layer whose inputs all lie in `low..=high`.
-fn layer_reach(weights: &LayerWeights, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
-    let mut reach: Vec<(i64, i64)> = weights.bias.iter().map(|b| (i64::from(*b), i64::from(*b))).collect();
-    for row in weights.matrix.chunks_exact(weights.bias.len().max(1)) {
-        for ((least, most), w) in reach.iter_mut().zip(row) {
-            let (a, b) = (i64::from(*w) * low, i64::from(*w) * high);
-            *least += a.min(b);
-            *most += a.max(b);
-        }
-    }
-    reach
-}
-
-/// The least shift at which no reachable accumulator leaves a table of `bits`.
-fn shift_for(reach: &[(i64, i64)], bits: u8) -> u8 {
-    let half = 1i64 << (bits - 1);
-    let fits = |shift: &u8| {
-        reach
-            .iter()
-            .all(|(low, high)| rounding_shift(*low, *shift) >= -half && rounding_shift(*high, *shift) < half)
-    };
-    (0..MAX_REQUANTISE_SHIFT).find(fits).unwrap_or(MAX_REQUANTISE_SHIFT)
-}
-
-fn table(functions: &[Scalar], unit: f64, grid: Grid, bits: u8) -> Table {
-    let half = 1i32 << (bits - 1);
-    Table {
-        bits,
-        values: (-half..half).map(|u| i16::from(grid.round(apply(functions, unit * f64::from(u))))).collect(),
-    }
-}
-
-fn look_up(accumulators: &[i32], shift: u8, table: &Table) -> Vec<i8> {
-    let half = 1i64 << (table.bits - 1);
-    let entry = |acc: &i32| {
-        let u = rounding_shift(i64::from(*acc), shift).clamp(-half, half - 1) + half;
-        usize::try_from(u).ok().and_then(|u| table.values.get(u)).map_or(0, |entry| *entry as i8)
-    };
-    accumulators.iter().map(entry).collect()
-}
-
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
-}
-
-/// Share of a feature's range that is added at each end.
-const RANGE_MARGIN: f64 = 0.02;
-/// Least step: raw values are no finer.
-const STEP_MIN: f64 = 1.0 / (1u64 << RAW_FRACTION_BITS) as f64;
+/// Doublings of a unit before an operator is refused.
+const UNIT_TRIES: u32 = 16;
+/// Relative error of a coefficient that is as good as none.
+const TOLERATED: f64 = 1.0 / 1024.0;
+/// Halvings of a sum's smallest unit.
+const FINER_BITS: u32 = 10;
+/// Largest magnitude of a tensor that is only shown.
+const SHOWN_LEVELS: i64 = 1 << 14;

@@ -1,25 +1,77 @@
 //! Operators of networks that were quantised before: weights go back to the reals through their scale, activations
-//! keep the grid they were rounded to as a scalar function, and our own grids follow from there.
+//! keep the grid they were rounded to as a function, and our own grids follow from both.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{
+    build::Builder,
     error::NodeReason,
+    expr::{Binary, Expr, Unary},
+    linear,
     lower::Value,
-    network::{Row, Scalar},
-    onnx::{Constant, Data, FLOAT, INT8, INT16, UINT8, UINT16},
-    operators::{Node, broadcast, matrix_product},
+    moves::spread,
+    node::{Made, Node, real},
+    onnx::{Constant, FLOAT, INT8, INT16, UINT8, UINT16},
+    operators::mapped,
+    tensor::Real,
+    windows,
 };
 
-type Made = Result<Vec<Value>, NodeReason>;
-
-/// `QuantizeLinear`: onto the integer grid of a scale and a zero point, which also sets the element type.
-pub(super) fn quantise(node: &Node<'_>) -> Made {
-    to_grid(node, node.row(0)?, 1)
+/// Operators of ONNX Runtime that its quantiser writes.
+pub(super) fn contributed(node: &Node<'_>, builder: &mut Builder) -> Made {
+    match node.operator() {
+        "QGemm" => qgemm(node, builder),
+        "QLinearAdd" => qlinear_binary(node, Binary::Add, builder),
+        "QLinearMul" => qlinear_binary(node, Binary::Mul, builder),
+        "QLinearSigmoid" => {
+            let sigmoid = Expr::X.then(Unary::Sigmoid);
+            qlinear_function(node, &sigmoid, builder)
+        }
+        "QLinearLeakyRelu" => {
+            let leaky = Expr::X.then(Unary::LeakyRelu { slope: node.float("alpha", 0.01)? });
+            qlinear_function(node, &leaky, builder)
+        }
+        "QLinearGlobalAveragePool" => {
+            let (given, _, _) = quantised(node, 0)?;
+            let over: Vec<usize> = match node.int("channels_last", 0) {
+                0 => (2..given.rank()).collect(),
+                _ => (1..given.rank().saturating_sub(1)).collect(),
+            };
+            let count: usize = over.iter().map(|axis| given.dim(*axis)).product();
+            let mean = builder.sum(given, &over, 1.0 / count.max(1) as f64)?;
+            to_grid(node, &mean, 3, builder)
+        }
+        "QLinearConcat" => qlinear_concat(node, builder),
+        "QuantizeLinear" => quantise(node, builder),
+        "DequantizeLinear" => dequantise(node, builder),
+        "FusedConv" => fused_conv(node, builder),
+        "Gelu" | "FastGelu" | "QuickGelu" => Err(NodeReason::Operator),
+        _ => Err(NodeReason::Operator),
+    }
 }
 
-/// Rounds `row` to the grid of inputs `at` (scale) and `at + 1` (zero point).
-fn to_grid(node: &Node<'_>, row: &Row, at: usize) -> Made {
+/// `QuantizeLinear`: onto the integer grid of a scale and a zero point, which also sets the element type.
+pub(super) fn quantise(node: &Node<'_>, builder: &mut Builder) -> Made {
+    if let Value::Constant(given) = node.value(0)? {
+        // Rounded constants: their integers, as `DequantizeLinear` wants them back.
+        let (scale, zero, low, high) = grid_of(node, 1)?;
+        let round = |x: &f64| ((x / scale).round_ties_even() + zero).max(low).min(high);
+        let values = given.numbers()?.iter().map(round).collect();
+        let data_type = node.optional_constant(2)?.map_or(UINT8, |zero| zero.data_type);
+        return super::node::constant(Constant::array(given.dims.clone(), values, data_type));
+    }
+    // Rounding probabilities decides nothing.
+    if let Value::Softmax(softmax) = node.value(0)? {
+        if softmax.is_whole() {
+            return Ok(vec![node.value(0)?.clone()]);
+        }
+    }
+    let given = node.real(0, builder)?;
+    to_grid(node, &given, 1, builder)
+}
+
+/// Scale, zero point and range of inputs `at` and `at + 1`.
+fn grid_of(node: &Node<'_>, at: usize) -> Result<(f64, f64, f64, f64), NodeReason> {
     let scale = positive(node.constant(at)?.number()?)?;
     let zero = node.optional_constant(at + 1)?;
     let (low, high) = match zero.map_or(UINT8, |zero| zero.data_type) {
@@ -29,77 +81,145 @@ fn to_grid(node: &Node<'_>, row: &Row, at: usize) -> Made {
         INT16 => (-32768.0, 32767.0),
         data_type => return Err(NodeReason::TensorType { data_type }),
     };
-    let zero = zero.map_or(Ok(0.0), Constant::number)?;
-    // Rounding probabilities decides nothing.
-    let row = if row.ends_in_softmax() {
-        row.clone()
-    } else {
-        row.scalar(Scalar::Grid { scale, zero, low, high })?
-    };
-    Ok(vec![Value::Quantised { row, scale, zero }])
+    Ok((scale, zero.map_or(Ok(0.0), Constant::number)?, low, high))
+}
+
+/// Rounds a value to the grid of inputs `at` (scale) and `at + 1` (zero point).
+fn to_grid(node: &Node<'_>, given: &Real, at: usize, builder: &mut Builder) -> Made {
+    let (scale, zero, low, high) = grid_of(node, at)?;
+    let real = mapped(given, &Expr::X.then(Unary::Grid { scale, zero, low, high }), builder)?;
+    Ok(vec![Value::Quantised { real, scale, zero }])
 }
 
 /// `DequantizeLinear`: back to the reals.
-pub(super) fn dequantise(node: &Node<'_>) -> Made {
+pub(super) fn dequantise(node: &Node<'_>, _: &mut Builder) -> Made {
     match node.value(0)? {
-        Value::Quantised { row, scale, zero } => {
+        Value::Quantised { real: given, scale, zero } => {
             let same_zero = node.optional_constant(2)?.map_or(Ok(0.0), Constant::number)? == *zero;
             if node.constant(1)?.number()? == *scale && same_zero {
-                return Ok(vec![Value::Row(row.clone())]);
+                return real(Ok(given.clone()));
             }
             Err(NodeReason::Attribute { name: "x_scale" })
         }
+        Value::Softmax(_) => Ok(vec![node.value(0)?.clone()]),
         Value::Constant(constant) => {
             let axis = node.int("axis", 1);
             let real = real_constant(constant, node.constant(1)?, node.optional_constant(2)?, axis)?;
-            Ok(vec![Value::Constant(Rc::new(real))])
+            Ok(vec![Value::Constant(Arc::new(real))])
         }
         _ => Err(NodeReason::NeedsQuantised { input: 0 }),
     }
 }
 
 /// `QLinearMatMul`: both operands with scale and zero point, the product on a grid of its own.
-pub(super) fn qlinear_matmul(node: &Node<'_>) -> Made {
-    let row = quantised(node, 0)?;
-    let weights = real_constant(node.constant(3)?, node.constant(4)?, node.optional_constant(5)?, -1)?;
-    to_grid(node, &matrix_product(row, &weights, false, 1.0, None)?, 6)
+pub(super) fn qlinear_matmul(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let a = operand(node, 0, -1)?;
+    let b = operand(node, 3, -1)?;
+    let inputs = [Some(&a), Some(&b)];
+    let product = linear::matmul(&node.with(&inputs), builder)?;
+    to_grid(node, first(&product)?, 6, builder)
 }
 
-/// `QLinearAdd` of ONNX Runtime: a quantised row and a quantised constant.
-pub(super) fn qlinear_add(node: &Node<'_>) -> Made {
-    let row = quantised(node, 0)?;
-    let add = real_constant(node.constant(3)?, node.constant(4)?, node.optional_constant(5)?, -1)?;
-    let add = broadcast(add.numbers()?, row.width())?;
-    to_grid(node, &row.scale(vec![1.0; row.width()], add)?, 6)
+/// `QLinearConv`: weights by output channel, bias in units of the product of both scales.
+pub(super) fn qlinear_conv(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let (given, scale, _) = quantised(node, 0)?;
+    let weights = real_constant(node.constant(3)?, node.constant(4)?, node.optional_constant(5)?, 0)?;
+    let bias = match node.optional_constant(8)? {
+        Some(bias) => {
+            let scales = broadcast(node.constant(4)?.numbers()?, bias.len())?;
+            let values = bias.numbers()?.iter().zip(&scales).map(|(bias, s)| bias * scale * s).collect();
+            Some(Constant::vector(values, FLOAT))
+        }
+        None => None,
+    };
+    let made = windows::convolve(node, given, &weights, bias.as_ref(), builder)?;
+    to_grid(node, &made, 6, builder)
 }
 
-/// `QLinearSigmoid` of ONNX Runtime.
-pub(super) fn qlinear_sigmoid(node: &Node<'_>) -> Made {
-    to_grid(node, &quantised(node, 0)?.scalar(Scalar::Sigmoid)?, 3)
+/// `Conv` with its activation, as ONNX Runtime's optimiser writes it.
+fn fused_conv(node: &Node<'_>, builder: &mut Builder) -> Made {
+    if node.optional(3).is_some() {
+        return Err(NodeReason::Operator);
+    }
+    let given = node.real(0, builder)?;
+    let made = windows::convolve(node, &given, node.constant(1)?, node.optional_constant(2)?, builder)?;
+    let parameters = node.floats("activation_params");
+    let function = match (node.text("activation", "")?, parameters.as_slice()) {
+        ("Relu", _) => Unary::Relu,
+        ("Sigmoid", _) => Unary::Sigmoid,
+        ("Tanh", _) => Unary::Tanh,
+        ("LeakyRelu", [slope, ..]) => Unary::LeakyRelu { slope: *slope },
+        ("Clip", [low, high, ..]) => Unary::Clip { low: *low, high: *high },
+        _ => return Err(NodeReason::Attribute { name: "activation" }),
+    };
+    real(mapped(&made, &Expr::X.then(function), builder))
+}
+
+/// `QLinearAdd` and `QLinearMul` of ONNX Runtime.
+fn qlinear_binary(node: &Node<'_>, function: Binary, builder: &mut Builder) -> Made {
+    let (a, b) = (operand(node, 0, -1)?, operand(node, 3, -1)?);
+    let made = super::operators::two(function, &a, &b, false, builder)?;
+    to_grid(node, first(&[made])?, 6, builder)
+}
+
+fn qlinear_function(node: &Node<'_>, function: &Expr, builder: &mut Builder) -> Made {
+    let (given, _, _) = quantised(node, 0)?;
+    let made = mapped(given, function, builder)?;
+    to_grid(node, &made, 3, builder)
+}
+
+fn qlinear_concat(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let mut parts = Vec::new();
+    let mut input = 2;
+    while node.optional(input).is_some() {
+        parts.push(quantised(node, input)?.0.clone());
+        input += 3;
+    }
+    let rank = parts.first().map_or(0, Real::rank);
+    let made = super::moves::join(&parts, node.axis("axis", 1, rank)?, builder)?;
+    to_grid(node, &made, 0, builder)
 }
 
 /// `QGemm` of ONNX Runtime: bias in units of the product of both scales; without output scale the result is real.
-pub(super) fn qgemm(node: &Node<'_>) -> Made {
-    if node.int("transA", 0) != 0 {
-        return Err(NodeReason::Attribute { name: "transA" });
-    }
-    let (row, transposed) = (quantised(node, 0)?, node.int("transB", 0) != 0);
-    let axis = if transposed { 0 } else { 1 };
+fn qgemm(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let (given, input_scale, _) = quantised(node, 0)?;
+    let transposed = node.int("transB", 0) != 0;
     let (alpha, scale) = (node.float("alpha", 1.0)?, node.constant(4)?);
+    let axis = if transposed { 0 } else { 1 };
     let weights = real_constant(node.constant(3)?, scale, node.optional_constant(5)?, axis)?;
-    let mut made = matrix_product(row, &weights, transposed, alpha, None)?;
-    if let Some(bias) = node.optional_constant(6)? {
-        let (width, input_scale) = (made.width(), node.constant(1)?.number()?);
-        let (bias, scale) = (broadcast(bias.numbers()?, width)?, broadcast(scale.numbers()?, width)?);
-        let add = bias.iter().zip(&scale).map(|(bias, scale)| alpha * bias * input_scale * scale).collect();
-        made = made.scale(vec![1.0; width], add)?;
-    }
-    if node.optional(7).is_some() { to_grid(node, &made, 7) } else { Ok(vec![Value::Row(made)]) }
+    let bias = match node.optional_constant(6)? {
+        Some(bias) => {
+            let scales = broadcast(scale.numbers()?, bias.len())?;
+            // Gemm multiplies what it adds by beta, which is one here, and the product by alpha.
+            let values =
+                bias.numbers()?.iter().zip(&scales).map(|(b, s)| alpha * b * input_scale * s).collect();
+            Some(Value::Constant(Arc::new(Constant::array(bias.dims.clone(), values, FLOAT))))
+        }
+        None => None,
+    };
+    let (given, weights) = (Value::Real(given.clone()), Value::Constant(Arc::new(weights)));
+    let inputs = [Some(&given), Some(&weights), bias.as_ref()];
+    let made = linear::gemm(&node.with(&inputs), builder)?;
+    if node.optional(7).is_some() { to_grid(node, first(&made)?, 7, builder) } else { Ok(made) }
 }
 
 /// `MatMulInteger`: the accumulators, which a later multiplication by both scales makes real.
-pub(super) fn matmul_integer(node: &Node<'_>) -> Made {
-    let Value::Quantised { row, scale, zero } = node.value(0)? else {
+pub(super) fn matmul_integer(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let (given, weights) = integer_operands(node)?;
+    let inputs = [Some(&given), Some(&weights)];
+    linear::matmul(&node.with(&inputs), builder)
+}
+
+/// `ConvInteger`, likewise.
+pub(super) fn conv_integer(node: &Node<'_>, builder: &mut Builder) -> Made {
+    let (given, weights) = integer_operands(node)?;
+    let inputs = [Some(&given), Some(&weights)];
+    windows::conv(&node.with(&inputs), builder)
+}
+
+/// The quantised value and the constant integers, both less their zero points.
+fn integer_operands(node: &Node<'_>) -> Result<(Value, Value), NodeReason> {
+    let Value::Quantised { real, scale, zero } = node.value(0)? else {
         return Err(NodeReason::NeedsQuantised { input: 0 });
     };
     if node.optional_constant(2)?.map_or(Ok(0.0), Constant::number)? != *zero {
@@ -107,20 +227,38 @@ pub(super) fn matmul_integer(node: &Node<'_>) -> Made {
     }
     let unit = Constant::scalar(1.0, FLOAT);
     let weights = real_constant(node.constant(1)?, &unit, node.optional_constant(3)?, -1)?;
-    Ok(vec![Value::Row(matrix_product(row, &weights, false, 1.0 / scale, None)?)])
+    Ok((Value::Real(real.map(&Expr::times(1.0 / scale))), Value::Constant(Arc::new(weights))))
 }
 
-/// The real row behind a quantised operand whose scale and zero point are the next two inputs.
-fn quantised<'a>(node: &Node<'a>, input: usize) -> Result<&'a Row, NodeReason> {
-    let Value::Quantised { row, scale, zero } = node.value(input)? else {
+/// The real value behind a quantised operand whose scale and zero point are the next two inputs.
+fn quantised<'a>(node: &Node<'a>, input: usize) -> Result<(&'a Real, f64, f64), NodeReason> {
+    let Value::Quantised { real, scale, zero } = node.value(input)? else {
         return Err(NodeReason::NeedsQuantised { input });
     };
     let declared = node.constant(input + 1)?.number()?;
     let declared_zero = node.optional_constant(input + 2)?.map_or(Ok(0.0), Constant::number)?;
     if declared == *scale && declared_zero == *zero {
-        Ok(row)
+        Ok((real, *scale, *zero))
     } else {
         Err(NodeReason::Attribute { name: "scale" })
+    }
+}
+
+/// A quantised operand with its scale and zero point, back in the reals.
+fn operand(node: &Node<'_>, input: usize, axis: i64) -> Result<Value, NodeReason> {
+    match node.value(input)? {
+        Value::Constant(constant) => {
+            let (scale, zero) = (node.constant(input + 1)?, node.optional_constant(input + 2)?);
+            Ok(Value::Constant(Arc::new(real_constant(constant, scale, zero, axis)?)))
+        }
+        _ => Ok(Value::Real(quantised(node, input)?.0.clone())),
+    }
+}
+
+fn first(made: &[Value]) -> Result<&Real, NodeReason> {
+    match made.first() {
+        Some(Value::Real(real)) => Ok(real),
+        _ => Err(NodeReason::NeedsRow { input: 0 }),
     }
 }
 
@@ -131,18 +269,44 @@ fn real_constant(
     zero: Option<&Constant>,
     axis: i64,
 ) -> Result<Constant, NodeReason> {
-    let (values, scale) = (q.numbers()?, scale.numbers()?);
-    let zero = zero.map_or(Ok(&[0.0][..]), Constant::numbers)?;
-    let rank = i64::try_from(q.dims.len()).unwrap_or(0);
-    let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
-    let count =
-        if scale.len() == 1 && zero.len() == 1 { 1 } else { *q.dims.get(axis).ok_or(NodeReason::Shape)? };
-    let (scale, zero) = (broadcast(scale, count)?, broadcast(zero, count)?);
-    let stride: usize = q.dims.iter().skip(axis.saturating_add(1)).product();
-    let channel = |at: usize| if count == 1 { 0 } else { at / stride.max(1) % count };
-    let real = |(at, q): (usize, &f64)| scale[channel(at)] * (q - zero[channel(at)]);
-    let data = Data::Numbers(values.iter().enumerate().map(real).collect());
-    Ok(Constant { dims: q.dims.clone(), data, data_type: FLOAT })
+    let scales = scale.numbers()?;
+    let zeros = zero.map_or(Ok(&[0.0][..]), Constant::numbers)?;
+    let single = scales.len() == 1 && zeros.len() == 1;
+    let mut dims = vec![1; q.dims.len()];
+    if !single {
+        let axis = super::node::axis(axis, q.dims.len()).ok_or(NodeReason::Shape)?;
+        let count = *q.dims.get(axis).ok_or(NodeReason::Shape)?;
+        if let Some(slot) = dims.get_mut(axis) {
+            *slot = count;
+        }
+    }
+    let count: usize = dims.iter().product();
+    let over = |values: &[f64]| {
+        let values = Constant::array(dims.clone(), broadcast(values, count)?, FLOAT);
+        spread(&values, &q.dims)
+    };
+    let (each_scale, each_zero) = (over(scales)?, over(zeros)?);
+    let values = q
+        .numbers()?
+        .iter()
+        .zip(each_scale.iter().zip(&each_zero))
+        .map(|(q, (s, zero))| s * (q - zero))
+        .collect();
+    let mut made = Constant::array(q.dims.clone(), values, FLOAT);
+    made.grid = match scales {
+        [scale] => Some(*scale),
+        _ => None,
+    };
+    Ok(made)
+}
+
+/// A value for each of `count` places, from one value or from one for each.
+fn broadcast(values: &[f64], count: usize) -> Result<Vec<f64>, NodeReason> {
+    match values {
+        [value] => Ok(vec![*value; count]),
+        values if values.len() == count => Ok(values.to_vec()),
+        _ => Err(NodeReason::Shape),
+    }
 }
 
 fn positive(scale: f64) -> Result<f64, NodeReason> {

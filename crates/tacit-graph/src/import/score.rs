@@ -1,8 +1,6 @@
 //! The float network and the integer model on the same rows.
 
-use std::rc::Rc;
-
-use super::{HeldOut, error::ImportError, network, network::Step};
+use super::{HeldOut, error::ImportError, program::Program, run};
 use crate::{
     answer::Answer,
     execute::execute,
@@ -20,11 +18,11 @@ enum Answers {
 
 /// Measures on the held-out rows, or only the agreement, on the calibration rows.
 ///
-/// `steps` are the whole network, `decisive` those before what only dresses up a decision.
+/// `whole` is the whole network, `decisive` what comes before what only dresses up a decision.
 pub(super) fn report(
     model: &Model,
-    steps: &[Rc<Step>],
-    decisive: &[Rc<Step>],
+    whole: &Program,
+    decisive: &Program,
     calibration: &[Vec<f64>],
     held_out: Option<HeldOut<'_>>,
 ) -> Result<ImportReport, ImportError> {
@@ -34,7 +32,7 @@ pub(super) fn report(
         return Ok(report);
     }
     report.rows = rows.len() as u64;
-    match answers(model, steps, decisive, rows)? {
+    match answers(model, whole, decisive, rows)? {
         Answers::Labels { float, integer } => {
             let same = |a: &[String], b: &[String]| {
                 a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
@@ -61,31 +59,31 @@ pub(super) fn report(
 
 fn answers(
     model: &Model,
-    steps: &[Rc<Step>],
-    decisive: &[Rc<Step>],
+    whole: &Program,
+    decisive: &Program,
     rows: &[Vec<f64>],
 ) -> Result<Answers, ImportError> {
     let graph = model.graph();
     let logits = integer_logits(model, rows)?;
-    let values = matches!(graph.decoder, Decoder::Values { .. });
-    let run = |row: &Vec<f64>| network::run(if values { steps } else { decisive }, row);
-    let float = rows.iter().map(run);
-    if values {
+    if matches!(graph.decoder, Decoder::Values { .. }) {
         let integer =
             logits.iter().map(|row| graph.scores(row).iter().map(|score| score.to_f64()).collect()).collect();
-        return Ok(Answers::Values { float: float.collect(), integer });
+        return Ok(Answers::Values { float: run::outputs(whole, rows), integer });
     }
     let integer = logits.iter().map(|row| integer_label(graph, row)).collect();
-    Ok(Answers::Labels { float: float.map(|row| float_label(graph, &row)).collect(), integer })
+    let float = run::outputs(decisive, rows);
+    Ok(Answers::Labels { float: float.iter().map(|row| float_label(graph, row)).collect(), integer })
 }
 
 fn integer_logits(model: &Model, rows: &[Vec<f64>]) -> Result<Vec<Vec<i32>>, ImportError> {
     let mut logits = Vec::with_capacity(rows.len());
-    for (chunk_index, chunk) in rows.chunks(CHUNK_ROWS).enumerate() {
+    // A trace keeps every tensor: as many rows at a time as take about as much as the importer itself.
+    let chunk_rows = (CHUNK_CELLS / model.shapes().cells().max(1)).clamp(1, CHUNK_ROWS) as usize;
+    for (chunk_index, chunk) in rows.chunks(chunk_rows).enumerate() {
         let mut inputs = Vec::with_capacity(chunk.len() * model.shapes().inputs());
         for (index, row) in chunk.iter().enumerate() {
             for (feature, (encoder, value)) in model.graph().features.iter().zip(row).enumerate() {
-                let row = chunk_index * CHUNK_ROWS + index;
+                let row = chunk_index * chunk_rows + index;
                 let raw = RawValue::from_f64(*value).map_err(|source| ImportError::Value {
                     row,
                     feature,
@@ -149,5 +147,7 @@ fn determination(values: &[Vec<f64>], truth: &[Vec<f64>]) -> Option<f64> {
     (total > 0.0).then(|| 1.0 - residual / total)
 }
 
-/// Rows run at a time.
-const CHUNK_ROWS: usize = 256;
+/// Most rows run at a time.
+const CHUNK_ROWS: u64 = 256;
+/// Most elements of their tensors.
+const CHUNK_CELLS: u64 = 1 << 26;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tacit_graph::{
     Answer, Decoder, RawValue,
-    network::{HeldOut, ImportError, ImportOptions, Imported, import, run_float},
+    import::{HeldOut, ImportError, ImportOptions, Imported, import, run_float},
 };
 
 fn folder() -> PathBuf {
@@ -77,7 +77,7 @@ fn values_agree_with_onnx_runtime() {
             continue;
         }
         let expected = numbers(&fixture.entry["values"]);
-        let float = run_float(&fixture.onnx, &fixture.rows).unwrap();
+        let float = run_float(&fixture.onnx, &fixture.rows, None).unwrap();
         let spread = |values: &[Vec<f64>]| {
             let all = || values.iter().flatten().copied();
             all().fold(f64::MIN, f64::max) - all().fold(f64::MAX, f64::min)

@@ -6,10 +6,10 @@ use super::{
     error::NodeReason,
     expr::{Binary, Expr},
     onnx::Constant,
-    program::{Factor, Node, Part, Program, Values, cells},
+    program::{Factor, Node, Part, Program, Values},
     tensor::{Access, Real, size},
 };
-use crate::graph::{Group, MAX_CELLS, Stride, View};
+use crate::graph::{Group, MAX_AXES, MAX_AXIS, MAX_CELLS, Stride, View};
 
 /// A program under construction.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl Builder {
 
     /// Adds a node over the frame's axes; `labels` are the logical axes of the result.
     fn push(&mut self, frame: &Frame, labels: &[usize], node: impl FnOnce(Vec<u32>) -> Node) -> Made {
-        if cells(&frame.axes) as u64 > MAX_CELLS {
+        let padded = frame.axes.iter().map(|axis| u64::from(axis.next_power_of_two())).fold(1u64, u64::saturating_mul);
+        let axis = frame.axes.iter().chain(&frame.summed).copied().max().unwrap_or(1);
+        if padded > MAX_CELLS || axis > MAX_AXIS || frame.axes.len().max(frame.summed.len()) > MAX_AXES {
             return Err(NodeReason::TooLarge);
         }
         let axes = if frame.axes.is_empty() { vec![1] } else { frame.axes.clone() };
@@ -321,6 +323,13 @@ impl Builder {
     pub(super) fn product(&mut self, left: &Labelled, right: &Labelled, kept: &[usize]) -> Made {
         let left = Labelled { real: self.force(&left.real)?, labels: left.labels.clone() };
         let right = Labelled { real: self.force(&right.real)?, labels: right.labels.clone() };
+        for (axis, label) in left.labels.iter().enumerate() {
+            let other = right.labels.iter().position(|other| other == label);
+            // What is summed over does not broadcast.
+            if other.is_some_and(|other| !kept.contains(label) && left.real.dim(axis) != right.real.dim(other)) {
+                return Err(NodeReason::Shape);
+            }
+        }
         let sides = [left, right];
         let mut operands = Vec::new();
         for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
