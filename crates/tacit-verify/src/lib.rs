@@ -26,6 +26,7 @@ pub mod batch;
 pub mod bits;
 pub mod commitment;
 pub mod context;
+pub mod cost;
 pub mod field;
 pub mod hiding;
 pub mod hiding_shape;
@@ -49,6 +50,7 @@ pub mod views;
 pub mod zero_knowledge;
 
 pub use bits::Bits;
+pub use cost::{VerificationCost, planning_steps, verification_cost};
 pub use plan::PlanError;
 pub use reject::Reject;
 pub use rows::{Row, RowSalt};
