@@ -126,7 +126,7 @@ fn more_openings_than_the_root_was_made_for_are_refused() {
         Reject::OpeningIndex { got: 4, openings: 4 }
     );
     // A proof cannot be passed off as another opening.
-    assert_eq!(honest.reject(&honest.with(6, &1u32.to_le_bytes())), Reject::Work);
+    assert_eq!(honest.reject(&honest.with(7, &1u32.to_le_bytes())), Reject::Work);
 }
 
 #[test]
