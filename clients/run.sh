@@ -1,13 +1,18 @@
 #!/bin/sh
-# Runs foreign clients against fresh development nodes: run.sh [viem] [ethers] [cast] [web3] [differential]
+# Runs foreign clients against fresh development nodes: run.sh [viem] [ethers] [cast] [web3] [differential] [proofs]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 env_dir=${TACIT_CLIENTS_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tacit-clients}
-[ $# -gt 0 ] || set -- viem ethers cast web3 differential
+[ $# -gt 0 ] || set -- viem ethers cast web3 differential proofs
 
 cd "$here"
 cargo build --quiet -p tacit-node --example dev
-TACIT_DEV_NODE=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/examples/dev
+built=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+TACIT_DEV_NODE=$built/examples/dev
+case " $* " in *" proofs "*)
+  if [ -z "${TACIT_BIN:-}" ]; then cargo build --quiet -p tacit-cli; TACIT_BIN=$built/tacit; fi
+  export TACIT_BIN
+esac
 export TACIT_DEV_NODE
 # Not "npm ci": it refuses a lock file made where packages for other systems could not be seen.
 [ -d node_modules/viem ] || npm install --no-save --no-audit --no-fund --loglevel=error

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
     &["tacit-graph", "tacit-abi"],
-    &["tacit-verify", "tacit-modules"],
-    &["tacit-prove", "tacit-ledger"],
+    &["tacit-verify"],
+    &["tacit-prove", "tacit-modules"],
+    &["tacit-ledger"],
     &["tacit-wire", "tacit-node"],
     &["tacit-worker", "tacit-gateway"],
     &["tacit-cli"],
@@ -20,6 +21,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-gateway", "tacit-prove", "the client's door checks proofs, it makes none"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
+    ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),
     ("tacit-modules", "revm", "modules know their host, not the EVM"),
     ("tacit-ledger", "tokio", "the executor is a pure function"),
     ("tacit-ledger", "redb", "the executor knows no disk"),

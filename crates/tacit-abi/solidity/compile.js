@@ -1,12 +1,15 @@
-// Compiles the interfaces and fixtures with solc and writes fixtures/artifacts.json.
+// Compiles the interfaces, the fixtures and the contracts in examples/ with solc and writes fixtures/artifacts.json.
 // Run from anywhere: `npm install solc@0.8 && node compile.js` (the committed file names the compiler used).
 const fs = require("fs");
 const path = require("path");
 const solc = require("solc");
 
+// Names are paths from the root of the repository, so that imports between folders resolve.
+const root = path.join(__dirname, "../../..");
+const here = "crates/tacit-abi/solidity";
 const sources = {};
-for (const name of ["IModule.sol", "IModels.sol", "IChannels.sol", "IReceipts.sol", "fixtures/Layout.sol", "fixtures/Caller.sol"]) {
-  sources[name] = { content: fs.readFileSync(path.join(__dirname, name), "utf8") };
+for (const name of ["IModule.sol", "IModels.sol", "IChannels.sol", "IReceipts.sol", "IProofs.sol", "fixtures/Layout.sol", "fixtures/Caller.sol"].map((name) => `${here}/${name}`).concat("examples/DiagnosisCover.sol")) {
+  sources[name] = { content: fs.readFileSync(path.join(root, name), "utf8") };
 }
 const settings = {
   evmVersion: "prague",

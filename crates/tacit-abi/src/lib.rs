@@ -20,10 +20,12 @@ pub mod channels;
 pub mod models;
 pub mod modes;
 pub mod module;
+pub mod proofs;
 pub mod receipts;
 
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};
 pub use module::IModule;
+pub use proofs::IProofs;
 pub use receipts::{IReceipts, Receipt};

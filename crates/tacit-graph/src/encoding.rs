@@ -287,7 +287,7 @@ fn put_short(out: &mut Vec<u8>, count: usize) {
 }
 
 fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError> {
-    let runs = reader.count(MAX_FEATURES, 19)?;
+    let runs = reader.count(MAX_FEATURES, FEATURE_RUN_BYTES)?;
     let (mut features, mut name_bytes) = (Vec::<Feature>::new(), 0usize);
     for index in 0..runs {
         let count = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
@@ -301,6 +301,28 @@ fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError>
             return Err(EncodingError::Run { index });
         }
         features.extend(core::iter::repeat_n(feature, count));
+    }
+    Ok(features)
+}
+
+/// How many features the runs of a graph's encoding stand for, without making them: what decoding costs beyond the length
+/// of the bytes. Says nothing about whether the rest is a graph.
+///
+/// # Errors
+/// As [`decode_graph`], for the part up to the features.
+pub fn feature_count(bytes: &[u8]) -> Result<u64, EncodingError> {
+    let mut reader = Reader::new(bytes);
+    reader.header(GRAPH_MAGIC, VERSION)?;
+    reader.u8()?;
+    read_sizes(&mut reader)?;
+    let runs = reader.count(MAX_FEATURES, FEATURE_RUN_BYTES)?;
+    let mut features = 0u64;
+    for _ in 0..runs {
+        features = features.saturating_add(u64::from(reader.u32()?));
+        reader.text(MAX_TEXT_BYTES)?;
+        reader.i64()?;
+        reader.i32()?;
+        reader.u8()?;
     }
     Ok(features)
 }
@@ -408,6 +430,8 @@ fn read_decoder(reader: &mut Reader<'_>) -> Result<Decoder, EncodingError> {
     }
 }
 
+/// Fewest bytes of a run of features.
+const FEATURE_RUN_BYTES: usize = 19;
 const GRAPH_MAGIC: &[u8; 4] = b"TCTG";
 const WEIGHTS_MAGIC: &[u8; 4] = b"TCTW";
 const VERSION: u16 = 2;

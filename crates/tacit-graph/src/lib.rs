@@ -42,7 +42,7 @@ mod tensor;
 mod validate;
 
 pub use answer::{Answer, AnswerError, Score};
-pub use encoding::{EncodingError, decode_graph, decode_weights, encode_graph, encode_weights};
+pub use encoding::{EncodingError, decode_graph, decode_weights, encode_graph, encode_weights, feature_count};
 pub use error::{GraphError, Place};
 pub use execute::{ExecuteError, MAX_TRACE_CELLS, execute};
 pub use file::{ImportReport, ModelFile, Task};

@@ -9,7 +9,7 @@ use alloy_evm::{
     EvmInternals,
     precompiles::{DynPrecompile, PrecompileInput, PrecompilesMap},
 };
-use alloy_primitives::{Address, B256, Log, LogData, Signature, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, U256};
 use revm::{
     context_interface::{
         cfg::{GasParams, gas},
@@ -21,6 +21,7 @@ use revm::{
         PrecompileError, PrecompileHalt, PrecompileId, PrecompileOutput, PrecompileResult, PrecompileSpecId,
         PrecompileStatus, Precompiles,
     },
+    state::Bytecode,
 };
 use tacit_modules::{CallContext, Failure, Host, HostError, MODULES, Module};
 
@@ -171,6 +172,35 @@ impl Host for JournalHost<'_> {
             Ok(Some(_)) => Err(HostError::Payment),
             Err(_) => Err(HostError::State),
         }
+    }
+
+    fn read_code(&mut self, address: Address) -> Result<Bytes, HostError> {
+        self.charge(self.prices.warm_storage_read_cost())?;
+        let cold = self.prices.cold_account_additional_cost();
+        let skip = self.skip_cold(cold);
+        let (is_cold, code) = {
+            let mut load =
+                self.internals.load_account_mut_skip_cold_load(address, skip).map_err(load_error)?;
+            let code = load.data.load_code().map_err(|_| HostError::State)?.original_bytes();
+            (load.is_cold, code)
+        };
+        if is_cold {
+            self.charge(cold)?;
+        }
+        self.charge(self.prices.extcodecopy(code.len()))?;
+        Ok(code)
+    }
+
+    fn create_code(&mut self, address: Address, code: Bytes) -> Result<(), HostError> {
+        self.refuse_static()?;
+        self.charge(self.prices.create_cost())?;
+        self.charge(self.prices.code_deposit_cost(code.len()))?;
+        let mut account = self.internals.load_account_mut(address).map_err(|_| HostError::State)?;
+        account.data.touch();
+        account.data.set_code_and_hash_slow(Bytecode::new_legacy(code));
+        // Nonce 1, as every contract has.
+        account.data.bump_nonce();
+        Ok(())
     }
 
     fn recover(&mut self, digest: B256, r: U256, s: U256, odd_y: bool) -> Result<Option<Address>, HostError> {

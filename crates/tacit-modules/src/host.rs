@@ -1,6 +1,6 @@
 //! The world as one call sees it.
 
-use alloy_primitives::{Address, B256, LogData, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, LogData, U256, keccak256};
 
 /// Fixed facts about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,20 @@ pub trait Host {
     /// Out of gas, inside a static call, not enough coin, or state unavailable.
     fn pay(&mut self, to: Address, amount: U256) -> Result<(), HostError>;
 
+    /// All code of an account, empty when it has none (`EXTCODECOPY` price).
+    ///
+    /// # Errors
+    /// Out of gas, or state unavailable.
+    fn read_code(&mut self, address: Address) -> Result<Bytes, HostError>;
+
+    /// Gives code to an account that has none, as a creation by the module would, without running anything (price of
+    /// `CREATE` and of the code's deposit). The caller makes the address from a hash under its own control, so that nobody else
+    /// can have an account there, and keeps the length at or under [`CODE_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// Out of gas, inside a static call, or state unavailable.
+    fn create_code(&mut self, address: Address, code: Bytes) -> Result<(), HostError>;
+
     /// Address whose key made the signature `(r, s, odd_y)` over `digest`, if any (`ECRECOVER` price). Accepts high `s`: the
     /// caller refuses it.
     ///
@@ -89,6 +103,9 @@ pub trait Host {
         Ok(keccak256(data))
     }
 }
+
+/// Longest code of an account (EIP-170).
+pub const CODE_BYTES_MAX: usize = 24_576;
 
 /// Price of hashing `len` bytes: 30, and 6 a word.
 #[must_use]

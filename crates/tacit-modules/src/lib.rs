@@ -1,14 +1,14 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; `proofs` knows graphs and their verifier besides. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
 //! - Storage is ordinary EVM storage in Solidity layout, so that a Solidity twin (or an explorer) reads the same slots.
 //! - Any error undoes the whole call; the host's journal does that, modules never undo by hand.
 //! - Paying moves coin and runs no code, so there is no re-entrance.
-//! - Gas is charged before the work it pays for, from the EVM's own tables.
+//! - Gas is charged before the work it pays for, from the EVM's own tables, or from measurements where those have no price.
 //! - No input can panic, loop without bound or allocate beyond a multiple of what its gas paid for.
 
 #![deny(
@@ -33,13 +33,14 @@ pub mod channels;
 mod dispatch;
 mod host;
 pub mod models;
+pub mod proofs;
 pub mod receipts;
 mod storage;
 #[cfg(test)]
 mod testing;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
-pub use host::{CallContext, Host, HostError, keccak_gas};
+pub use host::{CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
 
 use alloy_primitives::{Address, Bytes};
 
@@ -55,8 +56,9 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 3] = [
+pub const MODULES: [Module; 4] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
+    Module { address: tacit_abi::proofs::ADDRESS, name: "proofs", run: proofs::run },
 ];

@@ -1,6 +1,6 @@
 //! A host on maps, for unit tests: real storage and coin semantics, flat prices, and undo on failure.
 
-use crate::{CallContext, Failure, Host, HostError, Module};
+use crate::{CODE_BYTES_MAX, CallContext, Failure, Host, HostError, Module};
 use alloy_consensus::crypto::secp256k1::{recover_signer_unchecked, sign_message};
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolStruct};
@@ -14,6 +14,7 @@ pub(crate) const CHAIN_ID: u64 = 1337;
 pub(crate) struct World {
     pub(crate) storage: BTreeMap<(Address, U256), U256>,
     pub(crate) balances: BTreeMap<Address, U256>,
+    pub(crate) code: BTreeMap<Address, Bytes>,
     pub(crate) logs: Vec<Log>,
     pub(crate) now: u64,
     pub(crate) block: u64,
@@ -27,6 +28,7 @@ impl World {
         Self {
             storage: BTreeMap::new(),
             balances: BTreeMap::new(),
+            code: BTreeMap::new(),
             logs: Vec::new(),
             now: 1_800_000_000,
             block: 7,
@@ -52,18 +54,29 @@ impl World {
         value: U256,
         input: &[u8],
     ) -> Result<Bytes, Failure> {
+        self.metered(module, caller, value, input).0
+    }
+
+    /// [`Self::send`], and the gas it was charged.
+    pub(crate) fn metered(
+        &mut self,
+        module: Module,
+        caller: Address,
+        value: U256,
+        input: &[u8],
+    ) -> (Result<Bytes, Failure>, u64) {
         let before = self.clone();
         assert!(self.balance(caller) >= value, "the test sends more than the caller has");
         *self.balances.entry(caller).or_default() -= value;
         *self.balances.entry(module.address).or_default() += value;
         let mut call = Call { module: module.address, caller, value, gas: self.gas, world: self };
         let result = (module.run)(&mut call, input);
+        let used = before.gas - call.gas;
         if result.is_err() {
             *self = before;
         }
-        result
+        (result, used)
     }
-
     /// Typed call without coin.
     pub(crate) fn call<C: SolCall>(
         &mut self,
@@ -147,6 +160,19 @@ impl Host for Call<'_> {
         let left = self.world.balance(self.module).checked_sub(amount).ok_or(HostError::Payment)?;
         self.world.balances.insert(self.module, left);
         *self.world.balances.entry(to).or_default() += amount;
+        Ok(())
+    }
+
+    fn read_code(&mut self, address: Address) -> Result<Bytes, HostError> {
+        self.charge(2600)?;
+        Ok(self.world.code.get(&address).cloned().unwrap_or_default())
+    }
+
+    fn create_code(&mut self, address: Address, code: Bytes) -> Result<(), HostError> {
+        assert!(!self.world.is_static, "a view created code");
+        assert!(code.len() <= CODE_BYTES_MAX, "code too long");
+        self.charge(32_000 + 200 * code.len() as u64)?;
+        assert!(self.world.code.insert(address, code).is_none(), "code is created once");
         Ok(())
     }
 

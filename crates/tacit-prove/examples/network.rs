@@ -1,5 +1,5 @@
 //! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
-//! [--iterations N]`.
+//! [--iterations N] [--openings N]`. With `--openings` in zero knowledge, against a commitment made for so many.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -11,8 +11,8 @@
 )]
 
 use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
-use tacit_prove::{CommittedModel, prove};
-use tacit_verify::{SecurityBits, Statement, security_report, verify};
+use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
+use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
 
 /// User and system CPU in milliseconds; the kernel counts hundredths of a second.
 fn cpu_ms() -> f64 {
@@ -56,18 +56,34 @@ fn main() {
 
     let model = named(&option("--name", "mlp"), &widths);
     let graph = model.graph().clone();
-    let committed =
-        timed("commit", 3, || CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap());
+    let openings: u32 = option("--openings", "0").parse().unwrap();
+    let committed = timed("commit", 3, || {
+        if openings == 0 {
+            return CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
+        }
+        let hiding = Hiding { openings_max: openings, openings_used: 0, seed: Seed::new([7; 32]) };
+        CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding).unwrap()
+    });
     println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
-    let proved = timed("prove", iterations, || prove(&committed, &inputs).unwrap());
+    let iterations = if openings == 0 { iterations } else { iterations.min(openings as usize) };
+    let proved = timed("prove", iterations, || {
+        if openings == 0 {
+            return prove(&committed, &inputs).unwrap();
+        }
+        prove_zk(&committed, &inputs, &Seed::new([8; 32])).unwrap()
+    });
     let statement = Statement { inputs, outputs: proved.outputs };
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
     println!("proof: {} bytes", proved.proof.len());
-    let report = security_report(&graph, batch, SecurityBits::DEFAULT).unwrap();
+    let report = if openings == 0 {
+        security_report(&graph, batch, SecurityBits::DEFAULT).unwrap()
+    } else {
+        zero_knowledge_report(&graph, batch, openings, SecurityBits::DEFAULT).unwrap()
+    };
     for term in &report.terms {
         println!("  {:<55} {} bits", term.name, term.bits);
     }

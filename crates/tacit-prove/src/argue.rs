@@ -33,13 +33,13 @@ pub(crate) struct OpeningPoints {
 
 /// Proves everything but the two openings.
 pub(crate) fn argue(
+    plan: &Plan,
     graph: &Graph,
     weights: &[Fp],
     run: &Run,
     stack: &[Fp],
     transcript: &mut Transcript,
 ) -> OpeningPoints {
-    let plan = &run.plan;
     let mut prover = Prover {
         plan,
         run,
@@ -197,7 +197,7 @@ impl<'a> Prover<'a> {
     }
 
     fn view(&mut self, view: &ViewPlan, rows: &[Ef], points: &[AxisPoint], transcript: &mut Transcript) {
-        let claim = if views::passes(view, points) {
+        let claim = if view.passes() {
             views::pass(view, rows, points)
         } else {
             let prepared = views::prepare(self.plan, view, self.values(view.tensor), rows, points);
@@ -210,7 +210,7 @@ impl<'a> Prover<'a> {
     fn told_view(&mut self, view: &ViewPlan, rows: &[Ef], points: &[AxisPoint], transcript: &mut Transcript) {
         let prepared = views::prepare(self.plan, view, self.values(view.tensor), rows, points);
         transcript.send(prepared.value());
-        let claim = if views::passes(view, points) {
+        let claim = if view.passes() {
             views::pass(view, rows, points)
         } else {
             views::prove(self.plan, view, prepared, rows, points, transcript)

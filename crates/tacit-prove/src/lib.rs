@@ -27,16 +27,23 @@
 mod argue;
 mod batch;
 mod grid;
+mod hiding;
+mod inner;
 mod lookup;
 mod model;
+mod oracle;
 mod poly;
 mod prove;
+mod randomness;
 mod sumcheck;
 mod tensors;
 mod transcript;
 mod views;
 mod witness;
+mod zero_knowledge;
 
 pub use model::{CommitError, CommittedModel};
 pub use prove::{ProveError, Proved, ProvedBatch, Run, prove, prove_batch, prove_run};
+pub use randomness::Seed;
 pub use witness::Witness;
+pub use zero_knowledge::{Hiding, prove_batch_zk, prove_run_zk, prove_zk};

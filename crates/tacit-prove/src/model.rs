@@ -15,6 +15,8 @@ use tacit_verify::{
     security::{BudgetError, security_report},
 };
 
+use crate::zero_knowledge::{HiddenWeights, Hiding};
+
 /// What the library keeps of a commitment.
 pub(crate) type Committed = WhirProverData<Fp, Ef, Mmcs, SuffixProver<Fp, Ef>>;
 
@@ -57,8 +59,15 @@ pub struct CommittedModel {
     model: Model,
     verifying: VerifyingModel,
     security: SecurityBits,
-    scheme: Scheme,
-    committed: Committed,
+    commitment: Weights,
+}
+
+/// The commitment to the weights.
+pub(crate) enum Weights {
+    /// As in `specs/0001-proof.md`.
+    Plain { scheme: Box<Scheme>, committed: Box<Committed> },
+    /// As in `specs/0003-zero-knowledge.md`.
+    Hiding(Box<HiddenWeights>),
 }
 
 impl core::fmt::Debug for CommittedModel {
@@ -79,7 +88,44 @@ impl CommittedModel {
         let scheme = Scheme::new(plan.vars, u32::from(security.bits()))?;
         let (root, committed) = commit(&scheme, stack(&plan, &model)).ok_or(CommitError::Library)?;
         let verifying = VerifyingModel::new(model.graph().clone(), root)?;
-        Ok(Self { model, verifying, security, scheme, committed })
+        Ok(Self {
+            model,
+            verifying,
+            security,
+            commitment: Weights::Plain { scheme: Box::new(scheme), committed: Box::new(committed) },
+        })
+    }
+
+    /// Commits to the weights of `model` so that neither the root nor the proofs show anything of them.
+    ///
+    /// The root depends on the seed: committing again with a fresh one gives a new root, and so a new model id, with all its
+    /// openings left.
+    ///
+    /// # Errors
+    /// Refuses what cannot be proved at this security.
+    pub fn commit_hiding(model: Model, security: SecurityBits, hiding: Hiding) -> Result<Self, CommitError> {
+        let (hidden, root) = HiddenWeights::commit(&model, security, hiding)?;
+        let verifying = VerifyingModel::new(model.graph().clone(), root)?;
+        Ok(Self { model, verifying, security, commitment: Weights::Hiding(Box::new(hidden)) })
+    }
+
+    /// Proofs that can still be made, if the commitment hides.
+    #[must_use]
+    pub fn openings_left(&self) -> Option<u32> {
+        match &self.commitment {
+            Weights::Plain { .. } => None,
+            Weights::Hiding(hidden) => Some(hidden.openings_left()),
+        }
+    }
+
+    /// Proofs that were made, if the commitment hides. To be kept by whoever keeps the seed, before a proof is given out, and
+    /// handed back in [`Hiding::openings_used`].
+    #[must_use]
+    pub fn openings_used(&self) -> Option<u32> {
+        match &self.commitment {
+            Weights::Plain { .. } => None,
+            Weights::Hiding(hidden) => Some(hidden.openings_used()),
+        }
     }
 
     /// The commitment to the weights.
@@ -112,17 +158,16 @@ impl CommittedModel {
         self.security
     }
 
-    pub(crate) fn scheme(&self) -> &Scheme {
-        &self.scheme
-    }
-
-    pub(crate) fn committed(&self) -> &Committed {
-        &self.committed
+    pub(crate) fn commitment(&self) -> &Weights {
+        &self.commitment
     }
 
     /// The committed weights, stacked.
     pub(crate) fn weights(&self) -> &[Fp] {
-        self.committed.table(0).poly(0).into_slice()
+        match &self.commitment {
+            Weights::Plain { committed, .. } => committed.table(0).poly(0).into_slice(),
+            Weights::Hiding(hidden) => hidden.values(),
+        }
     }
 }
 
@@ -140,7 +185,7 @@ pub(crate) fn commit(scheme: &Scheme, values: Vec<Fp>) -> Option<([u8; 32], Comm
 }
 
 /// Matrices and biases, padded and stacked as [`WeightPlan`] says.
-fn stack(plan: &WeightPlan, model: &Model) -> Vec<Fp> {
+pub(crate) fn stack(plan: &WeightPlan, model: &Model) -> Vec<Fp> {
     let mut stack = vec![Fp::ZERO; 1 << plan.vars];
     for tensor in &plan.tensors {
         let Some(weights) = model.weights().layers.get(tensor.layer) else { continue };

@@ -43,6 +43,14 @@ impl Poly {
         if values.len() < 2 { Self::Scalar(unpack(&values)) } else { Self::Packed(values) }
     }
 
+    /// The values, one by one.
+    pub(crate) fn into_scalars(self) -> Vec<Ef> {
+        match self {
+            Self::Packed(values) => unpack(&values),
+            Self::Scalar(values) => values,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn to_scalars(&self) -> Vec<Ef> {
         match self {

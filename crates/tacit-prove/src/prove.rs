@@ -4,18 +4,18 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use tacit_graph::{AnswerError, ExecuteError, execute};
 use tacit_verify::{
-    PlanError, RowSalt, Statement,
+    PlanError, Reject, RowSalt, Statement,
     commitment::{Challenger, OpeningProof, Pcs, Scheme, SetupError},
     field::{Ef, Fp, embed},
     opening,
     plan::Plan,
     security,
-    statement::{KIND_COMMITTED, KIND_PUBLIC, PROOF_VERSION, batch_digest, digest, transcript},
+    statement::{KIND_COMMITTED, PROOF_VERSION, batch_digest, digest, transcript},
 };
 
 use crate::{
     argue::argue,
-    model::{Committed, CommittedModel, commit},
+    model::{Committed, CommittedModel, Weights, commit},
     tensors::Tensors,
     transcript::Transcript,
     witness::Witness,
@@ -53,6 +53,24 @@ pub enum ProveError {
     /// The library refused its own parameters.
     #[error("the commitment library refused")]
     Library,
+    /// The commitment to the weights hides them; only proofs that hide them too can be made.
+    #[error("the weights are behind a hiding commitment: prove in zero knowledge")]
+    Hiding,
+    /// The commitment to the weights does not hide them.
+    #[error("the weights are not behind a hiding commitment")]
+    NotHiding,
+    /// All openings that the commitment was made for are spent; one more could show weights.
+    #[error("all {openings} openings of the commitment are spent: commit again with a fresh seed")]
+    OpeningsSpent {
+        /// Openings it was made for.
+        openings: u32,
+    },
+    /// The prover's own proof does not replay: nothing is given out.
+    #[error("the proof does not replay")]
+    Replay(#[from] Reject),
+    /// Values and masks do not match one to one: nothing is given out.
+    #[error("values and masks do not match")]
+    Masks,
 }
 
 /// Outputs and why to believe them.
@@ -79,6 +97,8 @@ pub struct Run {
     pub virtuals: Vec<Vec<Fp>>,
     /// The last tensor, padded.
     pub output: Vec<Fp>,
+    /// Encoded rows. Shape `[rows][features]`.
+    pub encoded: Vec<Vec<i16>>,
     /// Digest of every row's salt; none when the rows are public.
     pub salts: Vec<[u8; 32]>,
 }
@@ -162,7 +182,27 @@ impl Run {
         let statement = Statement { inputs: inputs.to_vec(), outputs };
         let output = tensors.get(plan.steps.len()).iter().map(|value| embed(*value)).collect();
         let salts = salts.iter().map(|salt| salt.digest()).collect();
-        Ok(Self { statement, witness, tensors: tensors.into_read(&plan), virtuals, output, salts, plan })
+        Ok(Self {
+            statement,
+            witness,
+            tensors: tensors.into_read(&plan),
+            virtuals,
+            output,
+            salts,
+            encoded,
+            plan,
+        })
+    }
+}
+
+impl Run {
+    /// The digest of what is claimed, and the kind of a plain proof of it.
+    pub(crate) fn statement_digest(&self, model: &CommittedModel) -> ([u8; 32], u8) {
+        if self.plan.salts.is_empty() {
+            (digest(&model.model_id(), &self.statement), 0)
+        } else {
+            (batch_digest(&model.model_id(), &self.salts), KIND_COMMITTED)
+        }
     }
 }
 
@@ -173,20 +213,17 @@ impl Run {
 pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveError> {
     let plan = &run.plan;
     let security = model.security();
+    let Weights::Plain { scheme: weight_scheme, committed: weight_data } = model.commitment() else {
+        return Err(ProveError::Hiding);
+    };
     let scheme = plan.witness_vars.map(|vars| Scheme::new(vars, u32::from(security.bits()))).transpose()?;
-    security::report(plan, model.scheme(), scheme.as_ref(), security)?;
+    security::report(plan, weight_scheme, scheme.as_ref(), security)?;
 
-    let (statement, kind) = if plan.salts.is_empty() {
-        (digest(&model.model_id(), &run.statement), KIND_PUBLIC)
-    } else {
-        (batch_digest(&model.model_id(), &run.salts), KIND_COMMITTED)
-    };
-    let mut transcript = Transcript {
-        challenger: transcript(&statement, security),
-        proof: vec![PROOF_VERSION, security.bits(), kind],
-    };
-    transcript.proof.extend(run.salts.as_flattened());
-    model.scheme().observe(&model.weight_root(), &mut transcript.challenger);
+    let (statement, kind) = run.statement_digest(model);
+    let mut proof = vec![PROOF_VERSION, security.bits(), kind];
+    proof.extend(run.salts.as_flattened());
+    let mut transcript = Transcript::plain(transcript(&statement, security, kind), proof);
+    weight_scheme.observe(&model.weight_root(), &mut transcript.challenger);
     let mut committed = None;
     let mut stack = Vec::new();
     if let Some(scheme) = &scheme {
@@ -197,9 +234,9 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
         committed = Some(data);
     }
 
-    let points = argue(model.model().graph(), model.weights(), run, &stack, &mut transcript);
+    let points = argue(plan, model.model().graph(), model.weights(), run, &stack, &mut transcript);
     let weights =
-        open(model.scheme(), model.committed().clone(), &points.weights, &mut transcript.challenger)
+        open(weight_scheme, weight_data.as_ref().clone(), &points.weights, &mut transcript.challenger)
             .ok_or(ProveError::Library)?;
     transcript.proof.extend_from_slice(&opening::encode(&weights));
     if let (Some(scheme), Some(data)) = (&scheme, committed) {

@@ -24,9 +24,39 @@ pub(crate) fn prove_product(a: Poly, b: Poly, transcript: &mut Transcript) -> (V
             }
             (unpack(&a), unpack(&b))
         }
-        (a, b) => (into_scalars(a), into_scalars(b)),
+        (a, b) => (a.into_scalars(), b.into_scalars()),
     };
     finish(a, b, point, transcript)
+}
+
+/// The first `rounds` rounds of [`prove_product`]; returns the point and what is left of both polynomials.
+pub(crate) fn prove_product_rounds(
+    mut a: Poly,
+    mut b: Poly,
+    rounds: usize,
+    transcript: &mut Transcript,
+) -> (Vec<Ef>, Poly, Poly) {
+    let mut point = Vec::new();
+    for _ in 0..rounds {
+        (a, b) = match (a, b) {
+            (Poly::Packed(mut a), Poly::Packed(mut b)) => {
+                let (at_zero, square) = round(&a, &b);
+                let r = send_round(sum_lanes(at_zero), sum_lanes(square), &mut point, transcript);
+                bind(&mut a, r);
+                bind(&mut b, r);
+                (Poly::from_packed(a), Poly::from_packed(b))
+            }
+            (a, b) => {
+                let (mut a, mut b) = (a.into_scalars(), b.into_scalars());
+                let (at_zero, square) = round(&a, &b);
+                let r = send_round(at_zero, square, &mut point, transcript);
+                bind(&mut a, r);
+                bind(&mut b, r);
+                (Poly::Scalar(a), Poly::Scalar(b))
+            }
+        };
+    }
+    (point, a, b)
 }
 
 /// [`prove_product`] when `b` is given in the base field.
@@ -117,13 +147,6 @@ pub(crate) fn halve<E: Lane>(weights: &mut Vec<E>) {
         *low += *high;
     }
     weights.truncate(half);
-}
-
-fn into_scalars(poly: Poly) -> Vec<Ef> {
-    match poly {
-        Poly::Packed(values) => unpack(&values),
-        Poly::Scalar(values) => values,
-    }
 }
 
 fn finish(

@@ -68,11 +68,6 @@ pub(crate) fn prepare(
     Prepared { matrix, values }
 }
 
-/// Whether a claim needs nothing to be proved.
-pub(crate) fn passes(view: &ViewPlan, points: &[AxisPoint]) -> bool {
-    view.is_direct() && view.unused_factor(points) == Ef::ONE
-}
-
 fn direct_point<'a>(group: &GroupPlan, points: &'a [AxisPoint]) -> Option<&'a [Ef]> {
     match points.get(group.direct?) {
         Some(AxisPoint::At(point)) => Some(point),

@@ -54,6 +54,12 @@ pub enum SetupError {
         /// Target.
         bits: u32,
     },
+    /// A hiding commitment for no openings or for too many.
+    #[error("a hiding commitment serves 1 to {max} openings, {got} were asked for", max = crate::zero_knowledge::MAX_OPENINGS)]
+    Openings {
+        /// Openings asked for.
+        got: u32,
+    },
     /// The sum of all errors misses the target.
     #[error("the proof would reach {got} bits, {bits} were asked for")]
     BelowTarget {

@@ -5,7 +5,8 @@
 //! protocol is written down in `specs/0001-proof.md`.
 //!
 //! The verifier's algebra ([`protocol`], [`lookup`], [`batch`], [`sumcheck`]) is generic over a
-//! [`context::Context`], so that zero knowledge can be added as a context. Prover code is in `tacit-prove`, which
+//! [`context::Context`]: [`context::Plain`] checks at once, [`masked::Masked`] makes a proof that shows nothing
+//! ([`zero_knowledge`], `specs/0003-zero-knowledge.md`). Prover code is in `tacit-prove`, which
 //! shares [`plan`], [`commitment`] and [`multilinear`] with this crate.
 
 #![forbid(unsafe_code)]
@@ -25,10 +26,17 @@ pub mod batch;
 pub mod bits;
 pub mod commitment;
 pub mod context;
+pub mod cost;
 pub mod field;
+pub mod hiding;
+pub mod hiding_shape;
+pub mod inner;
+pub mod inner_shape;
 pub mod lookup;
+pub mod masked;
 pub mod multilinear;
 pub mod opening;
+pub mod oracle;
 pub mod plan;
 pub mod protocol;
 pub mod reader;
@@ -39,8 +47,10 @@ pub mod statement;
 pub mod sumcheck;
 pub mod trees;
 pub mod views;
+pub mod zero_knowledge;
 
 pub use bits::Bits;
+pub use cost::{VerificationCost, planning_steps, verification_cost};
 pub use plan::PlanError;
 pub use reject::Reject;
 pub use rows::{Row, RowSalt};
@@ -48,3 +58,4 @@ pub use security::{BudgetError, SecurityBits, SecurityReport, Term, security_rep
 pub use statement::{
     Statement, Verified, VerifiedBatch, VerifyingModel, verify, verify_at, verify_batch, verify_batch_at,
 };
+pub use zero_knowledge::zero_knowledge_report;

@@ -235,10 +235,16 @@ mod tests {
             .flat_map(|row: &usize| rows[*row].iter().map(|v| i64::from(*v)).chain([0]))
             .collect();
         let full: Vec<Ef> = row_point.iter().chain(&column_point).copied().collect();
-        assert_eq!(eval_rows(&rows, &[3], &row_point, core::slice::from_ref(&column_point)), naive(&flat, &full));
+        assert_eq!(
+            eval_rows(&rows, &[3], &row_point, core::slice::from_ref(&column_point)),
+            naive(&flat, &full)
+        );
         let wide: Vec<Vec<i32>> =
             rows.iter().map(|row| row.iter().map(|v| i32::from(*v) * 1_000_003).collect()).collect();
         let flat: Vec<i64> = flat.iter().map(|v| v * 1_000_003).collect();
-        assert_eq!(eval_rows(&wide, &[3], &row_point, core::slice::from_ref(&column_point)), naive(&flat, &full));
+        assert_eq!(
+            eval_rows(&wide, &[3], &row_point, core::slice::from_ref(&column_point)),
+            naive(&flat, &full)
+        );
     }
 }

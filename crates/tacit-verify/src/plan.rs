@@ -854,6 +854,12 @@ fn ranges(graph: &Graph) -> Vec<(i64, i64)> {
     let mut ranges = vec![(-half, half - 1)];
     let magnitude = |(low, high): (i64, i64)| low.saturating_abs().max(high.saturating_abs());
     let around = |bound: i64| (bound.saturating_neg(), bound);
+    // Once for each table, not for each node that uses it: one large table may serve thousands.
+    let extremes = |values: &[i16]| {
+        let (low, high) = (values.iter().min(), values.iter().max());
+        (i64::from(low.copied().unwrap_or(0)), i64::from(high.copied().unwrap_or(0)))
+    };
+    let bounds: Vec<(i64, i64)> = graph.tables.iter().map(|table| extremes(&table.values)).collect();
     for operator in &graph.nodes {
         // Zero is read outside a tensor and in padding.
         let range = |view: &View| {
@@ -886,11 +892,7 @@ fn ranges(graph: &Graph) -> Vec<(i64, i64)> {
                 let (left, right) = (range(left), range(right));
                 (left.0.max(right.0), left.1.max(right.1))
             }
-            Operator::Requantise { table, .. } => {
-                let values = &graph.tables[usize::from(*table)].values;
-                let low = values.iter().min().copied().unwrap_or(0);
-                (i64::from(low), i64::from(values.iter().max().copied().unwrap_or(0)))
-            }
+            Operator::Requantise { table, .. } => bounds[usize::from(*table)],
         };
         ranges.push(next);
     }

@@ -270,7 +270,7 @@ impl<'a, V: Value> State<'a, V> {
             Some(AxisPoint::At(point)) => Some(point.clone()),
             _ => None,
         };
-        if view.is_direct() && factor == Ef::ONE {
+        if view.passes() {
             let axes = view.groups.iter().filter_map(|group| direct(group.direct?)).collect();
             self.push(view.tensor, TensorClaim { rows, axes, value });
             return Ok(());

@@ -1,6 +1,6 @@
 //! Why a proof is refused.
 
-use crate::{commitment::SetupError, plan::PlanError};
+use crate::{commitment::SetupError, plan::PlanError, security::BudgetError};
 
 /// Why a statement is not believed. Every check has its own variant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,4 +163,50 @@ pub enum Reject {
     /// The weight commitment does not open to the claimed value.
     #[error("the weight commitment does not open to the claimed value")]
     WeightOpening,
+    /// The weight oracle, the number of openings and the level are not those that the model's root binds.
+    #[error("the proof opens another commitment to weights")]
+    WeightRoot,
+    /// An opening that the commitment was not made for: it could show weights.
+    #[error("opening {got} of a commitment made for {openings}")]
+    OpeningIndex {
+        /// Index in the proof.
+        got: u32,
+        /// Openings the commitment was made for.
+        openings: u32,
+    },
+    /// Too little work before a set of queries.
+    #[error("a set of queries lacks its work")]
+    Work,
+    /// Opened rows are not those of their oracle.
+    #[error("opened rows are not those of their oracle")]
+    OracleRows,
+    /// A hiding opening does not end in its last polynomial.
+    #[error("a hiding opening does not end in its last polynomial")]
+    HidingOpening,
+    /// The run sent another number of values than masks are committed for. The plan decides both.
+    #[error("{got} masked values and products, {expected} are committed for")]
+    MaskCount {
+        /// Masks and products of the shape.
+        expected: usize,
+        /// Masks and products of the run.
+        got: usize,
+    },
+    /// The combination of rows of the inner argument differs from the rows.
+    #[error("the combination of masks differs from an opened column")]
+    InnerCombination,
+    /// The sum of the inner argument differs from the rows.
+    #[error("the sum over masks differs from an opened column")]
+    InnerColumn,
+    /// The sum of the inner argument is not what the relation demands: some check of the protocol fails behind the masks.
+    #[error("the masked values do not satisfy the protocol")]
+    InnerSum,
+}
+
+impl From<BudgetError> for Reject {
+    fn from(error: BudgetError) -> Self {
+        match error {
+            BudgetError::Plan(error) => Self::Plan(error),
+            BudgetError::Setup(error) => Self::Setup(error),
+        }
+    }
 }

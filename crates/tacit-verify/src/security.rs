@@ -115,7 +115,11 @@ pub fn report(
     Ok(SecurityReport { terms, total, target: security })
 }
 
-fn interactive_terms(plan: &Plan, weights: &OpeningSecurity, witness: Option<&OpeningSecurity>) -> Vec<Term> {
+pub(crate) fn interactive_terms(
+    plan: &Plan,
+    weights: &OpeningSecurity,
+    witness: Option<&OpeningSecurity>,
+) -> Vec<Term> {
     let lists = witness.map_or(weights.list_bits, |opening| opening.list_bits.more(weights.list_bits));
     let mut terms = Vec::new();
     // A step fails with probability at most `roots / |F|` for each pair of candidates.

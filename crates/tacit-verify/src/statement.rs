@@ -14,14 +14,15 @@ use crate::{
     reject::Reject,
     rows::{Fingerprints, Row},
     security::{self, SecurityBits},
+    zero_knowledge,
 };
 
 /// First byte of a proof.
 pub const PROOF_VERSION: u8 = 2;
-/// Third byte of a proof about public rows.
-pub const KIND_PUBLIC: u8 = 0;
-/// Third byte of a proof about committed rows.
+/// Bit of the third byte of a proof about committed rows.
 pub const KIND_COMMITTED: u8 = 1;
+/// Bit of the third byte of a proof that shows nothing but its statement.
+pub const KIND_ZERO_KNOWLEDGE: u8 = 2;
 
 /// What a proof claims: the model, run on these rows, gives those rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,7 @@ pub struct Verified {
     model: ModelId,
     statement: [u8; 32],
     security: SecurityBits,
+    zero_knowledge: bool,
 }
 
 impl Verified {
@@ -97,6 +99,13 @@ impl Verified {
     #[must_use]
     pub fn security_bits(&self) -> u8 {
         self.security.bits()
+    }
+
+    /// Whether the proof shows nothing but its statement. Who demands that MUST look here: a proof says itself of which
+    /// kind it is.
+    #[must_use]
+    pub fn zero_knowledge(&self) -> bool {
+        self.zero_knowledge
     }
 }
 
@@ -119,13 +128,14 @@ pub fn verify_at(
     security: SecurityBits,
 ) -> Result<Verified, Reject> {
     let inputs = check_statement(model, statement)?;
-    let plan = Plan::new(&model.graph, statement.inputs.len())?;
     let statement_digest = digest(&model.id, statement);
     let rows = Rows::Public { inputs: &inputs, outputs: &statement.outputs };
     let mut reader = Reader::new(proof);
-    read_header(&mut reader, security, false)?;
-    check(model, &plan, rows, &statement_digest, reader, security)?;
-    Ok(Verified { model: model.id, statement: statement_digest, security })
+    let zero_knowledge = read_header(&mut reader, security, false)?;
+    let plan = Plan::new(&model.graph, statement.inputs.len())?;
+    let claim = Claim { model, plan, rows, digest: &statement_digest, security };
+    claim.check(reader, zero_knowledge)?;
+    Ok(Verified { model: model.id, statement: statement_digest, security, zero_knowledge })
 }
 
 /// A checked proof about committed rows; whose rows they are is for [`VerifiedBatch::row`] to say.
@@ -137,6 +147,7 @@ pub struct VerifiedBatch<'a> {
     salts: Vec<[u8; 32]>,
     fingerprints: Fingerprints,
     security: SecurityBits,
+    zero_knowledge: bool,
 }
 
 impl VerifiedBatch<'_> {
@@ -151,7 +162,8 @@ impl VerifiedBatch<'_> {
         self.fingerprints.check(&self.model.graph, &self.plan, index, row)?;
         let alone = Statement { inputs: vec![row.input.to_vec()], outputs: vec![row.output.to_vec()] };
         let statement = digest(&self.model.id, &alone);
-        Ok(Verified { model: self.model.id, statement, security: self.security })
+        let (security, zero_knowledge) = (self.security, self.zero_knowledge);
+        Ok(Verified { model: self.model.id, statement, security, zero_knowledge })
     }
 
     /// Number of rows.
@@ -183,32 +195,43 @@ pub fn verify_batch_at<'a>(
     proof: &[u8],
     security: SecurityBits,
 ) -> Result<VerifiedBatch<'a>, Reject> {
-    let plan = Plan::committed(&model.graph, rows)?;
     let mut reader = Reader::new(proof);
-    read_header(&mut reader, security, true)?;
+    let zero_knowledge = read_header(&mut reader, security, true)?;
+    let plan = Plan::committed(&model.graph, rows)?;
     let salts = reader.list(rows, 32, Reader::array)?;
     let statement = batch_digest(&model.id, &salts);
-    let fingerprints = check(model, &plan, Rows::Committed, &statement, reader, security)?;
-    let fingerprints = fingerprints.ok_or(Reject::Kind { committed: false })?;
-    Ok(VerifiedBatch { model, plan, salts, fingerprints, security })
+    let claim = Claim { model, plan: plan.clone(), rows: Rows::Committed, digest: &statement, security };
+    let fingerprints = claim.check(reader, zero_knowledge)?.ok_or(Reject::Kind { committed: false })?;
+    Ok(VerifiedBatch { model, plan, salts, fingerprints, security, zero_knowledge })
 }
 
-/// Replays a proof from behind its header; gives the fingerprints of committed rows.
-fn check(
-    model: &VerifyingModel,
-    plan: &Plan,
-    rows: Rows<'_>,
-    statement: &[u8; 32],
-    mut reader: Reader<'_>,
-    security: SecurityBits,
-) -> Result<Option<Fingerprints>, Reject> {
+/// What a proof is checked against.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) model: &'a VerifyingModel,
+    pub(crate) plan: Plan,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) digest: &'a [u8; 32],
+    pub(crate) security: SecurityBits,
+}
+
+impl Claim<'_> {
+    /// Replays a proof from behind its header; gives the fingerprints of committed rows.
+    fn check(self, reader: Reader<'_>, zero_knowledge: bool) -> Result<Option<Fingerprints>, Reject> {
+        if zero_knowledge { zero_knowledge::verify(self, reader) } else { check_plain(&self, reader) }
+    }
+}
+
+fn check_plain(claim: &Claim<'_>, mut reader: Reader<'_>) -> Result<Option<Fingerprints>, Reject> {
+    let Claim { model, plan, rows, digest, security } = claim;
+    let (rows, security) = (*rows, *security);
     let bits = u32::from(security.bits());
     let weights = Scheme::new(plan.weights.vars, bits)?;
     let witness = plan.witness_vars.map(|vars| Scheme::new(vars, bits)).transpose()?;
     security::report(plan, &weights, witness.as_ref(), security)?;
 
     let witness_root = if witness.is_some() { Some(reader.array()?) } else { None };
-    let mut challenger = transcript(statement, security);
+    let mut challenger = transcript(digest, security, kind(rows));
     weights.observe(&model.weight_root, &mut challenger);
     if let (Some(scheme), Some(root)) = (&witness, &witness_root) {
         scheme.observe(root, &mut challenger);
@@ -260,7 +283,8 @@ fn check_statement(model: &VerifyingModel, statement: &Statement) -> Result<Vec<
     statement.inputs.iter().enumerate().map(encode).collect()
 }
 
-fn read_header(reader: &mut Reader<'_>, security: SecurityBits, committed: bool) -> Result<(), Reject> {
+/// Reads version, level and kind; says whether the proof is in zero knowledge.
+fn read_header(reader: &mut Reader<'_>, security: SecurityBits, committed: bool) -> Result<bool, Reject> {
     let got = reader.byte()?;
     if got != PROOF_VERSION {
         return Err(Reject::Version { got });
@@ -269,10 +293,21 @@ fn read_header(reader: &mut Reader<'_>, security: SecurityBits, committed: bool)
     if got != security.bits() {
         return Err(Reject::Security { expected: u32::from(security.bits()), got });
     }
-    match (reader.byte()?, committed) {
-        (KIND_PUBLIC, false) | (KIND_COMMITTED, true) => Ok(()),
-        (KIND_PUBLIC | KIND_COMMITTED, committed) => Err(Reject::Kind { committed: !committed }),
-        (got, _) => Err(Reject::UnknownKind { got }),
+    let got = reader.byte()?;
+    if got & !(KIND_COMMITTED | KIND_ZERO_KNOWLEDGE) != 0 {
+        return Err(Reject::UnknownKind { got });
+    }
+    if (got & KIND_COMMITTED != 0) != committed {
+        return Err(Reject::Kind { committed: !committed });
+    }
+    Ok(got & KIND_ZERO_KNOWLEDGE != 0)
+}
+
+/// The third byte of a plain proof about these rows.
+pub(crate) fn kind(rows: Rows<'_>) -> u8 {
+    match rows {
+        Rows::Public { .. } => 0,
+        Rows::Committed => KIND_COMMITTED,
     }
 }
 
@@ -317,9 +352,9 @@ fn length(hasher: &mut blake3::Hasher, value: usize) {
 
 /// The sponge of a proof: format, security and statement, before anything else.
 #[must_use]
-pub fn transcript(statement_digest: &[u8; 32], security: SecurityBits) -> Challenger {
+pub fn transcript(statement_digest: &[u8; 32], security: SecurityBits, kind: u8) -> Challenger {
     let mut state = TRANSCRIPT_DOMAIN.to_vec();
-    state.extend_from_slice(&[PROOF_VERSION, security.bits()]);
+    state.extend_from_slice(&[PROOF_VERSION, security.bits(), kind]);
     state.extend_from_slice(statement_digest);
     Challenger::from_hasher(state, Blake3)
 }

@@ -147,6 +147,12 @@ impl ViewPlan {
         self.groups.iter().filter(|group| group.direct.is_none()).map(GroupPlan::vars).sum()
     }
 
+    /// Whether a claim about the view is one about its tensor as it stands, wherever it is made.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.is_direct() && self.unused.iter().all(|(_, size)| size.is_power_of_two())
+    }
+
     /// What the axes that no group uses contribute at a point.
     pub fn unused_factor(&self, points: &[AxisPoint]) -> Ef {
         self.unused.iter().fold(Ef::ONE, |product, (axis, size)| {

@@ -8,6 +8,7 @@ use tacit_abi::{
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
+    IProofs::{self, IProofsCalls, IProofsErrors, IProofsEvents},
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
 };
 
@@ -65,6 +66,7 @@ fn methods_have_solc_selectors() {
         selectors(&artifact("IReceipts")),
         paired(IReceiptsCalls::SIGNATURES, IReceiptsCalls::SELECTORS)
     );
+    assert_eq!(selectors(&artifact("IProofs")), paired(IProofsCalls::SIGNATURES, IProofsCalls::SELECTORS));
 }
 
 #[test]
@@ -72,6 +74,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IChannels"), "error"), set(IChannelsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModels"), "error"), set(IModelsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IReceipts"), "error"), set(IReceiptsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IProofs"), "error"), set(IProofsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -80,6 +83,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IChannels"), "event"), set(IChannelsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IModels"), "event"), set(IModelsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IReceipts"), "event"), set(IReceiptsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IProofs"), "event"), set(IProofsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -107,6 +111,7 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IModels", "modelAt"), fields::<IModels::Model>());
     assert_eq!(returned_fields("IModels", "asks"), fields::<IModels::Ask>());
     assert_eq!(returned_fields("IReceipts", "anchorOf"), fields::<IReceipts::Anchor>());
+    assert_eq!(returned_fields("IProofs", "describe"), fields::<IProofs::Description>());
 }
 
 /// What a method returns by our declaration, structs by name.
@@ -127,9 +132,17 @@ fn methods_return_what_solc_says() {
         returns::<IModels::asksCall>(),
         returns::<IReceipts::anchorOfCall>(),
         returns::<IReceipts::includedCall>(),
+        returns::<IProofs::storeCall>(),
+        returns::<IProofs::registerCall>(),
+        returns::<IProofs::isRegisteredCall>(),
+        returns::<IProofs::describeCall>(),
+        returns::<IProofs::graphCall>(),
+        returns::<IProofs::verificationGasCall>(),
+        returns::<IProofs::verifyCall>(),
+        returns::<IProofs::answerCall>(),
     ];
     let mut compared = 0;
-    for name in ["IChannels", "IModels", "IReceipts"] {
+    for name in ["IChannels", "IModels", "IReceipts", "IProofs"] {
         let contract = artifact(name);
         for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
             let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));

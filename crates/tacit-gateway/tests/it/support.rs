@@ -219,5 +219,5 @@ pub(crate) fn expected_label(request: &AskRequest) -> String {
     let model = model();
     let encoded = model.model().graph().encode_input(&request.input.row().unwrap()).unwrap();
     let trace = tacit_graph::execute(model.model(), &encoded, 1).unwrap();
-    model.model().graph().decode_output(trace.logits()).unwrap().to_string()
+    model.model().graph().decode_output(&trace.logits()).unwrap().to_string()
 }

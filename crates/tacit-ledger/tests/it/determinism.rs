@@ -282,5 +282,5 @@ fn the_first_block_has_its_golden_hash() {
     assert_eq!(first.block.hash(), GOLDEN_HASH);
 }
 
-const GOLDEN_STATE_ROOT: B256 = b256!("33eb75d422f6f7a5dd17a08bb60be9f27a9916144c6e7af00f7c15bb65170585");
-const GOLDEN_HASH: B256 = b256!("da144b345407af864c733aae02ab77c1575ee2934e1372a781bddb96f1f95422");
+const GOLDEN_STATE_ROOT: B256 = b256!("4739a2efb41c83b487f76175df3821ef9a45275bb87d1bab422fd7c1aa24f8ce");
+const GOLDEN_HASH: B256 = b256!("02ff2374c7053a609d1fba5b0dfbd4f43362977bbe2754e938092daa4069ae8b");

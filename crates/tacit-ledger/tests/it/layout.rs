@@ -1,13 +1,13 @@
 //! Storage of the modules compared, slot by slot, with contracts that solc laid out.
 
 use crate::support::{COIN, Draft, Net, address, bytecode};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::SolCall;
 use std::collections::BTreeMap;
 use tacit_abi::{
-    IChannels, IModels, IReceipts,
+    IChannels, IModels, IProofs, IReceipts,
     channels::{self, channel_id},
-    models, receipts,
+    models, proofs, receipts,
 };
 
 alloy_sol_types::sol! {
@@ -25,6 +25,9 @@ alloy_sol_types::sol! {
             uint128 settled;
         }
         function seed(bytes32 id, Record calldata record) external;
+    }
+    interface IProofsLayout {
+        function seed(bytes32 id, bytes32 root, bytes32[] calldata parts) external;
     }
     interface IReceiptsLayout {
         function seed(bytes32 root, uint32 count) external;
@@ -182,4 +185,37 @@ fn receipts_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 1);
     assert_eq!(slots(&net, receipts::ADDRESS), expected);
+}
+
+#[test]
+fn proofs_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("ProofsLayout"));
+    let graph = tacit_graph::encode_graph(tacit_graph::synthetic_mlp(&[2, 2], 1).unwrap().graph());
+    let (head, tail) = graph.split_at(10);
+    let root = B256::repeat_byte(4);
+    let part = |part: &[u8]| {
+        let code = [&[0][..], part].concat();
+        (IProofs::storeCall { part: Bytes::copy_from_slice(part) }.abi_encode(), keccak256(code))
+    };
+    let ((head, head_id), (tail, tail_id)) = (part(head), part(tail));
+    let parts = vec![head_id, tail_id];
+    let id = B256::from(*tacit_graph::model_id(&graph, &root.0).as_bytes());
+    together(
+        &mut net,
+        2,
+        vec![
+            (proofs::ADDRESS, 0, head),
+            (proofs::ADDRESS, 0, tail),
+            (
+                proofs::ADDRESS,
+                0,
+                IProofs::registerCall { parts: parts.clone(), weightRoot: root }.abi_encode(),
+            ),
+            (twin, 0, IProofsLayout::seedCall { id, root, parts }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 4);
+    assert_eq!(slots(&net, proofs::ADDRESS), expected);
 }

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod calls;
+mod cover;
 mod determinism;
 mod foreign;
 mod genesis;

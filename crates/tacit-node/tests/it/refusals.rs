@@ -37,7 +37,7 @@ async fn a_blob() {
 #[tokio::test]
 async fn too_many_bytes() {
     let transaction =
-        TxEip1559 { input: Bytes::from(vec![0; 140_000]), gas_limit: 10_000_000, ..transfer(0) };
+        TxEip1559 { input: Bytes::from(vec![0; 530_000]), gas_limit: 10_000_000, ..transfer(0) };
     refused(&sign(transaction, 0), "oversized data").await;
 }
 

@@ -7,6 +7,7 @@ mod operators;
 #[path = "../support/mod.rs"]
 mod support;
 mod vectors;
+mod zero_knowledge;
 
 use proptest::prelude::*;
 use support::{Random, dense_model, random_rows, unit_rows};

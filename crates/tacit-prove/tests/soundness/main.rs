@@ -8,6 +8,7 @@ mod operators;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcript;
+mod zero_knowledge;
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 use tacit_prove::{CommittedModel, Run};

@@ -1,0 +1,171 @@
+//! Commits to polynomials so that openings show nothing of them (see [`tacit_verify::hiding`]).
+
+use p3_field::{PackedValue, PrimeCharacteristicRing, TwoAdicField};
+use tacit_verify::{
+    field::{EF_DEGREE, Ef, Fp},
+    hiding_shape::HidingShape,
+    multilinear::eq_table,
+};
+
+use crate::{
+    oracle::{Oracle, flatten},
+    poly::{LOG_WIDTH, PackedEf, PackedFp, Poly, WIDTH, dot, dot_packed, eq_packed, eq_scaled, pack, unpack},
+    randomness::Randomness,
+    sumcheck::{prove_product, prove_product_rounds},
+    transcript::Transcript,
+};
+
+/// A polynomial behind a hiding commitment.
+pub(crate) struct Hidden {
+    /// Its `2^vars` values; the random ones come last.
+    pub(crate) values: Vec<Fp>,
+    pub(crate) oracle: Oracle,
+}
+
+impl Hidden {
+    /// Commits to `values`; those from [`HidingShape::free`] on are replaced by random ones.
+    pub(crate) fn commit(shape: &HidingShape, mut values: Vec<Fp>, random: &mut Randomness) -> Option<Self> {
+        values.resize(1 << shape.vars, Fp::ZERO);
+        for value in &mut values[shape.free()..] {
+            *value = random.base();
+        }
+        let oracle = Oracle::encode(shape.oracle(0), values.clone())?;
+        Some(Self { values, oracle })
+    }
+
+    /// Opens the polynomial at `point`, in step with [`tacit_verify::hiding::verify`].
+    pub(crate) fn open(
+        &self,
+        shape: &HidingShape,
+        point: &[Ef],
+        random: &mut Randomness,
+        transcript: &mut Transcript,
+    ) -> Option<()> {
+        let first = shape.rounds[0];
+        let (high, low) = point.split_at(shape.vars - first.fold);
+        // The first rounds bind only the variables within a row: the others are summed out before.
+        let columns = fold_rows(&self.values, 1 << first.fold, high);
+        let (mut bound, scale, _) = prove_product(Poly::new(eq_table(low)), Poly::new(columns), transcript);
+        let mut values = fold_columns(&self.values, &bound);
+        let mut weights = eq_scaled(high, scale);
+        let mut later: Option<Folding> = None;
+        for (index, round) in shape.rounds.iter().enumerate() {
+            if index > 0 {
+                let (point, a, b) =
+                    prove_product_rounds(Poly::new(weights), Poly::new(values), round.fold, transcript);
+                (weights, values, bound) = (a.into_scalars(), b.into_scalars(), point);
+            }
+            let current = later.take();
+            if let Some(current) = &current {
+                let table = eq_table(&bound);
+                for row in &current.randomness {
+                    transcript.send(row.iter().zip(&table).map(|(value, weight)| *value * *weight).sum());
+                }
+            }
+            if index + 1 < shape.rounds.len() {
+                let next = Folding::commit(shape, index + 1, &values, random)?;
+                transcript.send_root(&next.oracle.root);
+                later = Some(next);
+            } else {
+                values.iter().for_each(|value| transcript.send(*value));
+            }
+            let oracle = current.as_ref().map_or(&self.oracle, |current| &current.oracle);
+            let positions = oracle.open(round.queries, transcript);
+            let eta = transcript.challenge();
+            // Nobody asks for the factor once the last polynomial is sent.
+            if later.is_some() {
+                let generator = Fp::two_adic_generator(round.log_height);
+                let bases = positions.iter().map(|position| generator.exp_u64(*position as u64));
+                add_powers(&mut weights, &bases.collect::<Vec<_>>(), eta);
+            }
+        }
+        Some(())
+    }
+}
+
+/// A folded polynomial's oracle.
+struct Folding {
+    oracle: Oracle,
+    /// Shape `[randomness][2^fold]`.
+    randomness: Vec<Vec<Ef>>,
+}
+
+impl Folding {
+    /// Chunks of `values` are the columns, each followed by fresh random coefficients.
+    fn commit(shape: &HidingShape, index: usize, values: &[Ef], random: &mut Randomness) -> Option<Self> {
+        let round = shape.rounds[index];
+        let (width, len) = (1 << round.fold, 1 << round.message_vars);
+        let mut columns = Vec::with_capacity((width * EF_DEGREE) << round.log_height);
+        for row in 0..len {
+            columns.extend(flatten((0..width).map(|chunk| values[chunk * len + row])));
+        }
+        let randomness: Vec<Vec<Ef>> = (0..round.randomness).map(|_| random.extensions(width)).collect();
+        for row in &randomness {
+            columns.extend(flatten(row.iter().copied()));
+        }
+        Some(Self { oracle: Oracle::encode(shape.oracle(index), columns)?, randomness })
+    }
+}
+
+/// Adds `sum_q eta^(q + 1) base_q^x` to the value at every `x`.
+fn add_powers(weights: &mut [Ef], bases: &[Fp], eta: Ef) {
+    // `base^x` splits at half the bits of `x`, so that only the low half is a table.
+    let low = weights.len().next_power_of_two().trailing_zeros().div_ceil(2);
+    let low = (1usize << low).max(WIDTH).min(weights.len());
+    let tables: Vec<Vec<Fp>> = bases.iter().map(|base| base.powers().take(low).collect()).collect();
+    let mut terms: Vec<Ef> = eta.shifted_powers(eta).take(bases.len()).collect();
+    let steps: Vec<Fp> = bases.iter().map(|base| base.exp_u64(low as u64)).collect();
+    for chunk in weights.chunks_mut(low) {
+        if low.is_multiple_of(WIDTH) {
+            let mut sums = pack(chunk);
+            for (term, table) in terms.iter().zip(&tables) {
+                let term = PackedEf::from(*term);
+                for (sum, power) in sums.iter_mut().zip(PackedFp::pack_slice(table)) {
+                    *sum += term * *power;
+                }
+            }
+            chunk.copy_from_slice(&unpack(&sums));
+        } else {
+            for (term, table) in terms.iter().zip(&tables) {
+                for (sum, power) in chunk.iter_mut().zip(table) {
+                    *sum += *term * *power;
+                }
+            }
+        }
+        for (term, step) in terms.iter_mut().zip(&steps) {
+            *term *= *step;
+        }
+    }
+}
+
+/// Binds the rows of a row-major matrix to `point`; one value per column.
+fn fold_rows(matrix: &[Fp], width: usize, point: &[Ef]) -> Vec<Ef> {
+    let weights = eq_table(point);
+    if width < WIDTH {
+        let mut sums = vec![Ef::ZERO; width];
+        for (row, weight) in matrix.chunks_exact(width).zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += weight * *value;
+            }
+        }
+        return sums;
+    }
+    let mut sums = vec![PackedEf::ZERO; width / WIDTH];
+    for (row, weight) in PackedFp::pack_slice(matrix).chunks_exact(width / WIDTH).zip(weights) {
+        let weight = PackedEf::from(weight);
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += weight * *value;
+        }
+    }
+    unpack(&sums)
+}
+
+/// Binds the columns of a row-major matrix to `point`; one value per row.
+fn fold_columns(matrix: &[Fp], point: &[Ef]) -> Vec<Ef> {
+    if point.len() < LOG_WIDTH {
+        let weights = eq_table(point);
+        return matrix.chunks_exact(weights.len()).map(|row| dot(&weights, row)).collect();
+    }
+    let weights = eq_packed(point, Ef::ONE);
+    PackedFp::pack_slice(matrix).chunks_exact(weights.len()).map(|row| dot_packed(&weights, row)).collect()
+}

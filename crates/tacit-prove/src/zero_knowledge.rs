@@ -1,0 +1,215 @@
+//! Proofs that show nothing but their statement (see [`tacit_verify::zero_knowledge`]).
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tacit_graph::Model;
+use tacit_verify::{
+    RowSalt, SecurityBits,
+    field::Fp,
+    hiding_shape::HidingShape,
+    masked::Trees,
+    plan::Plan,
+    protocol::{Public, Rows},
+    reader::Reader,
+    security::BudgetError,
+    statement::{KIND_ZERO_KNOWLEDGE, PROOF_VERSION},
+    zero_knowledge::{Header, HidingPlan, Roots, replay, report, transcript},
+};
+
+use crate::{
+    argue::argue,
+    hiding::Hidden,
+    inner::Secrets,
+    model::{CommitError, CommittedModel, Weights, stack},
+    prove::{ProveError, Proved, ProvedBatch, Run},
+    randomness::{Randomness, Seed},
+    transcript::Transcript,
+};
+
+/// How a commitment is to hide.
+#[derive(Debug)]
+pub struct Hiding {
+    /// Proofs it is made for: each shows some rows of the code, and there is randomness for so many. More make it larger.
+    pub openings_max: u32,
+    /// Proofs already made with this seed and these weights.
+    pub openings_used: u32,
+    /// Where its randomness comes from. With the same seed, weights and number of openings the root is the same.
+    pub seed: Seed,
+}
+
+/// Weights behind a hiding commitment, and how often they were opened.
+pub(crate) struct HiddenWeights {
+    openings: u32,
+    used: AtomicU32,
+    shape: HidingShape,
+    hidden: Hidden,
+}
+
+impl HiddenWeights {
+    /// Commits; gives the root that names the model.
+    pub(crate) fn commit(
+        model: &Model,
+        security: SecurityBits,
+        hiding: Hiding,
+    ) -> Result<(Self, [u8; 32]), CommitError> {
+        let openings = hiding.openings_max;
+        // A model of which no row can be proved is refused here, before anyone relies on its root.
+        let plan = HidingPlan::new(model.graph(), Plan::new(model.graph(), 1)?, openings, security)?;
+        report(&plan, security)?;
+        let shape = plan.weights;
+        let values = stack(&plan.plan.weights, model);
+        let mut random = Randomness::new(
+            &hiding.seed,
+            WEIGHTS_CONTEXT,
+            &[&openings.to_le_bytes(), &[security.bits()], &weights_digest(&values)],
+        );
+        let hidden = Hidden::commit(&shape, values, &mut random).ok_or(CommitError::Library)?;
+        let used = AtomicU32::new(hiding.openings_used.min(openings));
+        let made = Self { openings, used, shape, hidden };
+        let root = made.header(0).weight_root(security);
+        Ok((made, root))
+    }
+
+    pub(crate) fn values(&self) -> &[Fp] {
+        &self.hidden.values
+    }
+
+    pub(crate) fn openings_used(&self) -> u32 {
+        self.used.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn openings_left(&self) -> u32 {
+        self.openings.saturating_sub(self.openings_used())
+    }
+
+    /// Spends an opening; gives its index.
+    fn take_opening(&self) -> Result<u32, ProveError> {
+        self.used
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+                (used < self.openings).then(|| used.saturating_add(1))
+            })
+            .map_err(|_| ProveError::OpeningsSpent { openings: self.openings })
+    }
+
+    fn header(&self, opening: u32) -> Header {
+        Header { openings: self.openings, opening, weight_oracle: self.hidden.oracle.root }
+    }
+}
+
+/// Runs the model on raw rows, in units of `2^-24`, and proves the run without showing anything else.
+///
+/// Spends one opening of the commitment to the weights, also when it fails after it has begun to draw challenges.
+///
+/// # Errors
+/// Refuses rows that do not fit, batches that cannot be proved, commitments that do not hide and those that are spent.
+pub fn prove_zk(model: &CommittedModel, inputs: &[Vec<i64>], seed: &Seed) -> Result<Proved, ProveError> {
+    let run = Run::new(model, inputs)?;
+    let proof = prove_run_zk(model, &run, seed)?;
+    Ok(Proved { outputs: run.statement.outputs, proof })
+}
+
+/// Runs the model on raw rows that the proof commits to, each with its salt, and shows nothing else.
+///
+/// # Errors
+/// As [`prove_zk`] and [`crate::prove_batch`].
+pub fn prove_batch_zk(
+    model: &CommittedModel,
+    inputs: &[Vec<i64>],
+    salts: &[RowSalt],
+    seed: &Seed,
+) -> Result<ProvedBatch, ProveError> {
+    let run = Run::committed(model, inputs, salts)?;
+    let proof = prove_run_zk(model, &run, seed)?;
+    Ok(ProvedBatch { outputs: run.statement.outputs, proof })
+}
+
+/// Proves a run as it stands, true or false.
+///
+/// # Errors
+/// As [`prove_zk`].
+pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Vec<u8>, ProveError> {
+    let Weights::Hiding(weights) = model.commitment() else { return Err(ProveError::NotHiding) };
+    let security = model.security();
+    let graph = model.model().graph();
+    let hiding = HidingPlan::new(graph, run.plan.clone(), weights.openings, security).map_err(budget)?;
+    report(&hiding, security)?;
+    let plan: &Plan = &hiding.plan;
+    let header = weights.header(weights.take_opening()?);
+
+    let (statement, kind) = run.statement_digest(model);
+    let kind = kind | KIND_ZERO_KNOWLEDGE;
+    let header_bytes = header.to_bytes();
+    // What is proved decides the masks too: one seed used twice does not give two transcripts under the same masks.
+    let drawn = |context| Randomness::new(seed, context, &[&header_bytes, &statement]);
+    let mut random = drawn(PROOF_CONTEXT);
+    let secrets = Secrets::commit(hiding.inner, &mut drawn(MASKS_CONTEXT)).ok_or(ProveError::Library)?;
+    let witness = match &hiding.witness {
+        Some(shape) => {
+            let stack = run.witness.stack(plan, shape.vars);
+            Some((shape, Hidden::commit(shape, stack, &mut random).ok_or(ProveError::Library)?))
+        }
+        None => None,
+    };
+    let roots = Roots {
+        weights: header.weight_oracle,
+        witness: witness.as_ref().map(|(_, hidden)| hidden.oracle.root),
+        masks: secrets.oracle.root,
+    };
+
+    let mut proof = vec![PROOF_VERSION, security.bits(), kind];
+    proof.extend(run.salts.as_flattened());
+    proof.extend_from_slice(&header_bytes);
+    roots.witness.iter().for_each(|root| proof.extend_from_slice(root));
+    proof.extend_from_slice(&roots.masks);
+    let start = proof.len();
+    let challenger = transcript(&statement, security, kind, &header, &roots);
+    let mut transcript = Transcript::masked(challenger.clone(), proof, &secrets.masks);
+    let stack = witness.as_ref().map_or(&[][..], |(_, hidden)| &hidden.values);
+    let points = argue(plan, graph, model.weights(), run, stack, &mut transcript);
+    weights
+        .hidden
+        .open(&weights.shape, &points.weights, &mut random, &mut transcript)
+        .ok_or(ProveError::Library)?;
+    if let Some((shape, hidden)) = &witness {
+        hidden.open(shape, &points.witness, &mut random, &mut transcript).ok_or(ProveError::Library)?;
+    }
+    if !transcript.masks_used() {
+        return Err(ProveError::Masks);
+    }
+
+    // What is left to be proved is what the verifier finds in these bytes.
+    let rows = if plan.salts.is_empty() {
+        Rows::Public { inputs: &run.encoded, outputs: &run.statement.outputs }
+    } else {
+        Rows::Committed
+    };
+    let public = Public { graph, plan, rows };
+    let mut challenger = challenger;
+    let mut reader = Reader::new(transcript.proof.get(start..).unwrap_or_default());
+    let (relation, _) = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
+    secrets.prove(&relation, &mut transcript);
+    Ok(transcript.proof)
+}
+
+fn budget(error: BudgetError) -> ProveError {
+    match error {
+        BudgetError::Plan(error) => ProveError::Plan(error),
+        BudgetError::Setup(error) => ProveError::Setup(error),
+        _ => ProveError::Library,
+    }
+}
+
+/// Binds the randomness of a commitment to what is committed: one seed for two models does not give both the same pads.
+fn weights_digest(values: &[Fp]) -> [u8; 32] {
+    use p3_field::PrimeField32;
+    let mut hasher = blake3::Hasher::new();
+    for chunk in values.chunks(256) {
+        let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.as_canonical_u32().to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+const WEIGHTS_CONTEXT: &str = "tacit 2026 hiding weight randomness v1";
+const PROOF_CONTEXT: &str = "tacit 2026 hiding proof randomness v1";
+const MASKS_CONTEXT: &str = "tacit 2026 mask randomness v1";

@@ -1,0 +1,263 @@
+//! Proofs that show nothing but their statement.
+//!
+//! The protocol is that of [`crate::protocol`], run in the [`crate::masked`] context; both openings are those of
+//! [`crate::hiding`]; [`crate::inner`] proves what the verifier would have checked. Written down in `specs/0003-zero-knowledge.md`.
+
+use p3_blake3::Blake3;
+use tacit_graph::Graph;
+
+use crate::{
+    bits::Bits,
+    commitment::{Challenger, OpeningSecurity, SetupError},
+    hiding::{self},
+    hiding_shape::{HidingShape, Lifetime},
+    inner,
+    inner_shape::InnerShape,
+    masked::{Counts, Masked, Relation, Trees},
+    oracle::observe_root,
+    plan::{Plan, WeightTensor},
+    protocol::{self, Public, Rows},
+    reader::Reader,
+    reject::Reject,
+    rows::Fingerprints,
+    security::{BudgetError, SecurityBits, SecurityReport, Term, interactive_terms},
+    statement::{Claim, KIND_ZERO_KNOWLEDGE, PROOF_VERSION, kind},
+};
+
+/// Most openings a commitment can be made for.
+pub const MAX_OPENINGS: u32 = 1 << 16;
+
+/// A plan whose commitments hide.
+#[derive(Debug, Clone)]
+pub struct HidingPlan {
+    /// The plan, with commitments as large as the hiding ones.
+    pub plan: Plan,
+    /// Shape of the commitment to the weights.
+    pub weights: HidingShape,
+    /// Shape of the commitment to the witness, if there is one.
+    pub witness: Option<HidingShape>,
+    /// Shape of the inner argument.
+    pub inner: InnerShape,
+}
+
+impl HidingPlan {
+    /// Makes the commitments of `plan` hide, against a commitment to the weights made for `openings` openings.
+    ///
+    /// # Errors
+    /// Refuses what cannot be proved.
+    pub fn new(
+        graph: &Graph,
+        mut plan: Plan,
+        openings: u32,
+        security: SecurityBits,
+    ) -> Result<Self, BudgetError> {
+        let bits = u32::from(security.bits());
+        let weights = weight_shape(&plan, openings, security)?;
+        plan.weights.vars = weights.vars;
+        let witness = match plan.witness_vars {
+            Some(_) => {
+                let shape = HidingShape::new(witness_len(&plan), Lifetime::OneProof, bits)?;
+                plan.witness_vars = Some(shape.vars);
+                Some(shape)
+            }
+            None => None,
+        };
+        let counts = counts(graph, &plan, &weights, witness.as_ref());
+        let inner = InnerShape::new(counts, bits)?;
+        Ok(Self { plan, weights, witness, inner })
+    }
+}
+
+/// The shape of a hiding commitment to weights.
+///
+/// # Errors
+/// Refuses what does not fit the field, no openings and too many.
+pub fn weight_shape(plan: &Plan, openings: u32, security: SecurityBits) -> Result<HidingShape, SetupError> {
+    let bits = u32::from(security.bits());
+    if openings == 0 || openings > MAX_OPENINGS {
+        return Err(SetupError::Openings { got: openings });
+    }
+    HidingShape::new(weight_len(plan), Lifetime::Openings(openings), bits)
+}
+
+/// Values of the weight commitment in use.
+fn weight_len(plan: &Plan) -> usize {
+    let end = |tensor: &WeightTensor| {
+        let rows = tensor.first_row.saturating_add(tensor.rows());
+        u32::try_from(tensor.log_row()).ok().and_then(|log| rows.checked_shl(log)).unwrap_or(usize::MAX)
+    };
+    plan.weights.tensors.iter().map(end).max().unwrap_or(0)
+}
+
+/// Values of the witness commitment in use.
+fn witness_len(plan: &Plan) -> usize {
+    let end = |column: &crate::plan::Column| {
+        let len = u32::try_from(column.vars).ok().and_then(|vars| 1usize.checked_shl(vars));
+        column.offset.saturating_add(len.unwrap_or(usize::MAX))
+    };
+    plan.columns.iter().map(end).max().unwrap_or(0)
+}
+
+/// How many values and products a proof by this plan has.
+fn counts(graph: &Graph, plan: &Plan, weights: &HidingShape, witness: Option<&HidingShape>) -> Counts {
+    let mut counts = Counts::default();
+    let rows =
+        if plan.salts.is_empty() { Rows::Public { inputs: &[], outputs: &[] } } else { Rows::Committed };
+    let public = Public { graph, plan, rows };
+    // A count cannot be rejected: nothing is missing and nothing is checked.
+    let _ = protocol::verify(public, &mut counts);
+    let openings = weights.messages().saturating_add(witness.map_or(0, HidingShape::messages));
+    counts.masks = counts.masks.saturating_add(openings);
+    counts
+}
+
+/// What the header of a proof says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Openings that the weight commitment is made for.
+    pub openings: u32,
+    /// Which of them this proof uses, from zero.
+    pub opening: u32,
+    /// Root of the weight oracle.
+    pub weight_oracle: [u8; 32],
+}
+
+impl Header {
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(40);
+        bytes.extend_from_slice(&self.openings.to_le_bytes());
+        bytes.extend_from_slice(&self.opening.to_le_bytes());
+        bytes.extend_from_slice(&self.weight_oracle);
+        bytes
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Reject> {
+        Ok(Self { openings: reader.u32()?, opening: reader.u32()?, weight_oracle: reader.array()? })
+    }
+
+    /// The root that names the model: it binds the number of openings and the level, which decide the shape.
+    #[must_use]
+    pub fn weight_root(&self, security: SecurityBits) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(WEIGHT_ROOT_CONTEXT);
+        hasher.update(&self.openings.to_le_bytes());
+        hasher.update(&[security.bits()]);
+        hasher.update(&self.weight_oracle);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// Roots of a proof, in the order they are bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Roots {
+    /// Weights.
+    pub weights: [u8; 32],
+    /// Witness, if there is one.
+    pub witness: Option<[u8; 32]>,
+    /// Masks.
+    pub masks: [u8; 32],
+}
+
+/// The sponge of a proof: format, security, header and statement, then all roots.
+#[must_use]
+pub fn transcript(
+    statement_digest: &[u8; 32],
+    security: SecurityBits,
+    kind: u8,
+    header: &Header,
+    roots: &Roots,
+) -> Challenger {
+    let mut state = TRANSCRIPT_DOMAIN.to_vec();
+    state.extend_from_slice(&[PROOF_VERSION, security.bits(), kind]);
+    state.extend_from_slice(&header.to_bytes());
+    state.extend_from_slice(statement_digest);
+    let mut challenger = Challenger::from_hasher(state, Blake3);
+    for root in [Some(&roots.weights), roots.witness.as_ref(), Some(&roots.masks)].into_iter().flatten() {
+        observe_root(root, &mut challenger);
+    }
+    challenger
+}
+
+/// Replays protocol and openings; gives what is left to be proved of the secrets.
+///
+/// # Errors
+/// The first check that fails.
+pub fn replay(
+    public: Public<'_>,
+    hiding: &HidingPlan,
+    roots: &Roots,
+    challenger: &mut Challenger,
+    reader: &mut Reader<'_>,
+    trees: Trees,
+) -> Result<(Relation, Option<Fingerprints>), Reject> {
+    let mut context = Masked::new(challenger, reader, trees);
+    let openings = protocol::verify(public, &mut context)?;
+    hiding::verify(&hiding.weights, &roots.weights, &openings.weights, &mut context)?;
+    if let (Some(shape), Some(root), Some(opening)) = (&hiding.witness, &roots.witness, &openings.witness) {
+        hiding::verify(shape, root, opening, &mut context)?;
+    }
+    Ok((context.finish(), openings.fingerprints))
+}
+
+/// Checks the bytes that follow version, level, kind and salts; gives the fingerprints of committed rows.
+pub(crate) fn verify(claim: Claim<'_>, mut reader: Reader<'_>) -> Result<Option<Fingerprints>, Reject> {
+    let Claim { model, plan, rows, digest, security } = claim;
+    let header = Header::read(&mut reader)?;
+    if header.weight_root(security) != *model.weight_root() {
+        return Err(Reject::WeightRoot);
+    }
+    if header.opening >= header.openings {
+        return Err(Reject::OpeningIndex { got: header.opening, openings: header.openings });
+    }
+    let hiding = HidingPlan::new(model.graph(), plan, header.openings, security)?;
+    report(&hiding, security)?;
+    let witness = if hiding.witness.is_some() { Some(reader.array()?) } else { None };
+    let roots = Roots { weights: header.weight_oracle, witness, masks: reader.array()? };
+    let kind = kind(rows) | KIND_ZERO_KNOWLEDGE;
+    let mut challenger = transcript(digest, security, kind, &header, &roots);
+    let public = Public { graph: model.graph(), plan: &hiding.plan, rows };
+    let (relation, fingerprints) =
+        replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Checked)?;
+    inner::verify(&hiding.inner, &roots.masks, &relation, &mut challenger, &mut reader)?;
+    reader.finish()?;
+    Ok(fingerprints)
+}
+
+/// The budget of a proof that shows nothing, `rows` rows against a commitment made for `openings` openings.
+///
+/// # Errors
+/// Refuses what cannot be proved, and levels that are not reached.
+pub fn zero_knowledge_report(
+    graph: &Graph,
+    rows: usize,
+    openings: u32,
+    security: SecurityBits,
+) -> Result<SecurityReport, BudgetError> {
+    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?, security)?)
+}
+
+/// The budget of a proof by this plan.
+///
+/// # Errors
+/// [`SetupError::BelowTarget`].
+pub fn report(hiding: &HidingPlan, security: SecurityBits) -> Result<SecurityReport, SetupError> {
+    // Within unique decoding a commitment stands for one polynomial.
+    let alone = OpeningSecurity { bits: Bits::whole(u8::MAX), list_bits: Bits::whole(0) };
+    let mut terms = interactive_terms(&hiding.plan, &alone, None);
+    terms.push(Term { name: "weights: opening", bits: hiding.weights.security() });
+    if let Some(witness) = &hiding.witness {
+        terms.push(Term { name: "witness: opening", bits: witness.security() });
+    }
+    let Counts { masks, products } = hiding.inner.counts;
+    let equations = masks.saturating_add(products.saturating_mul(2));
+    terms.push(Term { name: "masks: inner argument", bits: hiding.inner.security(equations) });
+    let total = Bits::of_sum(terms.iter().map(|term| term.bits));
+    if total < Bits::whole(security.bits()) {
+        return Err(SetupError::BelowTarget { bits: u32::from(security.bits()), got: total.floor() });
+    }
+    Ok(SecurityReport { terms, total, target: security })
+}
+
+const WEIGHT_ROOT_CONTEXT: &str = "tacit 2026 hiding weight root v1";
+const TRANSCRIPT_DOMAIN: &[u8] = b"tacit proof transcript";
