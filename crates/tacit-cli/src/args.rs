@@ -113,6 +113,14 @@ pub(crate) struct GatewayAddress {
 pub(crate) enum Model {
     /// Turn an ONNX network into an exact integer graph with committed weights.
     Import(Import),
+    /// Commit to a model's weights anew, with fresh randomness: another id, and all its proofs still to be made.
+    Rerandomise {
+        /// A `.tacit` file; it is replaced.
+        file: PathBuf,
+        /// Proofs to make room for; as many as before when not given.
+        #[arg(long)]
+        openings: Option<u32>,
+    },
     /// Describe a `.tacit` file.
     Show {
         /// A `.tacit` file.
@@ -154,6 +162,12 @@ pub(crate) struct Import {
     /// Right answers for rows that were given alone, `[n]` numbers.
     #[arg(long, requires = "held_out")]
     pub(crate) labels: Option<PathBuf>,
+    /// Proofs that the commitment to the weights serves before they could be seen; more make each proof dearer.
+    #[arg(long, default_value_t = OPENINGS_DEFAULT)]
+    pub(crate) openings: u32,
+    /// Do not hide the weights: smaller and faster proofs, as many as wanted, that show something of weights and rows.
+    #[arg(long, conflicts_with = "openings")]
+    pub(crate) plain: bool,
     /// Where to write the model; the file's name without `.tacit` becomes the model's name.
     #[arg(short, long)]
     pub(crate) output: PathBuf,
@@ -184,6 +198,9 @@ pub(crate) struct Run {
 pub(crate) struct Prove {
     /// A `.tacit` file.
     pub(crate) model: PathBuf,
+    /// Refuse unless the proof shows nothing but the answer; proofs with a model whose weights are hidden always do.
+    #[arg(long)]
+    pub(crate) zk: bool,
     /// One or more rows: JSON `{"shape":[…],"data":[…]}` or `.npy`.
     #[arg(long)]
     pub(crate) input: PathBuf,
@@ -365,3 +382,6 @@ mod tests {
         Cli::command().debug_assert();
     }
 }
+
+/// Proofs a commitment is made for when nobody says how many.
+pub(crate) const OPENINGS_DEFAULT: u32 = 256;

@@ -9,6 +9,7 @@ mod lifetime;
 mod local;
 mod measure;
 mod network;
+mod openings;
 mod output;
 mod question;
 mod role;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! "TCTM" version:u16 name:text weight_root:u8[32]
+//! hiding            0 | 1 openings:u32 seed:u8[32]
 //! graph:u32 bytes   weights:u32 bytes
 //! report            task:u8 params:u64 macs:u64 operators:u32 text* rows:u64
 //!                   float_score:score integer_score:score agreement:score
@@ -27,10 +28,27 @@ pub struct ModelFile {
     pub name: String,
     /// Hiding commitment to the weights, computed by the prover.
     pub weight_root: [u8; 32],
+    /// What the commitment was made with, if it hides the weights.
+    pub hiding: Option<HidingKey>,
     /// The model.
     pub model: Model,
     /// How it came about and how well it does.
     pub report: ImportReport,
+}
+
+/// What a hiding commitment is made with. As secret as the weights: with it, openings show them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HidingKey {
+    /// Proofs that the commitment serves.
+    pub openings: u32,
+    /// Where its randomness comes from.
+    pub seed: [u8; 32],
+}
+
+impl core::fmt::Debug for HidingKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HidingKey").field("openings", &self.openings).finish_non_exhaustive()
+    }
 }
 
 /// What the importer measured.
@@ -101,6 +119,14 @@ impl ModelFile {
         out.extend_from_slice(&VERSION.to_le_bytes());
         put_text(&mut out, &self.name[..self.name.floor_char_boundary(MAX_TEXT_BYTES)]);
         out.extend_from_slice(&self.weight_root);
+        match &self.hiding {
+            None => out.push(0),
+            Some(key) => {
+                out.push(1);
+                out.extend_from_slice(&key.openings.to_le_bytes());
+                out.extend_from_slice(&key.seed);
+            }
+        }
         for part in [encode_graph(self.model.graph()), encode_weights(self.model.weights())] {
             put_count(&mut out, part.len());
             out.extend_from_slice(&part);
@@ -128,13 +154,18 @@ impl ModelFile {
         reader.header(MAGIC, VERSION)?;
         let name = reader.text(MAX_TEXT_BYTES)?;
         let weight_root = reader.array()?;
+        let hiding = match reader.u8()? {
+            0 => None,
+            1 => Some(HidingKey { openings: reader.u32()?, seed: reader.array()? }),
+            got => return Err(EncodingError::Tag { got }),
+        };
         let len = reader.count(MAX_FILE_BYTES, 1)?;
         let graph = decode_graph(reader.take(len)?)?;
         let len = reader.count(MAX_FILE_BYTES, 1)?;
         let weights = decode_weights(reader.take(len)?)?;
         let report = ImportReport::read(&mut reader)?;
         reader.finish()?;
-        Ok(Self { name, weight_root, model: Model::new(graph, weights)?, report })
+        Ok(Self { name, weight_root, hiding, model: Model::new(graph, weights)?, report })
     }
 }
 

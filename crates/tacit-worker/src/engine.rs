@@ -1,5 +1,6 @@
 //! What computes an answer and its evidence.
 
+use rand::TryRngCore;
 use tacit_abi::Evidence;
 use tacit_wire::JobHeader;
 use zeroize::Zeroizing;
@@ -36,16 +37,48 @@ pub trait Engine: Send + Sync + 'static {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError>;
 }
 
-/// The honest engine: the exact graph, and its proof.
+/// Keeps count of the openings of a hiding commitment, where a restart finds it.
+pub trait Openings: Send + Sync + 'static {
+    /// Records that so many openings are spent. Returns once that is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; the proof that spent the opening is then not given out.
+    fn record(&self, used: u32) -> std::io::Result<()>;
+}
+
+/// The honest engine: the exact graph, and its proof, in zero knowledge where the commitment to the weights hides them.
 pub struct GraphEngine {
     model: std::sync::Arc<tacit_prove::CommittedModel>,
+    openings: Option<std::sync::Arc<dyn Openings>>,
 }
 
 impl GraphEngine {
     /// An engine for a committed model.
     #[must_use]
     pub fn new(model: std::sync::Arc<tacit_prove::CommittedModel>) -> Self {
-        Self { model }
+        Self { model, openings: None }
+    }
+
+    /// An engine for a model whose commitment hides, and where its openings are counted.
+    #[must_use]
+    pub fn hiding(
+        model: std::sync::Arc<tacit_prove::CommittedModel>,
+        openings: std::sync::Arc<dyn Openings>,
+    ) -> Self {
+        Self { model, openings: Some(openings) }
+    }
+
+    fn prove(&self, values: &[i64]) -> Result<tacit_prove::Proved, EngineError> {
+        let rows = [values.to_vec()];
+        let Some(openings) = &self.openings else {
+            return tacit_prove::prove(&self.model, &rows).map_err(failed);
+        };
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rngs::OsRng.try_fill_bytes(seed.as_mut_slice()).map_err(failed)?;
+        let proved =
+            tacit_prove::prove_zk(&self.model, &rows, &tacit_prove::Seed::new(*seed)).map_err(failed)?;
+        openings.record(self.model.openings_used().unwrap_or(u32::MAX)).map_err(failed)?;
+        Ok(proved)
     }
 
     fn execute(&self, values: &[i64]) -> Result<Vec<i32>, EngineError> {
@@ -61,7 +94,7 @@ impl Engine for GraphEngine {
         if job.header.evidence != Evidence::Proved {
             return Ok(EngineAnswer { output: self.execute(&job.values)?, proof: Vec::new() });
         }
-        let proved = tacit_prove::prove(&self.model, &[job.values.to_vec()]).map_err(failed)?;
+        let proved = self.prove(&job.values)?;
         let output = proved.outputs.into_iter().next().unwrap_or_default();
         Ok(EngineAnswer { output, proof: proved.proof })
     }

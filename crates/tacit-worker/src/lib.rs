@@ -28,7 +28,7 @@ mod payment;
 mod worker;
 
 pub use billing::{AskedPrice, Bill, Billing};
-pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob};
+pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings};
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;

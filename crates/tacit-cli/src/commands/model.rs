@@ -1,23 +1,27 @@
 //! `tacit model`: import, show, list, publish.
 
-use crate::args::{Import, Model as Command};
+use crate::args::{Import, Model as Command, OPENINGS_DEFAULT};
 use crate::commands::wallet;
 use crate::failure::{Context, Failure};
+use crate::openings::OpeningsFile;
 use crate::output::{Output, Style, bytes, short};
 use crate::shipped::HeldOutFile;
-use crate::tensor_file::{TensorFile, read_limited};
+use crate::tensor_file::{TensorFile, read_limited, write_private};
 use crate::{network, question};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use serde_json::{Value, json};
 use std::path::Path;
 use tacit_graph::import::{HeldOut, ImportOptions, Imported};
-use tacit_graph::{ImportReport, ModelFile};
-use tacit_prove::CommittedModel;
+use tacit_graph::{HidingKey, ImportReport, Model, ModelFile};
+use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::ledger::Listing;
 
 pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Import(arguments) => import(arguments, output),
+        Command::Rerandomise { file, openings } => rerandomise(file, *openings, output),
         Command::Show { file } => show(file, output),
         Command::List { ledger } => {
             let listings = network::ledger(&ledger.url).await?.listings().await.map_err(network::failure)?;
@@ -27,7 +31,7 @@ pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failu
         }
         Command::Publish { file, name, key, ledger } => {
             let model = question::read_model(file)?;
-            let committed = commit(&model, output)?;
+            let committed = commit(&model, 0, output)?;
             let wallet = wallet::load(key)?;
             let ledger = network::ledger(&ledger.url).await?;
             let id = model.id().as_bytes().into();
@@ -42,16 +46,30 @@ pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failu
     }
 }
 
+/// A model ready to prove with, and where its openings are counted, if its commitment hides.
+pub(crate) struct Opened {
+    pub(crate) committed: CommittedModel,
+    pub(crate) openings: Option<OpeningsFile>,
+}
+
+/// Commits to the weights of a file that was read from `path`, to prove with them.
+pub(crate) fn open(file: &ModelFile, path: &Path, output: Output) -> Result<Opened, Failure> {
+    let (openings, used) = match &file.hiding {
+        Some(_) => {
+            let (openings, used) = OpeningsFile::open(path, &file.weight_root)?;
+            (Some(openings), used)
+        }
+        None => (None, 0),
+    };
+    Ok(Opened { committed: commit(file, used, output)?, openings })
+}
+
 /// Commits to a file's weights again, so that a file whose weight root is wrong is never published or served.
-pub(crate) fn commit(file: &ModelFile, output: Output) -> Result<CommittedModel, Failure> {
+pub(crate) fn commit(file: &ModelFile, used: u32, output: Output) -> Result<CommittedModel, Failure> {
     if file.model.shapes().parameters() > PARAMETERS_QUIET {
         output.note(format!("committing to the weights of {} …", file.name));
     }
-    let committed = CommittedModel::commit(file.model.clone(), SecurityBits::DEFAULT).failed(
-        "cannot_commit",
-        "the weights cannot be committed to",
-        "",
-    )?;
+    let committed = commit_as(file.model.clone(), file.hiding, used)?;
     if committed.weight_root() == file.weight_root {
         return Ok(committed);
     }
@@ -60,6 +78,53 @@ pub(crate) fn commit(file: &ModelFile, output: Output) -> Result<CommittedModel,
         format!("{} does not hold the weights its id stands for", file.name),
         "import the model again",
     ))
+}
+
+/// Commits to weights, hiding them if there is a key to do it with.
+fn commit_as(model: Model, key: Option<HidingKey>, used: u32) -> Result<CommittedModel, Failure> {
+    let committed = match key {
+        Some(HidingKey { openings, seed }) => {
+            let hiding = Hiding { openings_max: openings, openings_used: used, seed: Seed::new(seed) };
+            CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding)
+        }
+        None => CommittedModel::commit(model, SecurityBits::DEFAULT),
+    };
+    committed.failed("cannot_commit", "the weights cannot be committed to", "fewer --openings take less room")
+}
+
+fn fresh_key(openings: u32) -> Result<HidingKey, Failure> {
+    let mut seed = [0; 32];
+    OsRng.try_fill_bytes(&mut seed).failed("no_randomness", "this machine gives no random numbers", "")?;
+    Ok(HidingKey { openings, seed })
+}
+
+/// Commits anew: another root, another id, and all openings left.
+fn rerandomise(path: &Path, openings: Option<u32>, output: Output) -> Result<(), Failure> {
+    let mut file = question::read_model(path)?;
+    let before = file.id();
+    let openings = openings.or(file.hiding.map(|key| key.openings)).unwrap_or(OPENINGS_DEFAULT);
+    let key = fresh_key(openings)?;
+    file.weight_root = commit_as(file.model.clone(), Some(key), 0)?.weight_root();
+    file.hiding = Some(key);
+    // Beside it first: the model is never half written.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    write_private(Path::new(&beside), &file.encode())?;
+    std::fs::rename(&beside, path).failed(
+        "cannot_write",
+        path.display(),
+        "check the folder and its permissions",
+    )?;
+    let result =
+        json!({"model_id": file.id().to_string(), "before": before.to_string(), "openings": openings});
+    output.data(&result, || {
+        format!(
+            "{} was {before}, is now {} and good for {openings} proofs\npublish it again",
+            file.name,
+            file.id()
+        )
+    });
+    Ok(())
 }
 
 fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
@@ -74,12 +139,9 @@ fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
         arguments.output.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let classes = arguments.classes.as_ref().map(|names| names.split(',').map(str::to_owned).collect());
     let options = ImportOptions { labels: classes, ..ImportOptions::default() };
-    let file = import_onnx(&name, &onnx, &calibration, held_out.as_ref(), &options)?;
-    std::fs::write(&arguments.output, file.encode()).failed(
-        "cannot_write",
-        format!("cannot write {}", arguments.output.display()),
-        "check the folder and its permissions",
-    )?;
+    let key = if arguments.plain { None } else { Some(fresh_key(arguments.openings)?) };
+    let file = import_onnx(&name, &onnx, &calibration, held_out.as_ref(), &options, key)?;
+    write_private(&arguments.output, &file.encode())?;
     output.data(&report_json(&file), || {
         format!("{}\nwritten to {}", describe(&file, output), arguments.output.display())
     });
@@ -93,16 +155,13 @@ pub(crate) fn import_onnx(
     calibration: &[Vec<f64>],
     held_out: Option<&HeldOutFile>,
     options: &ImportOptions,
+    hiding: Option<HidingKey>,
 ) -> Result<ModelFile, Failure> {
     let held_out = held_out.map(|file| HeldOut { rows: &file.rows, labels: &file.labels });
     let Imported { model, report } = tacit_graph::import::import(onnx, calibration, held_out, options)
         .map_err(|error| Failure::new("cannot_import", &error, error.hint()))?;
-    let committed = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).failed(
-        "cannot_commit",
-        "the weights cannot be committed to",
-        "",
-    )?;
-    Ok(ModelFile { name: name.to_owned(), weight_root: committed.weight_root(), model, report })
+    let weight_root = commit_as(model.clone(), hiding, 0)?.weight_root();
+    Ok(ModelFile { name: name.to_owned(), weight_root, hiding, model, report })
 }
 
 /// Rows along the first axis; a lone axis is one row.

@@ -1,18 +1,22 @@
 //! `tacit prove` and `tacit verify`: answers with their proof in one file that anyone can check offline.
 
 use crate::args;
-use crate::commands::model::commit;
+use crate::commands::model::{Opened, open};
 use crate::failure::{Context, Failure};
 use crate::measure;
 use crate::output::{Output, bytes};
 use crate::question;
 use crate::tensor_file::{read_limited, write_private};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;
 use tacit_graph::ModelId;
+use tacit_prove::{ProveError, Seed};
 use tacit_verify::{Statement, VerifyingModel};
 use tacit_wire::message::base64_bytes;
+use tacit_worker::Openings;
 
 /// Everything a verifier needs: the public half of the model, the statement, the proof.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,9 +40,41 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
     let file = question::read_model(&arguments.model)?;
     let graph = file.model.graph();
     let inputs = question::read_rows(graph, &arguments.input)?;
-    let committed = commit(&file, output)?;
-    let (cost, proved) = measure::cost_once(|| tacit_prove::prove(&committed, &inputs));
-    let proved = proved.failed("cannot_prove", "the answer cannot be proved", "give fewer rows at once")?;
+    if arguments.zk && file.hiding.is_none() {
+        return Err(Failure::new(
+            "not_hiding",
+            format!("the weights of {} are not hidden", file.name),
+            "commit to them with `tacit model rerandomise`",
+        ));
+    }
+    let Opened { committed, openings } = open(&file, &arguments.model, output)?;
+    let (cost, proved) = match &openings {
+        Some(_) => {
+            let mut seed = [0; 32];
+            OsRng.try_fill_bytes(&mut seed).failed(
+                "no_randomness",
+                "this machine gives no random numbers",
+                "",
+            )?;
+            let seed = Seed::new(seed);
+            measure::cost_once(|| tacit_prove::prove_zk(&committed, &inputs, &seed))
+        }
+        None => measure::cost_once(|| tacit_prove::prove(&committed, &inputs)),
+    };
+    let proved = proved.map_err(|error| {
+        let hint = match &error {
+            ProveError::OpeningsSpent { .. } => "commit to the model anew with `tacit model rerandomise`",
+            _ => "give fewer rows at once",
+        };
+        Failure::new("cannot_prove", format!("the answer cannot be proved: {error}"), hint)
+    })?;
+    if let Some(openings) = &openings {
+        openings.record(committed.openings_used().unwrap_or(u32::MAX)).failed(
+            "openings",
+            "the proof cannot be counted, so it is not given out",
+            "check the folder of the model",
+        )?;
+    }
     let answers = answers(&file.model.graph().clone(), &proved.outputs)?;
     let proof_bytes = proved.proof.len();
     let saved = ProofFile {
@@ -54,7 +90,7 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
         serde_json::to_string(&saved).failed("cannot_write", "the proof cannot be written as JSON", "")?;
     write_private(&arguments.output, text.as_bytes())?;
     let result = json!({
-        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "prove_cpu_ms": measure::round(cost.user_cpu_ms),
+        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "zk": openings.is_some(), "openings_left": committed.openings_left(), "prove_cpu_ms": measure::round(cost.user_cpu_ms),
         "prove_ms": measure::round(cost.wall_ms), "output": arguments.output,
     });
     output.data(&result, || {
@@ -106,7 +142,7 @@ pub(crate) fn verify(arguments: &args::Verify, output: Output) -> Result<(), Fai
     let answers = answers(model.graph(), &statement.outputs)?;
     let result = json!({
         "verified": true, "model_id": verified.model().to_string(), "answers": answers,
-        "security_bits": verified.security_bits(), "proof_bytes": file.proof.len(),
+        "security_bits": verified.security_bits(), "zk": verified.zero_knowledge(), "proof_bytes": file.proof.len(),
         "verify_cpu_ms": measure::round(cost.user_cpu_ms), "verify_ms": measure::round(cost.wall_ms),
     });
     output.data(&result, || {

@@ -1,7 +1,7 @@
 //! `tacit worker`: serve models and be paid for it.
 
 use crate::args;
-use crate::commands::model::commit;
+use crate::commands::model::{Opened, open as open_model};
 use crate::commands::node::{bind, url};
 use crate::failure::{Context, Failure};
 use crate::output::Output;
@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
 use tacit_graph::ModelFile;
-use tacit_prove::CommittedModel;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::{
     AskedPrice, Billing, GraphEngine, Limits, ServedModel, SettlementPolicy, Worker, WorkerConfig,
@@ -31,9 +30,10 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
             )
         })?;
         let price = price.parse().failed("bad_amount", format!("{price:?}"), "a price looks like 0.0002")?;
-        let file = question::read_model(Path::new(file))?;
-        let committed = commit(&file, output)?;
-        models.push(serve(&file, committed, price)?);
+        let path = Path::new(file);
+        let file = question::read_model(path)?;
+        let opened = open_model(&file, path, output)?;
+        models.push(serve(&file, opened, price)?);
     }
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
@@ -55,13 +55,14 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
 }
 
 /// The honest service of a model: `signed` and `proved`, in the clear and sealed, at one price.
-pub(crate) fn serve(
-    file: &ModelFile,
-    committed: CommittedModel,
-    price: Amount,
-) -> Result<ServedModel, Failure> {
+pub(crate) fn serve(file: &ModelFile, opened: Opened, price: Amount) -> Result<ServedModel, Failure> {
+    let Opened { committed, openings } = opened;
     let root = committed.weight_root();
-    let engine = Arc::new(GraphEngine::new(Arc::new(committed)));
+    let committed = Arc::new(committed);
+    let engine = Arc::new(match openings {
+        Some(openings) => GraphEngine::hiding(committed, Arc::new(openings)),
+        None => GraphEngine::new(committed),
+    });
     let mut served = ServedModel::new(&file.name, file.model.graph(), root, engine).failed(
         "bad_model",
         &file.name,

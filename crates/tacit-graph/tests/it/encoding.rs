@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    EncodingError, Feature, GraphError, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model, ModelFile,
+    EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model, ModelFile,
     SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, random_model,
     synthetic_mlp, synthetic_network,
 };
@@ -17,7 +17,8 @@ fn file() -> ModelFile {
         rows: 3,
         ..ImportReport::unmeasured(&model)
     };
-    ModelFile { name: "tiny".into(), weight_root: [9; 32], model, report }
+    let hiding = Some(HidingKey { openings: 7, seed: [3; 32] });
+    ModelFile { name: "tiny".into(), weight_root: [9; 32], hiding, model, report }
 }
 
 proptest! {

@@ -59,7 +59,7 @@ fn a_batch_has_one_digest() {
 
 #[test]
 fn challenges_depend_on_statement_and_level() {
-    let first = |statement: u8, level: u8| draw(&mut transcript(&[statement; 32], SecurityBits::new(level)));
+    let first = |statement: u8, level: u8| draw(&mut transcript(&[statement; 32], SecurityBits::new(level), 0));
     assert_eq!(first(1, 100), first(1, 100));
     assert_ne!(first(1, 100), first(2, 100));
     assert_ne!(first(1, 100), first(1, 90));
@@ -69,7 +69,7 @@ fn challenges_depend_on_statement_and_level() {
 fn challenges_depend_on_commitments() {
     let scheme = Scheme::new(8, 100).unwrap();
     let first = |root: u8| {
-        let mut challenger = transcript(&[0; 32], SecurityBits::DEFAULT);
+        let mut challenger = transcript(&[0; 32], SecurityBits::DEFAULT, 0);
         scheme.observe(&[root; 32], &mut challenger);
         draw(&mut challenger)
     };
@@ -80,7 +80,7 @@ fn challenges_depend_on_commitments() {
 #[test]
 fn challenges_depend_on_messages_and_on_each_other() {
     let two = |message: Ef| {
-        let mut challenger = transcript(&[0; 32], SecurityBits::DEFAULT);
+        let mut challenger = transcript(&[0; 32], SecurityBits::DEFAULT, 0);
         observe(&mut challenger, message);
         (draw(&mut challenger), draw(&mut challenger))
     };
