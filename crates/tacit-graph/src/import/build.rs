@@ -19,6 +19,9 @@ pub(super) struct Builder {
     mapped: BTreeMap<u32, Vec<(Expr, u32)>>,
 }
 
+/// Label of an atom, its place among the label's atoms, what it is sorted by, and its size.
+type PlacedAtom = (usize, usize, (usize, usize, i64), u32);
+
 /// Axes of an operator under construction: which of them go along each label.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Frame {
@@ -448,10 +451,11 @@ impl Builder {
         }
         let dims = broadcast_dims(&shapes)?;
         let real = lengthened(real, dims.len())?;
-        if alone && dims == real.dims() {
-            if let Some(folded) = super::fold::affine(self, &real, multiply, add)? {
-                return Ok(folded);
-            }
+        if alone
+            && dims == real.dims()
+            && let Some(folded) = super::fold::affine(self, &real, multiply, add)?
+        {
+            return Ok(folded);
         }
         let mut real = real;
         if let Some(constant) = multiply {
@@ -471,10 +475,10 @@ impl Builder {
             return Ok(real.map(&Expr::X.with(Binary::Add, Expr::Number(*number))));
         }
         // What was just made is read by nothing else.
-        if multiply.is_some_and(|constant| constant.len() > 1) {
-            if let Some(folded) = super::fold::affine(self, &real, None, Some(constant))? {
-                return Ok(folded);
-            }
+        if multiply.is_some_and(|constant| constant.len() > 1)
+            && let Some(folded) = super::fold::affine(self, &real, None, Some(constant))?
+        {
+            return Ok(folded);
         }
         self.biased(&real, constant, &dims)
     }
@@ -518,7 +522,7 @@ impl Frame {
         let mut operands: Vec<&Labelled> = operands.iter().collect();
         operands.sort_by_key(|operand| core::cmp::Reverse(operand.real.width()));
         for (labels, output) in [(kept, true), (summed, false)] {
-            let mut order: Vec<(usize, usize, (usize, usize, i64), u32)> = Vec::new();
+            let mut order: Vec<PlacedAtom> = Vec::new();
             for label in labels {
                 for (place, atom) in atoms.get(label).map_or([].as_slice(), Vec::as_slice).iter().enumerate()
                 {

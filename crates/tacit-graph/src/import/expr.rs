@@ -114,6 +114,8 @@ impl Expr {
             (Binary::Sub, Some((a, b)), Self::Number(n)) => Self::line(a, b - n),
             (Binary::Mul, Some((a, b)), Self::Number(n)) => Self::line(a * n, b * n),
             (Binary::Div, Some((a, b)), Self::Number(n)) => Self::line(a / n, b / n),
+            (Binary::Max, _, Self::Number(f64::NEG_INFINITY)) => self,
+            (Binary::Min, _, Self::Number(f64::INFINITY)) => self,
             _ => Self::Binary(function, Arc::new(self), Arc::new(other)),
         }
     }

@@ -247,10 +247,10 @@ pub(super) fn without_unread(
         if needed.get(index + 1) != Some(&true) {
             continue;
         }
-        if let Operator::Requantise { table, .. } = node {
-            if let Some(used) = used.get_mut(usize::from(*table)) {
-                *used = true;
-            }
+        if let Operator::Requantise { table, .. } = node
+            && let Some(used) = used.get_mut(usize::from(*table))
+        {
+            *used = true;
         }
         for TensorId(input) in inputs(node) {
             if let Some(needed) = needed.get_mut(input as usize) {

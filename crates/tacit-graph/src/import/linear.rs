@@ -61,8 +61,11 @@ pub(super) fn matmul(node: &Node<'_>, builder: &mut Builder) -> Made {
     real(contract(node, builder, &left, &right, &kept))
 }
 
+/// Labels of the left and the right side, and of the product.
+type ProductLabels = (Vec<usize>, Vec<usize>, Vec<usize>);
+
 /// Labels of a product of stacks of matrices: stacks broadcast from the back, vectors lose their axis.
-pub(super) fn matmul_labels(a: usize, b: usize) -> Result<(Vec<usize>, Vec<usize>, Vec<usize>), NodeReason> {
+fn matmul_labels(a: usize, b: usize) -> Result<ProductLabels, NodeReason> {
     if a == 0 || b == 0 {
         return Err(NodeReason::Shape);
     }

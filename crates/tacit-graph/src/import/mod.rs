@@ -12,6 +12,7 @@
 mod build;
 mod classical;
 mod encoder;
+mod equalise;
 mod error;
 mod expr;
 mod fold;

@@ -213,11 +213,9 @@ pub(super) fn reshape_target(
             // Networks exported with another batch size keep it in their targets.
             if known != cells
                 && known.is_multiple_of(cells.max(1))
-                && made.first() == Some(&(known / cells.max(1)))
+                && let Some(first) = made.first_mut().filter(|first| **first == known / cells.max(1))
             {
-                if let Some(first) = made.first_mut() {
-                    *first = 1;
-                }
+                *first = 1;
             }
         }
         1 if known > 0 && cells.is_multiple_of(known) => {
@@ -767,6 +765,13 @@ pub(super) fn pick(
             return Ok(one.broadcast(at, &[count]));
         }
     }
+    // A few stretches, as in mirrored padding, are views side by side.
+    let stretches = stretches(indices);
+    if stretches.len() <= MAX_STRETCHES && stretches.iter().all(|(_, step, _)| *step != 0) {
+        let slice = |&(first, step, count): &(i64, i64, usize)| builder.slice(given, at, first, step, count);
+        let parts = stretches.iter().map(slice).collect::<Result<Vec<_>, _>>()?;
+        return join(&parts, at, builder);
+    }
     let cells = dim.saturating_mul(indices.len());
     if cells > super::MAX_LAYER_CELLS || indices.is_empty() {
         return Err(NodeReason::TooLarge);
@@ -778,6 +783,21 @@ pub(super) fn pick(
         }
     }
     along_axis(given, at, &values, indices.len(), Some(1.0), builder)
+}
+
+/// Places as stretches at even distances, each as its first place, its step (1 for a lone place) and its length.
+fn stretches(indices: &[usize]) -> Vec<(i64, i64, usize)> {
+    let mut made: Vec<(i64, i64, usize)> = Vec::new();
+    for index in indices.iter().map(|index| *index as i64) {
+        match made.last_mut() {
+            Some((first, step, count)) if *count == 1 || index == *first + *step * *count as i64 => {
+                *step = if *count == 1 { index - *first } else { *step };
+                *count += 1;
+            }
+            _ => made.push((index, 1, 1)),
+        }
+    }
+    made
 }
 
 /// A matrix `[dim][count]` applied along one axis.
@@ -815,3 +835,6 @@ pub(super) fn look_up(node: &Node<'_>, builder: &mut Builder) -> Made {
         _ => Err(NodeReason::NeedsConstant { input: 1 }),
     }
 }
+
+/// Most stretches of places that are views; more are a matrix.
+const MAX_STRETCHES: usize = 4;

@@ -251,7 +251,13 @@ fn numbers(tensor: &TensorProto) -> Result<Vec<f64>, NodeReason> {
         }
         (data_type, _) => return Err(NodeReason::TensorType { data_type }),
     };
-    if values.iter().all(|value| value.is_finite()) { Ok(values) } else { Err(NodeReason::NotFinite) }
+    // A lone infinity is a bound that cuts nothing off; operators that would compute with it refuse it.
+    let bound = matches!(values.as_slice(), [value] if value.is_infinite());
+    if bound || values.iter().all(|value| value.is_finite()) {
+        Ok(values)
+    } else {
+        Err(NodeReason::NotFinite)
+    }
 }
 
 fn packed<const N: usize>(raw: &[u8], read: impl Fn([u8; N]) -> f64) -> Result<Vec<f64>, NodeReason> {

@@ -330,10 +330,10 @@ fn elementwise(node: &Node<'_>, builder: &mut Builder) -> Made {
         return Ok(vec![total]);
     }
     let (a, b) = if turned { (node.value(1)?, node.value(0)?) } else { (node.value(0)?, node.value(1)?) };
-    if operator == "Greater" {
-        if let Some(made) = classical::sign_decision(node, builder)? {
-            return Ok(vec![made]);
-        }
+    if operator == "Greater"
+        && let Some(made) = classical::sign_decision(node, builder)?
+    {
+        return Ok(vec![made]);
     }
     let alone = node.alone(0) && node.alone(1)
         || matches!(node.value(0)?, Value::Constant(_)) && node.alone(1)

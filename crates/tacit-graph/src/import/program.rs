@@ -132,14 +132,24 @@ impl Program {
         let mut readers = vec![Vec::new(); self.shapes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             for input in node.inputs() {
-                if let Some(readers) = readers.get_mut(input as usize) {
-                    if readers.last() != Some(&index) {
-                        readers.push(index);
-                    }
+                if let Some(readers) = readers.get_mut(input as usize)
+                    && readers.last() != Some(&index)
+                {
+                    readers.push(index);
                 }
             }
         }
         readers
+    }
+}
+
+impl Values {
+    /// Places along an axis, and numbers between one and the next.
+    pub(super) fn steps(&self, sizes: &[u32], axis: u8) -> Option<(usize, usize)> {
+        let size = |axis: &u8| sizes.get(usize::from(*axis)).map(|size| *size as usize);
+        let place = self.axes.iter().position(|other| *other == axis)?;
+        let below = self.axes.iter().skip(place + 1).map(size).product::<Option<usize>>()?;
+        Some((size(&axis)?, below))
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     program::{Factor, Node, Part, Values, cells},
     run,
     sample::{Sample, correctable, means},
-    tables::Tables,
+    tables::{Limits, Seen, Tables},
     tensor::reads_outside,
 };
 use crate::graph::{
@@ -37,6 +37,19 @@ pub(super) struct Settings {
     pub(super) input_levels: i64,
     /// Most bits of a table.
     pub(super) table_bits: u8,
+    /// How weights are rounded.
+    pub(super) precision: Precision,
+}
+
+/// How the weights of a layer are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// To multiples of one unit.
+    Layer,
+    /// To multiples of one unit for each output channel; a product with whole numbers makes them one again.
+    Channel,
+    /// To a coarse unit, and what is left to a fine one.
+    Twice,
 }
 
 /// A quantised network without its decoder's labels.
@@ -198,7 +211,8 @@ impl Quantiser<'_> {
         let scaled = self.without_zero(scaled)?;
         let values = self.sample.picked.get(tensor as usize)?;
         let range = *self.sample.ranges.get(tensor as usize)?;
-        let narrow = self.requantise(scaled, &Expr::X, (values, range), (values, range), false)?;
+        let seen = Seen { before: (values, range), after: (values, range) };
+        let narrow = self.requantise(scaled, &Expr::X, seen, false)?;
         *self.narrow.get_mut(tensor as usize)? = Some(narrow);
         Some(narrow)
     }
@@ -266,22 +280,28 @@ impl Quantiser<'_> {
             }
         };
         let (_, over) = correctable(node)?;
+        let energies = self.energies(sum, &sizes, tensor);
         let mut unit = if self.wants_power(sum.index + 1) {
-            power_unit(&data, bias.as_deref())?
+            power_unit(&data, &energies, bias.as_deref())?
         } else {
-            grid.filter(|grid| on_grid(&data, *grid)).or_else(|| free_unit(&data))?
+            grid.filter(|grid| on_grid(&data, *grid)).or_else(|| free_unit(&data, &energies))?
         };
         let bias_cells =
             over.iter().map(|axis| sizes.get(usize::from(*axis)).map_or(1, |size| *size as usize)).product();
+        let zeros = vec![0.0; bias_cells];
+        let bias = bias.as_deref().unwrap_or(&zeros);
+        let finer = match self.settings.precision {
+            _ if grid.is_some() => None,
+            Precision::Layer => None,
+            Precision::Channel => self.by_channel(sum, tensor, &over, (&data, &energies), bias),
+            Precision::Twice => self.two_units(sum, tensor, &over, &data, bias, unit),
+        };
+        if finer.is_some() {
+            return finer;
+        }
         for _ in 0..UNIT_TRIES {
-            let layer = round_weights(&data, bias.as_deref().unwrap_or(&vec![0.0; bias_cells]), unit);
-            let operator = Operator::Contract {
-                axes: sum.axes.to_vec(),
-                summed: sum.summed.to_vec(),
-                left: at(sum.left, tensor),
-                right: Right::Weights { axes: sum.values.axes.clone() },
-                bias: Some(over.clone()),
-            };
+            let layer = round_weights(&data, bias, unit);
+            let operator = sum.operator(tensor, Some(over.clone()));
             if let Some(mut layer) =
                 layer.filter(|layer| self.integers.fits(&operator, layer, self.tables.list()))
             {
@@ -295,6 +315,160 @@ impl Quantiser<'_> {
             unit *= 2.0;
         }
         None
+    }
+
+    /// The sum with a unit for each channel, `m * unit` with whole `m`, times those `m`.
+    fn by_channel(
+        &mut self,
+        sum: &WeightedSum<'_>,
+        tensor: TensorId,
+        over: &[u8],
+        (data, energies): (&[f64], &[f64]),
+        bias: &[f64],
+    ) -> Option<Scaled> {
+        // The last of the output axes that the weights have counts channels.
+        let outputs = sum.axes.len();
+        let place = sum.values.axes.iter().rposition(|axis| usize::from(*axis) < outputs)?;
+        let channel = *sum.values.axes.get(place)?;
+        let sizes = [sum.axes, sum.summed].concat();
+        let size = |axis: &u8| sizes.get(usize::from(*axis)).map_or(1, |size| *size as usize);
+        let below: usize = sum.values.axes.iter().skip(place + 1).map(size).product();
+        let count = size(&channel);
+        if count < 2 {
+            return None;
+        }
+        let of = |cell: usize| cell / below % count;
+        let mut columns = vec![(Vec::new(), Vec::new()); count];
+        for (cell, (w, energy)) in data.iter().zip(energies).enumerate() {
+            let (column, weight) = columns.get_mut(of(cell))?;
+            column.push(*w);
+            weight.push(*energy);
+        }
+        let unit_of = |(column, weight): &(Vec<f64>, Vec<f64>)| free_unit(column, weight);
+        let units: Vec<f64> = columns.iter().map(unit_of).collect::<Option<_>>()?;
+        let live = columns.iter().zip(&units).filter(|((column, _), _)| column.iter().any(|w| *w != 0.0));
+        let most = live.map(|(_, unit)| *unit);
+        let most = most.fold(0.0, f64::max);
+        let mut unit = if most > 0.0 { most / 127.0 } else { return None };
+        if self.wants_power(sum.index + 1) {
+            unit = unit.log2().ceil().exp2();
+        }
+        for _ in 0..CHANNEL_TRIES {
+            let factors: Vec<f64> =
+                units.iter().map(|each| (each / unit).round().clamp(1.0, 127.0)).collect();
+            let scaled: Option<Vec<f64>> =
+                data.iter().enumerate().map(|(cell, w)| Some(w / factors.get(of(cell))?)).collect();
+            let layer = round_weights(&scaled?, &[], unit)?;
+            let operator = sum.operator(tensor, None);
+            let factors = factors.iter().map(|factor| *factor as i8).collect();
+            let bias: Option<Vec<i32>> = round_weights(&[], bias, unit).map(|layer| layer.bias);
+            let mut product = LayerWeights { matrix: factors, bias: bias.unwrap_or_default() };
+            if product.bias.len() == bias_len(over, sum.axes)
+                && self.integers.fits(&operator, &layer, self.tables.list())
+                && let Some(first) = self.integers.push(operator, Some(layer), self.tables.list())
+            {
+                let operator = Operator::Contract {
+                    axes: sum.axes.to_vec(),
+                    summed: vec![],
+                    left: View::identity(first, outputs),
+                    right: Right::Weights { axes: vec![channel] },
+                    bias: Some(over.to_vec()),
+                };
+                if self.integers.fits(&operator, &product, self.tables.list()) {
+                    let mut rows = self.integers.run(&operator, Some(&product));
+                    self.correct_bias(sum, over, unit, &mut product, &mut rows);
+                    let tensor = self.integers.push_run(operator, Some(product), self.tables.list(), rows)?;
+                    return Some(Scaled { tensor, unit, zero: 0 });
+                }
+            }
+            unit *= 2.0;
+        }
+        None
+    }
+
+    /// The sum with weights in two parts, `unit * coarse + unit / FINER * fine`.
+    fn two_units(
+        &mut self,
+        sum: &WeightedSum<'_>,
+        tensor: TensorId,
+        over: &[u8],
+        data: &[f64],
+        bias: &[f64],
+        unit: f64,
+    ) -> Option<Scaled> {
+        // All weights fit the coarse unit, so that what is left fits the fine one.
+        let unit = unit.max(largest(data)? / 127.0);
+        let fine = unit / f64::from(FINER);
+        let coarse = round_weights(data, &[], unit)?;
+        let rest: Vec<f64> = data.iter().zip(&coarse.matrix).map(|(w, q)| w - unit * f64::from(*q)).collect();
+        let mut layer = round_weights(&rest, bias, fine)?;
+        let coarse_operator = sum.operator(tensor, None);
+        let coarse_tensor = self.integers.push(coarse_operator, Some(coarse), self.tables.list())?;
+        let operator = sum.operator(tensor, Some(over.to_vec()));
+        if !self.integers.fits(&operator, &layer, self.tables.list()) {
+            return None;
+        }
+        let mut rows = self.integers.run(&operator, Some(&layer));
+        // The mean error is that of both parts together.
+        let coarse_rows = self.integers.rows(coarse_tensor).to_vec();
+        rows.par_iter_mut().zip(&coarse_rows).for_each(|(row, coarse)| {
+            row.iter_mut()
+                .zip(coarse)
+                .for_each(|(value, coarse)| *value = value.saturating_add(coarse * FINER));
+        });
+        self.correct_bias(sum, over, fine, &mut layer, &mut rows);
+        let fine_tensor = self.integers.push(operator, Some(layer), self.tables.list())?;
+        let view = |tensor| View::identity(tensor, sum.axes.len());
+        let term = |coefficient, tensor| Term { coefficient, summed: vec![], view: view(tensor) };
+        let terms = vec![term(FINER, coarse_tensor), term(1, fine_tensor)];
+        let operator = Operator::Combine { axes: sum.axes.to_vec(), terms, constant: 0, bias: None };
+        let tensor = self.integers.push_run(operator, None, self.tables.list(), rows)?;
+        Some(Scaled { tensor, unit: fine, zero: 0 })
+    }
+
+    /// Mean square of what each weight multiplies, by channel, on some calibration rows: how much its rounding matters.
+    fn energies(&self, sum: &WeightedSum<'_>, sizes: &[u32], tensor: TensorId) -> Vec<f64> {
+        let even = || vec![1.0; sum.values.data.len()];
+        let Some(Made::Scaled(scaled)) = self.made.get(sum.left.tensor.0 as usize) else { return even() };
+        let zero = if scaled.tensor == tensor { scaled.zero } else { 0 };
+        // Axes of the tensor that are read element by element along an axis of the weights.
+        let (mut chosen, mut steps, mut first) = (Vec::new(), Vec::new(), 0u8);
+        for group in &sum.left.groups {
+            if let ([stride], 1, 1) = (group.strides.as_slice(), group.span, group.divisor) {
+                if let Some(step) =
+                    sum.values.steps(sizes, stride.axis).filter(|_| stride.stride == 1 && group.offset == 0)
+                {
+                    chosen.push(first);
+                    steps.push(step);
+                }
+            }
+            first = first.saturating_add(group.span);
+        }
+        let shape = self.integers.shape(tensor);
+        let whole = chosen.iter().zip(&steps).all(|(axis, (count, _))| {
+            shape.get(usize::from(*axis)).is_some_and(|size| *size as usize == *count)
+        });
+        let rows = self.integers.rows(tensor);
+        let step = rows.len().div_ceil(ENERGY_ROWS).max(1);
+        let square = |value: &i32| {
+            let value = (i64::from(*value) - zero) as f64;
+            value * value
+        };
+        let mut energies: Vec<f64> = Vec::new();
+        for row in rows.iter().step_by(step) {
+            let more = means(shape, &chosen, row.iter().map(square));
+            energies.resize(more.len(), 0.0);
+            energies.iter_mut().zip(more).for_each(|(energy, more)| *energy += more);
+        }
+        let mean = energies.iter().sum::<f64>() / energies.len().max(1) as f64;
+        if !whole || mean <= 0.0 {
+            return even();
+        }
+        let energy = |place: usize| {
+            let at = steps.iter().fold(0, |at, (count, step)| at * count + place / step % count);
+            energies.get(at).copied().unwrap_or(mean).max(LEAST_ENERGY * mean)
+        };
+        (0..sum.values.data.len()).map(energy).collect()
     }
 
     /// Adds the mean error on the calibration rows to each bias.
@@ -469,10 +643,10 @@ impl Quantiser<'_> {
                     factors: &factors,
                 };
                 let made = made.operator(unit, constant, bias);
-                if let Some((operator, layer)) = made {
-                    if let Some(tensor) = self.integers.push(operator, layer, self.tables.list()) {
-                        return Some(Scaled { tensor, unit, zero: 0 });
-                    }
+                if let Some((operator, layer)) = made
+                    && let Some(tensor) = self.integers.push(operator, layer, self.tables.list())
+                {
+                    return Some(Scaled { tensor, unit, zero: 0 });
                 }
             }
         }
@@ -544,29 +718,15 @@ impl Quantiser<'_> {
             Some((self.sample.picked.get(tensor)?.as_slice(), *self.sample.ranges.get(tensor)?))
         };
         let (before, after) = (of(input as usize)?, of(index + 1)?);
-        self.requantise(scaled, function, before, after, self.is_shown(index + 1))
+        self.requantise(scaled, function, Seen { before, after }, self.is_shown(index + 1))
     }
 
     /// The tensor through a function and back to few bits.
-    fn requantise(
-        &mut self,
-        scaled: Scaled,
-        function: &Expr,
-        before: (&[f64], (f64, f64)),
-        after: (&[f64], (f64, f64)),
-        shown: bool,
-    ) -> Option<Scaled> {
+    fn requantise(&mut self, scaled: Scaled, function: &Expr, seen: Seen<'_>, shown: bool) -> Option<Scaled> {
         let reach = self.integers.reach(scaled.tensor);
         let levels = if shown { SHOWN_LEVELS } else { self.settings.levels };
-        let made = self.tables.choose(
-            scaled.unit,
-            reach,
-            function,
-            before,
-            after,
-            levels,
-            self.settings.table_bits,
-        )?;
+        let limits = Limits { levels, bits_max: self.settings.table_bits };
+        let made = self.tables.choose(scaled.unit, reach, function, seen, limits)?;
         let operator = Operator::Requantise { input: scaled.tensor, shift: made.shift, table: made.table };
         let tensor = self.integers.push(operator, None, self.tables.list())?;
         Some(Scaled { tensor, unit: made.step, zero: 0 })
@@ -663,27 +823,44 @@ struct WeightedSum<'a> {
     bias: Option<&'a Values>,
 }
 
+impl WeightedSum<'_> {
+    fn operator(&self, tensor: TensorId, bias: Option<Vec<u8>>) -> Operator {
+        Operator::Contract {
+            axes: self.axes.to_vec(),
+            summed: self.summed.to_vec(),
+            left: at(self.left, tensor),
+            right: Right::Weights { axes: self.values.axes.clone() },
+            bias,
+        }
+    }
+}
+
 fn at(view: &View, tensor: TensorId) -> View {
     View { tensor, groups: view.groups.clone() }
 }
 
 /// The unit of weights with the least squared error: cutting a few large weights can pay.
-fn free_unit(weights: &[f64]) -> Option<f64> {
+fn free_unit(weights: &[f64], energies: &[f64]) -> Option<f64> {
     let most = largest(weights)?;
-    let candidate = |percent: u32| most * f64::from(percent) / 12_700.0;
-    let units = (0..=10).map(|k| candidate(100 - 4 * k));
-    units.min_by(|a, b| squared_error(weights, *a).total_cmp(&squared_error(weights, *b)))
+    let near = (0..=10).map(|k| 1.0 - 0.04 * f64::from(k));
+    let far = (1..=CUT_STEPS).map(|k| 0.6 * 0.8f64.powi(k));
+    let units = near.chain(far).map(|share| most * share / 127.0);
+    least_error(weights, energies, units)
 }
 
 /// The same among powers of two, large enough for the biases.
-fn power_unit(weights: &[f64], bias: Option<&[f64]>) -> Option<f64> {
+fn power_unit(weights: &[f64], energies: &[f64], bias: Option<&[f64]>) -> Option<f64> {
     let exact = (largest(weights)? / 127.0).log2().ceil();
     let bias = bias.unwrap_or_default().iter().fold(0.0f64, |most, add| most.max(add.abs()));
     let least = ((bias + f64::MIN_POSITIVE) / f64::from(MAX_BIAS / 2)).log2().ceil();
     let limit = f64::from(MAX_FRACTION_BITS);
     let unit = |exponent: f64| exponent.max(least).clamp(-limit, limit).exp2();
-    let units = [unit(exact), unit(exact - 1.0)];
-    units.into_iter().min_by(|a, b| squared_error(weights, *a).total_cmp(&squared_error(weights, *b)))
+    least_error(weights, energies, (0..=CUT_BITS).map(|cut| unit(exact - f64::from(cut))))
+}
+
+fn least_error(weights: &[f64], energies: &[f64], units: impl Iterator<Item = f64>) -> Option<f64> {
+    let errors = units.map(|unit| (squared_error(weights, energies, unit), unit));
+    errors.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, unit)| unit)
 }
 
 /// Largest magnitude; weights of zero count as one.
@@ -693,9 +870,14 @@ fn largest(weights: &[f64]) -> Option<f64> {
     most.is_finite().then_some(most)
 }
 
-fn squared_error(weights: &[f64], unit: f64) -> f64 {
+fn squared_error(weights: &[f64], energies: &[f64], unit: f64) -> f64 {
     let error = |w: &f64| w - unit * (w / unit).round().clamp(-127.0, 127.0);
-    weights.iter().map(|w| error(w) * error(w)).sum()
+    weights.iter().zip(energies).map(|(w, energy)| energy * error(w) * error(w)).sum()
+}
+
+/// Biases over some axes.
+fn bias_len(over: &[u8], axes: &[u32]) -> usize {
+    over.iter().map(|axis| axes.get(usize::from(*axis)).map_or(1, |size| *size as usize)).product()
 }
 
 /// Whether all weights are whole multiples of the unit that fit `int8`.
@@ -756,6 +938,18 @@ fn decision<T: PartialOrd + Default>(logits: &[T]) -> usize {
     (0..logits.len()).fold(0, larger)
 }
 
+/// Rows on which energies are measured.
+const ENERGY_ROWS: usize = 32;
+/// What a channel that is quiet on all of them counts, as a share of the mean.
+const LEAST_ENERGY: f64 = 1e-6;
+/// How far weights may be cut: to 0.6 * 0.8^16 of the largest, or by so many bits.
+const CUT_STEPS: i32 = 16;
+/// The same for units that are powers of two.
+const CUT_BITS: u32 = 6;
+/// Doublings of a unit before channels get one in common.
+const CHANNEL_TRIES: u32 = 5;
+/// Fine units in a coarse one.
+const FINER: i32 = 64;
 /// Doublings of a unit before an operator is refused.
 const UNIT_TRIES: u32 = 16;
 /// Relative error of a coefficient that is as good as none.

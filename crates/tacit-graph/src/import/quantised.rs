@@ -61,10 +61,10 @@ pub(super) fn quantise(node: &Node<'_>, builder: &mut Builder) -> Made {
         return super::node::constant(Constant::array(given.dims.clone(), values, data_type));
     }
     // Rounding probabilities decides nothing.
-    if let Value::Softmax(softmax) = node.value(0)? {
-        if softmax.is_whole() {
-            return Ok(vec![node.value(0)?.clone()]);
-        }
+    if let Value::Softmax(softmax) = node.value(0)?
+        && softmax.is_whole()
+    {
+        return Ok(vec![node.value(0)?.clone()]);
     }
     let given = node.real(0, builder)?;
     to_grid(node, &given, 1, builder)

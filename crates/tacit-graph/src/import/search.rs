@@ -1,10 +1,11 @@
 //! How fine a network has to be: the cheapest settings that do about as well as fine ones.
 
 use super::{
+    equalise::equalised,
     error::ImportError,
     front::Fronted,
     program::Program,
-    quantise::{Quantised, Settings, quantise},
+    quantise::{Precision, Quantised, Settings, quantise},
     sample::Sample,
 };
 
@@ -15,35 +16,51 @@ pub(super) fn search(
     bits_max: u8,
     values: bool,
 ) -> Result<Quantised, ImportError> {
-    let fronted = Fronted::new(program);
+    let mut fronted = Fronted::new(program);
     let cells: usize = (0..fronted.program.shapes.len())
         .map(|tensor| fronted.program.cells(u32::try_from(tensor).unwrap_or(u32::MAX)))
         .sum();
     let rows = spread(calibration, (SAMPLE_CELLS / cells.max(1)).clamp(SAMPLE_ROWS_MIN, SAMPLE_ROWS_MAX));
-    let sample = Sample::new(&fronted, &rows);
-    let attempt = |settings: Settings| quantise(&fronted, &rows, &sample, settings);
-
-    let usual = Settings { levels: 255, input_levels: 255, table_bits: bits_max };
-    let mut best = attempt(usual)?;
+    let mut sample = Sample::new(&fronted, &rows);
+    let usual =
+        Settings { levels: 255, input_levels: 255, table_bits: bits_max, precision: Precision::Layer };
+    let mut best = quantise(&fronted, &rows, &sample, usual)?;
     let mut settings = usual;
-    // Where eight bits are too few, more for the inputs, then for all activations.
     let spread = deviation(&sample.outputs);
     let good = |made: &Quantised| {
         let share = made.same_decisions as f64 / rows.len().max(1) as f64;
         if values { made.error <= GOOD_ERROR * spread } else { share >= GOOD_DECISIONS }
     };
+    // What costs nothing to prove comes first: weights of one size in all channels.
+    if !good(&best)
+        && let Some(program) = equalised(&fronted.program)
+    {
+        let other = Fronted { program, ..fronted.clone() };
+        let other_sample = Sample::new(&other, &rows);
+        if let Ok(tried) = quantise(&other, &rows, &other_sample, usual)
+            && tried.error < best.error
+        {
+            (best, fronted, sample) = (tried, other, other_sample);
+        }
+    }
+    let attempt = |settings: Settings| quantise(&fronted, &rows, &sample, settings);
+    // Where eight bits are too few, more for the inputs, for weights, then for all activations.
+    let input_levels = 4095;
     for finer in [
-        Settings { input_levels: 4095, ..usual },
-        Settings { levels: 1023, input_levels: 4095, ..usual },
-        Settings { levels: 4095, input_levels: 16383, ..usual },
+        Settings { precision: Precision::Channel, ..usual },
+        Settings { input_levels, ..usual },
+        Settings { input_levels, precision: Precision::Channel, ..usual },
+        Settings { input_levels, precision: Precision::Channel, levels: 1023, ..usual },
+        Settings { input_levels, precision: Precision::Twice, ..usual },
+        Settings { input_levels: 16383, precision: Precision::Twice, levels: 4095, ..usual },
     ] {
         if good(&best) {
             break;
         }
-        if let Ok(tried) = attempt(finer) {
-            if tried.error < WORTH_IT * best.error {
-                (best, settings) = (tried, finer);
-            }
+        if let Ok(tried) = attempt(finer)
+            && tried.error < WORTH_IT * best.error
+        {
+            (best, settings) = (tried, finer);
         }
     }
     // Smaller tables, where they would be most of what there is to prove.

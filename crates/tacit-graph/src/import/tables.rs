@@ -23,6 +23,20 @@ struct Key {
     high: i64,
 }
 
+/// Calibration values and their range on both sides of a function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) before: (&'a [f64], (f64, f64)),
+    pub(super) after: (&'a [f64], (f64, f64)),
+}
+
+/// Largest magnitude of an entry, and most bits of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) levels: i64,
+    pub(super) bits_max: u8,
+}
+
 /// A requantisation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chosen {
@@ -41,18 +55,17 @@ impl Tables {
         self.list
     }
 
-    /// Chooses shift, step and table for sums of `unit` within `reach`. `before` and `after` are calibration values and
-    /// their range on both sides of the function.
+    /// Chooses shift, step and table for sums of `unit` within `reach`.
     pub(super) fn choose(
         &mut self,
         unit: f64,
         reach: (i64, i64),
         function: &Expr,
-        before: (&[f64], (f64, f64)),
-        after: (&[f64], (f64, f64)),
-        levels: i64,
-        bits_max: u8,
+        seen: Seen<'_>,
+        limits: Limits,
     ) -> Option<Chosen> {
+        let (before, after) = (seen.before, seen.after);
+        let Limits { levels, bits_max } = limits;
         // The least shift at which the table still covers every reachable sum.
         let least = (0..=MAX_REQUANTISE_SHIFT).find(|shift| bits_for(reach, *shift) <= bits_max)?;
         if let Some((scale, zero, low, high)) = function.grid() {

@@ -67,7 +67,7 @@ impl Case {
 
     fn run(&self) -> Result<Outcome, ImportError> {
         let options = ImportOptions { outputs: self.outputs.clone(), ..ImportOptions::default() };
-        let float = run_float(&self.onnx, &[self.row.clone()], self.outputs.as_deref())?;
+        let float = run_float(&self.onnx, std::slice::from_ref(&self.row), self.outputs.as_deref())?;
         let imported = import(&self.onnx, &self.calibration(), None, &options)?;
         let raw: Vec<RawValue> = self.row.iter().map(|x| RawValue::from_f64(*x).unwrap()).collect();
         let graph = imported.model.graph();
