@@ -1,4 +1,5 @@
-//! `cargo xtask performance` writes `docs/performance.md`; `cargo xtask tidy` checks what the compiler does not:
+//! `cargo xtask performance` writes `docs/performance.md`, `cargo xtask mutate` writes `docs/mutation.md`; `cargo xtask tidy`
+//! checks what the compiler does not:
 //!
 //! - **layers**: a crate depends only on crates of lower layers; the verifier never reaches the prover; ledger and
 //!   meaning crates reach no network, clock or async runtime.
@@ -9,6 +10,7 @@
 mod determinism;
 mod layers;
 mod licences;
+mod mutation;
 mod performance;
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +20,9 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("tidy") => tidy(),
+        Some("mutate") => mutation::run(&workspace_root()?),
         Some("performance") => performance::write(&workspace_root()?, &arguments),
-        _ => bail!("usage: cargo xtask tidy | performance [--cold-build] [--python FILE]"),
+        _ => bail!("usage: cargo xtask tidy | mutate | performance [--cold-build] [--python FILE]"),
     }
 }
 

@@ -7,9 +7,11 @@ use tacit_graph::{Decoder, Graph, Model, Table, Weights};
 use tacit_prove::{CommittedModel, Run, prove, prove_run};
 use tacit_verify::{
     PlanError, Reject, SecurityBits, Statement, VerifyingModel,
+    commitment::SetupError,
     field::{Fp, embed},
     plan::{RequantisePlan, TableKind},
-    verify, verify_at,
+    security::BudgetError,
+    security_report, verify, verify_at,
 };
 
 use crate::{
@@ -352,6 +354,24 @@ fn other_headers_are_refused() {
     proof[1] = 90;
     let level = SecurityBits::new(90);
     assert!(verify_at(honest.model.verifying_model(), &honest.run.statement, &proof, level).is_err());
+}
+
+#[test]
+fn a_level_that_the_sum_of_all_errors_misses_is_refused() {
+    // Each commitment alone reaches it.
+    let honest = honest();
+    let graph = honest.model.model().graph();
+    let level = (100..200)
+        .map(SecurityBits::new)
+        .find(|level| {
+            let missed = security_report(graph, 3, *level);
+            matches!(missed, Err(BudgetError::Setup(SetupError::BelowTarget { .. })))
+        })
+        .unwrap();
+    let mut proof = honest.proof.clone();
+    proof[1] = level.bits();
+    let reject = verify_at(honest.model.verifying_model(), &honest.run.statement, &proof, level).unwrap_err();
+    assert!(matches!(reject, Reject::Setup(SetupError::BelowTarget { .. })), "{reject:?}");
 }
 
 #[test]

@@ -71,9 +71,13 @@ fn what_cannot_be_proved_is_refused() {
     assert!(matches!(refused(&wide, MAX_ROWS), PlanError::WitnessTooLarge { got: 29 }));
     let heavy = graph(&[1 << 13, 1 << 13, 2], 8, 8);
     assert!(matches!(refused(&heavy, 1), PlanError::WeightsTooLarge { got: 27 }));
+    // More columns than a commitment holds, not more leaves.
+    let columns = graph(&[1, 1 << 10, 1 << 9, 1], 8, 8);
+    assert_eq!(refused(&columns, MAX_ROWS), PlanError::WitnessTooLarge { got: 25 });
     let mut broken = small;
     broken.nodes.clear();
     assert!(matches!(refused(&broken, 1), PlanError::Graph(_)));
+    assert!(matches!(WeightPlan::new(&broken).unwrap_err(), PlanError::Graph(_)));
 }
 
 #[test]

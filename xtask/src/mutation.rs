@@ -1,0 +1,496 @@
+//! `cargo xtask mutate`: does some test fail when a check of the proof verifier is gone?
+//!
+//! Every check of `tacit-verify` is found in its source by the patterns below and made conditional in a copy of the
+//! crates under the target directory: `if on(17) { check }`. The copy is compiled once; then the tests of the verifier
+//! and the prover run once for each check, with that check switched off by the environment. A mutant is caught when
+//! a test fails. `docs/mutation.md` lists all of them; a survivor that [`EQUIVALENT`] does not explain is an error.
+//!
+//! # Patterns
+//! Each matches a whole statement by how it starts, outside `#[cfg(test)]`:
+//! - *demand*: a call whose value is dropped, `f(..)?;` (all `assert_zero`, `finish`, `report`): its error is ignored;
+//! - *refusal*: `return Err(..);` is skipped, and an `Err(..)` that a function ends with becomes `Ok` of a default;
+//! - *inverse*: `.try_inverse().ok_or(..)?` becomes zero when there is none;
+//! - *absorption*: a statement that feeds a hash or the transcript is skipped;
+//! - *claim*: a statement that queues a claim to be checked later is skipped;
+//! - *factor*: `name *= ..;` and `name += ..;` are skipped.
+//!
+//! Refusals that only exist because a type demands a value (`let .. else`, `ok_or` of a reader) cannot be removed and are
+//! not counted.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// Mutants that change nothing that a test could see: function, part of the statement, why.
+const EQUIVALENT: &[(&str, &str, &str)] = &[
+    (
+        "place_leaves",
+        "WitnessTooLarge",
+        "never reached: there are at most as many leaves as committed values, which are counted before",
+    ),
+    ("lay_out", "place_leaves", "its only error is never reached, see there"),
+    (
+        "committed_rows",
+        "gamma.try_inverse()",
+        "a challenge of zero has probability 2^-155 and cannot be produced by a test",
+    ),
+    ("combine", "last.coefficient", "a valid graph has no coefficient that is zero in the field"),
+    (
+        "digest",
+        "statement.outputs.len()",
+        "rows of outputs end where the digest ends, so their number follows from their lengths",
+    ),
+    ("batch_digest", "salts.len()", "digests are of one length and end where the hash ends"),
+];
+
+/// One check that can be switched off.
+#[derive(Debug)]
+struct Site {
+    number: usize,
+    file: String,
+    function: String,
+    kind: &'static str,
+    text: String,
+}
+
+/// Tests of one crate.
+#[derive(Debug)]
+struct Suite {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+/// Finds, switches off, runs, reports.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let copy = target.join("mutation");
+    copy_workspace(root, &copy)?;
+    let mut sites = Vec::new();
+    let sources = copy.join("crates/tacit-verify/src");
+    for file in sources_under(&sources)? {
+        let source = fs::read_to_string(&file)?;
+        let name = file.strip_prefix(&sources)?.to_string_lossy().into_owned();
+        fs::write(&file, rewrite(&source, &name, &mut sites))?;
+    }
+    let library = sources.join("lib.rs");
+    let source = fs::read_to_string(&library)?;
+    fs::write(&library, source.replacen("pub mod batch;", "mod mutant;\npub mod batch;", 1))?;
+    fs::write(sources.join("mutant.rs"), MUTANT)?;
+
+    let suites = build(&copy, &target)?;
+    if let Some(test) = failure(&suites, 0, &[])? {
+        bail!("{test} fails with every check in place");
+    }
+    let started = Instant::now();
+    let queue: Mutex<VecDeque<&Site>> = Mutex::new(sites.iter().collect());
+    let caught: Mutex<Vec<(usize, Option<String>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| -> Result<()> {
+        let work = || -> Result<()> {
+            loop {
+                let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                let Some(site) = next else { return Ok(()) };
+                let test = PASSES.iter().find_map(|pass| failure(&suites, site.number, pass).transpose());
+                let test = test.transpose()?;
+                if let Ok(mut caught) = caught.lock() {
+                    caught.push((site.number, test));
+                }
+            }
+        };
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a worker panicked"),
+        })
+    })?;
+    let mut caught = caught.into_inner().unwrap_or_default();
+    caught.sort_unstable_by_key(|(number, _)| *number);
+    let (report, unexplained) = report(&sites, &caught);
+    fs::write(root.join("docs/mutation.md"), report)?;
+    if unexplained.is_empty() {
+        return Ok(());
+    }
+    bail!("after {:?}, nobody misses:\n  {}", started.elapsed(), unexplained.join("\n  "))
+}
+
+/// The three crates that a proof takes, in a workspace of their own.
+fn copy_workspace(root: &Path, copy: &Path) -> Result<()> {
+    for folder in CRATES {
+        let (from, to) = (root.join("crates").join(folder), copy.join("crates").join(folder));
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        copy_folder(&from, &to)?;
+    }
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let lines = manifest.lines().map(|line| match line.split(' ').next() {
+        Some("members") => "members = [\"crates/*\"]",
+        Some("default-members") => "",
+        _ => line,
+    });
+    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    // With the flags of the workspace, so that dependencies compiled for it are taken as they are.
+    copy_folder(&root.join(".cargo"), &copy.join(".cargo"))?;
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn sources_under(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(sources_under(&path)?);
+        } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Makes every check of a source file conditional.
+fn rewrite(source: &str, file: &str, sites: &mut Vec<Site>) -> String {
+    let tests = source.find("#[cfg(test)]\nmod tests").unwrap_or(source.len());
+    let (code, tests) = source.split_at(tests);
+    let mut out = String::new();
+    let mut function = String::new();
+    let mut rest = code;
+    while !rest.is_empty() {
+        let line = rest.split_inclusive('\n').next().unwrap_or(rest);
+        if let Some(name) = function_name(line) {
+            function = name.to_owned();
+        }
+        let start = line.trim_start();
+        let length = statement(rest.trim_start_matches(' ')).map(|length| length + line.len() - start.len());
+        if let (Some(kind), Some(length)) = (kind(start, &rest[..length.unwrap_or(0)], &out), length) {
+            let text = rest[..length].trim();
+            let number = add(sites, file, &function, kind, text);
+            let on = format!("crate::mutant::on({number})");
+            match kind {
+                "demand" => {
+                    let call = text.strip_suffix("?;").unwrap_or(text);
+                    let _ = write!(out, "if {on} {{ {text} }} else {{ let _ = {call}; }}");
+                }
+                _ => {
+                    let _ = write!(out, "if {on} {{ {text} }}");
+                }
+            }
+            rest = &rest[length..];
+            continue;
+        }
+        out.push_str(&within(line, file, &function, sites));
+        rest = &rest[line.len()..];
+    }
+    out + tests
+}
+
+fn add(sites: &mut Vec<Site>, file: &str, function: &str, kind: &'static str, text: &str) -> usize {
+    let number = sites.len() + 1;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    sites.push(Site { number, file: file.to_owned(), function: function.to_owned(), kind, text });
+    number
+}
+
+fn function_name(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
+    line.strip_prefix("fn ")?.split(['(', '<']).next()
+}
+
+/// Length of the statement that starts here, up to its semicolon; `None` when it is no simple statement.
+fn statement(code: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, character) in code.char_indices() {
+        match character {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            ';' if depth == 0 => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Which pattern a statement matches, if any; `before` is the code in front of it.
+fn kind(start: &str, whole: &str, before: &str) -> Option<&'static str> {
+    let whole = whole.trim();
+    // Not in the middle of an expression.
+    let code =
+        before.trim_end().lines().rev().find(|line| !line.trim_start().starts_with("//")).unwrap_or("");
+    if !code.is_empty() && !code.trim_end().ends_with([';', '{', '}']) || whole.contains("{\n") {
+        return None;
+    }
+    if start.starts_with("return Err(") {
+        // The other half of a `let` has to leave.
+        let of_let = code.contains("let ") && code.trim_end().ends_with("else {") && !code.contains("if ");
+        return (!of_let).then_some("refusal");
+    }
+    if ABSORPTIONS.iter().any(|prefix| start.starts_with(prefix)) {
+        return Some("absorption");
+    }
+    if CLAIMS.iter().any(|prefix| start.starts_with(prefix)) {
+        return Some("claim");
+    }
+    let name: String = start.chars().take_while(|c| c.is_alphanumeric() || "_.:".contains(*c)).collect();
+    let after = &start[name.len()..];
+    if name.is_empty() || !name.starts_with(|c: char| c.is_lowercase()) {
+        return None;
+    }
+    if after.starts_with(" *= ") || after.starts_with(" += ") {
+        return Some("factor");
+    }
+    (after.starts_with('(') && whole.ends_with(")?;")).then_some("demand")
+}
+
+/// Refusals and inverses inside a line.
+fn within(line: &str, file: &str, function: &str, sites: &mut Vec<Site>) -> String {
+    if line.trim_start().starts_with("//") {
+        return line.to_owned();
+    }
+    if let Some(at) = line.find(".try_inverse().ok_or(") {
+        let number = add(sites, file, function, "inverse", line);
+        let (head, tail) = line.split_at(at + ".try_inverse()".len());
+        return format!("{head}.or_else(|| crate::mutant::zero({number})){tail}");
+    }
+    for pattern in ["Err(Reject::", "Err(reject)"] {
+        let Some(at) = line.find(pattern) else { continue };
+        let (head, tail) = line.split_at(at);
+        let Some(length) = closing(tail) else { continue };
+        if head.contains("return ") || head.contains("let ") || head.contains("map_err") {
+            continue;
+        }
+        let number = add(sites, file, function, "refusal", line);
+        let (error, tail) = tail.split_at(length);
+        let on = format!("crate::mutant::on({number})");
+        return format!("{head}if {on} {{ {error} }} else {{ Ok(Default::default()) }}{tail}");
+    }
+    line.to_owned()
+}
+
+/// Length up to the bracket that closes the first one.
+fn closing(code: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, character) in code.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Compiles the tests of the copy.
+fn build(copy: &Path, target: &Path) -> Result<Vec<Suite>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "test",
+            "--offline",
+            "--no-run",
+            "--message-format=json",
+            "-p",
+            "tacit-verify",
+            "-p",
+            "tacit-prove",
+        ])
+        .args(["--lib", "--test", "soundness", "--test", "it"])
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", target)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("running cargo")?;
+    let (mut suites, mut errors) = (Vec::new(), String::new());
+    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: serde_json::Value = serde_json::from_slice(line)?;
+        if message["message"]["level"] == "error" {
+            errors.push_str(message["message"]["rendered"].as_str().unwrap_or_default());
+        }
+        let (Some(program), Some(manifest)) =
+            (message["executable"].as_str(), message["manifest_path"].as_str())
+        else {
+            continue;
+        };
+        let folder = Path::new(manifest).parent().context("a manifest has a folder")?.to_path_buf();
+        let attacks = message["target"]["name"] == "soundness";
+        let suite = Suite { program: PathBuf::from(program), folder };
+        // Attacks find most.
+        suites.insert(if attacks { 0 } else { suites.len() }, suite);
+    }
+    if !output.status.success() || suites.len() != 4 {
+        bail!("the copy does not compile:\n{errors}");
+    }
+    Ok(suites)
+}
+
+/// Runs the tests with one check off; gives the first test that fails.
+fn failure(suites: &[Suite], number: usize, tests: &[&str]) -> Result<Option<String>> {
+    for suite in suites {
+        let mut child = Command::new(&suite.program)
+            .args(tests)
+            .args(["--test-threads", "1"])
+            .current_dir(&suite.folder)
+            .env("TACIT_MUTANT", number.to_string())
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let output = child.stdout.take().context("piped")?;
+        let started = Instant::now();
+        let mut found = None;
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            let test = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"));
+            found = test.map(str::to_owned);
+            if found.is_some() || started.elapsed() > LONGEST {
+                break;
+            }
+        }
+        let found = found.or_else(|| (started.elapsed() > LONGEST).then(|| "no end".to_owned()));
+        if found.is_some() {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        if found.is_some() || !status.success() {
+            return Ok(Some(found.unwrap_or_else(|| "a test that ends the program".to_owned())));
+        }
+    }
+    Ok(None)
+}
+
+/// The table, and the survivors that nothing explains.
+fn report(sites: &[Site], caught: &[(usize, Option<String>)]) -> (String, Vec<String>) {
+    let survivors: Vec<&Site> = sites
+        .iter()
+        .filter(|site| caught.iter().any(|(number, test)| *number == site.number && test.is_none()))
+        .collect();
+    let mut out = String::from(HEADER);
+    let _ = writeln!(out, "{} checks, {} survive.\n", sites.len(), survivors.len());
+    let mut unexplained = Vec::new();
+    if !survivors.is_empty() {
+        out.push_str("## Survivors\n\n| where | what | why that is right |\n|---|---|---|\n");
+    }
+    for site in &survivors {
+        let reason = EQUIVALENT
+            .iter()
+            .find(|(function, text, _)| *function == site.function && site.text.contains(text))
+            .map(|(_, _, reason)| *reason);
+        if reason.is_none() {
+            unexplained.push(format!("{} {}: {}", site.file, site.function, site.text));
+        }
+        let Site { file, function, .. } = site;
+        let _ = writeln!(
+            out,
+            "| `{file}` `{function}` | `{}` | {} |",
+            shown(&site.text),
+            reason.unwrap_or("**not explained**")
+        );
+    }
+    out.push_str("\n## All\n\n| where | kind | what | first test that fails |\n|---|---|---|---|\n");
+    for site in sites {
+        let test =
+            caught.iter().find(|(number, _)| *number == site.number).and_then(|(_, test)| test.as_deref());
+        let Site { file, function, kind, text, .. } = site;
+        let _ = writeln!(
+            out,
+            "| `{file}` `{function}` | {kind} | `{}` | {} |",
+            shown(text),
+            test.map_or_else(|| "none".to_owned(), |test| format!("`{test}`"))
+        );
+    }
+    (out, unexplained)
+}
+
+/// A statement short enough for a table.
+fn shown(text: &str) -> String {
+    let text = text.replace('|', "\\|");
+    if text.chars().count() <= 90 { text } else { text.chars().take(89).chain(['…']).collect() }
+}
+
+const CRATES: &[&str] = &["tacit-graph", "tacit-verify", "tacit-prove"];
+const ABSORPTIONS: &[&str] = &[
+    "observe(",
+    "weights.observe(",
+    "scheme.observe(",
+    "hasher.update(",
+    "length(&mut hasher",
+    "state.extend_from_slice(",
+    "FieldChallenger::",
+    "<Pcs as MultilinearPcs",
+];
+const CLAIMS: &[&str] = &[
+    "state.push(",
+    "self.push(",
+    "claims.push(",
+    "state.witness.push(",
+    "state.weights.push(",
+    "self.witness.push(",
+    "self.weights.push(",
+];
+/// Arguments of the test programs: what finds most comes first, what takes long is only for those left over.
+const PASSES: &[&[&str]] = &[
+    &["operators::", "--skip", "every_byte_is_bound"],
+    &[
+        "--skip",
+        "every_byte_is_bound",
+        "--skip",
+        "mutated_proofs_are_refused",
+        "--skip",
+        "arbitrary_bytes_are_refused",
+        "--skip",
+        "a_flood_of_siblings",
+        "--skip",
+        "truncated_and_extended",
+        "--skip",
+        "random_graphs_are_proved",
+        "--skip",
+        "every_row_of_a_batch",
+    ],
+    &[],
+];
+const LONGEST: Duration = Duration::from_secs(300);
+const HEADER: &str = "# Checks of the proof verifier\n\n\
+    Written by `cargo xtask mutate`: each check of `tacit-verify` is switched off in turn, and some test of the verifier or \
+    the prover has to fail. Patterns: `xtask/src/mutation.rs`.\n\n";
+const MUTANT: &str = r#"//! Which check is off.
+
+use std::sync::LazyLock;
+
+static OFF: LazyLock<u32> =
+    LazyLock::new(|| std::env::var("TACIT_MUTANT").ok().and_then(|number| number.parse().ok()).unwrap_or(0));
+
+pub(crate) fn on(number: u32) -> bool {
+    *OFF != number
+}
+
+pub(crate) fn zero<T: Default>(number: u32) -> Option<T> {
+    (!on(number)).then(T::default)
+}
+"#;
