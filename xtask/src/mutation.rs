@@ -275,6 +275,11 @@ fn within(line: &str, file: &str, function: &str, sites: &mut Vec<Site>) -> Stri
         let (head, tail) = line.split_at(at + ".try_inverse()".len());
         return format!("{head}.or_else(|| crate::mutant::zero({number})){tail}");
     }
+    let demand = line.trim();
+    if demand.starts_with("context.assert_zero(") && demand.ends_with(')') {
+        let number = add(sites, file, function, "demand", line);
+        return format!("if crate::mutant::on({number}) {{ {demand} }} else {{ Ok(()) }}\n");
+    }
     for pattern in ["Err(Reject::", "Err(reject)"] {
         let Some(at) = line.find(pattern) else { continue };
         let (head, tail) = line.split_at(at);
@@ -442,6 +447,8 @@ const ABSORPTIONS: &[&str] = &[
     "hasher.update(",
     "length(&mut hasher",
     "state.extend_from_slice(",
+    "challenger.observe(",
+    "polynomial.iter().for_each(|value| observe(",
     "FieldChallenger::",
     "<Pcs as MultilinearPcs",
 ];

@@ -58,11 +58,14 @@ fn a_batch_has_one_digest() {
 }
 
 #[test]
-fn challenges_depend_on_statement_and_level() {
-    let first = |statement: u8, level: u8| draw(&mut transcript(&[statement; 32], SecurityBits::new(level), 0));
-    assert_eq!(first(1, 100), first(1, 100));
-    assert_ne!(first(1, 100), first(2, 100));
-    assert_ne!(first(1, 100), first(1, 90));
+fn challenges_depend_on_statement_level_and_kind() {
+    let first = |statement: u8, level: u8, kind: u8| {
+        draw(&mut transcript(&[statement; 32], SecurityBits::new(level), kind))
+    };
+    assert_eq!(first(1, 100, 0), first(1, 100, 0));
+    assert_ne!(first(1, 100, 0), first(2, 100, 0));
+    assert_ne!(first(1, 100, 0), first(1, 90, 0));
+    assert_ne!(first(1, 100, 0), first(1, 100, 2));
 }
 
 #[test]
