@@ -59,7 +59,8 @@ fn a_batch_has_one_digest() {
 
 #[test]
 fn challenges_depend_on_statement_and_level() {
-    let first = |statement: u8, level: u8| draw(&mut transcript(&[statement; 32], SecurityBits::new(level), 0));
+    let first =
+        |statement: u8, level: u8| draw(&mut transcript(&[statement; 32], SecurityBits::new(level), 0));
     assert_eq!(first(1, 100), first(1, 100));
     assert_ne!(first(1, 100), first(2, 100));
     assert_ne!(first(1, 100), first(1, 90));
