@@ -353,7 +353,8 @@ pub(crate) enum Bench {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchModel {
-    /// digits, breast-cancer, mlp:784,128,10 (untrained), or a `.tacit` file; may be given several times.
+    /// digits, breast-cancer, mlp:784,128,10, lenet-5, lenet-5-max, resnet-8, vgg-16, separable (untrained), or a `.tacit` file;
+    /// may be given several times.
     #[arg(long = "model", default_values = ["digits", "breast-cancer", "mlp:784,128,10"])]
     pub(crate) models: Vec<String>,
     /// Rows proved together; may be given several times.
@@ -362,6 +363,12 @@ pub(crate) struct BenchModel {
     /// Runs of which the median is reported.
     #[arg(long, default_value_t = 11)]
     pub(crate) runs: usize,
+    /// Prove in zero knowledge too.
+    #[arg(long)]
+    pub(crate) zk: bool,
+    /// Report every layer of plain proofs: time to prove over time to run.
+    #[arg(long)]
+    pub(crate) per_layer: bool,
 }
 
 /// A number of rows that one proof can hold.

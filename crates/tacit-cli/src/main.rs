@@ -8,6 +8,7 @@ mod failure;
 mod lifetime;
 mod local;
 mod measure;
+mod memory;
 mod network;
 mod openings;
 mod output;

@@ -44,11 +44,25 @@ pub(crate) fn peak_mib() -> u64 {
 ///
 /// # Errors
 /// The first error of `work`.
-pub(crate) fn cost<T, E>(runs: usize, mut work: impl FnMut() -> Result<T, E>) -> Result<(Cost, T), E> {
+pub(crate) fn cost<T, E>(runs: usize, work: impl FnMut() -> Result<T, E>) -> Result<(Cost, T), E> {
+    cost_within(runs, usize::MAX, work)
+}
+
+/// [`cost`], doing the work no more than `most` times.
+///
+/// # Errors
+/// The first error of `work`.
+pub(crate) fn cost_within<T, E>(
+    runs: usize,
+    most: usize,
+    mut work: impl FnMut() -> Result<T, E>,
+) -> Result<(Cost, T), E> {
     let start = Instant::now();
     let mut last = work()?;
     let once = start.elapsed();
     let repeats = (RUN_MS_MIN * 1_000_000 / once.as_nanos().max(1)).clamp(1, REPEATS_MAX);
+    let within = (most.saturating_sub(1) / runs.max(1)).max(1) as u128;
+    let repeats = repeats.min(within);
     let (mut cpu, mut wall) = (Vec::new(), Vec::new());
     for _ in 0..runs.max(1) {
         let (before, start) = (user_cpu_us(), Instant::now());

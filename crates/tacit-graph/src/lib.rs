@@ -46,7 +46,7 @@ pub use encoding::{
     EncodingError, decode_graph, decode_weights, encode_graph, encode_weights, feature_count,
 };
 pub use error::{GraphError, Place};
-pub use execute::{ExecuteError, MAX_TRACE_CELLS, execute};
+pub use execute::{ExecuteError, MAX_TRACE_CELLS, execute, execute_observed};
 pub use file::{HidingKey, ImportReport, ModelFile, Task};
 pub use graph::{
     Decoder, Feature, Graph, Group, LayerWeights, Operator, Right, Stride, Table, TensorId, Term, View,

@@ -57,13 +57,18 @@ fn main() {
     let model = named(&option("--name", "mlp"), &widths);
     let graph = model.graph().clone();
     let openings: u32 = option("--openings", "0").parse().unwrap();
-    let committed = timed("commit", 3, || {
+    let committed = timed("commit", 1, || {
         if openings == 0 {
             return CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap();
         }
         let hiding = Hiding { openings_max: openings, openings_used: 0, seed: Seed::new([7; 32]) };
         CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding).unwrap()
     });
+    let plan = tacit_verify::plan::Plan::new(&graph, batch).unwrap();
+    println!(
+        "2^{} weights, 2^{:?} witness, 2^{:?} leaves",
+        plan.weights.vars, plan.witness_vars, plan.leaf_vars
+    );
     println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())

@@ -17,6 +17,7 @@ use crate::{
     batch::{self, WeightClaim, WitnessClaim},
     grid::{AxisMap, apply, arrange},
     lookup,
+    part::Part,
     poly::{LOG_WIDTH, PackedFp, Poly, dot, dot_packed, eq_packed, eq_scaled},
     prove::Run,
     sumcheck::{prove_product_base, prove_weighted},
@@ -39,6 +40,7 @@ pub(crate) fn argue(
     run: &Run,
     stack: &[Fp],
     transcript: &mut Transcript,
+    observe: &mut dyn FnMut(Part),
 ) -> OpeningPoints {
     let mut prover = Prover {
         plan,
@@ -49,6 +51,7 @@ pub(crate) fn argue(
         weight_claims: Vec::new(),
     };
     let mut differences: Vec<Option<TensorClaim>> = vec![None; plan.virtuals.len()];
+    observe(Part::Lookups);
     if let Some(leaf_vars) = plan.leaf_vars {
         let claims = lookup::prove(plan, graph, leaf_vars, run, transcript);
         let suffix = |vars: usize| tacit_verify::lookup::suffix(&claims.point, vars);
@@ -66,6 +69,7 @@ pub(crate) fn argue(
             prover.witness_claims.push(WitnessClaim { column, point: suffix(layout.vars).to_vec() });
         }
     }
+    observe(Part::Rows);
     if plan.salts.is_empty() {
         let output = plan.steps.len();
         let point = transcript.challenge_point(plan.tensor_vars(output));
@@ -76,6 +80,7 @@ pub(crate) fn argue(
     }
 
     for (node, step) in plan.steps.iter().enumerate().rev() {
+        observe(Part::Node(node));
         if let (Step::Maximum(step), Some(place)) =
             (step, plan.virtuals.iter().position(|other| *other == node))
             && let Some(claim) = differences[place].take()
@@ -113,10 +118,12 @@ pub(crate) fn argue(
         }
     }
     let Prover { witness_claims, weight_claims, .. } = prover;
+    observe(Part::WitnessBatch);
     let witness = match plan.witness_vars {
         Some(vars) => batch::prove_witness(plan, vars, stack, &witness_claims, transcript),
         None => Vec::new(),
     };
+    observe(Part::WeightBatch);
     let weights = batch::prove_weights(&plan.weights, weights, &weight_claims, transcript);
     OpeningPoints { witness, weights }
 }

@@ -16,6 +16,7 @@ use tacit_verify::{
 use crate::{
     argue::argue,
     model::{Committed, CommittedModel, Weights, commit},
+    part::Part,
     tensors::Tensors,
     transcript::Transcript,
     witness::Witness,
@@ -211,6 +212,18 @@ impl Run {
 /// # Errors
 /// Refuses batches that cannot be proved at this security.
 pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveError> {
+    prove_run_observed(model, run, &mut |_| {})
+}
+
+/// [`prove_run`], telling before each part which one it is.
+///
+/// # Errors
+/// As [`prove_run`].
+pub fn prove_run_observed(
+    model: &CommittedModel,
+    run: &Run,
+    observe: &mut dyn FnMut(Part),
+) -> Result<Vec<u8>, ProveError> {
     let plan = &run.plan;
     let security = model.security();
     let Weights::Plain { scheme: weight_scheme, committed: weight_data } = model.commitment() else {
@@ -224,6 +237,7 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
     proof.extend(run.salts.as_flattened());
     let mut transcript = Transcript::plain(transcript(&statement, security, kind), proof);
     weight_scheme.observe(&model.weight_root(), &mut transcript.challenger);
+    observe(Part::Witness);
     let mut committed = None;
     let mut stack = Vec::new();
     if let Some(scheme) = &scheme {
@@ -234,16 +248,19 @@ pub fn prove_run(model: &CommittedModel, run: &Run) -> Result<Vec<u8>, ProveErro
         committed = Some(data);
     }
 
-    let points = argue(plan, model.model().graph(), model.weights(), run, &stack, &mut transcript);
+    let points = argue(plan, model.model().graph(), model.weights(), run, &stack, &mut transcript, observe);
+    observe(Part::WeightOpening);
     let weights =
         open(weight_scheme, weight_data.as_ref().clone(), &points.weights, &mut transcript.challenger)
             .ok_or(ProveError::Library)?;
     transcript.proof.extend_from_slice(&opening::encode(&weights));
+    observe(Part::WitnessOpening);
     if let (Some(scheme), Some(data)) = (&scheme, committed) {
         let witness =
             open(scheme, data, &points.witness, &mut transcript.challenger).ok_or(ProveError::Library)?;
         transcript.proof.extend_from_slice(&opening::encode(&witness));
     }
+    observe(Part::End);
     Ok(transcript.proof)
 }
 

@@ -165,7 +165,7 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let challenger = transcript(&statement, security, kind, &header, &roots);
     let mut transcript = Transcript::masked(challenger.clone(), proof, &secrets.masks);
     let stack = witness.as_ref().map_or(&[][..], |(_, hidden)| &hidden.values);
-    let points = argue(plan, graph, model.weights(), run, stack, &mut transcript);
+    let points = argue(plan, graph, model.weights(), run, stack, &mut transcript, &mut |_| {});
     weights
         .hidden
         .open(&weights.shape, &points.weights, &mut random, &mut transcript)

@@ -1,6 +1,7 @@
 //! `tacit bench`: figures with machine and size, each configuration in a process of its own so that peak memory is its own.
 
-use crate::args::{Bench, BenchModel};
+use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
+use crate::commands::layers;
 use crate::commands::run::logits;
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
@@ -9,8 +10,8 @@ use crate::{question, shipped};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tacit_graph::{Feature, Model};
-use tacit_prove::CommittedModel;
+use tacit_graph::{Feature, Model, SyntheticNetwork};
+use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::{SecurityBits, Statement, VerifyingModel};
 
 pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
@@ -19,7 +20,7 @@ pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
         Bench::Run(arguments) => ("run", arguments),
     };
     let lines = match (arguments.models.as_slice(), arguments.batches.as_slice()) {
-        ([model], [batch]) => measure_one(kind, model, *batch, arguments.runs)?,
+        ([model], [batch]) => measure_one(kind, model, *batch, arguments)?,
         (models, batches) => {
             let mut lines = Vec::new();
             for (model, batch) in
@@ -46,6 +47,12 @@ fn in_child(kind: &str, model: &str, batch: usize, arguments: &BenchModel) -> Re
     let child = Command::new(program)
         .args(["--json", "bench", kind, "--model", model])
         .args(["--batch", &batch.to_string(), "--runs", &arguments.runs.to_string()])
+        .args(
+            [(arguments.zk, "--zk"), (arguments.per_layer, "--per-layer")]
+                .iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, flag)| flag),
+        )
         .stderr(Stdio::inherit())
         .output()
         .failed("cannot_start", "cannot start the measurement", "")?;
@@ -60,13 +67,14 @@ fn in_child(kind: &str, model: &str, batch: usize, arguments: &BenchModel) -> Re
     Ok(lines)
 }
 
-fn measure_one(kind: &str, name: &str, batch: usize, runs: usize) -> Result<Vec<Value>, Failure> {
+fn measure_one(kind: &str, name: &str, batch: usize, arguments: &BenchModel) -> Result<Vec<Value>, Failure> {
+    let runs = arguments.runs;
     let model = model(name)?;
     let rows = rows(&model, batch);
     let report = Report { name, batch, macs: model.shapes().macs(), params: model.shapes().parameters() };
     if kind == "run" {
         let (cost, _) = measure::cost(runs, || logits(&model, &rows))?;
-        return Ok(vec![report.line("run", cost, 0, None)]);
+        return Ok(vec![report.line("run", false, cost, 0, None)]);
     }
     let refused = |what: &'static str| {
         move |error: &dyn std::fmt::Display| Failure::new("bench", format!("{what}: {error}"), "")
@@ -83,10 +91,45 @@ fn measure_one(kind: &str, name: &str, batch: usize, runs: usize) -> Result<Vec<
         tacit_verify::verify(&verifying, &statement, &proved.proof).map_err(|e| refused("verify")(&e))
     })?;
     let bits = Some(verified.security_bits());
+    let mut lines = vec![
+        report.line("import", false, commit, 0, bits),
+        report.line("prove", false, prove, proved.proof.len(), bits),
+        report.line("verify", false, verify, proved.proof.len(), bits),
+    ];
+    if arguments.zk {
+        lines.extend(zero_knowledge(&report, &model, &statement, runs)?);
+    }
+    if arguments.per_layer {
+        lines.extend(layers::measure(name, &committed, &statement.inputs, runs)?);
+    }
+    Ok(lines)
+}
+
+fn zero_knowledge(
+    report: &Report<'_>,
+    model: &Model,
+    statement: &Statement,
+    runs: usize,
+) -> Result<Vec<Value>, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
+    // A seed for measuring: these proofs are thrown away.
+    let hiding = || Hiding { openings_max: OPENINGS_DEFAULT, openings_used: 0, seed: Seed::new([7; 32]) };
+    let commit = || {
+        CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding()).map_err(|e| refused(&e))
+    };
+    let (commit, committed) = measure::cost(runs.min(3), commit)?;
+    let seed = Seed::new([8; 32]);
+    let prove = || tacit_prove::prove_zk(&committed, &statement.inputs, &seed).map_err(|e| refused(&e));
+    let (prove, proved) = measure::cost_within(runs, OPENINGS_DEFAULT as usize, prove)?;
+    let verify = || {
+        tacit_verify::verify(committed.verifying_model(), statement, &proved.proof).map_err(|e| refused(&e))
+    };
+    let (verify, verified) = measure::cost(runs, verify)?;
+    let (bits, bytes) = (Some(verified.security_bits()), proved.proof.len());
     Ok(vec![
-        report.line("import", commit, 0, bits),
-        report.line("prove", prove, proved.proof.len(), bits),
-        report.line("verify", verify, proved.proof.len(), bits),
+        report.line("import", true, commit, 0, bits),
+        report.line("prove", true, prove, bytes, bits),
+        report.line("verify", true, verify, bytes, bits),
     ])
 }
 
@@ -98,9 +141,9 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn line(&self, bench: &str, cost: Cost, bytes: usize, security_bits: Option<u8>) -> Value {
+    fn line(&self, bench: &str, zk: bool, cost: Cost, bytes: usize, security_bits: Option<u8>) -> Value {
         json!({
-            "bench": bench, "model": self.name, "batch": self.batch, "zk": false, "threads": rayon::current_num_threads(),
+            "bench": bench, "model": self.name, "batch": self.batch, "zk": zk, "threads": rayon::current_num_threads(),
             "user_cpu_ms": round(cost.user_cpu_ms), "wall_ms": round(cost.wall_ms), "peak_mib": measure::peak_mib(),
             "bytes": bytes, "security_bits": security_bits, "params": self.params, "macs": self.macs,
         })
@@ -121,6 +164,9 @@ fn model(name: &str) -> Result<Model, Failure> {
             "no such network",
             "such as mlp:784,128,10",
         );
+    }
+    if let Some(network) = SyntheticNetwork::from_name(name) {
+        return tacit_graph::synthetic_network(network, 1).failed("bench", "no such network", "");
     }
     match shipped::find(name) {
         Some(shipped) => shipped.import().map(|imported| imported.model),
@@ -149,10 +195,13 @@ fn table(lines: &[Value]) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let (layers, lines): (Vec<Value>, Vec<Value>) =
+        lines.iter().cloned().partition(|line| line["bench"] == "layer");
     let columns = [
         "bench",
         "model",
         "batch",
+        "zk",
         "threads",
         "user_cpu_ms",
         "wall_ms",
@@ -170,6 +219,7 @@ fn table(lines: &[Value]) -> String {
             row.iter().zip(&widths).map(|(text, &width)| format!("{text:<width$}  ")).collect::<String>()
         })
         .map(|line| line.trim_end().to_owned())
+        .chain(layers::table(&layers))
         .collect::<Vec<_>>()
         .join("\n")
 }

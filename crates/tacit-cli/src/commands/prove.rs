@@ -4,6 +4,7 @@ use crate::args;
 use crate::commands::model::{Opened, open};
 use crate::failure::{Context, Failure};
 use crate::measure;
+use crate::memory;
 use crate::output::{Output, bytes};
 use crate::question;
 use crate::tensor_file::{read_limited, write_private};
@@ -46,6 +47,10 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
             format!("the weights of {} are not hidden", file.name),
             "commit to them with `tacit model rerandomise`",
         ));
+    }
+    let memory_mib = memory::ensure(&file, inputs.len())?;
+    if memory_mib > MEMORY_MIB_QUIET {
+        output.note(format!("proving, with up to {memory_mib} MiB of memory …"));
     }
     let Opened { committed, openings } = open(&file, &arguments.model, output)?;
     let (cost, proved) = match &openings {
@@ -90,7 +95,7 @@ pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failu
         serde_json::to_string(&saved).failed("cannot_write", "the proof cannot be written as JSON", "")?;
     write_private(&arguments.output, text.as_bytes())?;
     let result = json!({
-        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "zk": openings.is_some(), "openings_left": committed.openings_left(), "prove_cpu_ms": measure::round(cost.user_cpu_ms),
+        "model_id": saved.model_id, "answers": answers, "proof_bytes": proof_bytes, "zk": openings.is_some(), "memory_mib_max": memory_mib, "openings_left": committed.openings_left(), "prove_cpu_ms": measure::round(cost.user_cpu_ms),
         "prove_ms": measure::round(cost.wall_ms), "output": arguments.output,
     });
     output.data(&result, || {
@@ -182,5 +187,7 @@ fn lines(answers: &[Value]) -> String {
     answers.iter().map(question::answer_line).collect::<Vec<_>>().join("\n")
 }
 
+/// Memory that nobody needs to be told of.
+const MEMORY_MIB_QUIET: u64 = 256;
 const FORMAT: &str = "tacit-proof-1";
 const PROOF_FILE_BYTES_MAX: u64 = 256 << 20;

@@ -32,6 +32,7 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         let price = price.parse().failed("bad_amount", format!("{price:?}"), "a price looks like 0.0002")?;
         let path = Path::new(file);
         let file = question::read_model(path)?;
+        crate::memory::ensure(&file, 1)?;
         let opened = open_model(&file, path, output)?;
         models.push(serve(&file, opened, price)?);
     }

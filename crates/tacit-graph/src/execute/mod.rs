@@ -57,6 +57,19 @@ pub enum ExecuteError {
 /// # Errors
 /// Refuses an empty or over-large batch, inputs of another length and inputs outside the graph's input bits.
 pub fn execute(model: &Model, inputs: &[i16], rows: usize) -> Result<Trace, ExecuteError> {
+    execute_observed(model, inputs, rows, &mut |_| {})
+}
+
+/// [`execute`], telling before each node is run which one it is.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_observed(
+    model: &Model,
+    inputs: &[i16],
+    rows: usize,
+    observe: &mut dyn FnMut(usize),
+) -> Result<Trace, ExecuteError> {
     check_inputs(model, inputs, rows)?;
     let input = match model.shapes().tensors().first().map(|shape| shape.element) {
         Some(ElementType::I8) => {
@@ -66,6 +79,7 @@ pub fn execute(model: &Model, inputs: &[i16], rows: usize) -> Result<Trace, Exec
     };
     let mut run = Run { model, rows, tensors: vec![input] };
     for node in 0..model.graph().nodes.len() {
+        observe(node);
         let made = run.node(node);
         run.tensors.push(made);
     }
