@@ -23,21 +23,60 @@ pub(crate) fn write(root: &Path, arguments: &[String]) -> Result<()> {
 
     let mut page = String::from(HEADER);
     writeln!(page, "Machine: {}.\n", machine())?;
-    let prove = json_lines(Command::new(&tacit).args(["--json", "bench", "prove"]))?;
+    let mut prove = Vec::new();
+    for (models, batches, runs) in [
+        (&["digits", "breast-cancer", "mlp:784,128,10"][..], &["1", "64"][..], "11"),
+        (&["lenet-5", "resnet-8", "separable", "mlp:1024,2048,1024,10"], &["1", "8"], "5"),
+        (&["vgg-16"], &["1"], "3"),
+    ] {
+        let mut command = Command::new(&tacit);
+        command.args(["--json", "bench", "prove", "--zk", "--runs", runs]);
+        for model in models {
+            command.args(["--model", model]);
+        }
+        for batch in batches {
+            command.args(["--batch", batch]);
+        }
+        prove.extend(json_lines(&mut command)?);
+    }
     page.push_str(PROVE);
     for line in &prove {
         let memory = if line["bench"] == "prove" { text(&line["peak_mib"]) } else { "-".to_owned() };
         let bytes = if line["bench"] == "import" { "-".to_owned() } else { text(&line["bytes"]) };
         writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {memory} | {bytes} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {memory} | {bytes} | {} |",
             text(&line["model"]),
             text(&line["batch"]),
             text(&line["bench"]),
+            if line["zk"] == true { "yes" } else { "" },
             text(&line["user_cpu_ms"]),
             text(&line["wall_ms"]),
             text(&line["security_bits"]),
         )?;
+    }
+    page.push_str(LAYERS);
+    for model in ["mlp:784,128,10", "resnet-8"] {
+        let mut command = Command::new(&tacit);
+        command.args([
+            "--json",
+            "bench",
+            "prove",
+            "--per-layer",
+            "--runs",
+            "3",
+            "--batch",
+            "64",
+            "--model",
+            model,
+        ]);
+        for line in json_lines(&mut command)?.iter().filter(|line| line["bench"] == "layer") {
+            let figures = ["run_cpu_ms", "prove_cpu_ms", "ratio"].map(|key| match line[key].as_f64() {
+                Some(value) => format!("{value:.2}"),
+                None => "-".to_owned(),
+            });
+            writeln!(page, "| {model} | {} | {} |", text(&line["layer"]), figures.join(" | "))?;
+        }
     }
     page.push_str(RUN);
     for line in json_lines(Command::new(&tacit).args(["--json", "bench", "run"]))? {
@@ -189,9 +228,14 @@ fn number(value: &Value) -> f64 {
 
 const HEADER: &str = "# Performance\n\nWritten by `cargo xtask performance` from `tacit bench`; run it again on your machine. Medians; \
 user CPU counts all threads, and the little spent in the system.\n\n";
-const PROVE: &str = "## Prove and verify\n\n`import` is the commitment to the weights, made once per model. Memory is the peak of the whole process.\n\n\
-| model | batch | step | user CPU ms | wall ms | peak MiB | proof bytes | security bits |\n|---|---|---|---|---|---|---|---|\n";
+const PROVE: &str = "## Prove and verify\n\n`import` is the commitment to the weights, made once per model; in zero \
+knowledge (zk) it is made for 256 proofs. Memory is the peak of the whole process, plain proofs first.\n\n\
+| model | batch | step | zk | user CPU ms | wall ms | peak MiB | proof bytes | security bits |\n|---|---|---|---|---|---|---|---|---|\n";
+const LAYERS: &str = "\n## Layer by layer\n\n64 rows in one plain proof: milliseconds of CPU to run and to prove, and their ratio. Look-ups, the \
+witness and its opening are shared among the layers that look something up; weights are opened once.\n\n\
+| model | layer | run | prove | ratio |\n|---|---|---|---|---|\n";
 const RUN: &str = "\n## Run in the clear\n\n| model | batch | user CPU ms | GMAC/s |\n|---|---|---|---|\n";
 const EZKL: &str = "\n## EZKL beside it\n\nOne run of `bench/ezkl/run.py`: the same network shape, one thread each. EZKL's set-up is SRS and keys, \
-Tacit's the weight commitment. EZKL's proof hides input and weights and is smaller; Tacit's hides neither yet.\n\n\
+Tacit's the weight commitment. EZKL's proof hides input and weights and is smaller; this is Tacit's plain proof, its proof in \
+zero knowledge is above.\n\n\
 | network | prover | set-up user s | prove user s | verify user s | prove peak MiB | proof bytes |\n|---|---|---|---|---|---|---|\n";
