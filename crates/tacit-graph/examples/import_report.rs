@@ -14,6 +14,8 @@ fn rows(path: &str) -> Vec<Vec<f64>> {
         file.into_vec::<f64>().unwrap()
     } else if kind.contains("f4") {
         file.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
+    } else if kind.contains("u2") {
+        file.into_vec::<u16>().unwrap().into_iter().map(f64::from).collect()
     } else if kind.contains("u1") {
         file.into_vec::<u8>().unwrap().into_iter().map(f64::from).collect()
     } else {

@@ -434,13 +434,13 @@ impl Quantiser<'_> {
         // Axes of the tensor that are read element by element along an axis of the weights.
         let (mut chosen, mut steps, mut first) = (Vec::new(), Vec::new(), 0u8);
         for group in &sum.left.groups {
-            if let ([stride], 1, 1) = (group.strides.as_slice(), group.span, group.divisor) {
-                if let Some(step) =
-                    sum.values.steps(sizes, stride.axis).filter(|_| stride.stride == 1 && group.offset == 0)
-                {
-                    chosen.push(first);
-                    steps.push(step);
-                }
+            if let ([stride], 1, 1) = (group.strides.as_slice(), group.span, group.divisor)
+                && stride.stride == 1
+                && group.offset == 0
+                && let Some(step) = sum.values.steps(sizes, stride.axis)
+            {
+                chosen.push(first);
+                steps.push(step);
             }
             first = first.saturating_add(group.span);
         }

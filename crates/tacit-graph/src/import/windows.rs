@@ -11,7 +11,10 @@ use super::{
     program::{Factor, Part, Values},
     tensor::{Access, Real},
 };
-use crate::graph::{Stride, View};
+use crate::{
+    graph::{Stride, View},
+    validate::MAX_GROUP,
+};
 
 /// How a window moves along one spatial axis.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +27,22 @@ struct Window {
     before: usize,
     after: usize,
     output: usize,
+    /// Kernel places left out in front.
+    skipped: usize,
 }
 
 impl Window {
+    /// Where the window at output zero begins.
+    fn offset(&self) -> Result<i32, NodeReason> {
+        let skipped = i32::try_from(self.skipped * self.dilation).map_err(|_| NodeReason::TooLarge)?;
+        Ok(skipped + negative(self.before)?)
+    }
+
+    /// Positions of the group that a view of it makes, axes padded.
+    fn positions(&self) -> u64 {
+        (self.output.next_power_of_two() as u64).saturating_mul(self.kernel.next_power_of_two() as u64)
+    }
+
     /// Whether the output is the input, position by position.
     fn is_plain(&self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.before == 0 && self.after == 0
@@ -91,7 +107,7 @@ fn windows(node: &Node<'_>, inputs: &[usize], kernels: &[usize]) -> Result<Vec<W
             if ceil && (output - 1) * stride >= input + before {
                 output -= 1;
             }
-            Ok(Window { input, kernel, stride, dilation, before, after, output })
+            Ok(Window { input, kernel, stride, dilation, before, after, output, skipped: 0 })
         })
         .collect()
 }
@@ -132,19 +148,75 @@ pub(super) fn convolve(
         given = builder.copy(&given)?;
     }
     let share = outputs / groups;
+    let weight_dims = [&[groups, share, *each], kernels].concat();
+    let grid = weights.grid;
+    let mut parts = vec![(windows.clone(), weight_dims, weights.numbers()?.to_vec())];
+    // A long kernel over a long output takes more positions than a group has: it is cut, and the parts added up.
+    while let Some(wide) =
+        parts.iter().position(|(windows, _, _)| windows.iter().any(|w| w.positions() > MAX_GROUP))
+    {
+        let (windows, dims, values) = parts.swap_remove(wide);
+        let axis = windows.iter().position(|window| window.positions() > MAX_GROUP).unwrap_or(0);
+        parts.extend(halves(&windows, &dims, &values, axis).ok_or(NodeReason::TooLarge)?);
+    }
+    let mut sums = Vec::new();
+    for (windows, dims, values) in &parts {
+        let mut labels = vec![GROUP, SHARE, INPUT];
+        labels.extend((0..kernels.len()).map(|index| KERNEL + index));
+        let numbers = Numbers { values, dims, labels: &labels, grid };
+        sums.push((1.0, contraction(&given, windows, share, &numbers, builder)?));
+    }
+    let made = match sums.as_slice() {
+        [(_, only)] => only.clone(),
+        sums => builder.add(sums, 0.0, &sums.first().map_or(vec![], |(_, sum)| sum.dims()))?,
+    };
+    with_bias(made, [&[*n, *outputs], output_dims(&windows).as_slice()].concat(), bias, builder)
+}
+
+/// Windows, dimensions and weights of the two halves of a kernel along a spatial axis.
+fn halves(windows: &[Window], dims: &[usize], values: &[f64], axis: usize) -> Option<[Convolution; 2]> {
+    let kernel = windows.get(axis)?.kernel;
+    if kernel < 2 {
+        return None;
+    }
+    let inner: usize = dims.iter().skip(SPATIAL + axis + 1).product();
+    let part = |from: usize, to: usize| {
+        let mut made = (windows.to_vec(), dims.to_vec(), Vec::new());
+        let window = made.0.get_mut(axis)?;
+        (window.skipped, window.kernel) = (window.skipped + from, to - from);
+        *made.1.get_mut(SPATIAL + axis)? = to - from;
+        for run in values.chunks(kernel * inner) {
+            made.2.extend_from_slice(run.get(from * inner..to * inner)?);
+        }
+        Some(made)
+    };
+    Some([part(0, kernel / 2)?, part(kernel / 2, kernel)?])
+}
+
+/// Windows, dimensions and weights.
+type Convolution = (Vec<Window>, Vec<usize>, Vec<f64>);
+
+/// A value of axes `[batch, group, input, spatial..]` under windows, times weights.
+fn contraction(
+    given: &Real,
+    windows: &[Window],
+    share: usize,
+    numbers: &Numbers<'_>,
+    builder: &mut Builder,
+) -> Result<Real, NodeReason> {
     let mut frame = Frame::default();
-    frame.output(BATCH, atoms(&given, 0));
+    frame.output(BATCH, atoms(given, 0));
     for (index, window) in windows.iter().enumerate() {
         let whole =
-            if window.is_plain() { atoms(&given, SPATIAL + index).to_vec() } else { one(window.output)? };
+            if window.is_plain() { atoms(given, SPATIAL + index).to_vec() } else { one(window.output)? };
         frame.output(SPATIAL + index, &whole);
     }
-    frame.output(GROUP, atoms(&given, 1));
+    frame.output(GROUP, atoms(given, 1));
     frame.output(SHARE, &one(share)?);
     for (index, window) in windows.iter().enumerate() {
         frame.sum_over(KERNEL + index, &one(window.kernel)?);
     }
-    frame.sum_over(INPUT, atoms(&given, 2));
+    frame.sum_over(INPUT, atoms(given, 2));
     let mut accesses = vec![frame.along(BATCH), frame.along(GROUP), frame.along(INPUT)];
     for (index, window) in windows.iter().enumerate() {
         accesses.push(if window.is_plain() {
@@ -152,21 +224,11 @@ pub(super) fn convolve(
         } else {
             let strides =
                 steps(&frame, &[(SPATIAL + index, window.stride), (KERNEL + index, window.dilation)])?;
-            Access::Window { offset: negative(window.before)?, strides, divisor: 1, exact: false }
+            Access::Window { offset: window.offset()?, strides, divisor: 1, exact: false }
         });
     }
     let view = given.view(&accesses).ok_or(NodeReason::Shape)?;
-    let weight_dims = [&[groups, share, *each], kernels].concat();
-    let mut weight_labels = vec![GROUP, SHARE, INPUT];
-    weight_labels.extend((0..kernels.len()).map(|index| KERNEL + index));
-    let numbers = Numbers {
-        values: weights.numbers()?,
-        dims: &weight_dims,
-        labels: &weight_labels,
-        grid: weights.grid,
-    };
-    let made = finish(&frame, windows.len(), view, &numbers, builder)?;
-    with_bias(made, [&[*n, *outputs], output_dims(&windows).as_slice()].concat(), bias, builder)
+    finish(&frame, windows.len(), view, numbers, builder)
 }
 
 /// The contraction over the frame; a single weight is a factor.
@@ -308,7 +370,16 @@ fn transposed_windows(
             if output == 0 || before > MAX_WINDOW {
                 return Err(NodeReason::Shape);
             }
-            Ok(Window { input: *input, kernel: *kernel, stride, dilation, before, after: 0, output })
+            Ok(Window {
+                input: *input,
+                kernel: *kernel,
+                stride,
+                dilation,
+                before,
+                after: 0,
+                output,
+                skipped: 0,
+            })
         })
         .collect()
 }

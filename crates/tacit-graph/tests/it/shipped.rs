@@ -83,13 +83,13 @@ fn every_machine_imports_the_same_models() {
     for (name, graph, weights) in [
         (
             "digits",
-            "63634b70bacc43a26457c7c0a20e7f2bad526f0edd037527f767954d0ec1d9e0",
-            "f59ebc30b3fb6a486a8a825279814b8429e526962fcda8a0dcc473352c776740",
+            "da854e8ed0ac3c4089e3dc15039774faa355d8fcfca5e85b647943ef28d41509",
+            "88c8781d5645dfa0794b2daeeff28c93d0431e67ad9edc9d52d55c5e40379fd8",
         ),
         (
             "breast-cancer",
-            "37eccf0fff3779ee839075e72dde31a13a7e43c0825ad8e980ab30e6eb64499a",
-            "563ba8b497457e82c608d7f5db6b287db4ffb71136112bf5a5dffd1d642cbf61",
+            "fca40b1f0d590520045246bb6fcf1437d545111a6968dcaa37714b05cd3c7fc6",
+            "3a7324ce6a81a5d5657fb0962cdddf2cc2365da0b66597199782edc511010487",
         ),
     ] {
         let imported = import_shipped(name);
