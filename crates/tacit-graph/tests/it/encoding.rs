@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model, ModelFile,
-    SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, random_model,
+    EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model,
+    ModelFile, SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, random_model,
     synthetic_mlp, synthetic_network,
 };
 
@@ -241,7 +241,7 @@ fn reports_hold_numbers() {
 fn a_file_of_parts_that_do_not_fit_is_refused() {
     let (mut one, other) = (body(), synthetic_mlp(&[3, 4, 3], 1).unwrap());
     let graph = encode_graph(file().model.graph());
-    let at = 6 + 6 + 32 + 4 + graph.len();
+    let at = 6 + 6 + 32 + 37 + 4 + graph.len();
     let weights = encode_weights(other.weights());
     let old = encode_weights(file().model.weights()).len();
     one.splice(at..at + 4 + old, [&(weights.len() as u32).to_le_bytes()[..], &weights].concat());

@@ -5,6 +5,7 @@
 //! decoding = FEATURE * features
 //! planning = PLANNING_STEP * planning steps
 //! checking = PROOF + STATEMENT_VALUE * values + PRODUCT * products + CHALLENGE * challenges + PROOF_BYTE * proof bytes
+//! hiding   = HIDING + (HIDING_FACTOR - 1) * checking       more, for a proof in zero knowledge
 //! ```
 //!
 //! Values, products and challenges are the upper bounds of [`tacit_verify::cost`], functions of graph and rows alone: a hostile
@@ -31,6 +32,10 @@
 //! | 1024-1024-1024-10, 1 | 157 kB | 1.90 ms | 750 914 | 2.5 |
 //! | LeNet-5, 1 | 134 kB | 1.68 ms | 630 986 | 2.6 |
 //! | ResNet-8, 1 | 169 kB | 2.20 ms | 842 184 | 2.6 |
+//!
+//! A proof in zero knowledge is checked as often as the plain one would be to count its masks, once more over masked values, and has
+//! openings of its own: 4 to 7 ms more, measured on networks from 784-128-10 to ResNet-8 (`network --openings 64` of `tacit-prove`),
+//! which the flat part and the factor cover threefold.
 //!
 //! Worst of reading and decoding is a chain of 4000 tiny nodes (96 kB, 4.1 ms), whose planning (69 ms) costs more than a transaction
 //! has.
@@ -73,6 +78,16 @@ pub fn checking(cost: &VerificationCost) -> u64 {
     terms.into_iter().fold(PROOF, |gas, (price, count)| gas.saturating_add(price.saturating_mul(count)))
 }
 
+/// What checking a proof in zero knowledge costs on top.
+#[must_use]
+pub fn hiding(cost: &VerificationCost) -> u64 {
+    HIDING.saturating_add(checking(cost).saturating_mul(HIDING_FACTOR.saturating_sub(1)))
+}
+
+/// A proof in zero knowledge of any size.
+pub const HIDING: u64 = 1_500_000;
+/// How many plain checks one in zero knowledge counts for.
+pub const HIDING_FACTOR: u64 = 4;
 /// A graph of any size.
 pub const GRAPH: u64 = 1_000;
 /// Each byte of a graph.

@@ -27,7 +27,7 @@
 //!
 //! # Gas
 //! EVM prices for slots and code, and for the work on graphs and proofs the prices in [`mod@gas`]: a linear function of public sizes,
-//! charged before the work, from measured worst cases. `verificationGas` says it beforehand.
+//! charged before the work, from measured worst cases. `verificationGas` says it beforehand for a plain proof.
 
 pub mod gas;
 mod record;
@@ -43,7 +43,7 @@ use tacit_abi::IProofs::{self, IProofsCalls};
 use tacit_graph::{Answer, Decoder, Graph, decode_graph, feature_count};
 use tacit_verify::{
     BudgetError, Reject, SecurityBits, Statement, VerificationCost, VerifyingModel, security_report,
-    verification_cost, verify,
+    statement::KIND_ZERO_KNOWLEDGE, verification_cost, verify,
 };
 
 /// Longest part: an account's longest code, less the byte in front.
@@ -197,6 +197,9 @@ fn check(
     let statement = statement(model.graph(), inputs, outputs)?;
     let cost = cost(host, model.graph(), statement.inputs.len(), proof.len())?;
     host.charge(gas::checking(&cost))?;
+    if proof.get(2).is_some_and(|kind| kind & KIND_ZERO_KNOWLEDGE != 0) {
+        host.charge(gas::hiding(&cost))?;
+    }
     let verified = verify(&model, &statement, proof).map_err(|error| rejected(&error))?;
     let digest = B256::from(*verified.statement_digest());
     Ok(Checked { digest, model, outputs: statement.outputs })

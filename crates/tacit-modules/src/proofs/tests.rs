@@ -13,7 +13,7 @@ use tacit_abi::{IModule, IProofs};
 use tacit_graph::{
     Decoder, Graph, Model, Operator, decode_graph, encode_graph, feature_count, random_model, synthetic_mlp,
 };
-use tacit_prove::{CommittedModel, prove};
+use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
 use tacit_verify::{SecurityBits, Statement, statement::digest, verification_cost};
 
 const PROOFS: Module = MODULES[3];
@@ -453,4 +453,36 @@ proptest! {
         input[at] = to;
         prop_assert!(world.send(PROOFS, CALLER, U256::ZERO, &input).is_err());
     }
+}
+
+#[test]
+fn a_proof_in_zero_knowledge_is_believed_for_more_gas() {
+    let plain = &*CASE;
+    let mut world = world();
+    let call = |case: &Case, proof: Vec<u8>| IProofs::answerCall {
+        modelId: case.id(),
+        inputs: case.statement.inputs.concat(),
+        outputs: case.statement.outputs.concat(),
+        proof: proof.into(),
+    };
+    let (gas_plain, refused) = metered(&mut world, &call(plain, plain.proof.clone()));
+    assert_eq!(refused, None);
+
+    let hiding = Hiding { openings_max: 2, openings_used: 0, seed: Seed::new([1; 32]) };
+    let committed =
+        CommittedModel::commit_hiding(plain.committed.model().clone(), SecurityBits::DEFAULT, hiding)
+            .unwrap();
+    let proved = prove_zk(&committed, &plain.statement.inputs, &Seed::new([2; 32])).unwrap();
+    let hidden = Case { committed, statement: plain.statement.clone(), proof: proved.proof };
+    hidden.register(&mut world);
+    let (gas_hidden, refused) = metered(&mut world, &call(&hidden, hidden.proof.clone()));
+    assert_eq!(refused, None);
+    assert!(gas_hidden > gas_plain + crate::proofs::gas::HIDING, "{gas_hidden} {gas_plain}");
+
+    // The price follows the kind that the bytes claim, before they are believed.
+    let mut false_kind = plain.proof.clone();
+    false_kind[2] = 2;
+    let (gas, refused) = metered(&mut world, &call(plain, false_kind));
+    assert_eq!(refused.as_deref(), Some("WeightRoot"));
+    assert!(gas > gas_plain + crate::proofs::gas::HIDING);
 }
