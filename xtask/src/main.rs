@@ -20,9 +20,11 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("tidy") => tidy(),
-        Some("mutate") => mutation::run(&workspace_root()?),
+        Some("mutate") => mutation::run(&workspace_root()?, &arguments),
         Some("performance") => performance::write(&workspace_root()?, &arguments),
-        _ => bail!("usage: cargo xtask tidy | mutate | performance [--cold-build] [--python FILE]"),
+        _ => {
+            bail!("usage: cargo xtask tidy | mutate [--jobs N] | performance [--cold-build] [--python FILE]")
+        }
     }
 }
 
