@@ -377,6 +377,31 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_the_equation_has_a_weight_of_its_own() {
+        let combined = |relation: &Relation, factors: &[(Ef, Ef)]| {
+            let counts = Counts { masks: 3, products: factors.len() };
+            let shape = InnerShape::new(counts, 40).unwrap();
+            let mut challenger = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);
+            (combine(&shape, relation, factors, &mut challenger), shape)
+        };
+        let constant = |value: Ef| <Linear as crate::context::Value>::constant(value);
+        // Two assertions that fail and cancel each other.
+        let assertions = vec![constant(Ef::ONE), constant(-Ef::ONE)];
+        let relation = Relation { masks: 3, assertions, ..Relation::default() };
+        assert_ne!(combined(&relation, &[]).0.constant, Ef::ZERO);
+        // Both factors of two products.
+        let products = vec![(constant(Ef::ZERO), constant(Ef::ZERO)); 2];
+        let relation = Relation { masks: 3, products, ..Relation::default() };
+        let (equation, shape) = combined(&relation, &[(Ef::ZERO, Ef::ZERO); 2]);
+        let (alpha, beta) = (shape.mask_rows(), shape.mask_rows() + shape.product_rows());
+        let weights = [alpha, beta].map(|row| [equation.weights[row][0], equation.weights[row][1]]);
+        let [a, b, c, d] = [weights[0][0], weights[0][1], weights[1][0], weights[1][1]];
+        assert!(a != b && a != c && a != d && b != c && b != d && c != d);
+        let squares = &equation.product_weights[0];
+        assert!(squares[0] != squares[1] && squares[0] != Ef::ONE);
+    }
+
+    #[test]
     fn a_run_with_more_values_than_masks_is_refused() {
         let shape = InnerShape::new(Counts { masks: 3, products: 0 }, 40).unwrap();
         let mut challenger = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);

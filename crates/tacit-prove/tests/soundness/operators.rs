@@ -448,6 +448,39 @@ fn a_maximum_of_another_difference_is_refused() {
 }
 
 #[test]
+fn another_difference_of_the_same_maximum_is_refused() {
+    // The table makes zero of minus one as of zero, so the maximum itself is right.
+    let change = |run: &mut Run| {
+        let Step::Maximum(step) = run.plan.steps[2].clone() else { panic!("not a maximum") };
+        let place = run.plan.virtuals.iter().position(|node| *node == 2).unwrap();
+        let last = run.virtuals[place].len() - 1;
+        run.virtuals[place][last] = -Fp::ONE;
+        let count = run.plan.tables.iter().find(|t| t.kind == TableKind::Positive).unwrap().count;
+        let half = 1 << (step.bits - 1);
+        run.witness.columns[count][half] -= Fp::ONE;
+        run.witness.columns[count][half - 1] += Fp::ONE;
+    };
+    assert_eq!(altered(change), Reject::View { node: 2 });
+}
+
+#[test]
+fn another_maximum_of_the_same_difference_is_refused() {
+    // Differences and their look-ups are the honest ones; the tensor is that of two equal sides.
+    let (_, honest) = honest();
+    let change = |run: &mut Run| {
+        run.plan.steps[2] = honest.plan.steps[2].clone();
+        let Step::Maximum(step) = &honest.plan.steps[2] else { panic!("not a maximum") };
+        let place = honest.plan.virtuals.iter().position(|node| *node == 2).unwrap();
+        run.virtuals[place].clone_from(&honest.virtuals[place]);
+        let count = honest.plan.tables.iter().find(|t| t.kind == TableKind::Positive).unwrap().count;
+        for column in [step.image, count] {
+            run.witness.columns[column].clone_from(&honest.witness.columns[column]);
+        }
+    };
+    assert_eq!(lie_about(|graph, _| left(graph, 2).groups[1].offset = 1, change), Reject::View { node: 2 });
+}
+
+#[test]
 fn sides_of_a_maximum_in_the_other_order_are_refused() {
     // The verifier adds what the table gives to the right side; the prover to the left.
     let change = |run: &mut Run| {

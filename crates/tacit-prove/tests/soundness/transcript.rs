@@ -8,6 +8,7 @@ use tacit_verify::{
     context::{draw, observe},
     field::Ef,
     statement::{batch_digest, digest, transcript},
+    zero_knowledge::{self, Header, Roots},
 };
 
 fn name(root: u8) -> ModelId {
@@ -66,6 +67,45 @@ fn challenges_depend_on_statement_level_and_kind() {
     assert_ne!(first(1, 100, 0), first(2, 100, 0));
     assert_ne!(first(1, 100, 0), first(1, 90, 0));
     assert_ne!(first(1, 100, 0), first(1, 100, 2));
+}
+
+#[test]
+fn challenges_of_zero_knowledge_depend_on_all_that_comes_before() {
+    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32] };
+    let roots = Roots { weights: [1; 32], witness: Some([2; 32]), masks: [3; 32] };
+    let first = |statement: u8, level: u8, kind: u8, header: Header, roots: Roots| {
+        let level = SecurityBits::new(level);
+        draw(&mut zero_knowledge::transcript(&[statement; 32], level, kind, &header, &roots))
+    };
+    let all = [
+        first(1, 100, 2, header, roots),
+        first(2, 100, 2, header, roots),
+        first(1, 90, 2, header, roots),
+        first(1, 100, 3, header, roots),
+        first(1, 100, 2, Header { openings: 5, ..header }, roots),
+        first(1, 100, 2, Header { opening: 2, ..header }, roots),
+        first(1, 100, 2, Header { weight_oracle: [9; 32], ..header }, roots),
+        first(1, 100, 2, header, Roots { weights: [9; 32], ..roots }),
+        first(1, 100, 2, header, Roots { witness: Some([9; 32]), ..roots }),
+        first(1, 100, 2, header, Roots { masks: [9; 32], ..roots }),
+    ];
+    for (index, one) in all.iter().enumerate() {
+        assert!(all[..index].iter().all(|other| other != one), "{index}");
+    }
+}
+
+#[test]
+fn a_hiding_root_binds_oracle_openings_and_level() {
+    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32] };
+    let level = SecurityBits::DEFAULT;
+    all_differ(&[
+        header.weight_root(level),
+        header.weight_root(SecurityBits::new(90)),
+        Header { openings: 5, ..header }.weight_root(level),
+        Header { weight_oracle: [2; 32], ..header }.weight_root(level),
+    ]);
+    // Which of the openings is no part of the model.
+    assert_eq!(Header { opening: 3, ..header }.weight_root(level), header.weight_root(level));
 }
 
 #[test]
