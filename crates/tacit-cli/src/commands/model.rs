@@ -81,7 +81,7 @@ pub(crate) fn commit(file: &ModelFile, used: u32, output: Output) -> Result<Comm
 }
 
 /// Commits to weights, hiding them if there is a key to do it with.
-fn commit_as(model: Model, key: Option<HidingKey>, used: u32) -> Result<CommittedModel, Failure> {
+pub(crate) fn commit_as(model: Model, key: Option<HidingKey>, used: u32) -> Result<CommittedModel, Failure> {
     let committed = match key {
         Some(HidingKey { openings, seed }) => {
             let hiding = Hiding { openings_max: openings, openings_used: used, seed: Seed::new(seed) };

@@ -1,12 +1,13 @@
 //! Four ways to cheat, each a real worker with one part exchanged.
 
+use crate::commands::model::commit_as;
 use crate::failure::{Context, Failure};
 use std::sync::{Arc, Mutex, PoisonError};
-use tacit_graph::{Model, Weights};
-use tacit_prove::CommittedModel;
-use tacit_verify::SecurityBits;
+use tacit_graph::{Model, ModelFile, Weights};
 use tacit_wire::JobHeader;
-use tacit_worker::{AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob};
+use tacit_worker::{
+    AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings,
+};
 
 /// How a worker cheats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +60,11 @@ impl Cheat {
     }
 
     /// The engine of a worker that cheats like this.
-    pub(crate) fn engine(self, model: &Model) -> Result<Arc<dyn Engine>, Failure> {
-        let honest = graph_engine(model.clone())?;
+    pub(crate) fn engine(self, file: &ModelFile) -> Result<Arc<dyn Engine>, Failure> {
+        let honest = graph_engine(file, file.model.clone())?;
         Ok(match self {
             Self::ChangedOutput => Arc::new(ChangedOutput(honest)),
-            Self::OtherModel => Arc::new(graph_engine(altered(model)?)?),
+            Self::OtherModel => Arc::new(graph_engine(file, altered(&file.model)?)?),
             Self::ReplayedProof => Arc::new(ReplayedProof { honest, first: Mutex::new(None) }),
             Self::Overcharge => Arc::new(honest),
         })
@@ -79,13 +80,22 @@ impl Cheat {
     }
 }
 
-fn graph_engine(model: Model) -> Result<GraphEngine, Failure> {
-    let committed = CommittedModel::commit(model, SecurityBits::DEFAULT).failed(
-        "cannot_commit",
-        "the weights cannot be committed to",
-        "",
-    )?;
-    Ok(GraphEngine::new(Arc::new(committed)))
+/// Proves `model` as the file says its own is committed to.
+fn graph_engine(file: &ModelFile, model: Model) -> Result<GraphEngine, Failure> {
+    let committed = Arc::new(commit_as(model, file.hiding, 0)?);
+    Ok(match file.hiding {
+        Some(_) => GraphEngine::hiding(committed, Arc::new(Uncounted)),
+        None => GraphEngine::new(committed),
+    })
+}
+
+/// Cheats do not care how often they open a commitment.
+struct Uncounted;
+
+impl Openings for Uncounted {
+    fn record(&self, _: u32) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The same graph with one weight moved: cheap to prove, hard to notice by looking at answers.

@@ -224,10 +224,14 @@ impl<'a> Stage<'a> {
     ) -> Result<oneshot::Sender<()>, Failure> {
         let model = &offer.file.model;
         let price: Amount = CHEAP.parse().failed("demo", "the price", "")?;
-        let served =
-            ServedModel::new(&offer.file.name, model.graph(), offer.file.weight_root, cheat.engine(model)?)
-                .failed("demo", "the model", "")?
-                .ask(Privacy::Sealed, Evidence::Proved, price);
+        let served = ServedModel::new(
+            &offer.file.name,
+            model.graph(),
+            offer.file.weight_root,
+            cheat.engine(&offer.file)?,
+        )
+        .failed("demo", "the model", "")?
+        .ask(Privacy::Sealed, Evidence::Proved, price);
         let listener = crate::commands::node::bind(Listen::free().worker, "dishonest worker").await?;
         let url = crate::commands::node::url(&listener)?;
         let ledger = network::ledger(&self.network.ledger.url()).await?;
