@@ -377,6 +377,8 @@ fn rows(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|rows| (1..=most).contains(rows)).ok_or_else(|| format!("give 1 to {most} rows"))
 }
 
+/// Proofs a commitment is made for when nobody says how many.
+pub(crate) const OPENINGS_DEFAULT: u32 = 256;
 const DEFAULT_GATEWAY: &str = "127.0.0.1:8547";
 
 #[cfg(test)]
@@ -389,6 +391,3 @@ mod tests {
         Cli::command().debug_assert();
     }
 }
-
-/// Proofs a commitment is made for when nobody says how many.
-pub(crate) const OPENINGS_DEFAULT: u32 = 256;
