@@ -377,6 +377,17 @@ mod tests {
     }
 
     #[test]
+    fn an_assertion_about_public_values_is_checked_at_once() {
+        use crate::context::{Context, Value};
+        let mut challenger = Challenger::from_hasher(Vec::new(), p3_blake3::Blake3);
+        let mut reader = Reader::new(&[]);
+        let mut context =
+            crate::masked::Masked::new(&mut challenger, &mut reader, crate::masked::Trees::Checked);
+        assert_eq!(context.assert_zero(&Linear::constant(Ef::ZERO), Reject::Input), Ok(()));
+        assert_eq!(context.assert_zero(&Linear::constant(Ef::ONE), Reject::Input), Err(Reject::Input));
+    }
+
+    #[test]
     fn every_part_of_the_equation_has_a_weight_of_its_own() {
         let combined = |relation: &Relation, factors: &[(Ef, Ef)]| {
             let counts = Counts { masks: 3, products: factors.len() };
