@@ -1,6 +1,6 @@
 //! Import of ONNX networks: parse, lower to four float operators, quantise, measure.
 //!
-//! Lowering gives a [`program`] in the operators of the integer graph, with real weights and any functions. Whatever
+//! Lowering gives a `program` in the operators of the integer graph, with real weights and any functions. Whatever
 //! ONNX has for moving elements about becomes views; batch normalisation, scalings and biases fold into weights; chains
 //! of functions become one. Then one operator at a time is quantised for the calibration rows. The operators covered
 //! are in [`supported_operators`]; anything else is refused by name.
