@@ -47,15 +47,14 @@ pub(crate) fn apply(values: &[Fp], dims: &[usize], mut maps: AxisMaps) -> (Vec<E
 
 /// The axis whose map shrinks the array most for its work.
 fn strongest(dims: &[usize], maps: &AxisMaps) -> Option<usize> {
-    let gain = |axis: usize| {
+    // Work per element now, and the length that is left, both over the length of the axis: a fraction.
+    let loss = |axis: usize| {
         let map = maps[axis].as_ref()?;
-        // Work per element now, and the length that is left, both relative to the length of the axis.
-        let length = dims[axis].max(1) as f32;
-        Some((map.entries.len() as f32 + 4.0 * map.length as f32) / length)
+        Some((map.entries.len() + 4 * map.length, dims[axis].max(1)))
     };
     (0..dims.len())
-        .filter_map(|axis| Some((axis, gain(axis)?)))
-        .min_by(|(_, a), (_, b)| a.total_cmp(b))
+        .filter_map(|axis| Some((axis, loss(axis)?)))
+        .min_by(|(_, (a, b)), (_, (c, d))| (a * d).cmp(&(c * b)))
         .map(|(axis, _)| axis)
 }
 

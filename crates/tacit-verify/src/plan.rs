@@ -60,6 +60,8 @@ pub const MAX_WITNESS_VARS: usize = 24;
 pub const MAX_WEIGHT_VARS: usize = 26;
 /// Commitments to fewer values are padded to this power of two.
 pub const MIN_COMMITTED_VARS: usize = 8;
+/// Most rows of all weight tensors together, as a power of two: what the verifier keeps an element for.
+pub const MAX_WEIGHT_ROW_VARS: usize = 22;
 /// Most variables that a batching sumcheck binds first.
 const MAX_LOW_VARS: usize = 10;
 /// Widest range table.
@@ -104,6 +106,12 @@ pub enum PlanError {
     #[error("the witness needs 2^{got} values, a proof holds 2^{MAX_WITNESS_VARS}")]
     WitnessTooLarge {
         /// Base-two logarithm of what is needed.
+        got: usize,
+    },
+    /// More rows of weights than [`MAX_WEIGHT_ROW_VARS`] allows.
+    #[error("the weights have {got} rows, a proof holds 2^{MAX_WEIGHT_ROW_VARS}")]
+    WeightRows {
+        /// Rows of all tensors of weights.
         got: usize,
     },
     /// More weights than [`MAX_WEIGHT_VARS`] allows.
@@ -505,6 +513,10 @@ impl WeightPlan {
                 }
             }
             layer += usize::from(tensors.len() > before);
+        }
+        let rows = tensors.iter().map(WeightTensor::rows).fold(0usize, usize::saturating_add);
+        if rows > 1 << MAX_WEIGHT_ROW_VARS {
+            return Err(PlanError::WeightRows { got: rows });
         }
         let mut order: Vec<usize> = (0..tensors.len()).collect();
         order.sort_by_key(|tensor| core::cmp::Reverse(tensors[*tensor].log_row()));

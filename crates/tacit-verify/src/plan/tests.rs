@@ -1,4 +1,4 @@
-use tacit_graph::{Decoder, Feature, Table};
+use tacit_graph::{Decoder, Feature, Table, graph::Group};
 
 use super::*;
 
@@ -78,6 +78,22 @@ fn what_cannot_be_proved_is_refused() {
     broken.nodes.clear();
     assert!(matches!(refused(&broken, 1), PlanError::Graph(_)));
     assert!(matches!(WeightPlan::new(&broken).unwrap_err(), PlanError::Graph(_)));
+}
+
+/// Each row costs the verifier an element, however short it is: one weight a row once took gigabytes.
+#[test]
+fn too_many_short_rows_of_weights_are_refused() {
+    let mut many = graph(&[4, 1], 8, 8);
+    many.input_axes = vec![2, 2];
+    many.nodes[0] = Operator::Contract {
+        axes: vec![1],
+        summed: vec![1 << 11, 1 << 11],
+        left: View { tensor: TensorId(0), groups: vec![Group::axis(1), Group::axis(2)] },
+        right: Right::Weights { axes: vec![1, 2, 0] },
+        bias: Some(vec![0]),
+    };
+    let got = (1 << MAX_WEIGHT_ROW_VARS) + 1;
+    assert_eq!(WeightPlan::new(&many).unwrap_err(), PlanError::WeightRows { got });
 }
 
 #[test]
