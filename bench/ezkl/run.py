@@ -129,8 +129,13 @@ def compare(arguments, folder: Path) -> None:
             make_network(folder, [int(width) for width in arguments.widths.split(",")])
     if arguments.model:
         model = str(folder / f"{name}.tacit")
+        import onnx
+
+        classes = onnx.load(folder / "network.onnx").graph.output[0].type.tensor_type.shape.dim[-1].dim_value
         subprocess.run([arguments.tacit, "model", "import", arguments.model / "model.onnx",
-                        "--calibration", arguments.model / "calibration.npy", "-o", model], check=True, stdout=sys.stderr)
+                        "--calibration", arguments.model / "calibration.npy", "-o", model,
+                        *(["--classes", ",".join(map(str, range(classes)))] if classes > 1 else [])],
+                       check=True, stdout=sys.stderr)
     for step in STAGES:
         if step in ezkl:
             continue

@@ -44,7 +44,7 @@ use core::ops::Range;
 
 use tacit_graph::{
     Graph, GraphError, Operator, TensorId,
-    graph::{MAX_BIAS, Right, View},
+    graph::{MAX_BIAS, MAX_SPAN_BITS, Right, View},
 };
 
 use crate::{
@@ -66,8 +66,6 @@ pub const MAX_WEIGHT_ROW_VARS: usize = 22;
 const MAX_LOW_VARS: usize = 10;
 /// Widest range table.
 pub const MAX_RANGE_BITS: usize = 16;
-/// Bits that a quotient and its remainder may span together.
-pub const MAX_SPAN_BITS: usize = 30;
 /// Tags of range tables start here, above those of activation tables.
 const RANGE_TAG: u32 = 1 << 17;
 /// Tags of tables of `max(d, 0)`.
