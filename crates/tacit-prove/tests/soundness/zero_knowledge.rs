@@ -2,15 +2,14 @@
 
 use crate::support::{Random, dense_model, random_rows};
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
-use tacit_graph::{LayerWeights, Model, Weights};
+use tacit_graph::Model;
 use tacit_prove::{CommittedModel, Hiding, Run, Seed, prove, prove_run_zk};
 use tacit_verify::{
     Reject, SecurityBits,
-    field::{EF_BYTES, Ef, Fp},
+    field::{Ef, Fp},
     inner::{self, Challenges, Sent},
     inner_shape::InnerShape,
     masked::Trees,
-    plan::Plan,
     protocol::{Public, Rows},
     reader::Reader,
     statement::{KIND_ZERO_KNOWLEDGE, digest},
@@ -18,8 +17,6 @@ use tacit_verify::{
     zero_knowledge::{Header, HidingPlan, Roots, replay, transcript},
 };
 
-/// Openings of each commitment; a set of transcripts takes several commitments.
-const OPENINGS: u32 = 4;
 /// Version, level, kind, openings, opening, weight oracle.
 const HEADER: usize = 3 + 40;
 
@@ -276,81 +273,6 @@ fn chi_squared(values: impl IntoIterator<Item = u32>) -> (f64, usize) {
     }
     let expected = count as f64 / 64.0;
     (bins.iter().map(|bin| (*bin as f64 - expected).powi(2) / expected).sum(), count)
-}
-
-/// The part of a proof where masked values of the protocol are.
-fn messages(proof: &[u8], plan: &Plan) -> Vec<[u32; 5]> {
-    let start = HEADER + 64;
-    let count = plan.columns.len() + 20;
-    proof[start..start + count * EF_BYTES]
-        .chunks_exact(EF_BYTES)
-        .map(|chunk| {
-            core::array::from_fn(|index| {
-                u32::from_le_bytes(chunk[4 * index..4 * index + 4].try_into().unwrap())
-            })
-        })
-        .collect()
-}
-
-/// Proofs of `model` on `inputs` under 100 seeds, each commitment used up.
-fn transcripts(model: &Model, inputs: &[Vec<i64>]) -> Vec<Vec<[u32; 5]>> {
-    let mut all = Vec::new();
-    for seed in 0..25u8 {
-        let hiding = Hiding { openings_max: OPENINGS, openings_used: 0, seed: Seed::new([seed; 32]) };
-        let model = CommittedModel::commit_hiding(model.clone(), SecurityBits::DEFAULT, hiding).unwrap();
-        let run = Run::new(&model, inputs).unwrap();
-        for _ in 0..OPENINGS {
-            let proof = prove_run_zk(&model, &run, &Seed::new([seed; 32])).unwrap();
-            all.push(messages(&proof, &run.plan));
-        }
-    }
-    all
-}
-
-/// Every masked value of both sets is uniform on its own, so no two sets can be told apart by it.
-fn indistinguishable(one: &[Vec<[u32; 5]>], two: &[Vec<[u32; 5]>]) {
-    for set in [one, two] {
-        // 63 degrees of freedom: 140 is exceeded once in 10 million times.
-        let (all, count) = chi_squared(set.iter().flatten().flatten().copied());
-        assert!(all < 140.0 && count > 10_000, "{all} of {count}");
-        for position in 0..set[0].len() {
-            let mean = set.iter().map(|proof| f64::from(proof[position][0])).sum::<f64>() / set.len() as f64;
-            let half = f64::from(Fp::ORDER_U32) / 2.0;
-            let deviation = (mean - half).abs() / (half * (1.0 / (3.0 * set.len() as f64)).sqrt());
-            assert!(deviation < 6.0, "value {position} is {deviation} deviations off");
-        }
-    }
-    // The same place of both sets, proof by proof: never the same element.
-    for (a, b) in one.iter().zip(two) {
-        assert!(a.iter().zip(b).all(|(x, y)| x != y));
-    }
-}
-
-#[test]
-fn two_sets_of_weights_with_the_same_answers_are_not_told_apart() {
-    // Zero inputs: weights of the first layer do not matter to the answer, and a proof must not show them.
-    let model = dense_model(&[6, 5, 3], 6, &mut Random(31));
-    let mut weights = model.weights().clone();
-    weights.layers[0] = LayerWeights {
-        matrix: weights.layers[0].matrix.iter().map(|weight| weight.wrapping_neg().max(-127)).collect(),
-        bias: weights.layers[0].bias.clone(),
-    };
-    let Ok(other) = Model::new(model.graph().clone(), Weights { layers: weights.layers }) else {
-        panic!("the mirrored weights have the reach of the first")
-    };
-    // The raw row that every feature encodes to zero.
-    let zeros: Vec<i64> = model.graph().features.iter().map(|feature| -feature.offset).collect();
-    let inputs = vec![zeros];
-    let outputs = |model: &Model| Run::new(&commit(model.clone(), 1), &inputs).unwrap().statement.outputs;
-    assert_eq!(outputs(&model), outputs(&other));
-    indistinguishable(&transcripts(&model, &inputs), &transcripts(&other, &inputs));
-}
-
-#[test]
-fn two_inputs_are_not_told_apart() {
-    let model = dense_model(&[6, 5, 3], 6, &mut Random(32));
-    let inputs = |seed| random_rows(&model, 1, &mut Random(seed));
-    indistinguishable(&transcripts(&model, &inputs(1)), &transcripts(&model, &inputs(2)));
 }
 
 #[test]
