@@ -1,5 +1,6 @@
 //! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
-//! [--iterations N] [--openings N]`. With `--openings` in zero knowledge, against a commitment made for so many.
+//! [--iterations N] [--openings N] [--parts]`. With `--openings` in zero knowledge, against a commitment made for so many;
+//! with `--parts` the parts of a plain proof, one by one.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
 
@@ -11,14 +12,35 @@
 )]
 
 use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
-use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
+use tacit_prove::{CommittedModel, Hiding, Part, Run, Seed, prove, prove_run_observed, prove_zk};
 use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
 
-/// User and system CPU in milliseconds; the kernel counts hundredths of a second.
+/// User and system CPU of all threads in milliseconds.
 fn cpu_ms() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
-    fields[12..14].iter().map(|ticks| ticks.parse::<f64>().unwrap() * 10.0).sum()
+    let spent = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap();
+    spent.tv_sec() as f64 * 1e3 + spent.tv_nsec() as f64 / 1e6
+}
+
+/// Each part of a plain proof, all nodes together.
+fn parts(model: &CommittedModel, inputs: &[Vec<i64>], iterations: usize) {
+    let mut spent = std::collections::BTreeMap::new();
+    for _ in 0..iterations {
+        let mut since = cpu_ms();
+        let mut current = "run".to_owned();
+        let mut mark = |next: String| {
+            let now = cpu_ms();
+            *spent.entry(std::mem::replace(&mut current, next)).or_insert(0.0) += now - since;
+            since = now;
+        };
+        let run = Run::new(model, inputs).unwrap();
+        prove_run_observed(model, &run, &mut |part| {
+            mark(if let Part::Node(_) = part { "nodes".to_owned() } else { format!("{part:?}") });
+        })
+        .unwrap();
+    }
+    for (part, ms) in spent {
+        println!("  {part:<16} {:.2} ms CPU", ms / iterations as f64);
+    }
 }
 
 fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
@@ -73,6 +95,10 @@ fn main() {
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
+    if arguments.iter().any(|argument| argument == "--parts") {
+        parts(&committed, &inputs, iterations);
+        return;
+    }
     let iterations = if openings == 0 { iterations } else { iterations.min(openings as usize) };
     let proved = timed("prove", iterations, || {
         if openings == 0 {
