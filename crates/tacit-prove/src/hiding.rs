@@ -11,7 +11,7 @@ use crate::{
     oracle::{Oracle, flatten},
     poly::{LOG_WIDTH, PackedEf, PackedFp, Poly, WIDTH, dot, dot_packed, eq_packed, eq_scaled, pack, unpack},
     randomness::Randomness,
-    sumcheck::{prove_product, prove_product_rounds},
+    sumcheck::prove_product_rounds,
     transcript::Transcript,
 };
 
@@ -20,6 +20,16 @@ pub(crate) struct Hidden {
     /// Its `2^vars` values; the random ones come last.
     pub(crate) values: Vec<Fp>,
     pub(crate) oracle: Oracle,
+}
+
+/// The polynomial at a point outside the domain of its oracle.
+pub(crate) struct Outside {
+    /// The variables that number rows, and those that number columns.
+    high: Vec<Ef>,
+    low: Vec<Ef>,
+    /// Every column, its rows bound to the point.
+    columns: Vec<Ef>,
+    pub(crate) value: Ef,
 }
 
 impl Hidden {
@@ -33,21 +43,39 @@ impl Hidden {
         Some(Self { values, oracle })
     }
 
+    /// Answers at a point outside the domain.
+    pub(crate) fn outside(&self, shape: &HidingShape, point: &[Ef]) -> Outside {
+        let (high, low) = point.split_at(shape.vars - shape.rounds[0].fold);
+        let columns = fold_rows(&self.values, 1 << low.len(), high);
+        let value = eq_table(low).iter().zip(&columns).map(|(weight, value)| *weight * *value).sum();
+        Outside { high: high.to_vec(), low: low.to_vec(), columns, value }
+    }
+
     /// Opens the polynomial at `point`, in step with [`tacit_verify::hiding::verify`].
     pub(crate) fn open(
         &self,
         shape: &HidingShape,
+        outside: &Outside,
         point: &[Ef],
         random: &mut Randomness,
         transcript: &mut Transcript,
     ) -> Option<()> {
         let first = shape.rounds[0];
         let (high, low) = point.split_at(shape.vars - first.fold);
-        // The first rounds bind only the variables within a row: the others are summed out before.
+        let gamma = transcript.challenge();
+        // The first rounds bind only the variables within a row: the others are summed out before. Which of the two claims is one more variable,
+        // never bound.
         let columns = fold_rows(&self.values, 1 << first.fold, high);
-        let (mut bound, scale, _) = prove_product(Poly::new(eq_table(low)), Poly::new(columns), transcript);
+        let factors = interleave(eq_table(low), eq_scaled(&outside.low, gamma));
+        let columns = interleave(columns, outside.columns.iter().copied());
+        let (mut bound, scales, _) =
+            prove_product_rounds(Poly::new(factors), Poly::new(columns), first.fold, transcript);
+        let scales = scales.into_scalars();
         let mut values = fold_columns(&self.values, &bound);
-        let mut weights = eq_scaled(high, scale);
+        let mut weights = vec![Ef::ZERO; 1 << high.len()];
+        for (high, scale) in [high, &outside.high].into_iter().zip(scales) {
+            add_eq(&mut weights, high, scale);
+        }
         let mut later: Option<Folding> = None;
         for (index, round) in shape.rounds.iter().enumerate() {
             if index > 0 {
@@ -62,10 +90,14 @@ impl Hidden {
                     transcript.send(row.iter().zip(&table).map(|(value, weight)| *value * *weight).sum());
                 }
             }
+            let mut answered = None;
             if index + 1 < shape.rounds.len() {
                 let next = Folding::commit(shape, index + 1, &values, random)?;
                 transcript.send_root(&next.oracle.root);
                 later = Some(next);
+                let table = eq_table(&transcript.challenge_point(round.message_vars));
+                transcript.send(table.iter().zip(&values).map(|(weight, value)| *weight * *value).sum());
+                answered = Some(table);
             } else {
                 values.iter().for_each(|value| transcript.send(*value));
             }
@@ -73,13 +105,31 @@ impl Hidden {
             let positions = oracle.open(round.queries, transcript);
             let eta = transcript.challenge();
             // Nobody asks for the factor once the last polynomial is sent.
-            if later.is_some() {
+            if let Some(table) = answered {
+                weights.iter_mut().zip(table).for_each(|(sum, weight)| *sum += eta * weight);
                 let generator = Fp::two_adic_generator(round.log_height);
                 let bases = positions.iter().map(|position| generator.exp_u64(*position as u64));
                 add_powers(&mut weights, &bases.collect::<Vec<_>>(), eta);
             }
         }
         Some(())
+    }
+}
+
+/// `a[0], b[0], a[1], b[1], ..`
+fn interleave(a: Vec<Ef>, b: impl IntoIterator<Item = Ef>) -> Vec<Ef> {
+    a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect()
+}
+
+/// Adds `scale * eq(point, x)` to the value at every `x`.
+fn add_eq(weights: &mut [Ef], point: &[Ef], scale: Ef) {
+    // Halves of the point, so that the tables stay short.
+    let (high, low) = point.split_at(point.len() / 2);
+    let low = eq_table(low);
+    for (chunk, high) in weights.chunks_exact_mut(low.len()).zip(eq_scaled(high, scale)) {
+        for (sum, weight) in chunk.iter_mut().zip(&low) {
+            *sum += high * *weight;
+        }
     }
 }
 
@@ -107,13 +157,13 @@ impl Folding {
     }
 }
 
-/// Adds `sum_q eta^(q + 1) base_q^x` to the value at every `x`.
+/// Adds `sum_q eta^(q + 2) base_q^x` to the value at every `x`.
 fn add_powers(weights: &mut [Ef], bases: &[Fp], eta: Ef) {
     // `base^x` splits at half the bits of `x`, so that only the low half is a table.
     let low = weights.len().next_power_of_two().trailing_zeros().div_ceil(2);
     let low = (1usize << low).max(WIDTH).min(weights.len());
     let tables: Vec<Vec<Fp>> = bases.iter().map(|base| base.powers().take(low).collect()).collect();
-    let mut terms: Vec<Ef> = eta.shifted_powers(eta).take(bases.len()).collect();
+    let mut terms: Vec<Ef> = eta.shifted_powers(eta * eta).take(bases.len()).collect();
     let steps: Vec<Fp> = bases.iter().map(|base| base.exp_u64(low as u64)).collect();
     for chunk in weights.chunks_mut(low) {
         if low.is_multiple_of(WIDTH) {

@@ -5,7 +5,7 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::{Matrix, dense::RowMajorMatrix};
 use tacit_verify::{
     field::{Ef, Fp, ef_to_bytes},
-    inner::{combine, in_rows},
+    inner::{Challenges, combine, in_rows},
     inner_shape::InnerShape,
     masked::{Relation, Secret},
     oracle::row_to_extension,
@@ -89,15 +89,12 @@ impl Secrets {
             write(transcript, &[*a, *b]);
         }
         let equation = combine(shape, relation, &covered, &mut transcript.challenger);
-        let psi = transcript.challenge();
-        let phi = transcript.challenge();
+        let Challenges { weights: of_rows, phi } = Challenges::draw(shape, &mut transcript.challenger);
 
-        let (blinding, others) =
-            self.rows.split_last().map_or((&[][..], &[][..]), |(last, rest)| (&last[..], rest));
-        let mut combination = blinding.to_vec();
-        for (row, power) in others.iter().zip(psi.shifted_powers(psi)) {
+        let mut combination = vec![Ef::ZERO; shape.row_len()];
+        for (row, weight) in self.rows.iter().zip(&of_rows) {
             for (sum, value) in combination.iter_mut().zip(row) {
-                *sum += power * *value;
+                *sum += *weight * *value;
             }
         }
         let mut sum = blind(shape, &self.rows);
@@ -296,7 +293,7 @@ mod tests {
         let covered = tacit_verify::inner::read_factors(1, &mut challenger, &mut reader)?;
         let equation = combine(&shape, relation, &covered, &mut challenger);
         let mut transcript = Transcript::plain(challenger, proof[sent..sent + 40].to_vec());
-        let (_psi, phi) = (transcript.challenge(), transcript.challenge());
+        let phi = Challenges::draw(&shape, &mut transcript.challenger).phi;
         let combination = reader.list(shape.row_len(), 20, Reader::extension)?;
         let mut sum = reader.list(shape.sum_len(), 20, Reader::extension)?;
         let over: Ef = sum.iter().step_by(shape.slots).skip(1).copied().sum();

@@ -13,12 +13,12 @@ use tacit_verify::{
     reader::Reader,
     security::BudgetError,
     statement::{KIND_ZERO_KNOWLEDGE, PROOF_VERSION},
-    zero_knowledge::{Header, HidingPlan, Roots, replay, report, transcript},
+    zero_knowledge::{Header, HidingPlan, Roots, outside_point, replay, report, transcript},
 };
 
 use crate::{
     argue::argue,
-    hiding::Hidden,
+    hiding::{Hidden, Outside},
     inner::Secrets,
     model::{CommitError, CommittedModel, Weights, stack},
     prove::{ProveError, Proved, ProvedBatch, Run},
@@ -43,6 +43,7 @@ pub(crate) struct HiddenWeights {
     used: AtomicU32,
     shape: HidingShape,
     hidden: Hidden,
+    outside: Outside,
 }
 
 impl HiddenWeights {
@@ -65,7 +66,9 @@ impl HiddenWeights {
         );
         let hidden = Hidden::commit(&shape, values, &mut random).ok_or(CommitError::Library)?;
         let used = AtomicU32::new(hiding.openings_used.min(openings));
-        let made = Self { openings, used, shape, hidden };
+        let point = outside_point(openings, security, &hidden.oracle.root, shape.vars);
+        let outside = hidden.outside(&shape, &point);
+        let made = Self { openings, used, shape, hidden, outside };
         let root = made.header(0).weight_root(security);
         Ok((made, root))
     }
@@ -92,7 +95,12 @@ impl HiddenWeights {
     }
 
     fn header(&self, opening: u32) -> Header {
-        Header { openings: self.openings, opening, weight_oracle: self.hidden.oracle.root }
+        Header {
+            openings: self.openings,
+            opening,
+            weight_oracle: self.hidden.oracle.root,
+            weight_answer: self.outside.value,
+        }
     }
 }
 
@@ -164,14 +172,21 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let start = proof.len();
     let challenger = transcript(&statement, security, kind, &header, &roots);
     let mut transcript = Transcript::masked(challenger.clone(), proof, &secrets.masks);
-    let stack = witness.as_ref().map_or(&[][..], |(_, hidden)| &hidden.values);
+    let witness = witness.map(|(shape, hidden)| {
+        let outside = hidden.outside(shape, &transcript.challenge_point(shape.vars));
+        transcript.send(outside.value);
+        (shape, hidden, outside)
+    });
+    let stack = witness.as_ref().map_or(&[][..], |(_, hidden, _)| &hidden.values);
     let points = argue(plan, graph, model.weights(), run, stack, &mut transcript, &mut |_| {});
     weights
         .hidden
-        .open(&weights.shape, &points.weights, &mut random, &mut transcript)
+        .open(&weights.shape, &weights.outside, &points.weights, &mut random, &mut transcript)
         .ok_or(ProveError::Library)?;
-    if let Some((shape, hidden)) = &witness {
-        hidden.open(shape, &points.witness, &mut random, &mut transcript).ok_or(ProveError::Library)?;
+    if let Some((shape, hidden, outside)) = &witness {
+        hidden
+            .open(shape, outside, &points.witness, &mut random, &mut transcript)
+            .ok_or(ProveError::Library)?;
     }
     if !transcript.masks_used() {
         return Err(ProveError::Masks);
@@ -186,7 +201,8 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let public = Public { graph, plan, rows };
     let mut challenger = challenger;
     let mut reader = Reader::new(transcript.proof.get(start..).unwrap_or_default());
-    let (relation, _) = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
+    let (relation, _) =
+        replay(public, &hiding, &header, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
     secrets.prove(&relation, &mut transcript);
     Ok(transcript.proof)
 }
