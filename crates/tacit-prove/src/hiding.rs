@@ -10,6 +10,7 @@ use tacit_verify::{
 use crate::{
     oracle::{Oracle, flatten},
     poly::{LOG_WIDTH, PackedEf, PackedFp, Poly, WIDTH, dot, dot_packed, eq_packed, eq_scaled, pack, unpack},
+    private::Private,
     randomness::Randomness,
     sumcheck::prove_product_rounds,
     transcript::Transcript,
@@ -18,7 +19,7 @@ use crate::{
 /// A polynomial behind a hiding commitment.
 pub(crate) struct Hidden {
     /// Its `2^vars` values; the random ones come last.
-    pub(crate) values: Vec<Fp>,
+    pub(crate) values: Private<Fp>,
     pub(crate) oracle: Oracle,
 }
 
@@ -40,7 +41,7 @@ impl Hidden {
             *value = random.base();
         }
         let oracle = Oracle::encode(shape.oracle(0), values.clone())?;
-        Some(Self { values, oracle })
+        Some(Self { values: values.into(), oracle })
     }
 
     /// Answers at a point outside the domain.
@@ -137,7 +138,7 @@ fn add_eq(weights: &mut [Ef], point: &[Ef], scale: Ef) {
 struct Folding {
     oracle: Oracle,
     /// Shape `[randomness][2^fold]`.
-    randomness: Vec<Vec<Ef>>,
+    randomness: Vec<Private<Ef>>,
 }
 
 impl Folding {
@@ -149,7 +150,8 @@ impl Folding {
         for row in 0..len {
             columns.extend(flatten((0..width).map(|chunk| values[chunk * len + row])));
         }
-        let randomness: Vec<Vec<Ef>> = (0..round.randomness).map(|_| random.extensions(width)).collect();
+        let randomness: Vec<Private<Ef>> =
+            (0..round.randomness).map(|_| random.extensions(width).into()).collect();
         for row in &randomness {
             columns.extend(flatten(row.iter().copied()));
         }

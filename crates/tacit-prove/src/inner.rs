@@ -13,6 +13,7 @@ use tacit_verify::{
 
 use crate::{
     oracle::{Oracle, flatten},
+    private::Private,
     randomness::Randomness,
     transcript::Transcript,
 };
@@ -20,11 +21,11 @@ use crate::{
 /// Masks and triples, committed.
 pub(crate) struct Secrets {
     shape: InnerShape,
-    pub(crate) masks: Vec<Ef>,
+    pub(crate) masks: Private<Ef>,
     /// `alpha` and `beta` of each product.
-    factors: Vec<(Ef, Ef)>,
+    factors: Private<(Ef, Ef)>,
     /// Coefficients of every row. Shape `[rows][row_len]`.
-    rows: Vec<Vec<Ef>>,
+    rows: Vec<Private<Ef>>,
     pub(crate) oracle: Oracle,
 }
 
@@ -52,7 +53,7 @@ impl Secrets {
         for secrets in [&masks, &alpha, &beta, &gamma] {
             values.extend(in_rows(secrets, shape.slots));
         }
-        let mut rows: Vec<Vec<Ef>> = interpolate(&values, shape.slots)
+        let mut rows: Vec<Private<Ef>> = interpolate(&values, shape.slots)
             .into_iter()
             .map(|mut row| {
                 // `w + (X^l - 1) r`.
@@ -61,10 +62,10 @@ impl Secrets {
                     row[index] -= value;
                     row[shape.slots + index] += value;
                 }
-                row
+                row.into()
             })
             .collect();
-        rows.extend((0..=shape.blind_rows()).map(|_| random.extensions(shape.row_len())));
+        rows.extend((0..=shape.blind_rows()).map(|_| random.extensions(shape.row_len()).into()));
         // The blinding polynomial adds up to zero over the subgroup: its coefficients at multiples of the order do.
         let first = shape.secret_rows();
         let sum: Ef = blind(&shape, &rows).iter().step_by(shape.slots).copied().sum();
@@ -77,8 +78,8 @@ impl Secrets {
         let coefficients = RowMajorMatrix::new(coefficients, shape.oracle().width);
         let codeword = Radix2DFTSmallBatch::default().coset_dft_batch(coefficients, Fp::GENERATOR);
         let oracle = Oracle::new(shape.oracle(), codeword.to_row_major_matrix())?;
-        let factors = triples.iter().map(|triple| (triple.0, triple.1)).collect();
-        Some(Self { shape, masks, factors, rows, oracle })
+        let factors = triples.iter().map(|triple| (triple.0, triple.1)).collect::<Vec<_>>().into();
+        Some(Self { shape, masks: masks.into(), factors, rows, oracle })
     }
 
     /// Proves `relation`, in step with [`tacit_verify::inner::verify`].
@@ -93,7 +94,7 @@ impl Secrets {
 
         let mut combination = vec![Ef::ZERO; shape.row_len()];
         for (row, weight) in self.rows.iter().zip(&of_rows) {
-            for (sum, value) in combination.iter_mut().zip(row) {
+            for (sum, value) in combination.iter_mut().zip(row.iter()) {
                 *sum += *weight * *value;
             }
         }
@@ -127,7 +128,7 @@ impl Secrets {
     fn cover(&self, relation: &Relation) -> Vec<(Ef, Ef)> {
         let mut products: Vec<Ef> = Vec::with_capacity(relation.products.len());
         let mut covered = Vec::with_capacity(relation.products.len());
-        for ((a, b), (alpha, beta)) in relation.products.iter().zip(&self.factors) {
+        for ((a, b), (alpha, beta)) in relation.products.iter().zip(self.factors.iter()) {
             let secret = |secret: Secret| match secret {
                 Secret::Mask(index) => self.masks.get(index).copied().unwrap_or_default(),
                 Secret::Product(index) => products.get(index).copied().unwrap_or_default(),
@@ -148,10 +149,10 @@ fn write(transcript: &mut Transcript, values: &[Ef]) {
 }
 
 /// `sum_i X^(i l) u_i` of the blinding rows.
-fn blind(shape: &InnerShape, rows: &[Vec<Ef>]) -> Vec<Ef> {
+fn blind(shape: &InnerShape, rows: &[Private<Ef>]) -> Vec<Ef> {
     let mut sum = vec![Ef::ZERO; shape.sum_len()];
     for (piece, row) in rows[shape.secret_rows()..].iter().take(shape.blind_rows()).enumerate() {
-        for (slot, value) in sum[piece * shape.slots..].iter_mut().zip(row) {
+        for (slot, value) in sum[piece * shape.slots..].iter_mut().zip(row.iter()) {
             *slot += *value;
         }
     }

@@ -75,12 +75,11 @@ impl HidingShape {
     pub fn new(used: usize, lifetime: Lifetime, bits: u32) -> Result<Self, SetupError> {
         let target = bits + TERM_MARGIN_BITS + MASK_LIST_BITS;
         let price = byte_price(used, lifetime);
-        let later = later_rounds(target, price);
+        let mut ladder = Ladder { target, price, steps: Vec::new() };
         let mut best: Option<(u64, Self)> = None;
         for fold in SHORTEST_FOLD..=LONGEST_FOLD {
             for rate in LOWEST_RATE..=HIGHEST_RATE {
-                let Some((cost, shape)) = candidate(used, lifetime, (fold, rate), target, price, &later)
-                else {
+                let Some((cost, shape)) = candidate(used, lifetime, (fold, rate), &mut ladder) else {
                     continue;
                 };
                 if best.as_ref().is_none_or(|(least, _)| cost < *least) {
@@ -173,9 +172,7 @@ fn candidate(
     used: usize,
     lifetime: Lifetime,
     (fold, rate): (usize, usize),
-    target: u32,
-    price: u64,
-    later: &[Option<Later>],
+    ladder: &mut Ladder,
 ) -> Option<(u64, HidingShape)> {
     let (openings, shown) = match lifetime {
         Lifetime::Openings(openings) => (openings, 1),
@@ -189,8 +186,8 @@ fn candidate(
         if vars > crate::plan::MAX_WEIGHT_VARS || log_height > MAX_LOG_HEIGHT {
             return None;
         }
-        let radius = radius(log_height, 1 << message_vars, fold, target)?;
-        let queries = queries(log_height, radius.agreement(), target)?;
+        let radius = radius(log_height, 1 << message_vars, fold, ladder.target)?;
+        let queries = queries(log_height, radius.agreement(), ladder.target)?;
         let randomness = queries.checked_mul(openings as usize)?.checked_add(1 + shown)?;
         let needed = used.checked_add(randomness.checked_mul(1 << fold)?)?;
         if needed > 1 << vars {
@@ -198,7 +195,7 @@ fn candidate(
             continue;
         }
         let first = RoundShape { fold, message_vars, randomness, log_height, radius, queries };
-        let rest = later.get(message_vars)?.as_ref()?;
+        let rest = ladder.from(message_vars)?;
         let commit = code_cost(log_height, 1 << fold);
         let commit = match lifetime {
             Lifetime::OneProof => commit,
@@ -207,12 +204,12 @@ fn candidate(
             }
             Lifetime::Openings(_) => commit / COMMITMENTS_SHARE,
         };
-        let cost = opened_cost(&first, 4 << fold, price)
+        let cost = opened_cost(&first, 4 << fold, ladder.price)
             + commit
             + (VALUE_PASSES << vars) * PRODUCT_COST / 1000
             + rest.cost;
         let mut rounds = vec![first];
-        rounds.extend(&rest.rounds);
+        rounds.extend(rest.rounds);
         return Some((cost, HidingShape { vars, openings, rounds, final_vars: rest.final_vars }));
     }
 }
@@ -225,34 +222,52 @@ struct Later {
     final_vars: usize,
 }
 
-/// For every number of variables of a folded polynomial.
-fn later_rounds(target: u32, price: u64) -> Vec<Option<Later>> {
-    let mut best: Vec<Option<Later>> = Vec::new();
-    for vars in 0..crate::plan::MAX_WEIGHT_VARS {
+/// The cheapest ways on, for every number of variables of a folded polynomial up to where somebody asked.
+struct Ladder {
+    target: u32,
+    price: u64,
+    steps: Vec<Option<Later>>,
+}
+
+impl Ladder {
+    fn from(&mut self, vars: usize) -> Option<Later> {
+        while self.steps.len() <= vars {
+            let step = self.step(self.steps.len());
+            self.steps.push(step);
+        }
+        self.steps[vars].clone()
+    }
+
+    fn step(&self, vars: usize) -> Option<Later> {
+        let message = MESSAGE_BYTES * self.price;
         let mut least = (vars <= FINAL_VARS_MOST).then(|| Later {
-            cost: (MESSAGE_BYTES * price) << vars,
+            cost: message << vars,
             rounds: Vec::new(),
             final_vars: vars,
         });
         for fold in 2..=LATER_FOLD.min(vars.saturating_sub(1)) {
             let message_vars = vars - fold;
-            let Some(rest) = &best[message_vars] else { continue };
+            let Some(rest) = &self.steps[message_vars] else { continue };
             for rate in 2..=HIGHEST_RATE {
-                let Some(round) = later_round(fold, message_vars, rate, target) else { continue };
+                let dearer = |cost: u64| least.as_ref().is_some_and(|least| cost >= least.cost);
+                // No need to look further where the code alone costs more.
+                if dearer(rest.cost + code_cost(message_vars + 1 + rate, EF_DEGREE << fold)) {
+                    break;
+                }
+                let Some(round) = later_round(fold, message_vars, rate, self.target) else { continue };
                 let cost = rest.cost
-                    + opened_cost(&round, 20 << fold, price)
-                    + MESSAGE_BYTES * price * (round.randomness as u64 + 1)
+                    + opened_cost(&round, 20 << fold, self.price)
+                    + message * (round.randomness as u64 + 1)
                     + code_cost(round.log_height, EF_DEGREE << fold);
-                if least.as_ref().is_none_or(|least| cost < least.cost) {
+                if !dearer(cost) {
                     let mut rounds = vec![round];
                     rounds.extend(&rest.rounds);
                     least = Some(Later { cost, rounds, final_vars: rest.final_vars });
                 }
             }
         }
-        best.push(least);
+        least
     }
-    best
 }
 
 /// An oracle of a folded polynomial at inverse rate `2^rate` or a little lower.
@@ -287,8 +302,9 @@ pub(crate) fn path_bytes(log_height: usize, queries: usize) -> u64 {
 
 /// Cost of encoding and hashing `2^log_height` rows of base field elements.
 pub(crate) fn code_cost(log_height: usize, width: usize) -> u64 {
-    ((width * log_height) as u64 * BUTTERFLY_COST / 1000 + width as u64 * HASH_COST / 1000 + LEAF_COST)
-        << log_height
+    let memory = if width << log_height > CACHED_VALUES { MEMORY_COST } else { 0 };
+    let value = log_height as u64 * BUTTERFLY_COST + HASH_COST + memory;
+    (width as u64 * value / 1000 + LEAF_COST) << log_height
 }
 
 // Costs are nanoseconds of one core, from profiles; docs/prover.md has the model.
@@ -304,11 +320,15 @@ const VALUE_COSTS: (u64, u64) = (25, 150);
 /// A product of a base and an extension element, in picoseconds.
 const PRODUCT_COST: u64 = 1350;
 /// A share of a butterfly for a value and a level of a transform, in picoseconds.
-const BUTTERFLY_COST: u64 = 350;
+const BUTTERFLY_COST: u64 = 200;
 /// Hashing a value, in picoseconds.
-const HASH_COST: u64 = 4000;
+const HASH_COST: u64 = 2000;
+/// What each value of a code costs more that does not stay in the caches, in picoseconds.
+const MEMORY_COST: u64 = 6000;
+/// Values that stay there.
+const CACHED_VALUES: usize = 1 << 20;
 /// Hashing the rest of a leaf, and its share of the tree.
-const LEAF_COST: u64 = 200;
+const LEAF_COST: u64 = 150;
 /// Bytes of a masked message: twenty, and its share of the inner argument.
 const MESSAGE_BYTES: u64 = 60;
 /// Passes over committed values: two for the batch, three to fold.

@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn codes_that_the_statements_do_not_cover_have_no_radius() {
         for (log_height, coefficients, m) in
-            [(4, 1, 10), (4, 0, 10), (4, 15, 10), (4, 12, 10), (25, 2, 10), (9, 9, 2), (9, 9, 65)]
+            [(4, 1, 10), (4, 0, 10), (4, 16, 10), (4, 14, 3), (25, 2, 10), (9, 9, 2), (9, 9, 65)]
         {
             assert_eq!(Radius::new(log_height, coefficients, m), None, "{log_height} {coefficients} {m}");
         }

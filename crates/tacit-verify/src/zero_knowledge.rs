@@ -49,7 +49,7 @@ impl HidingPlan {
     /// Makes the commitments of `plan` hide, against a commitment to the weights made for `openings` openings.
     ///
     /// # Errors
-    /// Refuses what cannot be proved.
+    /// Refuses what cannot be proved, and levels that are not reached: there is no plan that falls short of its own.
     pub fn new(
         graph: &Graph,
         mut plan: Plan,
@@ -69,7 +69,8 @@ impl HidingPlan {
         };
         let counts = counts(graph, &plan, &weights, witness.as_ref());
         let inner = InnerShape::new(counts, bits)?;
-        Ok(Self { plan, weights, witness, inner, security })
+        let hiding = Self { plan, weights, witness, inner, security };
+        Ok(report(&hiding).map(|_| hiding)?)
     }
 }
 
@@ -260,7 +261,6 @@ pub(crate) fn verify(claim: Claim<'_>, mut reader: Reader<'_>) -> Result<Option<
         return Err(Reject::OpeningIndex { got: header.opening, openings: header.openings });
     }
     let hiding = HidingPlan::new(model.graph(), plan, header.openings, security)?;
-    report(&hiding, security)?;
     let witness = if hiding.witness.is_some() { Some(reader.array()?) } else { None };
     let roots = Roots { weights: header.weight_oracle, witness, masks: reader.array()? };
     let kind = kind(rows) | KIND_ZERO_KNOWLEDGE;
@@ -283,14 +283,15 @@ pub fn zero_knowledge_report(
     openings: u32,
     security: SecurityBits,
 ) -> Result<SecurityReport, BudgetError> {
-    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?, security)?)
+    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?)?)
 }
 
 /// The budget of a proof by this plan.
 ///
 /// # Errors
 /// [`SetupError::BelowTarget`].
-pub fn report(hiding: &HidingPlan, security: SecurityBits) -> Result<SecurityReport, SetupError> {
+pub fn report(hiding: &HidingPlan) -> Result<SecurityReport, SetupError> {
+    let security = hiding.security;
     // Weights and witness are one polynomial each once they have answered outside the domain; the masks are one of a short list.
     let list_bits = hiding.inner.list_bits();
     let masks = OpeningSecurity { bits: Bits::whole(u8::MAX), list_bits };
@@ -312,3 +313,30 @@ pub fn report(hiding: &HidingPlan, security: SecurityBits) -> Result<SecurityRep
 const WEIGHT_ROOT_CONTEXT: &str = "tacit 2026 hiding weight root v2";
 const OUTSIDE_DOMAIN: &[u8] = b"tacit hiding weights outside the domain v1";
 const TRANSCRIPT_DOMAIN: &[u8] = b"tacit proof transcript";
+
+#[cfg(test)]
+mod tests {
+    use tacit_graph::synthetic_mlp;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_with_a_query_too_few_falls_short_of_its_level() {
+        let model = synthetic_mlp(&[30, 20, 5], 1).unwrap();
+        let plan = Plan::new(model.graph(), 1).unwrap();
+        let honest = HidingPlan::new(model.graph(), plan, 2, SecurityBits::DEFAULT).unwrap();
+        assert!(report(&honest).unwrap().total >= Bits::whole(100));
+        let short = |shorten: &dyn Fn(&mut HidingPlan)| {
+            let mut hiding = honest.clone();
+            shorten(&mut hiding);
+            assert!(matches!(report(&hiding), Err(SetupError::BelowTarget { bits: 100, .. })));
+        };
+        for round in 0..honest.weights.rounds.len() {
+            short(&|hiding| hiding.weights.rounds[round].queries -= 8);
+        }
+        for round in 0..honest.witness.as_ref().unwrap().rounds.len() {
+            short(&|hiding| hiding.witness.as_mut().unwrap().rounds[round].queries -= 8);
+        }
+        short(&|hiding| hiding.inner.queries -= 8);
+    }
+}

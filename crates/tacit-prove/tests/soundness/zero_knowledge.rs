@@ -6,7 +6,7 @@ use tacit_graph::{LayerWeights, Model, Weights};
 use tacit_prove::{CommittedModel, Hiding, Run, Seed, prove, prove_run_zk};
 use tacit_verify::{
     Reject, SecurityBits,
-    field::{EF_BYTES, Ef, Fp},
+    field::{EF_BYTES, Ef, Fp, ef_to_bytes},
     inner::{self, Challenges, Sent},
     inner_shape::InnerShape,
     masked::Trees,
@@ -127,6 +127,14 @@ fn more_openings_than_the_root_was_made_for_are_refused() {
     );
     // A proof cannot be passed off as another opening.
     assert_eq!(honest.reject(&honest.with(7, &1u32.to_le_bytes())), Reject::Work);
+}
+
+#[test]
+fn another_answer_outside_the_domain_is_another_model() {
+    let honest = honest();
+    let at = HEADER - EF_BYTES;
+    let other = ef_to_bytes(&extension(&mut Random(8)));
+    assert_eq!(honest.reject(&honest.with(at, &other)), Reject::WeightRoot);
 }
 
 #[test]
