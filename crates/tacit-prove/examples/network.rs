@@ -13,7 +13,9 @@
 
 use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
 use tacit_prove::{CommittedModel, Hiding, Part, Run, Seed, prove, prove_run_observed, prove_zk};
-use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
+use tacit_verify::{
+    SecurityBits, Statement, security_report, verify, zero_knowledge::HidingPlan, zero_knowledge_report,
+};
 
 /// User and system CPU of all threads in milliseconds.
 fn cpu_ms() -> f64 {
@@ -56,6 +58,40 @@ fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
         wall.elapsed().as_secs_f64() * 1000.0 / count
     );
     last.unwrap()
+}
+
+/// Prints how the commitments of a proof in zero knowledge fold, and what their rows take.
+fn print_shapes(graph: &tacit_graph::Graph, batch: usize, openings: u32) {
+    let plan = tacit_verify::plan::Plan::new(graph, batch).unwrap();
+    let hiding = HidingPlan::new(graph, plan, openings, SecurityBits::DEFAULT).unwrap();
+    for (name, shape) in [("weights", Some(&hiding.weights)), ("witness", hiding.witness.as_ref())] {
+        let Some(shape) = shape else { continue };
+        println!("{name}: 2^{} values, the last 2^{} sent", shape.vars, shape.final_vars);
+        for (index, round) in shape.rounds.iter().enumerate() {
+            let oracle = shape.oracle(index);
+            println!(
+                "  2^{} rows of {} elements at degree {}: folds {}, opens {}, at most {} bytes",
+                oracle.log_height,
+                oracle.width,
+                (1 << round.message_vars) + if index == 0 { 0 } else { round.randomness },
+                round.fold,
+                round.queries,
+                round.queries * (4 * oracle.width + 32 * oracle.log_height)
+            );
+        }
+    }
+    let inner = hiding.inner;
+    println!(
+        "masks: {} and {} products, {} rows of {} and {}, 2^{} columns, opens {}, sends {}",
+        inner.counts.masks,
+        inner.counts.products,
+        inner.rows(),
+        inner.slots,
+        inner.randomness,
+        inner.log_height,
+        inner.queries,
+        inner.row_len() + inner.sum_len()
+    );
 }
 
 fn named(name: &str, widths: &[u32]) -> Model {
@@ -110,6 +146,9 @@ fn main() {
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
     println!("proof: {} bytes", proved.proof.len());
+    if openings > 0 {
+        print_shapes(&graph, batch, openings);
+    }
     let report = if openings == 0 {
         security_report(&graph, batch, SecurityBits::DEFAULT).unwrap()
     } else {

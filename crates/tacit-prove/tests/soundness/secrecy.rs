@@ -19,8 +19,8 @@ use crate::{
 /// Proofs of one set, each under masks of its own; all openings of one commitment.
 const PROOFS: u32 = 24;
 const ROWS: usize = 2;
-/// Version, level, kind, openings, opening, weight oracle.
-const HEADER: usize = 3 + 40;
+/// Version, level, kind, openings, opening, weight oracle, its answer.
+const HEADER: usize = 3 + 40 + EF_BYTES;
 
 /// A small network around each operator, and each again with other weights.
 fn networks() -> Vec<(&'static str, Model, Model)> {

@@ -6,7 +6,7 @@ use tacit_graph::Model;
 use tacit_prove::{CommittedModel, Hiding, Run, Seed, prove, prove_run_zk};
 use tacit_verify::{
     Reject, SecurityBits,
-    field::{Ef, Fp},
+    field::{EF_BYTES, Ef, Fp, ef_to_bytes},
     inner::{self, Challenges, Sent},
     inner_shape::InnerShape,
     masked::Trees,
@@ -17,8 +17,8 @@ use tacit_verify::{
     zero_knowledge::{Header, HidingPlan, Roots, replay, transcript},
 };
 
-/// Version, level, kind, openings, opening, weight oracle.
-const HEADER: usize = 3 + 40;
+/// Version, level, kind, openings, opening, weight oracle, its answer.
+const HEADER: usize = 3 + 40 + EF_BYTES;
 
 struct Honest {
     model: CommittedModel,
@@ -76,7 +76,7 @@ fn the_kind_of_a_proof_is_told() {
         verify(plain.verifying_model(), &honest.run.statement, &proof).unwrap_err(),
         Reject::WeightRoot
     );
-    assert_eq!(honest.reject(&honest.with(0, &[3])), Reject::Version { got: 3 });
+    assert_eq!(honest.reject(&honest.with(0, &[2])), Reject::Version { got: 2 });
     assert_eq!(honest.reject(&honest.with(1, &[99])), Reject::Security { expected: 100, got: 99 });
 }
 
@@ -124,6 +124,14 @@ fn more_openings_than_the_root_was_made_for_are_refused() {
     );
     // A proof cannot be passed off as another opening.
     assert_eq!(honest.reject(&honest.with(7, &1u32.to_le_bytes())), Reject::Work);
+}
+
+#[test]
+fn another_answer_outside_the_domain_is_another_model() {
+    let honest = honest();
+    let at = HEADER - EF_BYTES;
+    let other = ef_to_bytes(&extension(&mut Random(8)));
+    assert_eq!(honest.reject(&honest.with(at, &other)), Reject::WeightRoot);
 }
 
 #[test]
@@ -188,7 +196,8 @@ fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Result
         root.iter_mut().for_each(|byte| *byte = random.next() as u8);
         root
     };
-    let header = Header { openings: 4, opening: 0, weight_oracle: root(random) };
+    let (weight_oracle, weight_answer) = (root(random), extension(random));
+    let header = Header { openings: 4, opening: 0, weight_oracle, weight_answer };
     let roots = Roots { weights: header.weight_oracle, witness: Some(root(random)), masks: root(random) };
     let statement = digest(&honest.model.model_id(), &honest.run.statement);
     let public = Public {
@@ -202,7 +211,7 @@ fn simulate(honest: &Honest, hiding: &HidingPlan, random: &mut Random) -> Result
         let mut challenger =
             transcript(&statement, SecurityBits::DEFAULT, KIND_ZERO_KNOWLEDGE, &header, &roots);
         let mut reader = Reader::new(&proof);
-        match replay(public, hiding, &roots, &mut challenger, &mut reader, Trees::Trusted) {
+        match replay(public, hiding, &header, &roots, &mut challenger, &mut reader, Trees::Trusted) {
             Err(Reject::Truncated) => proof.extend_from_slice(&element(random)),
             Err(Reject::Work) => {
                 let at = proof.len() - 4;
@@ -233,13 +242,13 @@ fn finish(
     let factors: Vec<(Ef, Ef)> =
         relation.products.iter().map(|_| (extension(random), extension(random))).collect();
     let equation = inner::combine(shape, relation, &factors, challenger);
-    let challenges = Challenges { psi: extension(random), phi: extension(random) };
+    let challenges = Challenges { weights: Vec::new(), phi: extension(random) };
     let mut sum: Vec<Ef> = (0..shape.sum_len()).map(|_| extension(random)).collect();
     let over: Ef = sum.iter().step_by(shape.slots).skip(1).copied().sum();
     let slots = Ef::from_u64(shape.slots as u64);
     sum[0] = -over - challenges.phi * equation.constant * p3_field::Field::inverse(&slots);
     let sent = Sent { combination: Vec::new(), sum };
-    assert_eq!(inner::check(shape, &equation, challenges, &sent, []), Ok(()));
+    assert_eq!(inner::check(shape, &equation, &challenges, &sent, []), Ok(()));
 }
 
 fn hiding_plan(honest: &Honest) -> HidingPlan {
