@@ -290,9 +290,9 @@ mod tests {
 
     #[test]
     fn an_opening_of_another_polynomial_is_refused() {
-        // The oracle is of the weights, the argument and the answer are of others.
+        // The same weights, so that every claim of the argument is true; only a random value is not that of the oracle.
         let (model, mut hidden) = commit(2);
-        hidden.hidden.values[0] += Fp::ONE;
+        *hidden.hidden.values.last_mut().unwrap() += Fp::ONE;
         let point = outside_point(2, SecurityBits::DEFAULT, &hidden.hidden.oracle.root, hidden.shape.vars);
         hidden.outside = hidden.hidden.outside(&hidden.shape, &point);
         assert_eq!(outcome(&model, hidden), Err(Reject::InnerSum));

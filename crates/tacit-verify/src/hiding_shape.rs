@@ -199,7 +199,7 @@ fn candidate(
         let commit = code_cost(log_height, 1 << fold);
         let commit = match lifetime {
             Lifetime::OneProof => commit,
-            Lifetime::Openings(_) if vars + rate > LARGEST_CODE.max(vars + LOWEST_WEIGHT_RATE) => {
+            Lifetime::Openings(_) if vars + rate > LARGEST_CODE.max(vars + LARGE_WEIGHT_RATE) => {
                 return None;
             }
             Lifetime::Openings(_) => commit / COMMITMENTS_SHARE,
@@ -338,13 +338,13 @@ const COMMITMENTS_SHARE: u64 = 64;
 
 /// A search for the number of queries of a later oracle begins here.
 const QUERIES_FEW: usize = 8;
-/// Inverse rates of the first code, as powers of two.
+/// Inverse rate of the first code, as a power of two, at least.
 const LOWEST_RATE: usize = 1;
-/// Of any code.
+/// Of any code, at most.
 const HIGHEST_RATE: usize = 6;
-/// Of the first code of the largest weights.
-const LOWEST_WEIGHT_RATE: usize = 3;
-/// Values of the first code of weights, as a power of two, where their own number does not ask for more: half a gigabyte.
+/// Of the first code of large weights, at most.
+const LARGE_WEIGHT_RATE: usize = 3;
+/// Values of the first code of weights, as a power of two, where their own number does not ask for more: 64 MB.
 const LARGEST_CODE: usize = 24;
 /// Fewest variables folded first: a leaf of `2^3` base field elements is not guessed, `p^8 > 2^247`.
 const SHORTEST_FOLD: usize = 3;
