@@ -38,3 +38,6 @@ mod tests;
 pub mod wire;
 
 pub use sample::Seed;
+
+/// Security of a query against whoever sees it, by published tables (see `specs/0004-encrypted.md`).
+pub const SECURITY_BITS: u8 = 128;
