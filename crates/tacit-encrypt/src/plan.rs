@@ -8,15 +8,15 @@
 //! `A = a W + k u + e_1`, `B = b W + k' u + flood`, so `B - A s = D (x W) + (e + r_b) W + (e_k + r_k) u - e_1 s + flood`.
 //!
 //! Uniform noise on an interval of half-width `h` is sub-Gaussian with variance `h^2 / 3`, and so are sums of independent ones; what is bounded
-//! but not independent of anything is taken at its bound. With `t = sqrt(2 ln 2 * 72)` deviations, `t < 10`, a term exceeds its bound with
-//! probability under `2^-71`:
+//! but not independent of anything is taken at its bound. A term exceeds eleven deviations with
+//! probability at most `2 exp(-11^2 / 2) < 2^-86`, so that an answer of `2^12` outputs is wrong with probability under `2^-72`:
 //!
 //! | term | bound |
 //! |---|---|
-//! | `e W` | `10 * 2^14 / sqrt(3) * norm2(W)` |
+//! | `e W` | `11 * 2^14 / sqrt(3) * norm2(W)` |
 //! | `r_b W` | `2^7 * norm1(W)` |
-//! | `(e_k + r_k) u` | `10 * (2^14 + 2^23) * sqrt(N)` |
-//! | `e_1 s` | `10 * 2^14 / sqrt(3) * sqrt(N)` |
+//! | `(e_k + r_k) u` | `11 * (2^14 + 2^23) * sqrt(N)` |
+//! | `e_1 s` | `11 * 2^14 / sqrt(3) * sqrt(N)` |
 //!
 //! With `D` the quotient of `q` and `2^(output bits)`, all of it with the flood, uniform on a power of two, stays under `3 D / 8`. The answer is
 //! switched to a modulus of `2^(output bits + 14)`, where `D` becomes `2^14`, less at most one part in `2^33`: rounding costs at most `(N + 1) / 2`, the
@@ -120,7 +120,7 @@ impl Plan {
         let norm1: i128 = blocks.map(sum).max().unwrap_or(0);
         let root_n = root(N as i128);
         let weighty = fresh(norm2) + (norm1 << (QUERY_CUT - 1));
-        let others = 10 * ((1 << NOISE_BITS) + (1 << (KEY_CUT - 1))) * root_n + fresh(root_n);
+        let others = 11 * ((1 << NOISE_BITS) + (1 << (KEY_CUT - 1))) * root_n + fresh(root_n);
         // Half of one unit of output, less what switching the modulus costs.
         let room = i128::from(scale(output_bits)) * 3 / 8 - weighty - others;
         let flood = room.max(1).ilog2();
@@ -239,9 +239,9 @@ pub(crate) fn scale(output_bits: u8) -> u64 {
     0xffff_ffff_0000_0001 >> output_bits
 }
 
-/// Bound of fresh noise times a polynomial of this norm: ten deviations, `sqrt(3)` from above.
+/// Bound of fresh noise times a polynomial of this norm: eleven deviations, `sqrt(3)` from above.
 fn fresh(norm2: i128) -> i128 {
-    ((10 * norm2) << NOISE_BITS) * 1000 / 1732 + 1
+    ((11 * norm2) << NOISE_BITS) * 1000 / 1732 + 1
 }
 
 /// The square root, rounded up.
