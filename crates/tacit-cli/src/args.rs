@@ -349,6 +349,18 @@ pub(crate) enum Bench {
     Prove(BenchModel),
     /// Execute in the clear.
     Run(BenchModel),
+    /// Ask and answer under encryption.
+    Encrypt(BenchEncrypt),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchEncrypt {
+    /// Linear models: mlp:64,10 (untrained) and the like, or a `.tacit` file; may be given several times.
+    #[arg(long = "model", default_values = ["mlp:30,1", "mlp:64,10", "mlp:784,10", "mlp:384,1000"])]
+    pub(crate) models: Vec<String>,
+    /// Runs of which the median is reported.
+    #[arg(long, default_value_t = 11)]
+    pub(crate) runs: usize,
 }
 
 #[derive(Debug, Args)]

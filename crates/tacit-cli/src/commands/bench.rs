@@ -1,8 +1,8 @@
 //! `tacit bench`: figures with machine and size, each configuration in a process of its own so that peak memory is its own.
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
-use crate::commands::layers;
 use crate::commands::run::logits;
+use crate::commands::{encrypt, layers};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -18,6 +18,7 @@ pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
     let (kind, arguments) = match command {
         Bench::Prove(arguments) => ("prove", arguments),
         Bench::Run(arguments) => ("run", arguments),
+        Bench::Encrypt(arguments) => return encrypt::bench(arguments, output),
     };
     let lines = match (arguments.models.as_slice(), arguments.batches.as_slice()) {
         ([model], [batch]) => measure_one(kind, model, *batch, arguments)?,
@@ -151,7 +152,7 @@ impl Report<'_> {
 }
 
 /// A model by the name the command line gives it.
-fn model(name: &str) -> Result<Model, Failure> {
+pub(crate) fn model(name: &str) -> Result<Model, Failure> {
     if let Some(widths) = name.strip_prefix("mlp:") {
         let widths: Vec<u32> = widths
             .split(',')
@@ -175,7 +176,7 @@ fn model(name: &str) -> Result<Model, Failure> {
 }
 
 /// Raw rows that spread over the whole range of every feature.
-fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
+pub(crate) fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
     let value = |feature: &Feature, position: usize| {
         let wanted = i128::try_from(position * 37 % 255).unwrap_or(0) - 127;
         let multiplier = i128::from(feature.multiplier).max(1);
@@ -189,7 +190,7 @@ fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
         .collect()
 }
 
-fn table(lines: &[Value]) -> String {
+pub(crate) fn table(lines: &[Value]) -> String {
     let cell = |line: &Value, key: &str| match &line[key] {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
