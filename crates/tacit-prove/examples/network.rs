@@ -1,7 +1,8 @@
 //! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
 //! [--iterations N] [--openings N]`. With `--openings` in zero knowledge, against a commitment made for so many.
 //!
-//! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
+//! Prints user and system CPU of this process per iteration, from the kernel's own accounting, and its peak memory beside
+//! what was stated before.
 
 #![expect(
     clippy::print_stdout,
@@ -34,6 +35,13 @@ fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
         wall.elapsed().as_secs_f64() * 1000.0 / count
     );
     last.unwrap()
+}
+
+/// Largest resident memory of this process, MiB.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
 }
 
 fn named(name: &str, widths: &[u32]) -> Model {
@@ -69,6 +77,8 @@ fn main() {
         "2^{} weights, 2^{:?} witness, 2^{:?} leaves",
         plan.weights.vars, plan.witness_vars, plan.leaf_vars
     );
+    let counted = (openings > 0).then_some(openings);
+    let stated = tacit_prove::peak_bytes(&graph, plan, counted, SecurityBits::DEFAULT).unwrap() >> 20;
     println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
@@ -80,6 +90,7 @@ fn main() {
         }
         prove_zk(&committed, &inputs, &Seed::new([8; 32])).unwrap()
     });
+    println!("memory: {stated} MiB stated, {} MiB measured", peak_mib());
     let statement = Statement { inputs, outputs: proved.outputs };
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());

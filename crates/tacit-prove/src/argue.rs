@@ -65,7 +65,7 @@ pub(crate) fn argue(
                 differences[place] = Some(TensorClaim { rows, axes });
             }
         }
-        for (column, layout) in plan.columns.iter().enumerate() {
+        for (column, layout) in plan.columns.iter().enumerate().skip(plan.looked_up().start) {
             prover.witness_claims.push(WitnessClaim { column, point: suffix(layout.vars).to_vec() });
         }
     }

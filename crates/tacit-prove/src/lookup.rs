@@ -47,7 +47,8 @@ pub(crate) fn prove(
     }
     let point = prove_tree(levels, transcript);
     let mut tables: Vec<Option<Vec<PackedEf>>> = vec![None; leaf_vars + 1];
-    for values in run.witness.columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
+    let columns = &run.witness.columns[plan.looked_up()];
+    for values in columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
         let vars = values.len().trailing_zeros() as usize;
         let point = suffix(&point, vars);
         let value = if values.len() < WIDTH {

@@ -3,8 +3,8 @@
 use tacit_graph::Graph;
 use tacit_verify::{SecurityBits, plan::Plan, security::BudgetError, zero_knowledge::HidingPlan};
 
-/// Largest memory, in bytes, of a process that commits to the weights of `graph` and proves `rows` rows at once; in zero
-/// knowledge, against a commitment for so many `openings`.
+/// Largest memory, in bytes, of a process that commits to the weights of `graph` and makes the proof that `plan` lays out; in
+/// zero knowledge, against a commitment for so many `openings`.
 ///
 /// An estimate from above: bytes per committed value and per look-up as measured on networks from 6 thousand to 15 million
 /// weights (`examples/network.rs` under `/usr/bin/time`), rounded up.
@@ -13,11 +13,10 @@ use tacit_verify::{SecurityBits, plan::Plan, security::BudgetError, zero_knowled
 /// Refuses what cannot be proved.
 pub fn peak_bytes(
     graph: &Graph,
-    rows: usize,
+    plan: Plan,
     openings: Option<u32>,
     security: SecurityBits,
 ) -> Result<u64, BudgetError> {
-    let plan = Plan::new(graph, rows)?;
     let lookups = plan.leaf_vars.max(plan.witness_vars).unwrap_or(0);
     let (weights, per_weight, witness) = match openings {
         None => (plan.weights.vars, PLAIN_WEIGHT_BYTES, 0),

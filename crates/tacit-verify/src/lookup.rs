@@ -34,7 +34,7 @@ use crate::{
 pub struct ColumnClaims<V> {
     /// Point over the leaves. Column `c` is claimed at the last `vars(c)` coordinates.
     pub point: Vec<Ef>,
-    /// One value per column.
+    /// One value per column, zero for those that no look-up reads ([`Plan::looked_up`]).
     pub values: Vec<V>,
     /// One value per look-up of something uncommitted.
     pub virtuals: Vec<V>,
@@ -93,9 +93,9 @@ pub fn verify<C: Context>(
     let fingerprint = Fingerprint { alpha: context.challenge(), beta: context.challenge() };
     let (point, numerator, denominator) = verify_tree(leaf_vars, context)?;
 
-    let mut values = Vec::with_capacity(plan.columns.len());
-    for _ in &plan.columns {
-        values.push(context.receive()?);
+    let mut values = vec![C::Value::constant(Ef::ZERO); plan.columns.len()];
+    for value in values.get_mut(plan.looked_up()).unwrap_or_default() {
+        *value = context.receive()?;
     }
     let mut virtuals = Vec::with_capacity(plan.virtuals.len());
     for _ in &plan.virtuals {

@@ -1,8 +1,8 @@
 //! `tacit bench`: figures with machine and size, each configuration in a process of its own so that peak memory is its own.
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
-use crate::commands::layers;
 use crate::commands::run::logits;
+use crate::commands::{crowd, layers};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -14,13 +14,25 @@ use tacit_graph::{Feature, Model, SyntheticNetwork};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::{SecurityBits, Statement, VerifyingModel};
 
-pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
-    let (kind, arguments) = match command {
-        Bench::Prove(arguments) => ("prove", arguments),
-        Bench::Run(arguments) => ("run", arguments),
+pub(crate) async fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
+    let (columns, lines) = match command {
+        Bench::Prove(arguments) => (COLUMNS, measure_all("prove", arguments, output)?),
+        Bench::Run(arguments) => (COLUMNS, measure_all("run", arguments, output)?),
+        Bench::Gateway(arguments) => (CROWD_COLUMNS, crowd::measure(arguments, output).await?),
     };
-    let lines = match (arguments.models.as_slice(), arguments.batches.as_slice()) {
-        ([model], [batch]) => measure_one(kind, model, *batch, arguments)?,
+    if output.is_json() {
+        for line in lines {
+            output.data(&line, String::new);
+        }
+    } else {
+        output.line(table(columns, &lines));
+    }
+    Ok(())
+}
+
+fn measure_all(kind: &str, arguments: &BenchModel, output: Output) -> Result<Vec<Value>, Failure> {
+    match (arguments.models.as_slice(), arguments.batches.as_slice()) {
+        ([model], [batch]) => measure_one(kind, model, *batch, arguments),
         (models, batches) => {
             let mut lines = Vec::new();
             for (model, batch) in
@@ -29,17 +41,9 @@ pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
                 output.note(format!("measuring {kind} {model} batch {batch} …"));
                 lines.extend(in_child(kind, model, *batch, arguments)?);
             }
-            lines
+            Ok(lines)
         }
-    };
-    if output.is_json() {
-        for line in lines {
-            output.data(&line, String::new);
-        }
-    } else {
-        output.line(table(&lines));
     }
-    Ok(())
 }
 
 fn in_child(kind: &str, model: &str, batch: usize, arguments: &BenchModel) -> Result<Vec<Value>, Failure> {
@@ -151,7 +155,7 @@ impl Report<'_> {
 }
 
 /// A model by the name the command line gives it.
-fn model(name: &str) -> Result<Model, Failure> {
+pub(crate) fn model(name: &str) -> Result<Model, Failure> {
     if let Some(widths) = name.strip_prefix("mlp:") {
         let widths: Vec<u32> = widths
             .split(',')
@@ -189,7 +193,7 @@ fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
         .collect()
 }
 
-fn table(lines: &[Value]) -> String {
+fn table(columns: &[&str], lines: &[Value]) -> String {
     let cell = |line: &Value, key: &str| match &line[key] {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -197,19 +201,7 @@ fn table(lines: &[Value]) -> String {
     };
     let (layers, lines): (Vec<Value>, Vec<Value>) =
         lines.iter().cloned().partition(|line| line["bench"] == "layer");
-    let columns = [
-        "bench",
-        "model",
-        "batch",
-        "zk",
-        "threads",
-        "user_cpu_ms",
-        "wall_ms",
-        "peak_mib",
-        "bytes",
-        "security_bits",
-    ];
-    let mut rows = vec![columns.map(str::to_owned).to_vec()];
+    let mut rows = vec![columns.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()];
     rows.extend(lines.iter().map(|line| columns.iter().map(|key| cell(line, key)).collect()));
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
@@ -223,3 +215,32 @@ fn table(lines: &[Value]) -> String {
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+const COLUMNS: &[&str] = &[
+    "bench",
+    "model",
+    "batch",
+    "zk",
+    "threads",
+    "user_cpu_ms",
+    "wall_ms",
+    "peak_mib",
+    "bytes",
+    "security_bits",
+];
+const CROWD_COLUMNS: &[&str] = &[
+    "model",
+    "clients",
+    "together_max",
+    "requests",
+    "proved_together",
+    "prove_cpu_ms",
+    "worker_cpu_ms",
+    "client_cpu_ms",
+    "ledger_cpu_ms",
+    "user_cpu_ms",
+    "wall_ms",
+    "latency_ms",
+    "peak_mib",
+    "bytes",
+];
