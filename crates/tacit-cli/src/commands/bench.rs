@@ -100,12 +100,17 @@ fn measure_one(kind: &str, name: &str, batch: usize, arguments: &BenchModel) -> 
         report.line("prove", false, prove, proved.proof.len(), bits),
         report.line("verify", false, verify, proved.proof.len(), bits),
     ];
+    let layers = if arguments.per_layer {
+        layers::measure(name, &committed, &statement.inputs, runs)?
+    } else {
+        Vec::new()
+    };
+    // One commitment at a time, so that peak memory is that of one.
+    drop(committed);
     if arguments.zk {
         lines.extend(zero_knowledge(&report, &model, &statement, runs)?);
     }
-    if arguments.per_layer {
-        lines.extend(layers::measure(name, &committed, &statement.inputs, runs)?);
-    }
+    lines.extend(layers);
     Ok(lines)
 }
 
