@@ -41,7 +41,7 @@ fn opened_bytes(shape: &HidingShape) -> u64 {
     let oracles: u64 = (0..shape.rounds.len()).map(|round| oracle_bytes(shape.oracle(round))).sum();
     let fold = shape.rounds.first().map_or(0, |round| round.fold);
     // The values twice, since they become the codeword; then two folded polynomials, each beside its half.
-    (2 * VALUE_BYTES << shape.vars) + oracles + (4 * EXTENSION_BYTES << shape.vars.saturating_sub(fold))
+    ((2 * VALUE_BYTES) << shape.vars) + oracles + ((4 * EXTENSION_BYTES) << shape.vars.saturating_sub(fold))
 }
 
 /// A codeword and its tree.

@@ -43,7 +43,7 @@ pub struct WorkerConfig {
 /// How much a worker takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Computations at once; one may answer several jobs.
+    /// Computations at once, each with memory of its own; one may answer several jobs.
     pub running_max: usize,
     /// Jobs that wait beside them.
     pub waiting_max: usize,
