@@ -8,11 +8,11 @@ use std::sync::{
 
 use alloy_primitives::{Address, B256};
 use redb::StorageBackend;
-use tacit_abi::Evidence;
+use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::{AnswerReject, AskAnswer, AskRequest, Gateway, GatewayError, verify_bundle};
 use tacit_prove::{CommittedModel, ProvedBatch, Seed};
 use tacit_verify::{Reject, RowSalt};
-use tacit_wire::{Amount, JobId, RowProof};
+use tacit_wire::{Amount, JobHeader, JobId, RowProof};
 use tacit_worker::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings};
 
 use crate::{
@@ -241,6 +241,49 @@ fn memory_and_look_ups_limit_how_many_jobs_are_proved_together() {
     assert_eq!(hidden().together(64, 0).together_max(), 1);
     // A plain proof shows something of its rows to everybody who has it.
     assert_eq!(GraphEngine::new(model()).together(64, u64::MAX).together_max(), 1);
+}
+
+/// Remembers every count that is recorded, and takes its time over it.
+#[derive(Default)]
+struct Log(Mutex<Vec<u32>>);
+
+impl Openings for Log {
+    fn record(&self, used: u32) -> std::io::Result<()> {
+        std::thread::sleep(core::time::Duration::from_millis(20));
+        self.0.lock().unwrap().push(used);
+        Ok(())
+    }
+}
+
+#[test]
+fn the_count_of_openings_never_goes_back() {
+    // Proofs that end in another order than they began wrote a lower count over a higher one.
+    let (model, log) = (hiding_model(3), Arc::new(Log::default()));
+    let engine = GraphEngine::hiding(Arc::clone(&model), Arc::clone(&log) as Arc<dyn Openings>);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let engine = &engine;
+            scope.spawn(move || engine.answer(&job(&row(seed))).unwrap());
+        }
+    });
+    let recorded = log.0.lock().unwrap();
+    assert!(recorded.is_sorted() && recorded.last() == Some(&7), "{recorded:?}");
+}
+
+fn job(values: &[i64]) -> OpenedJob {
+    let header = JobHeader {
+        chain_id: 5,
+        job_id: JobId::random(),
+        model_id: B256::ZERO,
+        channel_id: B256::ZERO,
+        client: Address::ZERO,
+        worker: Address::ZERO,
+        privacy: Privacy::Sealed,
+        evidence: Evidence::Proved,
+        price: PRICE,
+        cumulative: PRICE,
+    };
+    OpenedJob { header, values: values.to_vec().into() }
 }
 
 /// A batch of strangers' rows.
