@@ -4,7 +4,7 @@ use p3_field::{Field, PackedValue, PrimeCharacteristicRing};
 use tacit_graph::Graph;
 use tacit_verify::{
     field::{Ef, Fp, embed},
-    lookup::{Fingerprint, suffix},
+    lookup::{Fingerprint, looked_up, suffix},
     plan::{LeafKind, LookupInput, Plan, TableKind, TablePlan},
 };
 
@@ -47,7 +47,7 @@ pub(crate) fn prove(
     }
     let point = prove_tree(levels, transcript);
     let mut tables: Vec<Option<Vec<PackedEf>>> = vec![None; leaf_vars + 1];
-    let columns = &run.witness.columns[plan.looked_up()];
+    let columns = &run.witness.columns[looked_up(plan)];
     for values in columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
         let vars = values.len().trailing_zeros() as usize;
         let point = suffix(&point, vars);

@@ -591,14 +591,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Columns that look-ups read or count. Committed rows and their salts are in the columns before: those may be longer
-    /// than the look-up tree, and are claimed where the rows are tied to the argument.
-    #[must_use]
-    pub fn looked_up(&self) -> core::ops::Range<usize> {
-        let rows = if self.salts.is_empty() { 0 } else { self.salts.len() + 1 };
-        rows..self.columns.len()
-    }
-
     /// Base-two logarithm of a tensor's padded rows and elements.
     #[must_use]
     pub fn tensor_vars(&self, tensor: usize) -> usize {

@@ -143,7 +143,7 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
                 }
             }
         }
-        for (column, layout) in plan.columns.iter().enumerate().skip(plan.looked_up().start) {
+        for (column, layout) in plan.columns.iter().enumerate().skip(lookup::looked_up(plan).start) {
             let point = columns.suffix(layout.vars).to_vec();
             state.witness.push(WitnessClaim { column, point, value: columns.value(column) });
         }
