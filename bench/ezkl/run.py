@@ -100,43 +100,70 @@ def main() -> None:
     parser.add_argument("--widths", default="784,128,10", help="an untrained multi-layer perceptron")
     parser.add_argument("--model", type=Path, help="a folder with model.onnx and calibration.npy, instead of --widths")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for EZKL's SRS and keys; a later run starts from what is there")
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stage:
         return stage(arguments.stage, Path(arguments.folder))
 
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+        return compare(arguments, arguments.keep)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        model = f"mlp:{arguments.widths}"
+        compare(arguments, Path(temporary))
+
+
+def compare(arguments, folder: Path) -> None:
+    """Both provers on one network; what the set-up measured is kept beside the keys."""
+    model = f"mlp:{arguments.widths}"
+    name = arguments.model.resolve().name if arguments.model else model
+    done = folder / "set-up.json"
+    ezkl = json.loads(done.read_text()) if done.exists() else {}
+    if ezkl.get("model", name) != name:
+        sys.exit(f"{folder} holds the keys of {ezkl['model']}: choose another folder")
+    if not ezkl:
         if arguments.model:
             take_network(folder, arguments.model / "model.onnx", arguments.model / "calibration.npy")
-            model = str(folder / f"{arguments.model.resolve().name}.tacit")
-            subprocess.run([arguments.tacit, "model", "import", arguments.model / "model.onnx",
-                            "--calibration", arguments.model / "calibration.npy", "-o", model], check=True, stdout=sys.stderr)
         else:
             make_network(folder, [int(width) for width in arguments.widths.split(",")])
-        ezkl = {}
-        for name in STAGES:
-            ezkl[name] = measure([sys.executable, __file__, "--stage", name, "--folder", temporary], arguments.threads)
-            print(f"ezkl {name}: {ezkl[name]}", file=sys.stderr)
-        proof = json.loads((folder / "proof.json").read_text())
-        proof_bytes = (len(proof["hex_proof"]) - 2) // 2
-        key_bytes = (folder / "pk").stat().st_size
-        lines = subprocess.run(
-            [arguments.tacit, "--json", "bench", "prove", "--model", model, "--batch", "1"],
-            check=True, capture_output=True, text=True, env=os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}).stdout
-    tacit = {line["bench"]: line for line in map(json.loads, lines.splitlines())}
-    prove_ms = tacit["prove"]["user_cpu_ms"]
+    if arguments.model:
+        model = str(folder / f"{name}.tacit")
+        import onnx
+
+        classes = onnx.load(folder / "network.onnx").graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+        subprocess.run([arguments.tacit, "model", "import", arguments.model / "model.onnx",
+                        "--calibration", arguments.model / "calibration.npy", "-o", model,
+                        *(["--classes", ",".join(map(str, range(classes)))] if classes > 1 else [])],
+                       check=True, stdout=sys.stderr)
+    for step in STAGES:
+        if step in ezkl:
+            continue
+        command = [sys.executable, __file__, "--stage", step, "--folder", str(folder)]
+        ezkl[step] = measure(command, arguments.threads)
+        print(f"ezkl {step}: {ezkl[step]}", file=sys.stderr)
+        if step == "setup":
+            done.write_text(json.dumps(ezkl | {"model": name}))
+    proof = json.loads((folder / "proof.json").read_text())
     print(json.dumps({
-        "model": arguments.model.resolve().name if arguments.model else model, "threads": arguments.threads,
+        "model": name, "threads": arguments.threads,
         "ezkl": {"prove_user_s": ezkl["prove"]["user_s"], "verify_user_s": ezkl["verify"]["user_s"],
-                 "setup_user_s": ezkl["setup"]["user_s"], "srs_user_s": ezkl["srs"]["user_s"],
-                 "prove_peak_mib": ezkl["prove"]["peak_mib"], "proof_bytes": proof_bytes, "proving_key_bytes": key_bytes},
-        "tacit": {"prove_user_s": prove_ms / 1000, "verify_user_s": tacit["verify"]["user_cpu_ms"] / 1000,
-                  "commit_user_s": tacit["import"]["user_cpu_ms"] / 1000, "prove_peak_mib": tacit["prove"]["peak_mib"],
-                  "proof_bytes": tacit["prove"]["bytes"]},
-        "prove_ratio": round(ezkl["prove"]["user_s"] / (prove_ms / 1000), 1)}))
+                 "setup_user_s": ezkl["setup"]["user_s"] + ezkl["srs"]["user_s"],
+                 "prove_peak_mib": ezkl["prove"]["peak_mib"], "proof_bytes": (len(proof["hex_proof"]) - 2) // 2,
+                 "proving_key_bytes": (folder / "pk").stat().st_size},
+        "tacit": tacit(arguments, model, []), "tacit_zk": tacit(arguments, model, ["--zk"])}))
+
+
+def tacit(arguments, model: str, options: list[str]) -> dict:
+    """Tacit's figures for one kind of proof."""
+    lines = subprocess.run(
+        [arguments.tacit, "--json", "bench", "prove", "--model", model, "--batch", "1", *options],
+        check=True, capture_output=True, text=True, env=os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}).stdout
+    kind = bool(options)
+    steps = {line["bench"]: line for line in map(json.loads, lines.splitlines()) if line["zk"] == kind}
+    return {"prove_user_s": steps["prove"]["user_cpu_ms"] / 1000, "verify_user_s": steps["verify"]["user_cpu_ms"] / 1000,
+            "setup_user_s": steps["import"]["user_cpu_ms"] / 1000, "prove_peak_mib": steps["prove"]["peak_mib"],
+            "proof_bytes": steps["prove"]["bytes"]}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
     &["tacit-graph", "tacit-abi"],
-    &["tacit-verify"],
+    &["tacit-verify", "tacit-encrypt"],
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger"],
     &["tacit-wire", "tacit-node"],
@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
 const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-verify", "tacit-prove", "a verifier carries no prover"),
     ("tacit-gateway", "tacit-prove", "the client's door checks proofs, it makes none"),
+    ("tacit-encrypt", "tacit-verify", "encryption and proofs are independent engines"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),

@@ -6,6 +6,8 @@ use alloy_sol_types::{Eip712Domain, SolStruct};
 /// Where the module lives on every Tacit ledger.
 pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000003");
 
+alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IReceipts.sol");
+
 alloy_sol_types::sol! {
     /// What the worker says it did. Commitments are salted, so that a public receipt cannot be matched against guesses.
     #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,29 +25,6 @@ alloy_sol_types::sol! {
         uint128 price;
         uint128 cumulative;
         uint64 completedAt;
-    }
-
-    /// Anchors of receipt batches.
-    #[derive(Debug, PartialEq, Eq)]
-    interface IReceipts {
-        struct Anchor {
-            address worker;
-            uint64 block;
-            uint32 count;
-        }
-
-        event Anchored(bytes32 indexed root, address indexed worker, uint32 count);
-
-        error AlreadyAnchored(bytes32 root);
-        error EmptyBatch();
-        error UnknownRoot(bytes32 root);
-        error ProofTooLong();
-
-        /// Anchors a Merkle root over `count` receipt leaves (see `tacit_abi::receipts::leaf`).
-        function anchor(bytes32 root, uint32 count) external;
-        function anchorOf(bytes32 root) external view returns (Anchor memory);
-        /// Whether `leaf` is in the anchored batch `root`: sorted-pair keccak Merkle proof, at most 32 siblings.
-        function included(bytes32 root, bytes32 leaf, bytes32[] calldata proof) external view returns (bool);
     }
 }
 

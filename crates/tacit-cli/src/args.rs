@@ -354,6 +354,8 @@ pub(crate) enum Bench {
     Run(BenchModel),
     /// Ask one worker as many clients at once: what a question costs worker, clients and ledger.
     Gateway(BenchGateway),
+    /// Ask and answer under encryption.
+    Encrypt(BenchEncrypt),
 }
 
 #[derive(Debug, Args)]
@@ -367,6 +369,16 @@ pub(crate) struct BenchGateway {
     /// Most jobs that the worker proves together; may be given several times.
     #[arg(long, default_values = ["1", "64"], value_parser = together)]
     pub(crate) together: Vec<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchEncrypt {
+    /// Linear models: mlp:64,10 (untrained) and the like, or a `.tacit` file; may be given several times.
+    #[arg(long = "model", default_values = ["mlp:30,1", "mlp:64,10", "mlp:784,10", "mlp:384,1000"])]
+    pub(crate) models: Vec<String>,
+    /// Runs of which the median is reported.
+    #[arg(long, default_value_t = 11)]
+    pub(crate) runs: usize,
 }
 
 #[derive(Debug, Args)]

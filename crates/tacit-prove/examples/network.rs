@@ -1,5 +1,6 @@
 //! Times a synthetic network: `network [--name mlp|lenet-5|lenet-5-max|resnet-8|vgg-16|separable] [--widths 784,128,10] [--batch N]
-//! [--iterations N] [--openings N]`. With `--openings` in zero knowledge, against a commitment made for so many.
+//! [--iterations N] [--openings N] [--parts]`. With `--openings` in zero knowledge, against a commitment made for so many;
+//! with `--parts` the parts of a plain proof, one by one.
 //!
 //! Prints user and system CPU of this process per iteration, from the kernel's own accounting, and its peak memory beside
 //! what was stated before.
@@ -12,14 +13,37 @@
 )]
 
 use tacit_graph::{Model, SyntheticNetwork, synthetic_mlp, synthetic_network};
-use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
-use tacit_verify::{SecurityBits, Statement, security_report, verify, zero_knowledge_report};
+use tacit_prove::{CommittedModel, Hiding, Part, Run, Seed, prove, prove_run_observed, prove_zk};
+use tacit_verify::{
+    SecurityBits, Statement, security_report, verify, zero_knowledge::HidingPlan, zero_knowledge_report,
+};
 
-/// User and system CPU in milliseconds; the kernel counts hundredths of a second.
+/// User and system CPU of all threads in milliseconds.
 fn cpu_ms() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
-    fields[12..14].iter().map(|ticks| ticks.parse::<f64>().unwrap() * 10.0).sum()
+    let spent = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap();
+    spent.tv_sec() as f64 * 1e3 + spent.tv_nsec() as f64 / 1e6
+}
+
+/// Each part of a plain proof, all nodes together.
+fn parts(model: &CommittedModel, inputs: &[Vec<i64>], iterations: usize) {
+    let mut spent = std::collections::BTreeMap::new();
+    for _ in 0..iterations {
+        let mut since = cpu_ms();
+        let mut current = "run".to_owned();
+        let mut mark = |next: String| {
+            let now = cpu_ms();
+            *spent.entry(std::mem::replace(&mut current, next)).or_insert(0.0) += now - since;
+            since = now;
+        };
+        let run = Run::new(model, inputs).unwrap();
+        prove_run_observed(model, &run, &mut |part| {
+            mark(if let Part::Node(_) = part { "nodes".to_owned() } else { format!("{part:?}") });
+        })
+        .unwrap();
+    }
+    for (part, ms) in spent {
+        println!("  {part:<16} {:.2} ms CPU", ms / iterations as f64);
+    }
 }
 
 fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
@@ -42,6 +66,40 @@ fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
+}
+
+/// Prints how the commitments of a proof in zero knowledge fold, and what their rows take.
+fn print_shapes(graph: &tacit_graph::Graph, batch: usize, openings: u32) {
+    let plan = tacit_verify::plan::Plan::new(graph, batch).unwrap();
+    let hiding = HidingPlan::new(graph, plan, openings, SecurityBits::DEFAULT).unwrap();
+    for (name, shape) in [("weights", Some(&hiding.weights)), ("witness", hiding.witness.as_ref())] {
+        let Some(shape) = shape else { continue };
+        println!("{name}: 2^{} values, the last 2^{} sent", shape.vars, shape.final_vars);
+        for (index, round) in shape.rounds.iter().enumerate() {
+            let oracle = shape.oracle(index);
+            println!(
+                "  2^{} rows of {} elements at degree {}: folds {}, opens {}, at most {} bytes",
+                oracle.log_height,
+                oracle.width,
+                (1 << round.message_vars) + if index == 0 { 0 } else { round.randomness },
+                round.fold,
+                round.queries,
+                round.queries * (4 * oracle.width + 32 * oracle.log_height)
+            );
+        }
+    }
+    let inner = hiding.inner;
+    println!(
+        "masks: {} and {} products, {} rows of {} and {}, 2^{} columns, opens {}, sends {}",
+        inner.counts.masks,
+        inner.counts.products,
+        inner.rows(),
+        inner.slots,
+        inner.randomness,
+        inner.log_height,
+        inner.queries,
+        inner.row_len() + inner.sum_len()
+    );
 }
 
 fn named(name: &str, widths: &[u32]) -> Model {
@@ -83,6 +141,10 @@ fn main() {
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
         .collect();
+    if arguments.iter().any(|argument| argument == "--parts") {
+        parts(&committed, &inputs, iterations);
+        return;
+    }
     let iterations = if openings == 0 { iterations } else { iterations.min(openings as usize) };
     let proved = timed("prove", iterations, || {
         if openings == 0 {
@@ -95,6 +157,9 @@ fn main() {
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());
     println!("proof: {} bytes", proved.proof.len());
+    if openings > 0 {
+        print_shapes(&graph, batch, openings);
+    }
     let report = if openings == 0 {
         security_report(&graph, batch, SecurityBits::DEFAULT).unwrap()
     } else {

@@ -59,10 +59,10 @@ pub(crate) fn argue(
             let (rows, axes) = split_point(plan, node.input, suffix(plan.tensor_vars(node.input)));
             prover.pending[node.input].push(TensorClaim { rows, axes });
         }
-        for (place, node) in plan.virtuals.iter().enumerate() {
+        for node in &plan.virtuals {
             if let Step::Maximum(step) = &plan.steps[*node] {
                 let (rows, axes) = split_point(plan, step.output, suffix(plan.tensor_vars(step.output)));
-                differences[place] = Some(TensorClaim { rows, axes });
+                differences[step.difference] = Some(TensorClaim { rows, axes });
             }
         }
         for (column, layout) in
@@ -83,9 +83,8 @@ pub(crate) fn argue(
 
     for (node, step) in plan.steps.iter().enumerate().rev() {
         observe(Part::Node(node));
-        if let (Step::Maximum(step), Some(place)) =
-            (step, plan.virtuals.iter().position(|other| *other == node))
-            && let Some(claim) = differences[place].take()
+        if let Step::Maximum(step) = step
+            && let Some(claim) = differences[step.difference].take()
         {
             prover.difference(step, claim, transcript);
         }

@@ -5,7 +5,7 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::{Matrix, dense::RowMajorMatrix};
 use tacit_verify::{
     field::{Ef, Fp, ef_to_bytes},
-    inner::{combine, in_rows},
+    inner::{Challenges, combine, in_rows},
     inner_shape::InnerShape,
     masked::{Relation, Secret},
     oracle::row_to_extension,
@@ -13,6 +13,7 @@ use tacit_verify::{
 
 use crate::{
     oracle::{Oracle, flatten},
+    private::Private,
     randomness::Randomness,
     transcript::Transcript,
 };
@@ -20,11 +21,11 @@ use crate::{
 /// Masks and triples, committed.
 pub(crate) struct Secrets {
     shape: InnerShape,
-    pub(crate) masks: Vec<Ef>,
+    pub(crate) masks: Private<Ef>,
     /// `alpha` and `beta` of each product.
-    factors: Vec<(Ef, Ef)>,
+    factors: Private<(Ef, Ef)>,
     /// Coefficients of every row. Shape `[rows][row_len]`.
-    rows: Vec<Vec<Ef>>,
+    rows: Vec<Private<Ef>>,
     pub(crate) oracle: Oracle,
 }
 
@@ -52,7 +53,7 @@ impl Secrets {
         for secrets in [&masks, &alpha, &beta, &gamma] {
             values.extend(in_rows(secrets, shape.slots));
         }
-        let mut rows: Vec<Vec<Ef>> = interpolate(&values, shape.slots)
+        let mut rows: Vec<Private<Ef>> = interpolate(&values, shape.slots)
             .into_iter()
             .map(|mut row| {
                 // `w + (X^l - 1) r`.
@@ -61,10 +62,10 @@ impl Secrets {
                     row[index] -= value;
                     row[shape.slots + index] += value;
                 }
-                row
+                row.into()
             })
             .collect();
-        rows.extend((0..=shape.blind_rows()).map(|_| random.extensions(shape.row_len())));
+        rows.extend((0..=shape.blind_rows()).map(|_| random.extensions(shape.row_len()).into()));
         // The blinding polynomial adds up to zero over the subgroup: its coefficients at multiples of the order do.
         let first = shape.secret_rows();
         let sum: Ef = blind(&shape, &rows).iter().step_by(shape.slots).copied().sum();
@@ -77,8 +78,8 @@ impl Secrets {
         let coefficients = RowMajorMatrix::new(coefficients, shape.oracle().width);
         let codeword = Radix2DFTSmallBatch::default().coset_dft_batch(coefficients, Fp::GENERATOR);
         let oracle = Oracle::new(shape.oracle(), codeword.to_row_major_matrix())?;
-        let factors = triples.iter().map(|triple| (triple.0, triple.1)).collect();
-        Some(Self { shape, masks, factors, rows, oracle })
+        let factors = triples.iter().map(|triple| (triple.0, triple.1)).collect::<Vec<_>>().into();
+        Some(Self { shape, masks: masks.into(), factors, rows, oracle })
     }
 
     /// Proves `relation`, in step with [`tacit_verify::inner::verify`].
@@ -89,15 +90,12 @@ impl Secrets {
             write(transcript, &[*a, *b]);
         }
         let equation = combine(shape, relation, &covered, &mut transcript.challenger);
-        let psi = transcript.challenge();
-        let phi = transcript.challenge();
+        let Challenges { weights: of_rows, phi } = Challenges::draw(shape, &mut transcript.challenger);
 
-        let (blinding, others) =
-            self.rows.split_last().map_or((&[][..], &[][..]), |(last, rest)| (&last[..], rest));
-        let mut combination = blinding.to_vec();
-        for (row, power) in others.iter().zip(psi.shifted_powers(psi)) {
-            for (sum, value) in combination.iter_mut().zip(row) {
-                *sum += power * *value;
+        let mut combination = vec![Ef::ZERO; shape.row_len()];
+        for (row, weight) in self.rows.iter().zip(&of_rows) {
+            for (sum, value) in combination.iter_mut().zip(row.iter()) {
+                *sum += *weight * *value;
             }
         }
         let mut sum = blind(shape, &self.rows);
@@ -130,7 +128,7 @@ impl Secrets {
     fn cover(&self, relation: &Relation) -> Vec<(Ef, Ef)> {
         let mut products: Vec<Ef> = Vec::with_capacity(relation.products.len());
         let mut covered = Vec::with_capacity(relation.products.len());
-        for ((a, b), (alpha, beta)) in relation.products.iter().zip(&self.factors) {
+        for ((a, b), (alpha, beta)) in relation.products.iter().zip(self.factors.iter()) {
             let secret = |secret: Secret| match secret {
                 Secret::Mask(index) => self.masks.get(index).copied().unwrap_or_default(),
                 Secret::Product(index) => products.get(index).copied().unwrap_or_default(),
@@ -151,10 +149,10 @@ fn write(transcript: &mut Transcript, values: &[Ef]) {
 }
 
 /// `sum_i X^(i l) u_i` of the blinding rows.
-fn blind(shape: &InnerShape, rows: &[Vec<Ef>]) -> Vec<Ef> {
+fn blind(shape: &InnerShape, rows: &[Private<Ef>]) -> Vec<Ef> {
     let mut sum = vec![Ef::ZERO; shape.sum_len()];
     for (piece, row) in rows[shape.secret_rows()..].iter().take(shape.blind_rows()).enumerate() {
-        for (slot, value) in sum[piece * shape.slots..].iter_mut().zip(row) {
+        for (slot, value) in sum[piece * shape.slots..].iter_mut().zip(row.iter()) {
             *slot += *value;
         }
     }
@@ -296,7 +294,7 @@ mod tests {
         let covered = tacit_verify::inner::read_factors(1, &mut challenger, &mut reader)?;
         let equation = combine(&shape, relation, &covered, &mut challenger);
         let mut transcript = Transcript::plain(challenger, proof[sent..sent + 40].to_vec());
-        let (_psi, phi) = (transcript.challenge(), transcript.challenge());
+        let phi = Challenges::draw(&shape, &mut transcript.challenger).phi;
         let combination = reader.list(shape.row_len(), 20, Reader::extension)?;
         let mut sum = reader.list(shape.sum_len(), 20, Reader::extension)?;
         let over: Ef = sum.iter().step_by(shape.slots).skip(1).copied().sum();

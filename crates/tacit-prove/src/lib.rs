@@ -35,6 +35,7 @@ mod model;
 mod oracle;
 mod part;
 mod poly;
+mod private;
 mod prove;
 mod randomness;
 mod sumcheck;

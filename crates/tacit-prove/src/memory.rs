@@ -52,8 +52,8 @@ fn oracle_bytes(shape: OracleShape) -> u64 {
 const BASE_BYTES: u64 = 16 << 20;
 const PLAIN_WEIGHT_BYTES: u64 = 72;
 /// The commitment to the witness included.
-const PLAIN_LOOKUP_BYTES: u64 = 144;
-const HIDING_LOOKUP_BYTES: u64 = 96;
+const PLAIN_LOOKUP_BYTES: u64 = 88;
+const HIDING_LOOKUP_BYTES: u64 = 32;
 const VALUE_BYTES: u64 = 4;
 const EXTENSION_BYTES: u64 = 20;
 const DIGEST_BYTES: u64 = 32;

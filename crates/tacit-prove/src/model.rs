@@ -106,7 +106,17 @@ impl CommittedModel {
     pub fn commit_hiding(model: Model, security: SecurityBits, hiding: Hiding) -> Result<Self, CommitError> {
         let (hidden, root) = HiddenWeights::commit(&model, security, hiding)?;
         let verifying = VerifyingModel::new(model.graph().clone(), root)?;
-        Ok(Self { model, verifying, security, commitment: Weights::Hiding(Box::new(hidden)) })
+        Ok(Self::hidden(model, verifying, security, hidden))
+    }
+
+    /// A model behind a hiding commitment as it is, true or false.
+    pub(crate) fn hidden(
+        model: Model,
+        verifying: VerifyingModel,
+        security: SecurityBits,
+        hidden: HiddenWeights,
+    ) -> Self {
+        Self { model, verifying, security, commitment: Weights::Hiding(Box::new(hidden)) }
     }
 
     /// Proofs that can still be made, if the commitment hides.

@@ -8,46 +8,63 @@ use tacit_verify::{
     oracle::observe_root,
 };
 
+use crate::private::Private;
+
 /// Mirror of [`tacit_verify::context::Plain`] and, with masks, of [`tacit_verify::masked::Masked`].
-#[derive(Debug)]
 pub(crate) struct Transcript {
     pub(crate) challenger: Challenger,
     pub(crate) proof: Vec<u8>,
     masks: Masks,
+    #[cfg(test)]
+    sent: usize,
 }
 
 /// What covers the values that are sent.
-#[derive(Debug)]
 enum Masks {
     /// Nothing.
     None,
-    /// One committed element each, last first.
-    Left(Vec<Ef>),
+    /// One committed element each, and how many are used.
+    Committed(Private<Ef>, usize),
     /// More values were sent than there are masks.
     Exhausted,
 }
 
 impl Transcript {
+    fn new(challenger: Challenger, proof: Vec<u8>, masks: Masks) -> Self {
+        Self {
+            challenger,
+            proof,
+            masks,
+            #[cfg(test)]
+            sent: 0,
+        }
+    }
+
     /// Sends values in the clear.
     pub(crate) fn plain(challenger: Challenger, proof: Vec<u8>) -> Self {
-        Self { challenger, proof, masks: Masks::None }
+        Self::new(challenger, proof, Masks::None)
     }
 
     /// Covers the values sent by `masks`, in order.
     pub(crate) fn masked(challenger: Challenger, proof: Vec<u8>, masks: &[Ef]) -> Self {
-        Self { challenger, proof, masks: Masks::Left(masks.iter().rev().copied().collect()) }
+        Self::new(challenger, proof, Masks::Committed(masks.to_vec().into(), 0))
     }
 
     /// Whether every value was covered by its mask and no mask is left.
     pub(crate) fn masks_used(&self) -> bool {
-        matches!(&self.masks, Masks::Left(masks) if masks.is_empty())
+        matches!(&self.masks, Masks::Committed(masks, used) if masks.len() == *used)
     }
 
     pub(crate) fn send(&mut self, value: Ef) {
+        #[cfg(test)]
+        let value = lies::told(&mut self.sent, value);
         let sent = match &mut self.masks {
             Masks::None => value,
-            Masks::Left(masks) => match masks.pop() {
-                Some(mask) => value + mask,
+            Masks::Committed(masks, used) => match masks.get(*used).copied() {
+                Some(mask) => {
+                    *used += 1;
+                    value + mask
+                }
                 None => {
                     self.masks = Masks::Exhausted;
                     Ef::ZERO
@@ -77,5 +94,32 @@ impl Transcript {
 
     pub(crate) fn challenge_point(&mut self, vars: usize) -> Vec<Ef> {
         (0..vars).map(|_| self.challenge()).collect()
+    }
+}
+
+/// Provers that say one thing and go on as if they had said another.
+#[cfg(test)]
+pub(crate) mod lies {
+    use core::cell::Cell;
+
+    use p3_field::PrimeCharacteristicRing;
+    use tacit_verify::field::Ef;
+
+    thread_local! {
+        static LIE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Has the value with this number sent one too large by whatever `work` proves.
+    pub(crate) fn telling<T>(lie: usize, work: impl FnOnce() -> T) -> T {
+        LIE.set(Some(lie));
+        let made = work();
+        LIE.set(None);
+        made
+    }
+
+    pub(super) fn told(sent: &mut usize, value: Ef) -> Ef {
+        let lie = LIE.get() == Some(*sent);
+        *sent += 1;
+        if lie { value + Ef::ONE } else { value }
     }
 }

@@ -40,16 +40,13 @@ impl Witness {
             counts: plan.tables.iter().map(|table| vec![0; 1 << table.vars]).collect(),
         };
         let mut virtuals = vec![Vec::new(); plan.virtuals.len()];
-        for (node, step) in plan.steps.iter().enumerate() {
-            let looked_up = match step {
-                Step::Requantise(step) => filling.requantise(step, graph, tensors),
-                Step::Maximum(step) => Some(filling.maximum(step, tensors)),
-                Step::Contract(_) | Step::Combine(_) => None,
-            };
-            if let (Some(values), Some(place)) =
-                (looked_up, plan.virtuals.iter().position(|other| *other == node))
-            {
-                virtuals[place] = values;
+        for step in &plan.steps {
+            match step {
+                Step::Requantise(step) => {
+                    virtuals[step.quotient] = filling.requantise(step, graph, tensors);
+                }
+                Step::Maximum(step) => virtuals[step.difference] = filling.maximum(step, tensors),
+                Step::Contract(_) | Step::Combine(_) => {}
             }
         }
         let Filling { mut columns, counts, .. } = filling;
@@ -81,8 +78,8 @@ impl Filling<'_> {
         self.plan.tables.iter().position(|table| table.kind == kind && table.vars == vars)
     }
 
-    /// Fills the columns of a requantisation; gives what it looks up when that is not a column.
-    fn requantise(&mut self, node: &RequantisePlan, graph: &Graph, tensors: &Tensors) -> Option<Vec<Fp>> {
+    /// Fills the columns of a requantisation; gives the quotients it looks up.
+    fn requantise(&mut self, node: &RequantisePlan, graph: &Graph, tensors: &Tensors) -> Vec<Fp> {
         let values = tensors.get(node.input);
         let table = &graph.tables[node.table];
         let first = -(1i32 << (table.bits - 1));
@@ -119,13 +116,7 @@ impl Filling<'_> {
             self.columns[limb.column] = column;
         }
         self.columns[node.image] = image;
-        match node.quotient {
-            Some(column) => {
-                self.columns[column] = quotient;
-                None
-            }
-            None => Some(quotient),
-        }
+        quotient
     }
 
     /// Fills the column of a maximum; gives the differences it looks up.

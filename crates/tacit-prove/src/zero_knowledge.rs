@@ -13,12 +13,12 @@ use tacit_verify::{
     reader::Reader,
     security::BudgetError,
     statement::{KIND_ZERO_KNOWLEDGE, PROOF_VERSION},
-    zero_knowledge::{Header, HidingPlan, Roots, replay, report, transcript},
+    zero_knowledge::{Header, HidingPlan, Roots, outside_point, replay, transcript},
 };
 
 use crate::{
     argue::argue,
-    hiding::Hidden,
+    hiding::{Hidden, Outside},
     inner::Secrets,
     model::{CommitError, CommittedModel, Weights, stack},
     prove::{ProveError, Proved, ProvedBatch, Run},
@@ -43,6 +43,7 @@ pub(crate) struct HiddenWeights {
     used: AtomicU32,
     shape: HidingShape,
     hidden: Hidden,
+    outside: Outside,
 }
 
 impl HiddenWeights {
@@ -55,7 +56,6 @@ impl HiddenWeights {
         let openings = hiding.openings_max;
         // A model of which no row can be proved is refused here, before anyone relies on its root.
         let plan = HidingPlan::new(model.graph(), Plan::new(model.graph(), 1)?, openings, security)?;
-        report(&plan, security)?;
         let shape = plan.weights;
         let values = stack(&plan.plan.weights, model);
         let mut random = Randomness::new(
@@ -65,7 +65,9 @@ impl HiddenWeights {
         );
         let hidden = Hidden::commit(&shape, values, &mut random).ok_or(CommitError::Library)?;
         let used = AtomicU32::new(hiding.openings_used.min(openings));
-        let made = Self { openings, used, shape, hidden };
+        let point = outside_point(openings, security, &hidden.oracle.root, shape.vars);
+        let outside = hidden.outside(&shape, &point);
+        let made = Self { openings, used, shape, hidden, outside };
         let root = made.header(0).weight_root(security);
         Ok((made, root))
     }
@@ -92,7 +94,12 @@ impl HiddenWeights {
     }
 
     fn header(&self, opening: u32) -> Header {
-        Header { openings: self.openings, opening, weight_oracle: self.hidden.oracle.root }
+        Header {
+            openings: self.openings,
+            opening,
+            weight_oracle: self.hidden.oracle.root,
+            weight_answer: self.outside.value,
+        }
     }
 }
 
@@ -132,7 +139,6 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let security = model.security();
     let graph = model.model().graph();
     let hiding = HidingPlan::new(graph, run.plan.clone(), weights.openings, security).map_err(budget)?;
-    report(&hiding, security)?;
     let plan: &Plan = &hiding.plan;
     let header = weights.header(weights.take_opening()?);
 
@@ -164,14 +170,21 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let start = proof.len();
     let challenger = transcript(&statement, security, kind, &header, &roots);
     let mut transcript = Transcript::masked(challenger.clone(), proof, &secrets.masks);
-    let stack = witness.as_ref().map_or(&[][..], |(_, hidden)| &hidden.values);
+    let witness = witness.map(|(shape, hidden)| {
+        let outside = hidden.outside(shape, &transcript.challenge_point(shape.vars));
+        transcript.send(outside.value);
+        (shape, hidden, outside)
+    });
+    let stack = witness.as_ref().map_or(&[][..], |(_, hidden, _)| &hidden.values);
     let points = argue(plan, graph, model.weights(), run, stack, &mut transcript, &mut |_| {});
     weights
         .hidden
-        .open(&weights.shape, &points.weights, &mut random, &mut transcript)
+        .open(&weights.shape, &weights.outside, &points.weights, &mut random, &mut transcript)
         .ok_or(ProveError::Library)?;
-    if let Some((shape, hidden)) = &witness {
-        hidden.open(shape, &points.witness, &mut random, &mut transcript).ok_or(ProveError::Library)?;
+    if let Some((shape, hidden, outside)) = &witness {
+        hidden
+            .open(shape, outside, &points.witness, &mut random, &mut transcript)
+            .ok_or(ProveError::Library)?;
     }
     if !transcript.masks_used() {
         return Err(ProveError::Masks);
@@ -186,7 +199,8 @@ pub fn prove_run_zk(model: &CommittedModel, run: &Run, seed: &Seed) -> Result<Ve
     let public = Public { graph, plan, rows };
     let mut challenger = challenger;
     let mut reader = Reader::new(transcript.proof.get(start..).unwrap_or_default());
-    let (relation, _) = replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
+    let (relation, _) =
+        replay(public, &hiding, &header, &roots, &mut challenger, &mut reader, Trees::Trusted)?;
     secrets.prove(&relation, &mut transcript);
     Ok(transcript.proof)
 }
@@ -213,3 +227,74 @@ fn weights_digest(values: &[Fp]) -> [u8; 32] {
 const WEIGHTS_CONTEXT: &str = "tacit 2026 hiding weight randomness v1";
 const PROOF_CONTEXT: &str = "tacit 2026 hiding proof randomness v1";
 const MASKS_CONTEXT: &str = "tacit 2026 mask randomness v1";
+
+#[cfg(test)]
+mod tests {
+    use p3_field::PrimeCharacteristicRing;
+    use tacit_graph::synthetic_mlp;
+    use tacit_verify::{Reject, VerifyingModel, verify};
+
+    use tacit_verify::field::Ef;
+
+    use super::*;
+    use crate::transcript::lies;
+
+    fn commit(openings: u32) -> (Model, HiddenWeights) {
+        // Weights enough for an opening of two rounds, which has an answer outside the domain of a later oracle.
+        let model = synthetic_mlp(&[64, 20, 3], 1).unwrap();
+        let hiding = Hiding { openings_max: openings, openings_used: 0, seed: Seed::new([1; 32]) };
+        let (hidden, _) = HiddenWeights::commit(&model, SecurityBits::DEFAULT, hiding).unwrap();
+        (model, hidden)
+    }
+
+    /// Proves as whoever holds `hidden` does; gives what the verifier says.
+    fn outcome(model: &Model, hidden: HiddenWeights) -> Result<(), Reject> {
+        let root = hidden.header(0).weight_root(SecurityBits::DEFAULT);
+        let verifying = VerifyingModel::new(model.graph().clone(), root).unwrap();
+        let model = CommittedModel::hidden(model.clone(), verifying, SecurityBits::DEFAULT, hidden);
+        let run = Run::new(&model, &[vec![1 << 24; 64]]).unwrap();
+        let proof = prove_run_zk(&model, &run, &Seed::new([2; 32])).unwrap();
+        verify(model.verifying_model(), &run.statement, &proof).map(|_| ())
+    }
+
+    #[test]
+    fn one_wrong_message_is_refused_whichever_it_is() {
+        let (model, hidden) = commit(40);
+        let hiding =
+            HidingPlan::new(model.graph(), Plan::new(model.graph(), 1).unwrap(), 40, SecurityBits::DEFAULT);
+        let hiding = hiding.unwrap();
+        assert!(hiding.weights.rounds.len() > 1, "{:?}", hiding.weights);
+        assert_eq!(outcome(&model, hidden), Ok(()));
+        let messages = hiding.inner.counts.masks;
+        let opening = hiding.weights.messages() + hiding.witness.map_or(0, |shape| shape.messages());
+        // Number 0 is the witness outside the domain. The folded randomness and the last polynomials are many of a kind.
+        let protocol = messages - opening;
+        let first = hiding.weights.rounds.iter().map(|round| 2 * round.fold).sum::<usize>() + 4;
+        let all = (0..protocol)
+            .step_by(3)
+            .chain(protocol..protocol + first)
+            .chain((protocol + first..messages).step_by(17));
+        for lie in all {
+            let (model, hidden) = commit(40);
+            let got = lies::telling(lie, || outcome(&model, hidden));
+            assert_eq!(got, Err(Reject::InnerSum), "message {lie} of {messages}");
+        }
+    }
+
+    #[test]
+    fn weights_that_answer_wrongly_outside_the_domain_are_never_opened() {
+        let (model, mut hidden) = commit(2);
+        hidden.outside.value += Ef::ONE;
+        assert_eq!(outcome(&model, hidden), Err(Reject::InnerSum));
+    }
+
+    #[test]
+    fn an_opening_of_another_polynomial_is_refused() {
+        // The same weights, so that every claim of the argument is true; only a random value is not that of the oracle.
+        let (model, mut hidden) = commit(2);
+        *hidden.hidden.values.last_mut().unwrap() += Fp::ONE;
+        let point = outside_point(2, SecurityBits::DEFAULT, &hidden.hidden.oracle.root, hidden.shape.vars);
+        hidden.outside = hidden.hidden.outside(&hidden.shape, &point);
+        assert_eq!(outcome(&model, hidden), Err(Reject::InnerSum));
+    }
+}

@@ -28,16 +28,16 @@ impl Bits {
         Self(steps)
     }
 
+    /// Sixty-fourths of a bit.
+    #[must_use]
+    pub fn steps(self) -> u32 {
+        self.0
+    }
+
     /// Whole bits, rounded down.
     #[must_use]
     pub fn floor(self) -> u32 {
         self.0 / STEPS
-    }
-
-    /// Thousandths of a bit, rounded down.
-    #[must_use]
-    pub fn millibits(self) -> u64 {
-        u64::from(self.0) * 1000 / u64::from(STEPS)
     }
 
     /// `log2(count)`, rounded up. A count of zero is taken for one.

@@ -129,7 +129,7 @@ impl Scheme {
             folding_factor: FoldingFactor::PerRound(shape.folds),
             soundness_type: SecurityAssumption::JohnsonBound,
             security_level: usize::try_from(bits.saturating_add(TERM_MARGIN_BITS)).map_err(|_| refused)?,
-            pow_bits: GRINDING_BITS,
+            pow_bits: if vars < LARGE_VARS { GRINDING_BITS } else { LARGE_GRINDING_BITS },
         };
         let config = Config::new_with_initial_claims(vars, parameters, 1).map_err(|_| refused)?;
         debug_assert_eq!(config.round_folding_factor(0), first_fold);
@@ -231,5 +231,9 @@ const RATE: usize = 3;
 const RATE_STEP: usize = 2;
 /// Most work asked of the prover for one set of queries.
 const GRINDING_BITS: usize = 6;
+/// The same for large commitments, which take so long that more work is not noticed: a millisecond a set for six per cent of the proof.
+const LARGE_GRINDING_BITS: usize = 14;
+/// Commitments of so many variables are large.
+const LARGE_VARS: usize = 18;
 /// Given to every term of the library's budget, so that their sum and ours stay above the target.
 const TERM_MARGIN_BITS: u32 = 4;

@@ -125,8 +125,7 @@ impl Walk<'_> {
         self.products(count(plan.columns.len().saturating_add(plan.virtuals.len())));
         for node in plan.requantisations() {
             self.claim(node.input);
-            // Its limbs, and a search for its place.
-            self.products(count(node.limbs.len()).saturating_add(count(plan.virtuals.len())));
+            self.products(count(node.limbs.len()).saturating_add(1));
         }
     }
 
@@ -170,7 +169,6 @@ impl Walk<'_> {
                 step.terms.iter().for_each(|term| self.view(&term.view));
             }
             Step::Maximum(step) => {
-                self.products(count(self.plan.virtuals.len()));
                 self.view(&step.left);
                 self.view(&step.right);
                 if claims > 0 {

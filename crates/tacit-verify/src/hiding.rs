@@ -5,21 +5,23 @@
 //!
 //! # Protocol
 //! The first oracle is a matrix: entry `i` of the `2^n` values sits in row `i >> k`, column `i mod 2^k`; each column is a
-//! polynomial, evaluated on a subgroup of the base field. The claim is `sum_x W(x) f(x) = V` with `W = eq(point, x)`. While an
+//! polynomial, evaluated on a subgroup of the base field. Right after its root was bound, `f` was claimed at a random point outside the
+//! domain. The claims `f(point) = V` and `f(outside) = Y` are joined by a challenge into `sum_x W(x) f(x) = V`, `W` a combination of `eq`. While an
 //! oracle with `2^k` columns is current:
 //! 1. `k` product rounds bind the variables that number its columns, to `r`. Every codeword row folds to one value of the code of the folded
 //!    polynomial `f'`.
 //! 2. Of a later oracle: the folded encoding randomness is sent, as masked values `rho`.
-//! 3. The root of the next oracle is sent: `f'` in `2^k'` chunks, one a column, each followed by fresh random coefficients. Or, at the
-//!    end, `f'` itself, as masked values.
+//! 3. The root of the next oracle is sent: `f'` in `2^k'` chunks, one a column, each followed by fresh random coefficients; a random point is drawn and
+//!    `f'` there is sent as a masked value. Or, at the end, `f'` itself, as masked values.
 //! 4. Rows of the current oracle are opened at random points `x` of the code. Each folds to a public `y` with
-//!    `y = sum_i f'_i x^i + sum_s rho_s x^(len + s)`. A challenge `eta` adds `eta^q` times the `q`-th of these equations to the
-//!    claim: to `W` the powers of `x`, to `V` the rest.
+//!    `y = sum_i f'_i x^i + sum_s rho_s x^(len + s)`. A challenge `eta` adds to the claim its first power times the answer outside the domain, if there is one, and
+//!    its next powers times these equations: to `W` an `eq` and the powers of `x`, to `V` the rest.
 //!
 //! At the end `V = sum_x W(x) f'(x)` is asserted of masked values.
 //!
 //! # Soundness
-//! [`HidingShape::security`]. Within unique decoding an oracle stands for one polynomial, fixed before its point is drawn.
+//! [`HidingShape::security`]. An oracle stands for a list of polynomials; its answer outside the domain is true of one of them at most, so that one is fixed
+//! before rows are asked for, and all others carry a false claim already. `specs/0003-zero-knowledge.md` has the argument.
 //!
 //! # Zero knowledge
 //! Rows are uniform (see [`crate::hiding_shape`]); all else is masked.
@@ -47,7 +49,7 @@ enum Factor {
     Powers { vars: usize, weights: Vec<(Fp, Ef)> },
 }
 
-/// Replays an opening of the oracle behind `root`.
+/// Replays an opening of the oracle behind `root`, which answered `outside` before anything else was asked.
 ///
 /// # Errors
 /// Anything but the bytes of an opening of this shape, and rows that are not those of their oracle. Whether the opening is
@@ -55,23 +57,31 @@ enum Factor {
 pub fn verify(
     shape: &HidingShape,
     root: &[u8; 32],
+    outside: &Opening<Linear>,
     opening: &Opening<Linear>,
     context: &mut Masked<'_, '_>,
 ) -> Result<(), Reject> {
     let first_fold = shape.rounds.first().map_or(0, |round| round.fold);
     let Some(high_vars) = shape.vars.checked_sub(first_fold) else { return Err(Reject::HidingOpening) };
-    let Some((high, low)) = opening.point.split_at_checked(high_vars) else {
-        return Err(Reject::HidingOpening);
-    };
-    let mut value = opening.value.clone();
+    let mut halves = Vec::new();
+    for claim in [opening, outside] {
+        let Some((high, low)) = claim.point.split_at_checked(high_vars) else {
+            return Err(Reject::HidingOpening);
+        };
+        halves.push((high, low));
+    }
+    let gamma = context.challenge();
+    let mut value = opening.value.plus(&outside.value.scale(gamma));
     let mut factors: Vec<(Factor, Vec<Ef>)> = Vec::new();
     let mut current = *root;
     let mut last = Vec::new();
     for (index, round) in shape.rounds.iter().enumerate() {
         let Rounds { point, value: claim } = Rounds::product(round.fold, value, context)?;
         if index == 0 {
-            let factor = Factor::Point { scale: eq_points(low, &point), point: high.to_vec() };
-            factors.push((factor, Vec::new()));
+            for ((high, low), weight) in halves.iter().zip([Ef::ONE, gamma]) {
+                let factor = Factor::Point { scale: weight * eq_points(low, &point), point: high.to_vec() };
+                factors.push((factor, Vec::new()));
+            }
         } else {
             factors.iter_mut().for_each(|(_, bound)| bound.extend(&point));
         }
@@ -82,8 +92,11 @@ pub fn verify(
             }
         }
         let root = current;
+        let mut next = None;
         if index.saturating_add(1) < shape.rounds.len() {
             current = context.receive_root()?;
+            let point = context.challenge_point(round.message_vars);
+            next = Some(Opening { point, value: context.receive()? });
         } else {
             for _ in 0..power_of_two(shape.final_vars) {
                 last.push(context.receive()?);
@@ -91,9 +104,16 @@ pub fn verify(
         }
         let rows = context.open_rows(shape.oracle(index), round.queries, &root)?;
         let eta = context.challenge();
+        let mut first = eta;
+        value = claim;
+        if let Some(Opening { point, value: answer }) = next {
+            value = value.plus(&answer.scale(eta));
+            factors.push((Factor::Point { scale: eta, point }, Vec::new()));
+            first *= eta;
+        }
         let folded = Folded::new(&rows, &point, round.log_height, index > 0);
-        let weights = folded.weights(eta);
-        value = folded.claim(claim, &weights, &randomness, power_of_two(round.message_vars));
+        let weights = folded.weights(eta, first);
+        value = folded.claim(value, &weights, &randomness, power_of_two(round.message_vars));
         let powers = folded.bases.iter().copied().zip(weights).collect();
         factors.push((Factor::Powers { vars: round.message_vars, weights: powers }, Vec::new()));
     }
@@ -130,9 +150,9 @@ impl Folded {
         Self { bases, values }
     }
 
-    /// `eta, eta^2, ..`, one for each row.
-    fn weights(&self, eta: Ef) -> Vec<Ef> {
-        eta.shifted_powers(eta).take(self.bases.len()).collect()
+    /// `first, first eta, ..`, one for each row.
+    fn weights(&self, eta: Ef, first: Ef) -> Vec<Ef> {
+        eta.shifted_powers(first).take(self.bases.len()).collect()
     }
 
     /// The claim with the equations of the rows added, what the randomness explains taken off.

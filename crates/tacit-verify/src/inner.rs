@@ -8,7 +8,7 @@
 //! order `l` and `r` random. All are evaluated on a coset of `H` points and committed as columns of one matrix, before anything else.
 //!
 //! 1. `theta` combines all equations into `sum c_i secret_i = -c_0`, `kappa` weighs the products `alpha_j beta_j - gamma_j = 0`, which join it.
-//! 2. `psi, phi`. The prover sends `v = u_0 + sum_r psi^r p_r` (degree below `k`) and `Q = u + phi (sum_r c_r p_r + sum_r k_r alpha_r beta_r)`,
+//! 2. A point `psi` and `phi`. The prover sends `v = sum_r eq(psi, r) p_r` over all rows, the blinding row `u_0` the last (degree below `k`), and `Q = u + phi (sum_r c_r p_r + sum_r k_r alpha_r beta_r)`,
 //!    where `c_r`, `k_r` interpolate the public weights and `u = sum_i X^(i l) u_i` is made of the blinding rows, `sum_Z u = 0`.
 //! 3. The verifier checks `sum_Z Q = -phi c_0`, opens columns and checks both identities there.
 //!
@@ -27,6 +27,7 @@ use crate::{
     field::{EF_BYTES, Ef, Fp},
     inner_shape::InnerShape,
     masked::{Counts, Relation, Secret},
+    multilinear::eq_table,
     oracle::{OpenedRows, row_to_extension},
     reader::Reader,
     reject::Reject,
@@ -169,8 +170,7 @@ pub fn verify(
     }
     let factors = read_factors(shape.counts.products, challenger, reader)?;
     let equation = combine(shape, relation, &factors, challenger);
-    let psi = draw(challenger);
-    let phi = draw(challenger);
+    let challenges = Challenges::draw(shape, challenger);
     let mut read = |len: usize| -> Result<Vec<Ef>, Reject> {
         let polynomial = reader.list(len, EF_BYTES, Reader::extension)?;
         polynomial.iter().for_each(|value| observe(challenger, *value));
@@ -181,16 +181,26 @@ pub fn verify(
     if !opened.check(root) {
         return Err(Reject::OracleRows);
     }
-    check(shape, &equation, Challenges { psi, phi }, &sent, opened.iter())
+    check(shape, &equation, &challenges, &sent, opened.iter())
 }
 
 /// Challenges that both polynomials depend on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Challenges {
-    /// Combines the rows.
-    pub psi: Ef,
+    /// What each row weighs in the combination. Shape `[rows]`.
+    pub weights: Vec<Ef>,
     /// Weighs the sum against what blinds it.
     pub phi: Ef,
+}
+
+impl Challenges {
+    /// Draws a point, one coordinate after the other, whose `eq` weighs the rows, and `phi`.
+    pub fn draw(shape: &InnerShape, challenger: &mut Challenger) -> Self {
+        let psi: Vec<Ef> = (0..shape.row_vars()).map(|_| draw(challenger)).collect();
+        let mut weights = eq_table(&psi);
+        weights.truncate(shape.rows());
+        Self { weights, phi: draw(challenger) }
+    }
 }
 
 /// What the prover sends in the clear.
@@ -209,7 +219,7 @@ pub struct Sent {
 pub fn check<'r>(
     shape: &InnerShape,
     equation: &Equation,
-    challenges: Challenges,
+    challenges: &Challenges,
     sent: &Sent,
     columns: impl IntoIterator<Item = (usize, &'r [Fp])>,
 ) -> Result<(), Reject> {
@@ -237,13 +247,13 @@ fn check_column(
     equation: &Equation,
     column: &[Ef],
     x: Fp,
-    challenges: Challenges,
+    challenges: &Challenges,
     sent: &Sent,
     lagrange: &Lagrange,
 ) -> Result<(), Reject> {
-    let (rows, blind) = column.split_at(column.len().saturating_sub(1));
-    let expected = rows.iter().rev().fold(Ef::ZERO, |sum, value| (sum + *value) * challenges.psi);
-    let expected = blind.iter().fold(expected, |sum, value| sum + *value);
+    let rows = column.get(..column.len().saturating_sub(1)).unwrap_or_default();
+    let weighed = column.iter().zip(&challenges.weights);
+    let expected = weighed.fold(Ef::ZERO, |sum, (value, weight)| sum + *value * *weight);
     if horner(&sent.combination, x) != expected {
         return Err(Reject::InnerCombination);
     }
@@ -326,7 +336,8 @@ mod tests {
         for _ in 0..shape.secret_rows() {
             equation.weights.push((0..shape.slots).map(|_| random()).collect());
         }
-        let challenges = Challenges { psi: random(), phi: random() };
+        let weights: Vec<Ef> = (0..shape.rows()).map(|_| random()).collect();
+        let challenges = Challenges { weights, phi: random() };
         let mut sent = Sent {
             combination: (0..shape.row_len()).map(|_| random()).collect(),
             sum: (0..shape.sum_len()).map(|_| random()).collect(),
@@ -338,7 +349,7 @@ mod tests {
             let x = domain_point(&shape, position * 7);
             let mut column: Vec<Ef> = (0..shape.rows()).map(|_| random()).collect();
             let fits =
-                |column: &[Ef]| check_column(&shape, &equation, column, x, challenges, &sent, &lagrange);
+                |column: &[Ef]| check_column(&shape, &equation, column, x, &challenges, &sent, &lagrange);
             assert_eq!(fits(&column), Err(Reject::InnerCombination));
             // The first blinding row answers for the sum, the last row for the combination.
             let first = shape.secret_rows();
@@ -354,14 +365,15 @@ mod tests {
             let blinds = &column[first..shape.rows() - 1];
             let blind = blinds.iter().rev().fold(Ef::ZERO, |sum, value| sum * step + *value);
             column[first] = horner(&sent.sum, x) - challenges.phi * total - blind;
-            let others = &column[..shape.rows() - 1];
-            let combined = others.iter().rev().fold(Ef::ZERO, |sum, value| (sum + *value) * challenges.psi);
-            *column.last_mut().unwrap() = horner(&sent.combination, x) - combined;
+            let last = shape.rows() - 1;
+            column[last] = Ef::ZERO;
+            let combined: Ef = column.iter().zip(&challenges.weights).map(|(a, b)| *a * *b).sum();
+            column[last] = (horner(&sent.combination, x) - combined) * challenges.weights[last].inverse();
             assert_eq!(fits(&column), Ok(()));
             column[first] += Ef::ONE;
-            *column.last_mut().unwrap() -= challenges.psi.exp_u64(first as u64 + 1);
+            column[last] -= challenges.weights[first] * challenges.weights[last].inverse();
             assert_eq!(
-                check_column(&shape, &equation, &column, x, challenges, &sent, &lagrange),
+                check_column(&shape, &equation, &column, x, &challenges, &sent, &lagrange),
                 Err(Reject::InnerColumn)
             );
         }
@@ -372,8 +384,8 @@ mod tests {
         let shape = InnerShape::new(Counts { masks: 3, products: 0 }, 40).unwrap();
         let equation = Equation { constant: Ef::ONE, weights: Vec::new(), product_weights: Vec::new() };
         let sent = Sent { combination: Vec::new(), sum: vec![Ef::ZERO; shape.sum_len()] };
-        let challenges = Challenges { psi: Ef::TWO, phi: Ef::TWO };
-        assert_eq!(check(&shape, &equation, challenges, &sent, []), Err(Reject::InnerSum));
+        let challenges = Challenges { weights: Vec::new(), phi: Ef::TWO };
+        assert_eq!(check(&shape, &equation, &challenges, &sent, []), Err(Reject::InnerSum));
     }
 
     #[test]
@@ -429,8 +441,11 @@ mod tests {
         let mut context =
             crate::masked::Masked::new(&mut challenger, &mut reader, crate::masked::Trees::Checked);
         let value = <Linear as crate::context::Value>::constant(Ef::ONE);
-        let opening = crate::batch::Opening { point: vec![Ef::ONE], value };
-        let reject = hiding::verify(&shape, &[0; 32], &opening, &mut context).unwrap_err();
-        assert_eq!(reject, Reject::HidingOpening);
+        let short = crate::batch::Opening { point: vec![Ef::ONE], value: value.clone() };
+        let fitting = crate::batch::Opening { point: vec![Ef::ONE; shape.vars], value };
+        for (outside, opening) in [(&short, &fitting), (&fitting, &short)] {
+            let reject = hiding::verify(&shape, &[0; 32], outside, opening, &mut context).unwrap_err();
+            assert_eq!(reject, Reject::HidingOpening);
+        }
     }
 }

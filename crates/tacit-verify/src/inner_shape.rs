@@ -13,9 +13,10 @@ use crate::{
     bits::Bits,
     commitment::SetupError,
     field::{EF_BITS, EF_DEGREE},
-    hiding_shape::{TERM_MARGIN_BITS, ceil_log2, code_cost, queries, query_bits},
+    hiding_shape::{BYTE_COST, TERM_MARGIN_BITS, ceil_log2, code_cost, path_bytes},
     masked::Counts,
     oracle::OracleShape,
+    proximity::{MAX_MULTIPLICITY, MIN_MULTIPLICITY, Radius, query_bits},
 };
 
 /// Layout of the secrets and of what blinds them, one Reed-Solomon codeword a row.
@@ -29,6 +30,8 @@ pub struct InnerShape {
     pub randomness: usize,
     /// The code's domain has `2^log_height` points.
     pub log_height: usize,
+    /// What a row stands for.
+    pub radius: Radius,
     /// Positions opened, at most.
     pub queries: usize,
 }
@@ -40,13 +43,13 @@ impl InnerShape {
     /// Refuses what does not fit the field.
     pub fn new(counts: Counts, bits: u32) -> Result<Self, SetupError> {
         let target = bits + TERM_MARGIN_BITS;
-        let mut best: Option<(usize, Self)> = None;
+        let mut best: Option<(u64, Self)> = None;
         for log_slots in 4..=10 {
-            for log_height in 9..=14 {
+            for log_height in 8..=15 {
                 let Some(shape) = Self::candidate(counts, 1 << log_slots, log_height, target) else {
                     continue;
                 };
-                let cost = shape.bytes() + code_cost(log_height, shape.oracle().width);
+                let cost = shape.bytes() * BYTE_COST + code_cost(log_height, shape.oracle().width);
                 if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                     best = Some((cost, shape));
                 }
@@ -56,20 +59,43 @@ impl InnerShape {
     }
 
     fn candidate(counts: Counts, slots: usize, log_height: usize, target: u32) -> Option<Self> {
-        let mut shape = Self { counts, slots, randomness: 1, log_height, queries: 1 };
+        let mut queries = 1;
         // More queries need more randomness, which raises the degree: a few steps settle it.
         for _ in 0..32 {
+            let randomness = queries + 1;
+            let radius = Self::radius(log_height, slots + randomness)?;
+            let shape = Self { counts, slots, randomness, log_height, radius, queries };
             if shape.sum_len() >= 1 << log_height {
                 return None;
             }
-            let wanted = queries(1 << log_height, shape.sum_len(), target)?;
-            if wanted <= shape.queries {
+            let wanted = crate::proximity::queries(log_height, shape.passing(), target)?;
+            if wanted <= queries {
                 return Some(shape);
             }
-            shape.queries = wanted;
-            shape.randomness = wanted + 1;
+            queries = wanted;
         }
         None
+    }
+
+    /// The widest radius with a list as short as it has to be.
+    fn radius(log_height: usize, coefficients: usize) -> Option<Radius> {
+        (MIN_MULTIPLICITY..=MAX_MULTIPLICITY)
+            .rev()
+            .filter_map(|multiplicity| Radius::new(log_height, coefficients, multiplicity))
+            .find(|radius| radius.list() <= 1 << MASK_LIST_BITS)
+    }
+
+    /// Positions on which a false argument passes, at most: a combination that is not of the rows agrees with them on fewer than the radius says, and on those
+    /// of a true one a false sum of `sum_len` coefficients agrees on fewer than that.
+    fn passing(&self) -> usize {
+        self.radius.agreement().max(self.sum_len())
+    }
+
+    /// Base-two logarithm of the number of sets of secrets that the commitment may stand for. It is fixed before the first challenge, so every other
+    /// term of a proof is raised by it.
+    #[must_use]
+    pub fn list_bits(&self) -> Bits {
+        Bits::of_count(self.radius.list())
     }
 
     /// Rows of masks.
@@ -102,6 +128,12 @@ impl InnerShape {
         self.secret_rows() + self.blind_rows() + 1
     }
 
+    /// Challenges that weigh the rows.
+    #[must_use]
+    pub fn row_vars(&self) -> usize {
+        ceil_log2(self.rows())
+    }
+
     /// Coefficients of a row.
     #[must_use]
     pub fn row_len(&self) -> usize {
@@ -121,19 +153,21 @@ impl InnerShape {
     }
 
     /// Bytes of the argument, about.
-    fn bytes(&self) -> usize {
-        let path = 32 * (self.log_height + 1).saturating_sub(ceil_log2(self.queries));
-        20 * (self.row_len() + self.sum_len()) + self.queries * (20 * self.rows() + path)
+    fn bytes(&self) -> u64 {
+        let column = 20 * self.rows() as u64 + path_bytes(self.log_height, self.queries);
+        20 * (self.row_len() + self.sum_len()) as u64 + self.queries as u64 * column
     }
 
-    /// Bits of security: the combination of rows (proximity gap of curves within unique decoding, eprint 2020/654, theorem 1.5 and
-    /// section 4), batching of equations and products, queries. With `e = (H - D) / 2` errors allowed, `D` the length of the sum,
-    /// words that are farther and sums that are false are both seen by a query with probability at least `1 - (H + D) / 2H`.
+    /// Bits of security: the lines of the combination of rows; equations, products and blinding, for each set of secrets; queries.
     #[must_use]
     pub fn security(&self, equations: usize) -> Bits {
-        let gap = (self.rows() as u128) << self.log_height;
-        let roots = gap + equations as u128 + 3 * self.counts.products as u128 + 1;
-        let queries = query_bits(1 << self.log_height, self.sum_len(), self.queries);
-        Bits::of_sum([EF_BITS.less(Bits::of_count(roots)), queries, queries])
+        let lines = self.row_vars() as u128 * self.radius.exceptions();
+        let joined = equations as u128 + 3 * self.counts.products as u128 + 1;
+        let roots = lines + joined * self.radius.list();
+        let queries = query_bits(self.log_height, self.passing(), self.queries);
+        Bits::of_sum([EF_BITS.less(Bits::of_count(roots)), queries])
     }
 }
+
+/// The commitment to the masks stands for at most two to this power sets of them.
+pub(crate) const MASK_LIST_BITS: u32 = 4;

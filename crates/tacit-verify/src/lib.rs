@@ -39,6 +39,7 @@ pub mod opening;
 pub mod oracle;
 pub mod plan;
 pub mod protocol;
+pub mod proximity;
 pub mod reader;
 pub mod reject;
 pub mod rows;

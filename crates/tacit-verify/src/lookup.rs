@@ -1,8 +1,8 @@
 //! Look-up verifier: every value looked up is in its table.
 //!
 //! Source: Papini and Haböck, "Improving logarithmic derivative lookups using GKR" (eprint 2023/1284).
-//! Deviations: one tree for all tables, told apart by a tag in the fingerprint; the sum is split at the most
-//! significant bit; rounds leave out the public factor `eq` (see [`crate::sumcheck`]).
+//! Deviations: one tree for all tables, told apart by a tag in the fingerprint; rounds leave out the public factor `eq`
+//! (see [`crate::sumcheck`]); leaves are added up neighbour by neighbour, in blocks (see [`leaf_point`]).
 //!
 //! # Protocol
 //! Challenges `alpha, beta`. A row `(tag, in, out)` has fingerprint `in + beta * out + beta^2 * tag`; a use of it is
@@ -67,6 +67,23 @@ pub fn looked_up(plan: &Plan) -> core::ops::Range<usize> {
     rows..plan.columns.len()
 }
 
+/// The point over the leaves, most significant bit of their index first, that the tree ends at: from the leaves on it
+/// splits bits `4, 5, ..` up to the highest, then `3, 2, 1, 0`.
+///
+/// Neighbouring blocks of 16 leaves are so added up, and the padding behind the last leaf stays behind the last fraction of
+/// every level, where nobody has to compute with it.
+#[must_use]
+pub fn leaf_point(mut point: Vec<Ef>) -> Vec<Ef> {
+    let blocks = point.len().saturating_sub(BLOCK_VARS);
+    if let Some(blocks) = point.get_mut(..blocks) {
+        blocks.reverse();
+    }
+    point
+}
+
+/// Base-two logarithm of the leaves of a block: as many as the widest vector register has lanes.
+pub const BLOCK_VARS: usize = 4;
+
 /// The last `vars` coordinates of a point.
 pub fn suffix(point: &[Ef], vars: usize) -> &[Ef] {
     point.get(point.len().saturating_sub(vars)..).unwrap_or_default()
@@ -100,6 +117,7 @@ pub fn verify<C: Context>(
 ) -> Result<ColumnClaims<C::Value>, Reject> {
     let fingerprint = Fingerprint { alpha: context.challenge(), beta: context.challenge() };
     let (point, numerator, denominator) = verify_tree(leaf_vars, context)?;
+    let point = leaf_point(point);
 
     let mut values = vec![C::Value::constant(Ef::ZERO); plan.columns.len()];
     for value in values.get_mut(looked_up(plan)).unwrap_or_default() {
@@ -134,7 +152,7 @@ fn block_index(block: &LeafBlock) -> usize {
     u32::try_from(block.vars).ok().and_then(|vars| block.offset.checked_shr(vars)).unwrap_or(0)
 }
 
-/// Point over the leaves, numerator and denominator there.
+/// Point over the leaves in the order of the tree, numerator and denominator there.
 type LeafClaim<V> = (Vec<Ef>, V, V);
 
 /// From the root, where all fractions add up to zero, to the leaves.

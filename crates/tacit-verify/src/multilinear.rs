@@ -60,6 +60,26 @@ pub fn eq_range(point: &[Ef], start: usize, len: usize) -> Vec<Ef> {
     table
 }
 
+/// `sum_(i < len) eq(point, i)`, in `O(n)` products.
+pub fn eq_below(point: &[Ef], len: usize) -> Ef {
+    if u32::try_from(point.len()).ok().and_then(|vars| 1usize.checked_shl(vars)).is_some_and(|all| len >= all)
+    {
+        return Ef::ONE;
+    }
+    let (mut sum, mut path) = (Ef::ZERO, Ef::ONE);
+    for (done, coordinate) in point.iter().enumerate() {
+        let below = point.len().saturating_sub(done).saturating_sub(1);
+        let one = path * *coordinate;
+        if checked_shr(len, below) & 1 == 1 {
+            sum += path - one;
+            path = one;
+        } else {
+            path -= one;
+        }
+    }
+    sum
+}
+
 fn checked_shr(value: usize, by: usize) -> usize {
     u32::try_from(by).ok().and_then(|by| value.checked_shr(by)).unwrap_or(0)
 }
@@ -213,6 +233,10 @@ mod tests {
             }
         }
         assert_eq!(eq_range(&[], 0, 1), vec![Ef::ONE]);
+        for len in 0..=32 {
+            assert_eq!(eq_below(&point, len), table[..len].iter().copied().sum::<Ef>());
+        }
+        assert_eq!((eq_below(&[], 0), eq_below(&[], 1)), (Ef::ZERO, Ef::ONE));
     }
 
     #[test]

@@ -131,16 +131,14 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
         let columns = lookup::verify(plan, public.graph, leaf_vars, context)?;
         for node in plan.requantisations() {
             let (rows, axes) = split_point(plan, node.input, columns.suffix(plan.tensor_vars(node.input)));
-            let value = requantised(plan, node, &columns);
+            let value = requantised(node, &columns);
             state.push(node.input, TensorClaim { rows, axes, value });
         }
-        for (place, node) in plan.virtuals.iter().enumerate() {
+        for (slot, node) in differences.iter_mut().zip(&plan.virtuals) {
             if let Some(Step::Maximum(node)) = plan.steps.get(*node) {
                 let (rows, axes) =
                     split_point(plan, node.output, columns.suffix(plan.tensor_vars(node.output)));
-                if let Some(slot) = differences.get_mut(place) {
-                    *slot = Some(TensorClaim { rows, axes, value: columns.virtual_value(place) });
-                }
+                *slot = Some(TensorClaim { rows, axes, value: columns.virtual_value(node.difference) });
             }
         }
         for (column, layout) in plan.columns.iter().enumerate().skip(lookup::looked_up(plan).start) {
@@ -168,8 +166,7 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
                 }
             }
             Step::Maximum(step) => {
-                let place = plan.virtuals.iter().position(|other| *other == node);
-                if let Some(claim) = place.and_then(|place| differences.get_mut(place)?.take()) {
+                if let Some(claim) = differences.get_mut(step.difference).and_then(Option::take) {
                     difference(&mut state, node, step, claim, context)?;
                 }
                 if let Some(claim) = state.merged(tensor, context)? {
@@ -319,21 +316,9 @@ impl<'a, V: Value> State<'a, V> {
 }
 
 /// `x = 2^s u + sum_i 2^(offset_i) limb_i - half` at the point of the look-ups.
-fn requantised<V: Value>(plan: &Plan, node: &RequantisePlan, columns: &lookup::ColumnClaims<V>) -> V {
+fn requantised<V: Value>(node: &RequantisePlan, columns: &lookup::ColumnClaims<V>) -> V {
     let power = |bits: usize| Ef::from(Fp::TWO.exp_u64(u64::try_from(bits).unwrap_or(0)));
-    let quotient = match node.quotient {
-        Some(column) => columns.value(column),
-        None => {
-            let own = |place: &usize| match plan.steps.get(*place) {
-                Some(Step::Requantise(other)) => other.output == node.output,
-                _ => false,
-            };
-            plan.virtuals
-                .iter()
-                .position(own)
-                .map_or_else(|| V::constant(Ef::ZERO), |place| columns.virtual_value(place))
-        }
-    };
+    let quotient = columns.virtual_value(node.quotient);
     let value = quotient.scale(power(node.shift)).offset(-Ef::from(embed(node.half())));
     node.limbs
         .iter()

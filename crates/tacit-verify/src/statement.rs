@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// First byte of a proof.
-pub const PROOF_VERSION: u8 = 2;
+pub const PROOF_VERSION: u8 = 3;
 /// Bit of the third byte of a proof about committed rows.
 pub const KIND_COMMITTED: u8 = 1;
 /// Bit of the third byte of a proof that shows nothing but its statement.

@@ -27,7 +27,7 @@ use tacit_graph::graph::{Group, View};
 
 use crate::{
     field::Ef,
-    multilinear::{eq_range, eq_table},
+    multilinear::{eq_below, eq_range, eq_table},
     plan::{TensorPlan, log2_ceil},
 };
 
@@ -240,5 +240,5 @@ impl GroupPlan {
 
 /// `sum over index < size of eq(point, index)`: one inside an axis, zero in its padding.
 pub fn inside(point: &[Ef], size: usize) -> Ef {
-    if size == 1 << point.len() { Ef::ONE } else { eq_range(point, 0, size).into_iter().sum() }
+    eq_below(point, size)
 }

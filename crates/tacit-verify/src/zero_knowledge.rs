@@ -7,13 +7,16 @@ use p3_blake3::Blake3;
 use tacit_graph::Graph;
 
 use crate::{
+    batch::Opening,
     bits::Bits,
     commitment::{Challenger, OpeningSecurity, SetupError},
-    hiding::{self},
+    context::{Context, Value, draw},
+    field::{EF_BYTES, Ef, ef_to_bytes},
+    hiding,
     hiding_shape::{HidingShape, Lifetime},
     inner,
     inner_shape::InnerShape,
-    masked::{Counts, Masked, Relation, Trees},
+    masked::{Counts, Linear, Masked, Relation, Trees},
     oracle::observe_root,
     plan::{Plan, WeightTensor},
     protocol::{self, Public, Rows},
@@ -38,13 +41,15 @@ pub struct HidingPlan {
     pub witness: Option<HidingShape>,
     /// Shape of the inner argument.
     pub inner: InnerShape,
+    /// The level it is made for.
+    pub security: SecurityBits,
 }
 
 impl HidingPlan {
     /// Makes the commitments of `plan` hide, against a commitment to the weights made for `openings` openings.
     ///
     /// # Errors
-    /// Refuses what cannot be proved.
+    /// Refuses what cannot be proved, and levels that are not reached: there is no plan that falls short of its own.
     pub fn new(
         graph: &Graph,
         mut plan: Plan,
@@ -64,7 +69,8 @@ impl HidingPlan {
         };
         let counts = counts(graph, &plan, &weights, witness.as_ref());
         let inner = InnerShape::new(counts, bits)?;
-        Ok(Self { plan, weights, witness, inner })
+        let hiding = Self { plan, weights, witness, inner, security };
+        Ok(report(&hiding).map(|_| hiding)?)
     }
 }
 
@@ -106,7 +112,9 @@ fn counts(graph: &Graph, plan: &Plan, weights: &HidingShape, witness: Option<&Hi
     let public = Public { graph, plan, rows };
     // A count cannot be rejected: nothing is missing and nothing is checked.
     let _ = protocol::verify(public, &mut counts);
-    let openings = weights.messages().saturating_add(witness.map_or(0, HidingShape::messages));
+    // The witness answers outside the domain under a mask.
+    let of_witness = |shape: &HidingShape| shape.messages().saturating_add(1);
+    let openings = weights.messages().saturating_add(witness.map_or(0, of_witness));
     counts.masks = counts.masks.saturating_add(openings);
     counts
 }
@@ -120,32 +128,64 @@ pub struct Header {
     pub opening: u32,
     /// Root of the weight oracle.
     pub weight_oracle: [u8; 32],
+    /// The weights at the point outside the domain that follows from the root.
+    pub weight_answer: Ef,
 }
 
 impl Header {
     /// Its bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(40);
+        let mut bytes = Vec::with_capacity(EF_BYTES.saturating_add(40));
         bytes.extend_from_slice(&self.openings.to_le_bytes());
         bytes.extend_from_slice(&self.opening.to_le_bytes());
         bytes.extend_from_slice(&self.weight_oracle);
+        bytes.extend_from_slice(&ef_to_bytes(&self.weight_answer));
         bytes
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Reject> {
-        Ok(Self { openings: reader.u32()?, opening: reader.u32()?, weight_oracle: reader.array()? })
+        Ok(Self {
+            openings: reader.u32()?,
+            opening: reader.u32()?,
+            weight_oracle: reader.array()?,
+            weight_answer: reader.extension()?,
+        })
     }
 
-    /// The root that names the model: it binds the number of openings and the level, which decide the shape.
+    /// The root that names the model: it binds the number of openings and the level, which decide the shape, and the answer outside the domain, which decides
+    /// which of the polynomials near the oracle the weights are.
     #[must_use]
     pub fn weight_root(&self, security: SecurityBits) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(WEIGHT_ROOT_CONTEXT);
         hasher.update(&self.openings.to_le_bytes());
         hasher.update(&[security.bits()]);
         hasher.update(&self.weight_oracle);
+        hasher.update(&ef_to_bytes(&self.weight_answer));
         *hasher.finalize().as_bytes()
     }
+
+    /// What the weight oracle answered outside the domain.
+    fn outside(&self, hiding: &HidingPlan) -> Opening<Linear> {
+        let point = outside_point(self.openings, hiding.security, &self.weight_oracle, hiding.weights.vars);
+        Opening { point, value: Linear::constant(self.weight_answer) }
+    }
+}
+
+/// The point outside the domain at which a weight oracle of `2^vars` values answers once and for all.
+#[must_use]
+pub fn outside_point(
+    openings: u32,
+    security: SecurityBits,
+    weight_oracle: &[u8; 32],
+    vars: usize,
+) -> Vec<Ef> {
+    let mut state = OUTSIDE_DOMAIN.to_vec();
+    state.extend_from_slice(&openings.to_le_bytes());
+    state.push(security.bits());
+    let mut challenger = Challenger::from_hasher(state, Blake3);
+    observe_root(weight_oracle, &mut challenger);
+    (0..vars).map(|_| draw(&mut challenger)).collect()
 }
 
 /// Roots of a proof, in the order they are bound.
@@ -186,16 +226,26 @@ pub fn transcript(
 pub fn replay(
     public: Public<'_>,
     hiding: &HidingPlan,
+    header: &Header,
     roots: &Roots,
     challenger: &mut Challenger,
     reader: &mut Reader<'_>,
     trees: Trees,
 ) -> Result<(Relation, Option<Fingerprints>), Reject> {
     let mut context = Masked::new(challenger, reader, trees);
+    // The witness is one polynomial before anything is asked of it.
+    let witness = match (&hiding.witness, &roots.witness) {
+        (Some(shape), Some(root)) => {
+            let point = context.challenge_point(shape.vars);
+            Some((shape, root, Opening { point, value: context.receive()? }))
+        }
+        _ => None,
+    };
     let openings = protocol::verify(public, &mut context)?;
-    hiding::verify(&hiding.weights, &roots.weights, &openings.weights, &mut context)?;
-    if let (Some(shape), Some(root), Some(opening)) = (&hiding.witness, &roots.witness, &openings.witness) {
-        hiding::verify(shape, root, opening, &mut context)?;
+    let outside = header.outside(hiding);
+    hiding::verify(&hiding.weights, &header.weight_oracle, &outside, &openings.weights, &mut context)?;
+    if let (Some((shape, root, outside)), Some(opening)) = (&witness, &openings.witness) {
+        hiding::verify(shape, root, outside, opening, &mut context)?;
     }
     Ok((context.finish(), openings.fingerprints))
 }
@@ -211,14 +261,13 @@ pub(crate) fn verify(claim: Claim<'_>, mut reader: Reader<'_>) -> Result<Option<
         return Err(Reject::OpeningIndex { got: header.opening, openings: header.openings });
     }
     let hiding = HidingPlan::new(model.graph(), plan, header.openings, security)?;
-    report(&hiding, security)?;
     let witness = if hiding.witness.is_some() { Some(reader.array()?) } else { None };
     let roots = Roots { weights: header.weight_oracle, witness, masks: reader.array()? };
     let kind = kind(rows) | KIND_ZERO_KNOWLEDGE;
     let mut challenger = transcript(digest, security, kind, &header, &roots);
     let public = Public { graph: model.graph(), plan: &hiding.plan, rows };
     let (relation, fingerprints) =
-        replay(public, &hiding, &roots, &mut challenger, &mut reader, Trees::Checked)?;
+        replay(public, &hiding, &header, &roots, &mut challenger, &mut reader, Trees::Checked)?;
     inner::verify(&hiding.inner, &roots.masks, &relation, &mut challenger, &mut reader)?;
     reader.finish()?;
     Ok(fingerprints)
@@ -234,20 +283,22 @@ pub fn zero_knowledge_report(
     openings: u32,
     security: SecurityBits,
 ) -> Result<SecurityReport, BudgetError> {
-    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?, security)?)
+    Ok(report(&HidingPlan::new(graph, Plan::new(graph, rows)?, openings, security)?)?)
 }
 
 /// The budget of a proof by this plan.
 ///
 /// # Errors
 /// [`SetupError::BelowTarget`].
-pub fn report(hiding: &HidingPlan, security: SecurityBits) -> Result<SecurityReport, SetupError> {
-    // Within unique decoding a commitment stands for one polynomial.
-    let alone = OpeningSecurity { bits: Bits::whole(u8::MAX), list_bits: Bits::whole(0) };
-    let mut terms = interactive_terms(&hiding.plan, &alone, None);
-    terms.push(Term { name: "weights: opening", bits: hiding.weights.security() });
+pub fn report(hiding: &HidingPlan) -> Result<SecurityReport, SetupError> {
+    let security = hiding.security;
+    // Weights and witness are one polynomial each once they have answered outside the domain; the masks are one of a short list.
+    let list_bits = hiding.inner.list_bits();
+    let masks = OpeningSecurity { bits: Bits::whole(u8::MAX), list_bits };
+    let mut terms = interactive_terms(&hiding.plan, &masks, None);
+    terms.push(Term { name: "weights: opening", bits: hiding.weights.security().less(list_bits) });
     if let Some(witness) = &hiding.witness {
-        terms.push(Term { name: "witness: opening", bits: witness.security() });
+        terms.push(Term { name: "witness: opening", bits: witness.security().less(list_bits) });
     }
     let Counts { masks, products } = hiding.inner.counts;
     let equations = masks.saturating_add(products.saturating_mul(2));
@@ -259,5 +310,33 @@ pub fn report(hiding: &HidingPlan, security: SecurityBits) -> Result<SecurityRep
     Ok(SecurityReport { terms, total, target: security })
 }
 
-const WEIGHT_ROOT_CONTEXT: &str = "tacit 2026 hiding weight root v1";
+const WEIGHT_ROOT_CONTEXT: &str = "tacit 2026 hiding weight root v2";
+const OUTSIDE_DOMAIN: &[u8] = b"tacit hiding weights outside the domain v1";
 const TRANSCRIPT_DOMAIN: &[u8] = b"tacit proof transcript";
+
+#[cfg(test)]
+mod tests {
+    use tacit_graph::synthetic_mlp;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_with_a_query_too_few_falls_short_of_its_level() {
+        let model = synthetic_mlp(&[30, 20, 5], 1).unwrap();
+        let plan = Plan::new(model.graph(), 1).unwrap();
+        let honest = HidingPlan::new(model.graph(), plan, 2, SecurityBits::DEFAULT).unwrap();
+        assert!(report(&honest).unwrap().total >= Bits::whole(100));
+        let short = |shorten: &dyn Fn(&mut HidingPlan)| {
+            let mut hiding = honest.clone();
+            shorten(&mut hiding);
+            assert!(matches!(report(&hiding), Err(SetupError::BelowTarget { bits: 100, .. })));
+        };
+        for round in 0..honest.weights.rounds.len() {
+            short(&|hiding| hiding.weights.rounds[round].queries -= 8);
+        }
+        for round in 0..honest.witness.as_ref().unwrap().rounds.len() {
+            short(&|hiding| hiding.witness.as_mut().unwrap().rounds[round].queries -= 8);
+        }
+        short(&|hiding| hiding.inner.queries -= 8);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
 use crate::commands::run::logits;
-use crate::commands::{crowd, layers};
+use crate::commands::{crowd, encrypt, layers};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -19,6 +19,7 @@ pub(crate) async fn bench(command: &Bench, output: Output) -> Result<(), Failure
         Bench::Prove(arguments) => (COLUMNS, measure_all("prove", arguments, output)?),
         Bench::Run(arguments) => (COLUMNS, measure_all("run", arguments, output)?),
         Bench::Gateway(arguments) => (CROWD_COLUMNS, crowd::measure(arguments, output).await?),
+        Bench::Encrypt(arguments) => return encrypt::bench(arguments, output),
     };
     if output.is_json() {
         for line in lines {
@@ -184,7 +185,7 @@ pub(crate) fn model(name: &str) -> Result<Model, Failure> {
 }
 
 /// Raw rows that spread over the whole range of every feature.
-fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
+pub(crate) fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
     let value = |feature: &Feature, position: usize| {
         let wanted = i128::try_from(position * 37 % 255).unwrap_or(0) - 127;
         let multiplier = i128::from(feature.multiplier).max(1);
@@ -198,7 +199,7 @@ fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
         .collect()
 }
 
-fn table(columns: &[&str], lines: &[Value]) -> String {
+pub(crate) fn table(columns: &[&str], lines: &[Value]) -> String {
     let cell = |line: &Value, key: &str| match &line[key] {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -221,7 +222,7 @@ fn table(columns: &[&str], lines: &[Value]) -> String {
         .join("\n")
 }
 
-const COLUMNS: &[&str] = &[
+pub(crate) const COLUMNS: &[&str] = &[
     "bench",
     "model",
     "batch",

@@ -105,8 +105,8 @@ pub(crate) fn measure(
 /// Values that a node commits to and looks up.
 fn values(plan: &Plan, node: usize) -> f64 {
     let columns = match &plan.steps[node] {
-        Step::Requantise(step) => 2 + step.limbs.len(),
-        Step::Maximum(_) => 2,
+        Step::Requantise(step) => 1 + step.limbs.len(),
+        Step::Maximum(_) => 1,
         Step::Contract(_) | Step::Combine(_) => 0,
     };
     columns as f64 * (1u64 << plan.tensor_vars(node + 1)) as f64

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tacit_graph::import::{HeldOut, ImportOptions, Imported};
 use tacit_graph::{HidingKey, ImportReport, Model, ModelFile};
-use tacit_prove::{CommittedModel, Hiding, Seed};
+use tacit_prove::{CommitError, CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::ledger::Listing;
 
@@ -89,7 +89,11 @@ pub(crate) fn commit_as(model: Model, key: Option<HidingKey>, used: u32) -> Resu
         }
         None => CommittedModel::commit(model, SecurityBits::DEFAULT),
     };
-    committed.failed("cannot_commit", "the weights cannot be committed to", "fewer --openings take less room")
+    let hint = match committed {
+        Err(CommitError::Plan(_)) => "a smaller network may fit: specs/0001-proof.md says what a proof holds",
+        _ => "fewer --openings take less room",
+    };
+    committed.failed("cannot_commit", "the weights cannot be committed to", hint)
 }
 
 fn fresh_key(openings: u32) -> Result<HidingKey, Failure> {

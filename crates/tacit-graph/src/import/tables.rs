@@ -2,7 +2,7 @@
 
 use super::expr::Expr;
 use crate::{
-    graph::{MAX_REQUANTISE_SHIFT, MAX_TABLES, Table},
+    graph::{MAX_REQUANTISE_SHIFT, MAX_SPAN_BITS, MAX_TABLES, Table},
     reach::rounding_shift,
 };
 
@@ -11,6 +11,8 @@ use crate::{
 pub(super) struct Tables {
     list: Vec<Table>,
     keys: Vec<Key>,
+    /// The largest shift in front of each.
+    shifts: Vec<u8>,
 }
 
 /// What a table computes: `clamp(round(function(unit * u) / step), low, high)`.
@@ -107,32 +109,39 @@ impl Tables {
         self.get(key, shift, reach)
     }
 
-    /// The table for a key, made or made larger as needed.
+    /// The table for a key, made or made larger as needed. One is shared as long as all that read it stay provable: a shift and
+    /// the bits of the table behind it have to fit [`MAX_SPAN_BITS`].
     fn get(&mut self, key: Key, shift: u8, reach: (i64, i64)) -> Option<Chosen> {
         let (bits, step) = (bits_for(reach, shift), key.step);
-        let known = self.keys.iter().position(|known| *known == key);
-        let table = match known {
-            Some(table) => {
-                if let Some(slot) = self.list.get_mut(table).filter(|table| table.bits < bits) {
-                    *slot = key.table(bits);
-                }
-                table
+        let fits = |shift: u8, bits: u8| usize::from(shift) + usize::from(bits) <= MAX_SPAN_BITS;
+        if !fits(shift, bits) {
+            return None;
+        }
+        let shared = |index: &usize| {
+            self.keys.get(*index) == Some(&key)
+                && fits(self.shifts[*index].max(shift), self.list[*index].bits.max(bits))
+        };
+        let table = if let Some(table) = (0..self.list.len()).find(shared) {
+            if self.list[table].bits < bits {
+                self.list[table] = key.table(bits);
             }
-            None => {
-                let made = key.table(bits);
-                // Functions that differ only where nothing is read make one table.
-                if let Some(same) = self.list.iter().position(|table| *table == made) {
-                    same
-                } else {
-                    if self.list.len() >= MAX_TABLES {
-                        return None;
-                    }
-                    self.list.push(made);
-                    self.keys.push(key);
-                    self.list.len() - 1
+            table
+        } else {
+            let made = key.table(bits);
+            // Functions that differ only where nothing is read make one table.
+            if let Some(same) = self.list.iter().position(|table| *table == made) {
+                same
+            } else {
+                if self.list.len() >= MAX_TABLES {
+                    return None;
                 }
+                self.list.push(made);
+                self.keys.push(key);
+                self.shifts.push(0);
+                self.list.len() - 1
             }
         };
+        self.shifts[table] = self.shifts[table].max(shift);
         Some(Chosen { shift, table: u16::try_from(table).ok()?, step })
     }
 }

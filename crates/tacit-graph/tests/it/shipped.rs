@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use tacit_graph::{
-    Answer, RawValue, encode_graph, encode_weights, execute,
+    Answer, Operator, RawValue, encode_graph, encode_weights, execute,
+    graph::MAX_SPAN_BITS,
     import::{HeldOut, ImportOptions, Imported, import},
 };
 
@@ -96,4 +97,26 @@ fn every_machine_imports_the_same_models() {
         let made = [encode_graph(imported.model.graph()), encode_weights(imported.model.weights())];
         assert_eq!(made.map(|bytes| blake3::hash(&bytes).to_string()), [graph, weights], "{name}");
     }
+}
+
+/// Asked for numbers, not for labels, an importer takes finer steps and larger shifts: they have to stay provable.
+#[test]
+fn finer_steps_stay_within_what_a_proof_covers() {
+    let folder = folder("lenet5");
+    let pixels = npyz::NpyFile::new(fs::File::open(folder.join("calibration.npy")).unwrap()).unwrap();
+    let pixels: Vec<u8> = pixels.into_vec().unwrap();
+    let rows: Vec<Vec<f64>> =
+        pixels.chunks(28 * 28).step_by(8).map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+    let onnx = fs::read(folder.join("model.onnx")).unwrap();
+    let imported = import(&onnx, &rows, None, &ImportOptions::default()).unwrap();
+    let graph = imported.model.graph();
+    let mut shifts = 0;
+    for node in &graph.nodes {
+        if let Operator::Requantise { shift, table, .. } = node {
+            let table = &graph.tables[usize::from(*table)];
+            assert!(usize::from(*shift) + usize::from(table.bits) <= MAX_SPAN_BITS, "{shift} {}", table.bits);
+            shifts = shifts.max(*shift);
+        }
+    }
+    assert!(shifts > 14, "{shifts}: these were the usual steps");
 }

@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use tacit_graph::{decode_graph, encode_graph, synthetic_mlp};
-use tacit_prove::{CommittedModel, prove};
+use tacit_prove::{CommittedModel, Hiding, Seed, prove, prove_zk};
 use tacit_verify::{SecurityBits, Statement, VerifyingModel, verify};
 
 fn path(name: &str) -> PathBuf {
@@ -43,4 +43,27 @@ fn the_small_proof_is_what_it_was() {
     let statement = Statement { inputs, outputs: proved.outputs };
     let verified = verify(&model, &statement, &fs::read(path("small.proof")).unwrap()).unwrap();
     assert_eq!(verified.model(), committed.model_id());
+}
+
+#[test]
+fn the_small_proof_in_zero_knowledge_is_what_it_was() {
+    let model = synthetic_mlp(&[6, 5, 4, 3], 1).unwrap();
+    let hiding = Hiding { openings_max: 3, openings_used: 1, seed: Seed::new([1; 32]) };
+    let committed = CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding).unwrap();
+    let inputs: Vec<Vec<i64>> =
+        (0..3).map(|row| (0..6).map(|i| (row * 40 + i * 7) << 24).collect()).collect();
+    let proved = prove_zk(&committed, &inputs, &Seed::new([2; 32])).unwrap();
+    let text = format!(
+        "root {}\nmodel {}\nbytes {}\nblake3 {}\n",
+        hex(&committed.weight_root()),
+        committed.model_id(),
+        proved.proof.len(),
+        hex(blake3::hash(&proved.proof).as_bytes())
+    );
+    if std::env::var_os("TACIT_WRITE_VECTORS").is_some() {
+        fs::write(path("small-zk.txt"), &text).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path("small-zk.txt")).unwrap(), text);
+    let statement = Statement { inputs, outputs: proved.outputs };
+    assert!(verify(committed.verifying_model(), &statement, &proved.proof).unwrap().zero_knowledge());
 }

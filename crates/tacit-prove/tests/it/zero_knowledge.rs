@@ -118,7 +118,7 @@ fn commitments_for_no_openings_or_too_many_are_refused() {
         assert_eq!(refused, CommitError::Setup(SetupError::Openings { got }));
     }
     let refused = zero_knowledge_report(model.graph(), 1, 3, SecurityBits::new(150)).unwrap_err();
-    assert!(matches!(refused, BudgetError::Setup(SetupError::BelowTarget { bits: 150, .. })));
+    assert!(matches!(refused, BudgetError::Setup(SetupError::NoParameters { bits: 150, .. })));
 }
 
 #[test]

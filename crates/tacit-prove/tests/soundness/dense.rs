@@ -226,7 +226,7 @@ fn an_image_outside_its_table_is_refused() {
 fn an_image_of_another_row_of_the_table_is_refused() {
     let mut honest = honest();
     let node = honest.node(1);
-    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
+    let u = signed(honest.run.virtuals[node.quotient][0]);
     let other = if u > 0 { u - 1 } else { u + 1 };
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
@@ -239,9 +239,9 @@ fn a_quotient_off_by_one_is_refused() {
     // Look-ups all hold; the accumulator is not that of the layer.
     let mut honest = honest();
     let node = honest.node(1);
-    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
+    let u = signed(honest.run.virtuals[node.quotient][0]);
     let other = if u > 0 { u - 1 } else { u + 1 };
-    honest.run.witness.columns[node.quotient.unwrap()][0] = embed(other);
+    honest.run.virtuals[node.quotient][0] = embed(other);
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
     honest.recompute_outputs();
@@ -254,9 +254,9 @@ fn a_remainder_out_of_range_is_refused() {
     let mut honest = honest();
     let node = honest.node(1);
     assert!(node.shift > 0);
-    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][0]);
+    let u = signed(honest.run.virtuals[node.quotient][0]);
     let (other, carry) = if u > 0 { (u - 1, 1) } else { (u + 1, -1) };
-    honest.run.witness.columns[node.quotient.unwrap()][0] = embed(other);
+    honest.run.virtuals[node.quotient][0] = embed(other);
     honest.run.witness.columns[node.image][0] = embed(honest.image_of(&node, other));
     let limb = *node.limbs.last().unwrap();
     honest.run.witness.columns[limb.column][0] += embed(carry * (1 << (node.shift - limb.offset)));
@@ -279,9 +279,9 @@ fn a_padding_row_of_its_own_is_refused() {
     let mut honest = honest();
     let node = honest.node(0);
     let at = 3 << honest.run.plan.tensors[node.output].vars();
-    let u = signed(honest.run.witness.columns[node.quotient.unwrap()][at]);
+    let u = signed(honest.run.virtuals[node.quotient][at]);
     let other = if u > 0 { u - 1 } else { u + 1 };
-    honest.run.witness.columns[node.quotient.unwrap()][at] = embed(other);
+    honest.run.virtuals[node.quotient][at] = embed(other);
     honest.run.witness.columns[node.image][at] = embed(honest.image_of(&node, other));
     honest.move_count(&node, u, other);
     assert!(matches!(honest.reject_run(), Reject::Product { .. }));

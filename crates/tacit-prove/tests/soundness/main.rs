@@ -5,6 +5,7 @@
 mod committed;
 mod dense;
 mod operators;
+mod secrecy;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcript;

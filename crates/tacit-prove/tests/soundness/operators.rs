@@ -9,7 +9,7 @@ use tacit_prove::{CommittedModel, Run, prove_run};
 use tacit_verify::{
     Reject, SecurityBits, Statement,
     field::{Fp, embed},
-    plan::{LeafKind, LookupInput, RightPlan, Step, TableKind},
+    plan::{LeafBlock, LeafKind, LookupInput, RightPlan, Step, TableKind},
     verify,
 };
 
@@ -270,13 +270,7 @@ fn in_padding(run: &mut Run, node: usize, by: i32) {
     let last = (1 << layout.vars()) - 1;
     let table = &graph.tables[step.table];
     let half = 1i32 << (table.bits - 1);
-    let values = match step.quotient {
-        Some(column) => &mut run.witness.columns[column],
-        None => {
-            let place = run.plan.virtuals.iter().position(|other| *other == node).unwrap();
-            &mut run.virtuals[place]
-        }
-    };
+    let values = &mut run.virtuals[step.quotient];
     let was = signed(values[last]);
     values[last] = embed(was + by);
     run.witness.columns[step.image][last] = embed(i32::from(table.values[(was + by + half) as usize]));
@@ -435,7 +429,7 @@ fn a_maximum_of_another_difference_is_refused() {
     // In padding, so that nothing else changes: the difference there is zero, looked up is one.
     let change = |run: &mut Run| {
         let Step::Maximum(step) = run.plan.steps[2].clone() else { panic!("not a maximum") };
-        let place = run.plan.virtuals.iter().position(|node| *node == 2).unwrap();
+        let place = step.difference;
         let last = run.virtuals[place].len() - 1;
         run.virtuals[place][last] = Fp::ONE;
         run.witness.columns[step.image][last] = Fp::ONE;
@@ -452,7 +446,7 @@ fn another_difference_of_the_same_maximum_is_refused() {
     // The table makes zero of minus one as of zero, so the maximum itself is right.
     let change = |run: &mut Run| {
         let Step::Maximum(step) = run.plan.steps[2].clone() else { panic!("not a maximum") };
-        let place = run.plan.virtuals.iter().position(|node| *node == 2).unwrap();
+        let place = step.difference;
         let last = run.virtuals[place].len() - 1;
         run.virtuals[place][last] = -Fp::ONE;
         let count = run.plan.tables.iter().find(|t| t.kind == TableKind::Positive).unwrap().count;
@@ -470,7 +464,7 @@ fn another_maximum_of_the_same_difference_is_refused() {
     let change = |run: &mut Run| {
         run.plan.steps[2] = honest.plan.steps[2].clone();
         let Step::Maximum(step) = &honest.plan.steps[2] else { panic!("not a maximum") };
-        let place = honest.plan.virtuals.iter().position(|node| *node == 2).unwrap();
+        let place = step.difference;
         run.virtuals[place].clone_from(&honest.virtuals[place]);
         let count = honest.plan.tables.iter().find(|t| t.kind == TableKind::Positive).unwrap().count;
         for column in [step.image, count] {
@@ -497,9 +491,8 @@ fn look_ups_of_one_node_for_another_are_refused() {
         let leaves: Vec<usize> = (0..run.plan.leaves.len())
             .filter(|leaf| {
                 let block = run.plan.leaves[*leaf];
-                let column =
-                    matches!(block.kind, LeafKind::Uses { input: LookupInput::Column(_), output: Some(_) });
-                column && run.plan.tables[block.table].kind == TableKind::Activation(1)
+                let quotients = matches!(block.kind, LeafKind::Uses { output: Some(_), .. });
+                quotients && run.plan.tables[block.table].kind == TableKind::Activation(1)
             })
             .collect();
         let [one, two] = *leaves.as_slice() else { panic!("{leaves:?}") };
@@ -508,6 +501,41 @@ fn look_ups_of_one_node_for_another_are_refused() {
         (run.plan.leaves[one].kind, run.plan.leaves[two].kind) = (b, a);
     };
     assert_eq!(altered(change), Reject::LookupDenominators);
+}
+
+#[test]
+fn look_ups_in_the_filling_are_refused() {
+    // Remainders are looked up once more behind the last leaf, and counted: all fractions add up to zero.
+    let mut build = Build::new(&[16], 6, 3);
+    let table = build.table(9, |u| u.rem_euclid(100));
+    let hidden = build.add(Operator::dense(INPUT, 16, 16));
+    let hidden = build.requantise(hidden, table);
+    build.add(Operator::dense(hidden, 16, 4));
+    let model = build.model();
+    let inputs = unit_rows(&model, 16, 5);
+    let model = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    let mut run = Run::new(&model, &inputs).unwrap();
+
+    let Step::Requantise(step) = run.plan.steps[1].clone() else { panic!("not a requantisation") };
+    let limb = step.limbs.last().unwrap().column;
+    let limbs = LeafKind::Uses { input: LookupInput::Column(limb), output: None };
+    let block = *run.plan.leaves.iter().find(|block| block.kind == limbs).unwrap();
+    let last = run.plan.leaves.last().unwrap();
+    let offset = last.offset + (1 << last.vars);
+    assert!(last.vars >= 4 && offset + (1 << block.vars) <= 1 << run.plan.leaf_vars.unwrap());
+    run.plan.leaves.push(LeafBlock { offset, ..block });
+    let count = run.plan.tables[block.table].count;
+    for value in run.witness.columns[limb].clone() {
+        run.witness.columns[count][signed(value) as usize] += Fp::ONE;
+    }
+    assert_eq!(reject(&model, &run), Reject::LookupNumerators);
+}
+
+#[test]
+fn a_quotient_of_another_sum_is_refused() {
+    // Quotients are not committed: every look-up holds, and the sum that they stand for is one step too large.
+    let change = |run: &mut Run| in_padding(run, 4, 1);
+    assert!(matches!(altered(change), Reject::View { node: 3 }));
 }
 
 #[test]

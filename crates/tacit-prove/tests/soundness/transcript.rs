@@ -71,7 +71,7 @@ fn challenges_depend_on_statement_level_and_kind() {
 
 #[test]
 fn challenges_of_zero_knowledge_depend_on_all_that_comes_before() {
-    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32] };
+    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32], weight_answer: Ef::TWO };
     let roots = Roots { weights: [1; 32], witness: Some([2; 32]), masks: [3; 32] };
     let first = |statement: u8, level: u8, kind: u8, header: Header, roots: Roots| {
         let level = SecurityBits::new(level);
@@ -85,6 +85,7 @@ fn challenges_of_zero_knowledge_depend_on_all_that_comes_before() {
         first(1, 100, 2, Header { openings: 5, ..header }, roots),
         first(1, 100, 2, Header { opening: 2, ..header }, roots),
         first(1, 100, 2, Header { weight_oracle: [9; 32], ..header }, roots),
+        first(1, 100, 2, Header { weight_answer: Ef::ONE, ..header }, roots),
         first(1, 100, 2, header, Roots { weights: [9; 32], ..roots }),
         first(1, 100, 2, header, Roots { witness: Some([9; 32]), ..roots }),
         first(1, 100, 2, header, Roots { masks: [9; 32], ..roots }),
@@ -96,13 +97,14 @@ fn challenges_of_zero_knowledge_depend_on_all_that_comes_before() {
 
 #[test]
 fn a_hiding_root_binds_oracle_openings_and_level() {
-    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32] };
+    let header = Header { openings: 4, opening: 1, weight_oracle: [1; 32], weight_answer: Ef::TWO };
     let level = SecurityBits::DEFAULT;
     all_differ(&[
         header.weight_root(level),
         header.weight_root(SecurityBits::new(90)),
         Header { openings: 5, ..header }.weight_root(level),
         Header { weight_oracle: [2; 32], ..header }.weight_root(level),
+        Header { weight_answer: Ef::ONE, ..header }.weight_root(level),
     ]);
     // Which of the openings is no part of the model.
     assert_eq!(Header { opening: 3, ..header }.weight_root(level), header.weight_root(level));

@@ -1,6 +1,9 @@
-use tacit_graph::{Decoder, Feature, Table, graph::Group};
+use tacit_graph::{
+    Decoder, Feature, Operator, Table, TensorId,
+    graph::{Group, Right, View},
+};
 
-use super::*;
+use super::{lookups::split, *};
 
 fn graph(widths: &[u32], shift: u8, bits: u8) -> Graph {
     let feature = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 0 };
@@ -43,7 +46,7 @@ fn blocks_are_aligned_and_do_not_overlap() {
             for node in plan.requantisations() {
                 assert_eq!(node.limbs.iter().map(|limb| limb.bits).sum::<usize>(), node.shift);
                 assert!(node.limbs.iter().all(|limb| limb.bits <= MAX_RANGE_BITS));
-                assert_eq!(node.quotient.is_none(), node.shift == 0);
+                assert_eq!(plan.virtuals[node.quotient] + 1, node.output);
             }
             let mut rows = Vec::new();
             for tensor in &plan.weights.tensors {
@@ -71,8 +74,8 @@ fn what_cannot_be_proved_is_refused() {
     assert!(matches!(refused(&wide, MAX_ROWS), PlanError::WitnessTooLarge { got: 29 }));
     let heavy = graph(&[1 << 13, 1 << 13, 2], 8, 8);
     assert!(matches!(refused(&heavy, 1), PlanError::WeightsTooLarge { got: 27 }));
-    // More columns than a commitment holds, not more leaves.
-    let columns = graph(&[1, 1 << 10, 1 << 9, 1], 8, 8);
+    // Images and remainders fill a commitment; tables are one value too many.
+    let columns = graph(&[1, 1 << 10, 1 << 10, 1], 8, 8);
     assert_eq!(refused(&columns, MAX_ROWS), PlanError::WitnessTooLarge { got: 25 });
     let mut broken = small;
     broken.nodes.clear();

@@ -1,0 +1,83 @@
+//! `tacit bench encrypt`: what a question under encryption costs the client and the worker.
+
+use serde_json::{Value, json};
+use tacit_encrypt::{
+    Seed, client,
+    linear::LinearModel,
+    server::Server,
+    wire::{Answer, Query},
+};
+
+use crate::{
+    args::BenchEncrypt,
+    commands::bench::{COLUMNS, model, rows, table},
+    failure::{Context, Failure},
+    measure::{self, Cost, round},
+    output::Output,
+};
+
+pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for name in &arguments.models {
+        output.note(format!("measuring encrypt {name} …"));
+        lines.extend(measure_one(name, arguments.runs)?);
+    }
+    if output.is_json() {
+        lines.iter().for_each(|line| output.data(line, String::new));
+    } else {
+        output.line(table(COLUMNS, &lines));
+    }
+    Ok(())
+}
+
+fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
+    let hint = "linear models only: mlp:64,10 is one";
+    let model = model(name)?;
+    let graph = model.graph();
+    let row = rows(&model, 1).pop().unwrap_or_default();
+    let row = graph.encode_input(&row).failed("bench", "the row cannot be encoded", "")?;
+    let linear = LinearModel::new(&model).failed(
+        "does_not_fit",
+        "the model cannot be asked under encryption",
+        hint,
+    )?;
+    let plan = *linear.plan();
+    let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
+    let (prepare, server) = measure::cost(runs.min(3), || Ok::<_, Failure>(Server::new(&linear)))?;
+    // Seeds for measuring: these questions are thrown away.
+    let ask = || {
+        client::encrypt(&plan, &row, &Seed::new([7; 32]))
+            .map(|(secret, query)| (secret, query.encode()))
+            .map_err(|e| refused(&e))
+    };
+    let (ask, (secret, query)) = measure::cost(runs, ask)?;
+    let answer = || {
+        let query = Query::decode(&plan, &query).map_err(|e| refused(&e))?;
+        let answer = server.answer(&query, &Seed::new([8; 32])).map_err(|e| refused(&e))?;
+        Ok::<_, Failure>(answer.encode(&plan))
+    };
+    let (reply, answer) = measure::cost(runs, answer)?;
+    let read = || {
+        let answer = Answer::decode(&plan, &answer).map_err(|e| refused(&e))?;
+        secret.decrypt(&answer).map_err(|e| refused(&e))
+    };
+    let (read, outputs) = measure::cost(runs, read)?;
+    let expected = tacit_graph::execute(&model, &row, 1).failed("bench", "the model does not run", "")?;
+    if outputs != expected.logits() {
+        return Err(Failure::new("wrong_answer", "the decrypted answer is not the model's", ""));
+    }
+    let line = |bench: &str, cost: Cost, bytes: usize| {
+        json!({
+            "bench": bench, "model": name, "batch": 1, "zk": false, "threads": 1, "user_cpu_ms": round(cost.user_cpu_ms),
+            "wall_ms": round(cost.wall_ms), "peak_mib": measure::peak_mib(), "bytes": bytes,
+            "security_bits": tacit_encrypt::SECURITY_BITS, "params": model.shapes().parameters(), "macs": model.shapes().macs(),
+            "flood_margin_bits": plan.flood_margin(),
+        })
+    };
+    Ok(vec![
+        line("prepare", prepare, 0),
+        line("encrypt", ask, query.len()),
+        line("answer", reply, answer.len()),
+        line("decrypt", read, answer.len()),
+    ])
+}

@@ -1,0 +1,154 @@
+//! The client's half: encrypts a row, decrypts an answer.
+
+use p3_field::{PrimeCharacteristicRing, PrimeField64};
+use zeroize::Zeroizing;
+
+use crate::{
+    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, scale},
+    ring::{Element, N, Transform, element, multiply_add},
+    sample::{Seed, Stream, public, taken},
+    wire::{Answer, Query, WireError},
+};
+
+/// Why a row is not encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncryptError {
+    /// Another number of inputs.
+    #[error("the model has {expected} inputs, got {got}")]
+    Length {
+        /// Inputs of the model.
+        expected: usize,
+        /// Values given.
+        got: usize,
+    },
+    /// An input that no encoder gives.
+    #[error("input {index} is outside {bits} bits")]
+    Range {
+        /// Its index.
+        index: usize,
+        /// Bits of an encoded input.
+        bits: u8,
+    },
+}
+
+/// What decrypts one answer. Each query has a secret of its own, so nothing is kept and no two queries can be linked by a key.
+pub struct Secret {
+    values: Zeroizing<Vec<u64>>,
+    plan: Plan,
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Encrypts an encoded row under a secret of its own.
+///
+/// # Errors
+/// Refuses a row of another length or with values outside the input bits.
+pub fn encrypt(plan: &Plan, row: &[i16], seed: &Seed) -> Result<(Secret, Query), EncryptError> {
+    if row.len() != plan.inputs {
+        return Err(EncryptError::Length { expected: plan.inputs, got: row.len() });
+    }
+    let half = 1i32 << (plan.input_bits.clamp(1, 16) - 1);
+    if let Some(index) = row.iter().position(|x| !(-half..half).contains(&i32::from(*x))) {
+        return Err(EncryptError::Range { index, bits: plan.input_bits });
+    }
+    let transform = Transform::default();
+    let mut stream = seed.stream("tacit 2026 encrypted query v1");
+    let secret = transform.values(taken(stream.ternary()));
+    let query_seed = stream.bytes();
+    let layout = plan.layout();
+    let polynomials = public(&query_seed, layout.ciphertexts + 1);
+    let (key, rest) =
+        polynomials.split_first().map_or((&[][..], &[][..]), |(key, rest)| (key.as_slice(), rest));
+    let key = cut(&hide(&transform, key, &secret, Vec::new(), &mut stream), KEY_CUT);
+    let unit = Element::new(scale(plan.output_bits));
+    let chunks = row.chunks(N).chain(core::iter::repeat(&[][..]));
+    let ciphertexts = rest.iter().zip(chunks).map(|(a, chunk)| {
+        let message = chunk.iter().map(|x| unit * element(i64::from(*x))).collect();
+        cut(&hide(&transform, a, &secret, message, &mut stream), QUERY_CUT)
+    });
+    let ciphertexts = ciphertexts.collect();
+    let values = Zeroizing::new(secret.iter().map(PrimeField64::as_canonical_u64).collect());
+    let query = Query { seed: query_seed, key, ciphertexts };
+    Ok((Secret { values, plan: *plan }, query))
+}
+
+/// Coefficients of `a s + e + message`.
+fn hide(
+    transform: &Transform,
+    a: &[Element],
+    secret: &[Element],
+    mut message: Vec<Element>,
+    stream: &mut Stream,
+) -> Vec<Element> {
+    message.resize(N, Element::ZERO);
+    let mut product = vec![Element::ZERO; N];
+    multiply_add(&mut product, a, secret);
+    let mut hidden = transform.coefficients(product);
+    for ((hidden, message), noise) in hidden.iter_mut().zip(message).zip(taken(stream.noise(NOISE_BITS))) {
+        *hidden += message + noise;
+    }
+    hidden
+}
+
+/// Without the low bits, rounded; what rounds up to the modulus stays under it.
+fn cut(coefficients: &[Element], bits: u32) -> Vec<u64> {
+    let most = (Element::ORDER_U64 - 1) >> bits;
+    let half = 1u128 << (bits - 1);
+    let round = |x: &Element| ((u128::from(x.as_canonical_u64()) + half) >> bits) as u64;
+    coefficients.iter().map(|x| round(x).min(most)).collect()
+}
+
+impl Secret {
+    /// The secret polynomial by its values.
+    pub(crate) fn elements(&self) -> Vec<Element> {
+        self.values.iter().map(|value| Element::new(*value)).collect()
+    }
+
+    /// The outputs of the model.
+    ///
+    /// # Errors
+    /// Refuses an answer of another shape, and one whose outputs no honest worker gives.
+    pub fn decrypt(&self, answer: &Answer) -> Result<Vec<i32>, WireError> {
+        let plan = &self.plan;
+        let layout = plan.layout();
+        let expected = (layout.products, plan.outputs);
+        let got = (answer.masks.len(), answer.bodies.len());
+        if expected != got || answer.masks.iter().any(|mask| mask.len() != N) {
+            return Err(WireError::AnswerShape);
+        }
+        let transform = Transform::default();
+        let secret = self.elements();
+        let bits = plan.answer_bits();
+        // One unit of output in the modulus of the answer.
+        let unit = i128::from(1u64 << (bits - u32::from(plan.output_bits)));
+        let modulus = 1i128 << bits;
+        let mut outputs = Vec::with_capacity(plan.outputs);
+        for (mask, bodies) in answer.masks.iter().zip(answer.bodies.chunks(layout.in_product)) {
+            // The product is one of integers: masks stay under 2^42 in size and there are N of them, well within half of q.
+            let centred: Vec<Element> = mask.iter().map(|x| element(centre(*x, bits))).collect();
+            let mut product = vec![Element::ZERO; N];
+            multiply_add(&mut product, &transform.values(centred), &secret);
+            let product = transform.coefficients(product);
+            for (index, body) in bodies.iter().enumerate() {
+                let masked = product.get(layout.position(index)).map_or(0, |x| crate::ring::centred(*x));
+                let noisy = (i128::from(*body) - i128::from(masked)).rem_euclid(modulus);
+                let noisy = if noisy >= modulus / 2 { noisy - modulus } else { noisy };
+                // The scale is q over a power of two rounded down, short of the true one by less than one part in 2^33.
+                let output = (noisy + unit / 2).div_euclid(unit);
+                outputs.push(i32::try_from(output).map_err(|_| WireError::AnswerShape)?);
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// A value of `bits` bits around zero.
+fn centre(value: u64, bits: u32) -> i64 {
+    let value = value.cast_signed();
+    if value >= 1 << (bits - 1) { value - (1 << bits) } else { value }
+}

@@ -1,0 +1,128 @@
+//! The worker's half: computes on a query. It holds no key; nothing here can read what it computes on.
+
+use p3_field::{PrimeCharacteristicRing, PrimeField64};
+
+use crate::{
+    linear::LinearModel,
+    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, scale},
+    ring::{Element, N, Transform, element, multiply_add},
+    sample::{Seed, Stream, public, taken},
+    wire::{Answer, Query, WireError},
+};
+
+/// A linear model, ready to answer.
+pub struct Server {
+    pub(crate) plan: Plan,
+    /// Values of the polynomials of weights, `[product][ciphertext]`.
+    weights: Vec<Vec<Vec<Element>>>,
+    constants: Vec<Element>,
+    transform: Transform,
+}
+
+impl core::fmt::Debug for Server {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Server").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Arranges the weights: output `r` of a polynomial with input `i` at coefficient `r * stride + stride - 1 - i`.
+    #[must_use]
+    pub fn new(model: &LinearModel) -> Self {
+        let plan = *model.plan();
+        let layout = plan.layout();
+        let transform = Transform::default();
+        let polynomial = |lines: &[Vec<i64>], ciphertext: usize| {
+            let mut coefficients = vec![Element::ZERO; N];
+            for (index, line) in lines.iter().enumerate() {
+                let inputs = line.iter().skip(ciphertext * N).take(N);
+                for (input, weight) in inputs.enumerate() {
+                    if let Some(slot) = coefficients.get_mut(layout.position(index) - input) {
+                        *slot = element(*weight);
+                    }
+                }
+            }
+            transform.values(coefficients)
+        };
+        let weights = model
+            .matrix
+            .chunks(layout.in_product)
+            .map(|lines| (0..layout.ciphertexts).map(|ciphertext| polynomial(lines, ciphertext)).collect())
+            .collect();
+        let unit = Element::new(scale(plan.output_bits));
+        let constants = model.constants.iter().map(|constant| unit * element(*constant)).collect();
+        Self { plan, weights, constants, transform }
+    }
+
+    /// Sizes and noise; public.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Answers a query. `seed` hides the weights behind fresh randomness: draw it for this answer and forget it.
+    ///
+    /// # Errors
+    /// Refuses a query of another shape.
+    pub fn answer(&self, query: &Query, seed: &Seed) -> Result<Answer, WireError> {
+        let layout = self.plan.layout();
+        if query.ciphertexts.len() != layout.ciphertexts || query.ciphertexts.iter().any(|b| b.len() != N) {
+            return Err(WireError::QueryShape);
+        }
+        let polynomials = public(&query.seed, layout.ciphertexts + 1);
+        let values = |cut: &[u64], bits| self.values(cut, bits);
+        let mut bodies = vec![values(&query.key, KEY_CUT)];
+        bodies.extend(query.ciphertexts.iter().map(|b| values(b, QUERY_CUT)));
+        let ciphertexts: Vec<(Vec<Element>, Vec<Element>)> = polynomials.into_iter().zip(bodies).collect();
+        let mut stream = seed.stream("tacit 2026 encrypted answer v1");
+        let bits = self.plan.answer_bits();
+        let switched = |values: Vec<Element>| values.into_iter().map(move |value| switch(value, bits));
+        let mut answer = Answer { masks: Vec::new(), bodies: Vec::new() };
+        for product in 0..self.weights.len() {
+            let (mask, outputs) = self.product(product, &ciphertexts, &mut stream);
+            answer.masks.push(switched(mask).collect());
+            answer.bodies.extend(switched(outputs));
+        }
+        Ok(answer)
+    }
+
+    /// One polynomial of the answer and the outputs in it, before the modulus is switched. The public key is the first of the ciphertexts.
+    pub(crate) fn product(
+        &self,
+        product: usize,
+        ciphertexts: &[(Vec<Element>, Vec<Element>)],
+        stream: &mut Stream,
+    ) -> (Vec<Element>, Vec<Element>) {
+        let layout = self.plan.layout();
+        let once = self.transform.values(taken(stream.ternary()));
+        let weights = self.weights.get(product).map_or(&[][..], Vec::as_slice);
+        let (mut mask, mut body) = (vec![Element::ZERO; N], vec![Element::ZERO; N]);
+        for ((a, b), factor) in ciphertexts.iter().zip(core::iter::once(&once).chain(weights)) {
+            multiply_add(&mut mask, a, factor);
+            multiply_add(&mut body, b, factor);
+        }
+        let mut mask = self.transform.coefficients(mask);
+        for (slot, noise) in mask.iter_mut().zip(taken(stream.noise(NOISE_BITS))) {
+            *slot += noise;
+        }
+        // Only the outputs leave; the other coefficients would say more about the weights.
+        let body = self.transform.coefficients(body);
+        let flood = taken(stream.noise(self.plan.flood_bits));
+        let constants = self.constants.chunks(layout.in_product).nth(product).unwrap_or_default();
+        let output = |((index, constant), flood): ((usize, &Element), Element)| {
+            body.get(layout.position(index)).copied().unwrap_or_default() + *constant + flood
+        };
+        (mask, constants.iter().enumerate().zip(flood).map(output).collect())
+    }
+
+    pub(crate) fn values(&self, cut: &[u64], bits: u32) -> Vec<Element> {
+        self.transform.values(cut.iter().map(|x| Element::new(*x << bits)).collect())
+    }
+}
+
+/// From modulus `q` to `2^bits`, rounded.
+fn switch(value: Element, bits: u32) -> u64 {
+    let order = u128::from(Element::ORDER_U64);
+    let scaled = ((u128::from(value.as_canonical_u64()) << bits) + order / 2) / order;
+    (scaled as u64) & ((1 << bits) - 1)
+}
