@@ -88,6 +88,7 @@ pub(crate) fn write(root: &Path, arguments: &[String]) -> Result<()> {
             macs * batch / (ms * 1e6)
         )?;
     }
+    clients(&mut page, &tacit)?;
     if let Some(python) = python {
         page.push_str(EZKL);
         for (option, network) in
@@ -192,6 +193,27 @@ fn machine() -> String {
     format!("{cores} cores of {}, {units}, {}", name.trim(), std::env::consts::OS)
 }
 
+fn clients(page: &mut String, tacit: &Path) -> Result<()> {
+    page.push_str(CLIENTS);
+    for line in json_lines(Command::new(tacit).args(["--json", "bench", "gateway"]))? {
+        let keys = ["model", "clients", "together_max"];
+        let figures = [
+            "proved_together",
+            "prove_cpu_ms",
+            "worker_cpu_ms",
+            "client_cpu_ms",
+            "ledger_cpu_ms",
+            "wall_ms",
+            "latency_ms",
+        ];
+        let keys = keys.map(|key| text(&line[key]));
+        let figures = figures.map(|key| format!("{:.1}", number(&line[key])));
+        let (peak, bytes) = (text(&line["peak_mib"]), number(&line["bytes"]));
+        writeln!(page, "| {} | {} | {peak} | {bytes:.0} |", keys.join(" | "), figures.join(" | "))?;
+    }
+    Ok(())
+}
+
 fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
     if status.success() { Ok(()) } else { bail!("{command:?} failed") }
@@ -222,6 +244,11 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 
+const CLIENTS: &str = "\n## Many clients\n\nClients ask one worker at once, each with its own channel, checks and payment; proofs in zero knowledge. \
+Milliseconds for each question, from the question to the acknowledged voucher; `together` is how many jobs the worker may prove in one proof, `rows` how many it did, \
+on average. Latency is the median.\n\n\
+| model | clients | together | rows | prove CPU | worker CPU | client CPU | ledger CPU | wall | latency | worker MiB | proof bytes |\n\
+|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 const HEADER: &str = "# Performance\n\nWritten by `cargo xtask performance` from `tacit bench`; run it again on your machine. Medians; \
 user CPU counts all threads, and the little spent in the system.\n\n";
 const PROVE: &str = "## Prove and verify\n\n`import` is the commitment to the weights, made once per model; in zero \

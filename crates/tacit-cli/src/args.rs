@@ -317,6 +317,9 @@ pub(crate) struct Worker {
     /// Where the worker listens.
     #[arg(long, default_value = "127.0.0.1:8546")]
     pub(crate) listen: SocketAddr,
+    /// Most jobs that are proved together.
+    #[arg(long, default_value_t = tacit_worker::TOGETHER_MAX, value_parser = together)]
+    pub(crate) together: usize,
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
@@ -349,8 +352,23 @@ pub(crate) enum Bench {
     Prove(BenchModel),
     /// Execute in the clear.
     Run(BenchModel),
+    /// Ask one worker as many clients at once: what a question costs worker, clients and ledger.
+    Gateway(BenchGateway),
     /// Ask and answer under encryption.
     Encrypt(BenchEncrypt),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchGateway {
+    /// As in `bench prove`; may be given several times.
+    #[arg(long = "model", default_values = ["digits", "mlp:784,128,10"])]
+    pub(crate) models: Vec<String>,
+    /// Clients that ask at once; may be given several times.
+    #[arg(long, default_values = ["1", "8", "64"], value_parser = clients)]
+    pub(crate) clients: Vec<usize>,
+    /// Most jobs that the worker proves together; may be given several times.
+    #[arg(long, default_values = ["1", "64"], value_parser = together)]
+    pub(crate) together: Vec<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -387,6 +405,20 @@ pub(crate) struct BenchModel {
 fn rows(text: &str) -> Result<usize, String> {
     let most = tacit_verify::plan::MAX_ROWS;
     text.parse().ok().filter(|rows| (1..=most).contains(rows)).ok_or_else(|| format!("give 1 to {most} rows"))
+}
+
+/// A number of clients that a worker has room for.
+fn clients(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|clients| (1..=128).contains(clients))
+        .ok_or_else(|| "give 1 to 128 clients".to_owned())
+}
+
+/// A number of jobs that one proof may answer.
+fn together(text: &str) -> Result<usize, String> {
+    let most = tacit_worker::TOGETHER_MAX;
+    text.parse().ok().filter(|jobs| (1..=most).contains(jobs)).ok_or_else(|| format!("give 1 to {most} jobs"))
 }
 
 /// Proofs a commitment is made for when nobody says how many.

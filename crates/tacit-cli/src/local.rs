@@ -68,10 +68,19 @@ pub(crate) fn offers(data: &Path, output: Output) -> Result<Vec<Offer>, Failure>
 
 /// Starts the ledger; worker and client have coins from the start.
 pub(crate) async fn start_ledger(data: &Path, listen: SocketAddr) -> Result<Role, Failure> {
+    start_ledger_with(data, listen, &["worker", "client"]).await
+}
+
+/// Starts the ledger; these owners of keys in the folder have coins from the start.
+pub(crate) async fn start_ledger_with(
+    data: &Path,
+    listen: SocketAddr,
+    funded: &[&str],
+) -> Result<Role, Failure> {
     let mut arguments = words(&["node", "dev", "--listen", &listen.to_string(), "--data"]);
     arguments.push(data.join("ledger").into());
-    for role in ["worker", "client"] {
-        let address = open_wallet(&key(data, role))?.address().to_string();
+    for owner in funded {
+        let address = open_wallet(&key(data, owner))?.address().to_string();
         arguments.extend(words(&["--fund", &address]));
     }
     Role::start("ledger", &arguments).await

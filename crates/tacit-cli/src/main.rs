@@ -81,7 +81,7 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Node(command) => commands::node::node(command, output).await,
         Command::Worker(arguments) => commands::worker::worker(arguments, output).await,
         Command::Gateway(arguments) => commands::gateway::gateway(arguments, output).await,
-        Command::Bench(command) => commands::bench::bench(command, output),
+        Command::Bench(command) => commands::bench::bench(command, output).await,
     }
 }
 

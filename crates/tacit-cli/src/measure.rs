@@ -33,11 +33,37 @@ pub(crate) fn user_cpu_us() -> u64 {
 /// Largest resident memory of this process so far, in MiB; zero where the system does not say.
 pub(crate) fn peak_mib() -> u64 {
     // `getrusage` would carry over the peak of the process that started this one.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_in(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+fn peak_in(status: &str) -> u64 {
     let peak = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     peak.unwrap_or(0) / 1024
+}
+
+/// CPU of another process so far, in microseconds; zero where the system does not say.
+pub(crate) fn cpu_us_of(pid: u32) -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::time::TimeValLike;
+        let time = i32::try_from(pid).ok().and_then(|pid| {
+            let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
+            nix::time::clock_gettime(clock).ok()
+        });
+        time.and_then(|time| u64::try_from(time.num_microseconds()).ok()).unwrap_or(0)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        0
+    }
+}
+
+/// Largest resident memory of another process so far, in MiB; zero where the system does not say.
+pub(crate) fn peak_mib_of(pid: u32) -> u64 {
+    peak_in(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default())
 }
 
 /// Runs `work` `runs` times and takes medians; short work is repeated inside each run until the clock can resolve it.

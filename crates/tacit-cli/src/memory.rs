@@ -3,6 +3,7 @@
 use crate::failure::{Context, Failure};
 use tacit_graph::ModelFile;
 use tacit_verify::SecurityBits;
+use tacit_verify::plan::Plan;
 
 /// The memory, in MiB, that committing to a model and proving `rows` rows takes.
 ///
@@ -10,11 +11,11 @@ use tacit_verify::SecurityBits;
 /// Refuses what is more than this machine has free.
 pub(crate) fn ensure(file: &ModelFile, rows: usize) -> Result<u64, Failure> {
     let openings = file.hiding.map(|key| key.openings);
-    let bytes = tacit_prove::peak_bytes(file.model.graph(), rows, openings, SecurityBits::DEFAULT).failed(
-        "cannot_prove",
-        "the answer cannot be proved",
-        "give fewer rows at once",
-    )?;
+    let graph = file.model.graph();
+    let bytes = Plan::new(graph, rows)
+        .map_err(Into::into)
+        .and_then(|plan| tacit_prove::peak_bytes(graph, plan, openings, SecurityBits::DEFAULT))
+        .failed("cannot_prove", "the answer cannot be proved", "give fewer rows at once")?;
     let (needed, free) = (bytes >> 20, free_mib());
     match free {
         Some(free) if free < needed => Err(Failure::new(
@@ -24,6 +25,11 @@ pub(crate) fn ensure(file: &ModelFile, rows: usize) -> Result<u64, Failure> {
         )),
         _ => Ok(needed),
     }
+}
+
+/// Bytes that the system, or the group this process is in, has left; none where it does not say.
+pub(crate) fn free_bytes() -> Option<u64> {
+    free_mib().map(|mib| mib << 20)
 }
 
 /// What the system, or the group this process is in, has left; none where it does not say.

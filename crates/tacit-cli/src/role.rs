@@ -70,6 +70,11 @@ impl Role {
         self.ready["url"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Resolves when the role has ended by itself.
     pub(crate) async fn ended(&mut self) {
         let _ = self.child.wait().await;

@@ -1,6 +1,5 @@
 //! Noise against its formula.
 
-
 use p3_field::PrimeCharacteristicRing;
 
 use crate::{

@@ -1,8 +1,9 @@
 //! Believing an answer: every field of the receipt, every commitment, and the proof.
 //!
 //! # Soundness
-//! For `proved`, the statement handed to the verifier is built from the gateway's own input, the model whose id the
-//! gateway recomputed, and the output in the answer; the receipt only has to agree with it. For `signed` the output is
+//! For `proved`, the verifier is given the gateway's own input, the model whose id the gateway recomputed, and the output
+//! in the answer, and says whether they are the row of the proof that the answer names; the receipt only has to agree with
+//! it. The other rows of the proof are other people's: nothing is known or believed about them. For `signed` the output is
 //! the worker's word: the checks bind the worker to that word, and to nothing more.
 
 use alloy_primitives::B256;
@@ -12,9 +13,9 @@ use tacit_abi::{
     receipts::{self, SignedReceipt},
 };
 use tacit_graph::AnswerError;
-use tacit_verify::{Reject, Statement, Verified, VerifyingModel};
+use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
-    Amount, Answer, JobHeader, SealReject, SignatureReject, Wallet,
+    Amount, Answer, JobHeader, RowProof, SealReject, SignatureReject, Wallet,
     answer::AnswerFormatReject,
     wallet::{SignError, receipt_signer},
 };
@@ -78,6 +79,12 @@ pub enum AnswerReject {
     /// The output cannot be one of this model.
     #[error("the output cannot be this model's: {0}")]
     Output(#[from] AnswerError),
+    /// No proof where one was agreed.
+    #[error("there is no proof, and one was asked for")]
+    NoProof,
+    /// A proof about several jobs that is not in zero knowledge: whoever else has it may read something of the input.
+    #[error("the proof shows something of the question to others")]
+    Shown,
     /// A proof where none was agreed.
     #[error("there is a proof, and none was asked for")]
     UnexpectedProof,
@@ -115,21 +122,35 @@ pub fn check(
     if receipt.outputCommitment != answer.salts.commit_output(&answer.output) {
         return Err(AnswerReject::OutputCommitment);
     }
-    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.proof) {
+    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence()) {
         return Err(AnswerReject::EvidenceCommitment);
     }
     let decoded = model.graph().decode_output(&answer.output)?;
     let verified = match header.evidence {
-        Evidence::Signed if answer.proof.is_empty() => None,
+        Evidence::Signed if answer.proof.is_none() => None,
         Evidence::Signed => return Err(AnswerReject::UnexpectedProof),
-        Evidence::Proved => {
-            let statement = Statement { inputs: vec![values.to_vec()], outputs: vec![answer.output.clone()] };
-            Some(tacit_verify::verify(model, &statement, &answer.proof)?)
-        }
+        Evidence::Proved => Some(check_row(model, values, &answer)?),
         evidence => return Err(AnswerReject::UncheckableEvidence { evidence }),
     };
     let verify_cpu_us = thread_cpu_us().saturating_sub(start);
     Ok(CheckedAnswer { header: *header, answer, decoded, verified, verify_cpu_us })
+}
+
+/// Checks the proof, and that its row is this question with this output.
+fn check_row(model: &VerifyingModel, values: &[i64], answer: &Answer) -> Result<Verified, AnswerReject> {
+    let RowProof { rows, index, salt, proof } = answer.proof.as_ref().ok_or(AnswerReject::NoProof)?;
+    let (rows, index) = (index_of(*rows), index_of(*index));
+    let batch = tacit_verify::verify_batch(model, rows, proof)?;
+    let row = Row { input: values, output: &answer.output, salt: RowSalt::new(salt.0) };
+    let verified = batch.row(index, row)?;
+    if rows > 1 && !verified.zero_knowledge() {
+        return Err(AnswerReject::Shown);
+    }
+    Ok(verified)
+}
+
+fn index_of(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn check_receipt(header: &JobHeader, signed: &SignedReceipt) -> Result<(), AnswerReject> {
@@ -175,6 +196,8 @@ impl AnswerReject {
             Self::OutputCommitment => "output_commitment",
             Self::EvidenceCommitment => "evidence_commitment",
             Self::Output(_) => "output_shape",
+            Self::NoProof => "no_proof",
+            Self::Shown => "proof_shows_question",
             Self::UnexpectedProof => "unexpected_proof",
             Self::UncheckableEvidence { .. } => "uncheckable_evidence",
             Self::Proof(_) => "false_proof",

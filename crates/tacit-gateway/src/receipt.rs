@@ -11,8 +11,8 @@ use tacit_abi::{
     receipts::{self, SignedReceipt},
 };
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, Salts,
-    message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
+    Amount, Answer, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, RowProof, Salts,
+    message::{AnchorProof, ModelInfo, receipt_json},
 };
 
 use crate::{
@@ -43,9 +43,8 @@ pub struct Bundle {
     pub output_salt: B256,
     /// Opens the evidence commitment.
     pub evidence_salt: B256,
-    /// The proof; empty when the evidence is the worker's word.
-    #[serde(with = "base64_bytes")]
-    pub proof: Vec<u8>,
+    /// The proof and the row of it that this is about; none when the evidence is the worker's word.
+    pub proof: Option<RowProof>,
     /// Inclusion in an anchored batch, once it is.
     pub anchor: Option<AnchorProof>,
 }
@@ -143,7 +142,7 @@ pub enum BundleReject {
 }
 
 /// Version of the format.
-pub const BUNDLE_VERSION: u32 = 1;
+pub const BUNDLE_VERSION: u32 = 2;
 /// Longest bundle file.
 pub const BUNDLE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest inclusion proof, as on the ledger.

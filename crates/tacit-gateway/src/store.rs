@@ -14,8 +14,8 @@ use tacit_abi::{
     receipts::{self, SignedReceipt},
 };
 use tacit_wire::{
-    Amount, EngineTime, JobId, Salts,
-    message::{AnchorProof, JobRequest, ModelInfo, base64_bytes, optional_voucher_json, receipt_json},
+    Amount, EngineTime, JobId, RowProof, Salts,
+    message::{AnchorProof, JobRequest, ModelInfo, optional_voucher_json, receipt_json},
 };
 
 /// The gateway's file.
@@ -101,8 +101,7 @@ pub struct AnswerRecord {
     /// What the engine says it took.
     pub time: EngineTime,
     /// The proof.
-    #[serde(with = "base64_bytes")]
-    pub proof: Vec<u8>,
+    pub proof: Option<RowProof>,
     /// The receipt.
     #[serde(with = "receipt_json")]
     pub receipt: SignedReceipt,

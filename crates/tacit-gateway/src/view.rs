@@ -44,12 +44,15 @@ pub struct AskAnswer {
     pub worker: Address,
     /// How long the engine worked, as the worker says.
     pub prove_ms: f64,
-    /// Processor time of the worker's process meanwhile, as the worker says.
+    /// Processor time of the worker's process meanwhile, shared among the jobs that one proof answers, as the worker says.
     pub prove_cpu_ms: f64,
     /// Processor time of all our checks.
     pub verify_cpu_ms: f64,
     /// Length of the proof.
     pub proof_bytes: u64,
+    /// Jobs that the proof answers, this one among them; none without a proof.
+    #[serde(default)]
+    pub proved_together: u32,
     /// What was paid.
     pub price: Amount,
     /// Whether the worker has acknowledged the voucher.
@@ -331,6 +334,7 @@ impl Gateway {
                 (None, Some(scores.into_iter().map(tacit_graph::Score::to_f64).collect()))
             }
         };
+        let proof = answer.proof.as_ref();
         Ok(AskAnswer {
             job_id,
             model: entry.model,
@@ -345,7 +349,8 @@ impl Gateway {
             prove_ms: milliseconds(answer.time.wall_us),
             prove_cpu_ms: milliseconds(answer.time.cpu_us),
             verify_cpu_ms: milliseconds(answer.verify_cpu_us),
-            proof_bytes: u64::try_from(answer.proof.len()).unwrap_or(u64::MAX),
+            proof_bytes: proof.map_or(0, |proof| u64::try_from(proof.proof.len()).unwrap_or(u64::MAX)),
+            proved_together: proof.map_or(0, |proof| proof.rows),
             price: entry.price,
             paid: delivery == Delivery::Acknowledged,
             receipt: entry.receipt,

@@ -2,7 +2,8 @@
 //! [--iterations N] [--openings N] [--parts]`. With `--openings` in zero knowledge, against a commitment made for so many;
 //! with `--parts` the parts of a plain proof, one by one.
 //!
-//! Prints user and system CPU of this process per iteration, from the kernel's own accounting.
+//! Prints user and system CPU of this process per iteration, from the kernel's own accounting, and its peak memory beside
+//! what was stated before.
 
 #![expect(
     clippy::print_stdout,
@@ -58,6 +59,13 @@ fn timed<T>(name: &str, iterations: usize, mut work: impl FnMut() -> T) -> T {
         wall.elapsed().as_secs_f64() * 1000.0 / count
     );
     last.unwrap()
+}
+
+/// Largest resident memory of this process, MiB.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
 }
 
 /// Prints how the commitments of a proof in zero knowledge fold, and what their rows take.
@@ -127,6 +135,8 @@ fn main() {
         "2^{} weights, 2^{:?} witness, 2^{:?} leaves",
         plan.weights.vars, plan.witness_vars, plan.leaf_vars
     );
+    let counted = (openings > 0).then_some(openings);
+    let stated = tacit_prove::peak_bytes(&graph, plan, counted, SecurityBits::DEFAULT).unwrap() >> 20;
     println!("params {}, macs {}", model.shapes().parameters(), model.shapes().macs());
     let inputs: Vec<Vec<i64>> = (0..batch)
         .map(|row| (0..graph.features.len()).map(|i| (((row * 31 + i * 7) % 128) as i64) << 24).collect())
@@ -142,6 +152,7 @@ fn main() {
         }
         prove_zk(&committed, &inputs, &Seed::new([8; 32])).unwrap()
     });
+    println!("memory: {stated} MiB stated, {} MiB measured", peak_mib());
     let statement = Statement { inputs, outputs: proved.outputs };
     let verifying = committed.verifying_model();
     let _verified = timed("verify", iterations, || verify(verifying, &statement, &proved.proof).unwrap());

@@ -65,7 +65,9 @@ pub(crate) fn argue(
                 differences[step.difference] = Some(TensorClaim { rows, axes });
             }
         }
-        for (column, layout) in plan.columns.iter().enumerate() {
+        for (column, layout) in
+            plan.columns.iter().enumerate().skip(tacit_verify::lookup::looked_up(plan).start)
+        {
             prover.witness_claims.push(WitnessClaim { column, point: suffix(layout.vars).to_vec() });
         }
     }

@@ -34,7 +34,7 @@ use crate::{
 pub struct ColumnClaims<V> {
     /// Point over the leaves. Column `c` is claimed at the last `vars(c)` coordinates.
     pub point: Vec<Ef>,
-    /// One value per column.
+    /// One value per column, zero for those that no look-up reads ([`looked_up`]).
     pub values: Vec<V>,
     /// One value per look-up of something uncommitted.
     pub virtuals: Vec<V>,
@@ -57,6 +57,14 @@ impl<V: Value> ColumnClaims<V> {
     pub fn virtual_value(&self, place: usize) -> V {
         self.virtuals.get(place).cloned().unwrap_or_else(|| V::constant(Ef::ZERO))
     }
+}
+
+/// Columns that look-ups read or count. Committed rows and their salts are in the columns before: those may be longer than
+/// the look-up tree, and are claimed where the rows are tied to the argument.
+#[must_use]
+pub fn looked_up(plan: &Plan) -> core::ops::Range<usize> {
+    let rows = if plan.salts.is_empty() { 0 } else { plan.salts.len().saturating_add(1) };
+    rows..plan.columns.len()
 }
 
 /// The point over the leaves, most significant bit of their index first, that the tree ends at: from the leaves on it
@@ -111,9 +119,9 @@ pub fn verify<C: Context>(
     let (point, numerator, denominator) = verify_tree(leaf_vars, context)?;
     let point = leaf_point(point);
 
-    let mut values = Vec::with_capacity(plan.columns.len());
-    for _ in &plan.columns {
-        values.push(context.receive()?);
+    let mut values = vec![C::Value::constant(Ef::ZERO); plan.columns.len()];
+    for value in values.get_mut(looked_up(plan)).unwrap_or_default() {
+        *value = context.receive()?;
     }
     let mut virtuals = Vec::with_capacity(plan.virtuals.len());
     for _ in &plan.virtuals {

@@ -141,7 +141,7 @@ pub fn verify<C: Context>(public: Public<'_>, context: &mut C) -> Result<Opening
                 *slot = Some(TensorClaim { rows, axes, value: columns.virtual_value(node.difference) });
             }
         }
-        for (column, layout) in plan.columns.iter().enumerate() {
+        for (column, layout) in plan.columns.iter().enumerate().skip(lookup::looked_up(plan).start) {
             let point = columns.suffix(layout.vars).to_vec();
             state.witness.push(WitnessClaim { column, point, value: columns.value(column) });
         }

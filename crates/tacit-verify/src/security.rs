@@ -169,7 +169,7 @@ struct Claims {
 impl Claims {
     /// Walks the nodes as [`crate::protocol`] does.
     fn count(plan: &Plan) -> Self {
-        let mut counted = Self { witness: plan.columns.len(), ..Self::default() };
+        let mut counted = Self { witness: crate::lookup::looked_up(plan).len(), ..Self::default() };
         let mut pending: Vec<usize> = plan.tensors.iter().map(|_| 0).collect();
         let add = |pending: &mut Vec<usize>, tensor: usize, claims: usize| {
             if let Some(slot) = pending.get_mut(tensor) {

@@ -1,12 +1,14 @@
 //! The worker's answer: output, proof, salts and signed receipt.
 //!
 //! # Encoding
-//! `version (1) || count (u32) || logits (i32 each) || input salt || output salt || evidence salt || wall (u64, µs) ||
-//! cpu (u64, µs) || proof length (u32) || proof || receipt (ABI, 416 bytes) || signature (65 bytes)`, little endian.
+//! `version (2) || count (u32) || logits (i32 each) || input salt || output salt || evidence salt || wall (u64, µs) ||
+//! cpu (u64, µs) || evidence length (u32) || evidence || receipt (ABI, 416 bytes) || signature (65 bytes)`, little endian.
+//! Evidence is nothing for `signed`, and `rows (u32) || index (u32) || row salt (32) || proof` for `proved`: a proof may
+//! be about the rows of several jobs, and the row salt shows whoever knows the question and the answer that one is theirs.
 //!
 //! # Commitments
 //! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value.
-//! The proof is committed to with a salt as well: a proof without zero knowledge is a function of the input, so that a
+//! Evidence is committed to with a salt as well: a proof without zero knowledge is a function of the input, so that a
 //! bare hash of it could be matched against guesses.
 
 use alloy_primitives::{B256, Bytes};
@@ -25,10 +27,25 @@ pub struct Answer {
     pub salts: Salts,
     /// What the engine says it took; nobody checks it.
     pub time: EngineTime,
-    /// The proof, empty when the evidence needs none.
-    pub proof: Vec<u8>,
+    /// The proof; none when the evidence needs none.
+    pub proof: Option<RowProof>,
     /// The worker's account of the job.
     pub receipt: SignedReceipt,
+}
+
+/// A proof about the rows of one or more jobs, and what shows that one of them is this job's.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowProof {
+    /// Rows that the proof is about.
+    pub rows: u32,
+    /// Which of them is the job's, from zero.
+    pub index: u32,
+    /// Ties question and answer to the row; nobody but worker and client knows it.
+    pub salt: B256,
+    /// The proof.
+    #[serde(with = "crate::message::base64_bytes")]
+    pub proof: Vec<u8>,
 }
 
 /// What makes the commitments on a receipt unguessable. Kept by client and worker only.
@@ -47,7 +64,7 @@ pub struct Salts {
 pub struct EngineTime {
     /// From start to end, microseconds.
     pub wall_us: u64,
-    /// Processor time of the worker's process meanwhile, microseconds.
+    /// Processor time of the worker's process meanwhile, shared among the jobs that one proof answers, microseconds.
     pub cpu_us: u64,
 }
 
@@ -67,7 +84,7 @@ pub enum AnswerFormatReject {
         /// How many.
         got: usize,
     },
-    /// More logits or proof bytes than allowed.
+    /// More logits or bytes of evidence than allowed.
     #[error("at most {limit} {what} are allowed, got {got}")]
     TooLong {
         /// Which part.
@@ -84,12 +101,12 @@ pub enum AnswerFormatReject {
 
 /// Most logits in one output.
 pub const OUTPUTS_MAX: usize = 1 << 16;
-/// Largest proof.
-pub const PROOF_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest evidence.
+pub const EVIDENCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest answer body, sealed and padded.
 pub const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-const ANSWER_VERSION: u8 = 1;
+const ANSWER_VERSION: u8 = 2;
 const RECEIPT_BYTES: usize = 13 * 32;
 const SIGNATURE_BYTES: usize = 65;
 const INPUT_CONTEXT: &str = "tacit 2026 input commitment v1";
@@ -120,12 +137,33 @@ impl Salts {
         commit(OUTPUT_CONTEXT, &self.output, logits.iter().map(|logit| logit.to_le_bytes()))
     }
 
-    /// Commitment to a proof.
+    /// Commitment to evidence.
     #[must_use]
-    pub fn commit_evidence(&self, proof: &[u8]) -> B256 {
+    pub fn commit_evidence(&self, evidence: &[u8]) -> B256 {
         let mut hasher = blake3::Hasher::new_derive_key(EVIDENCE_CONTEXT);
-        hasher.update(&self.evidence).update(proof);
+        hasher.update(&self.evidence).update(evidence);
         B256::from(*hasher.finalize().as_bytes())
+    }
+}
+
+impl RowProof {
+    /// The evidence of a `proved` answer.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self { rows, index, salt, proof } = self;
+        [&rows.to_le_bytes(), &index.to_le_bytes(), salt.as_slice(), proof].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerFormatReject> {
+        let mut reader = Reader(bytes);
+        let (rows, index) = (u32::from_le_bytes(reader.array()?), u32::from_le_bytes(reader.array()?));
+        Ok(Self { rows, index, salt: B256::from(reader.array::<32>()?), proof: reader.0.to_vec() })
+    }
+}
+
+impl core::fmt::Debug for RowProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "RowProof(row {} of {}, {} bytes)", self.index, self.rows, self.proof.len())
     }
 }
 
@@ -145,13 +183,20 @@ fn commit<const N: usize>(context: &str, salt: &[u8; 32], values: impl Iterator<
 }
 
 impl Answer {
+    /// What the receipt's evidence commitment is about.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<u8> {
+        self.proof.as_ref().map(RowProof::to_bytes).unwrap_or_default()
+    }
+
     /// Bytes to send.
     ///
     /// # Errors
     /// [`AnswerFormatReject::TooLong`] or [`AnswerFormatReject::Receipt`] for what [`Self::decode`] would refuse.
     pub fn encode(&self) -> Result<Vec<u8>, AnswerFormatReject> {
         let outputs = length("outputs", self.output.len(), OUTPUTS_MAX)?;
-        let proof = length("proof bytes", self.proof.len(), PROOF_BYTES_MAX)?;
+        let evidence = self.evidence();
+        let evidence_length = length("evidence bytes", evidence.len(), EVIDENCE_BYTES_MAX)?;
         let receipt = self.receipt.receipt.abi_encode();
         if receipt.len() != RECEIPT_BYTES || self.receipt.signature.len() != SIGNATURE_BYTES {
             return Err(AnswerFormatReject::Receipt);
@@ -164,8 +209,8 @@ impl Answer {
         }
         bytes.extend_from_slice(&self.time.wall_us.to_le_bytes());
         bytes.extend_from_slice(&self.time.cpu_us.to_le_bytes());
-        bytes.extend_from_slice(&proof.to_le_bytes());
-        bytes.extend_from_slice(&self.proof);
+        bytes.extend_from_slice(&evidence_length.to_le_bytes());
+        bytes.extend_from_slice(&evidence);
         bytes.extend_from_slice(&receipt);
         bytes.extend_from_slice(&self.receipt.signature);
         Ok(bytes)
@@ -188,8 +233,9 @@ impl Answer {
             wall_us: u64::from_le_bytes(reader.array()?),
             cpu_us: u64::from_le_bytes(reader.array()?),
         };
-        let proof = reader.length("proof bytes", PROOF_BYTES_MAX)?;
-        let proof = reader.take(proof)?.to_vec();
+        let evidence = reader.length("evidence bytes", EVIDENCE_BYTES_MAX)?;
+        let evidence = reader.take(evidence)?;
+        let proof = if evidence.is_empty() { None } else { Some(RowProof::from_bytes(evidence)?) };
         let receipt = Receipt::abi_decode_validate(reader.take(RECEIPT_BYTES)?)
             .map_err(|_| AnswerFormatReject::Receipt)?;
         let signature = Bytes::copy_from_slice(reader.take(SIGNATURE_BYTES)?);
@@ -236,6 +282,7 @@ mod tests {
 
     fn answer() -> Answer {
         let salts = Salts::random();
+        let proof = RowProof { rows: 3, index: 1, salt: B256::repeat_byte(9), proof: b"proof".to_vec() };
         let receipt = Receipt {
             jobId: B256::repeat_byte(1),
             modelId: B256::repeat_byte(2),
@@ -246,7 +293,7 @@ mod tests {
             evidence: 3,
             inputCommitment: salts.commit_input(&[1, 2]),
             outputCommitment: salts.commit_output(&[3, -4]),
-            evidenceHash: salts.commit_evidence(b"proof"),
+            evidenceHash: salts.commit_evidence(&proof.to_bytes()),
             price: 6,
             cumulative: 7,
             completedAt: 8,
@@ -255,7 +302,7 @@ mod tests {
             output: vec![3, -4],
             salts,
             time: EngineTime { wall_us: 9, cpu_us: 10 },
-            proof: b"proof".to_vec(),
+            proof: Some(proof),
             receipt: Wallet::random().sign_receipt(receipt, 1).unwrap(),
         }
     }
@@ -289,7 +336,7 @@ mod tests {
     fn each_malformed_part_is_named() {
         let bytes = answer().encode().unwrap();
         let mut version = bytes.clone();
-        version[0] = 2;
+        version[0] = 1;
         assert_eq!(Answer::decode(&version), Err(AnswerFormatReject::Version));
         let mut outputs = bytes.clone();
         outputs[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -299,8 +346,25 @@ mod tests {
         let privacy_word = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES + 5 * 32;
         receipt[privacy_word] = 1;
         assert_eq!(Answer::decode(&receipt), Err(AnswerFormatReject::Receipt));
-        let long = Answer { proof: vec![0; PROOF_BYTES_MAX + 1], ..answer() };
-        assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "proof bytes", .. })));
+        let mut long = answer();
+        long.proof.as_mut().unwrap().proof = vec![0; EVIDENCE_BYTES_MAX];
+        assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "evidence bytes", .. })));
+    }
+
+    #[test]
+    fn evidence_is_none_or_a_row_of_a_proof() {
+        let answer = Answer { proof: None, ..answer() };
+        assert!(answer.evidence().is_empty());
+        let mut bytes = answer.encode().unwrap();
+        assert_eq!(Answer::decode(&bytes).unwrap(), answer);
+        // Seven bytes are no row, wherever the rest of the answer would then begin.
+        let length = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES - 4;
+        bytes[length..length + 4].copy_from_slice(&7_u32.to_le_bytes());
+        bytes.splice(length + 4..length + 4, [0; 7]);
+        assert_eq!(Answer::decode(&bytes), Err(AnswerFormatReject::Truncated));
+        let row = RowProof { rows: 2, index: 1, salt: B256::repeat_byte(3), proof: vec![7] };
+        assert_eq!(row.to_bytes(), [[2, 0, 0, 0, 1, 0, 0, 0].as_slice(), &[3; 32], &[7]].concat());
+        assert!(!format!("{row:?}").contains("03"));
     }
 
     /// Vectors made by `vectors/jobs/make.py` with the reference BLAKE3.

@@ -21,7 +21,7 @@ pub mod sealing;
 pub mod wallet;
 
 pub use amount::Amount;
-pub use answer::{Answer, EngineTime, Salts};
+pub use answer::{Answer, EngineTime, RowProof, Salts};
 pub use job::{JobHeader, JobId, Payload};
 pub use keyfile::KeyFileError;
 pub use ledger::{LedgerClient, LedgerError};

@@ -1,8 +1,13 @@
 //! What computes an answer and its evidence.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy_primitives::B256;
 use rand::TryRngCore;
 use tacit_abi::Evidence;
-use tacit_wire::JobHeader;
+use tacit_prove::{CommittedModel, Seed};
+use tacit_verify::{RowSalt, plan::Plan};
+use tacit_wire::{JobHeader, RowProof};
 use zeroize::Zeroizing;
 
 /// A job whose input the worker could read and found well-formed.
@@ -19,8 +24,8 @@ pub struct OpenedJob {
 pub struct EngineAnswer {
     /// Logits.
     pub output: Vec<i32>,
-    /// Proof bytes; empty when the header's evidence needs none.
-    pub proof: Vec<u8>,
+    /// The proof; none when the header's evidence needs none.
+    pub proof: Option<RowProof>,
 }
 
 /// Why an engine gave no answer.
@@ -35,6 +40,19 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`]; the job then costs nothing.
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError>;
+
+    /// Most jobs with evidence `proved` that one proof may answer.
+    fn together_max(&self) -> usize {
+        1
+    }
+
+    /// Answers up to [`Self::together_max`] jobs with evidence `proved`, in their order.
+    ///
+    /// # Errors
+    /// [`EngineError`]; each job may then still be answered alone.
+    fn answer_together(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
+        jobs.iter().map(|job| self.answer(job)).collect()
+    }
 }
 
 /// Keeps count of the openings of a hiding commitment, where a restart finds it.
@@ -47,38 +65,92 @@ pub trait Openings: Send + Sync + 'static {
 }
 
 /// The honest engine: the exact graph, and its proof, in zero knowledge where the commitment to the weights hides them.
+///
+/// Every proof commits to its rows, one job's or many, so that it says nothing of a row to whoever does not know it
+/// already, and there is one way to check an answer. Only proofs in zero knowledge are about several jobs: what a plain
+/// proof shows of its rows is one client's business, not that of strangers.
 pub struct GraphEngine {
-    model: std::sync::Arc<tacit_prove::CommittedModel>,
-    openings: Option<std::sync::Arc<dyn Openings>>,
+    model: Arc<CommittedModel>,
+    hiding: Option<Hidden>,
 }
+
+/// What proofs against a hiding commitment need besides.
+struct Hidden {
+    openings: Arc<dyn Openings>,
+    /// Highest count that is on disk. Proofs may end in another order than they began; the count never goes back.
+    recorded: Mutex<u32>,
+    together_max: usize,
+}
+
+/// Most jobs in one proof: more of them no longer make each one noticeably cheaper.
+pub const TOGETHER_MAX: usize = 64;
+/// Memory that proofs of several jobs keep to when nobody says how much there is.
+pub const TOGETHER_BYTES_DEFAULT: u64 = 1 << 30;
+/// Look-ups, as a power of two, that strangers' rows may bring into a proof: about a tenth of a second's work, so that
+/// nobody's answer waits long for theirs.
+const TOGETHER_LOOKUP_VARS_MAX: usize = 20;
 
 impl GraphEngine {
     /// An engine for a committed model.
     #[must_use]
-    pub fn new(model: std::sync::Arc<tacit_prove::CommittedModel>) -> Self {
-        Self { model, openings: None }
+    pub fn new(model: Arc<CommittedModel>) -> Self {
+        Self { model, hiding: None }
     }
 
     /// An engine for a model whose commitment hides, and where its openings are counted.
     #[must_use]
-    pub fn hiding(
-        model: std::sync::Arc<tacit_prove::CommittedModel>,
-        openings: std::sync::Arc<dyn Openings>,
-    ) -> Self {
-        Self { model, openings: Some(openings) }
+    pub fn hiding(model: Arc<CommittedModel>, openings: Arc<dyn Openings>) -> Self {
+        let hiding = Some(Hidden { openings, recorded: Mutex::new(0), together_max: 1 });
+        Self { model, hiding }.together(TOGETHER_MAX, TOGETHER_BYTES_DEFAULT)
     }
 
-    fn prove(&self, values: &[i64]) -> Result<tacit_prove::Proved, EngineError> {
-        let rows = [values.to_vec()];
-        let Some(openings) = &self.openings else {
-            return tacit_prove::prove(&self.model, &rows).map_err(failed);
+    /// Answers at most so many jobs by one proof, and fewer where that would take more memory than `bytes`.
+    #[must_use]
+    pub fn together(mut self, jobs_max: usize, bytes: u64) -> Self {
+        let model = &self.model;
+        let openings = model.openings_left().zip(model.openings_used()).map(|(left, used)| left + used);
+        let fits = |rows: usize| {
+            let graph = model.model().graph();
+            Plan::committed(graph, rows).is_ok_and(|plan| {
+                plan.leaf_vars.is_none_or(|vars| vars <= TOGETHER_LOOKUP_VARS_MAX)
+                    && tacit_prove::peak_bytes(graph, plan, openings, model.security())
+                        .is_ok_and(|peak| peak <= bytes)
+            })
         };
-        let mut seed = Zeroizing::new([0; 32]);
-        rand::rngs::OsRng.try_fill_bytes(seed.as_mut_slice()).map_err(failed)?;
-        let proved =
-            tacit_prove::prove_zk(&self.model, &rows, &tacit_prove::Seed::new(*seed)).map_err(failed)?;
-        openings.record(self.model.openings_used().unwrap_or(u32::MAX)).map_err(failed)?;
-        Ok(proved)
+        // Rows are padded to a power of two, so between two of them nothing more fits or fails to.
+        let doubled = |rows: &usize| rows.checked_mul(2);
+        let fitting = core::iter::successors(Some(1_usize), doubled)
+            .take_while(|rows| *rows < jobs_max.clamp(1, TOGETHER_MAX).saturating_mul(2))
+            .take_while(|rows| *rows == 1 || fits(*rows))
+            .last();
+        if let Some(hiding) = &mut self.hiding {
+            hiding.together_max = fitting.unwrap_or(1).min(jobs_max.max(1));
+        }
+        self
+    }
+
+    /// One proof of all these jobs.
+    fn prove(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
+        let rows = u32::try_from(jobs.len()).map_err(failed)?;
+        let inputs: Zeroizing<Vec<Vec<i64>>> =
+            Zeroizing::new(jobs.iter().map(|job| job.values.to_vec()).collect());
+        let salts = jobs.iter().map(|_| secret()).collect::<Result<Vec<_>, _>>()?;
+        let row_salts: Vec<RowSalt> = salts.iter().map(|salt| RowSalt::new(**salt)).collect();
+        let proved = match &self.hiding {
+            None => tacit_prove::prove_batch(&self.model, &inputs, &row_salts).map_err(failed)?,
+            Some(hiding) => {
+                let seed = Seed::new(*secret()?);
+                let proved = tacit_prove::prove_batch_zk(&self.model, &inputs, &row_salts, &seed);
+                let proved = proved.map_err(failed)?;
+                hiding.record(self.model.openings_used().unwrap_or(u32::MAX))?;
+                proved
+            }
+        };
+        let answer = |(index, (output, salt)): (u32, (Vec<i32>, Zeroizing<[u8; 32]>))| {
+            let proof = RowProof { rows, index, salt: B256::from(*salt), proof: proved.proof.clone() };
+            EngineAnswer { output, proof: Some(proof) }
+        };
+        Ok((0..).zip(proved.outputs.into_iter().zip(salts)).map(answer).collect())
     }
 
     fn execute(&self, values: &[i64]) -> Result<Vec<i32>, EngineError> {
@@ -89,14 +161,31 @@ impl GraphEngine {
     }
 }
 
+impl Hidden {
+    fn record(&self, used: u32) -> Result<(), EngineError> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if used > *recorded {
+            self.openings.record(used).map_err(failed)?;
+            *recorded = used;
+        }
+        Ok(())
+    }
+}
+
 impl Engine for GraphEngine {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         if job.header.evidence != Evidence::Proved {
-            return Ok(EngineAnswer { output: self.execute(&job.values)?, proof: Vec::new() });
+            return Ok(EngineAnswer { output: self.execute(&job.values)?, proof: None });
         }
-        let proved = self.prove(&job.values)?;
-        let output = proved.outputs.into_iter().next().unwrap_or_default();
-        Ok(EngineAnswer { output, proof: proved.proof })
+        self.prove(&[job])?.pop().ok_or_else(|| EngineError("a proof of one job has no row".into()))
+    }
+
+    fn together_max(&self) -> usize {
+        self.hiding.as_ref().map_or(1, |hiding| hiding.together_max)
+    }
+
+    fn answer_together(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
+        self.prove(jobs)
     }
 }
 
@@ -108,8 +197,14 @@ impl core::fmt::Debug for GraphEngine {
 
 impl core::fmt::Debug for EngineAnswer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "EngineAnswer({} logits, {} proof bytes)", self.output.len(), self.proof.len())
+        write!(f, "EngineAnswer({} logits, {:?})", self.output.len(), self.proof)
     }
+}
+
+fn secret() -> Result<Zeroizing<[u8; 32]>, EngineError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rngs::OsRng.try_fill_bytes(bytes.as_mut_slice()).map_err(failed)?;
+    Ok(bytes)
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {

@@ -1,6 +1,6 @@
 //! The life of one job on the worker's side: check everything, compute, sign, keep, answer.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use alloy_primitives::B256;
 use tacit_abi::{
@@ -8,7 +8,7 @@ use tacit_abi::{
     Receipt,
 };
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
+    Amount, Answer, EngineTime, JobHeader, JobId, LedgerError, Revert, RowProof, Salts,
     job::{PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
     message::{JobRequest, JobResponse},
     sealing::SealReject,
@@ -16,7 +16,7 @@ use tacit_wire::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    engine::{EngineAnswer, EngineError, OpenedJob},
+    engine::{EngineAnswer, OpenedJob},
     reject::JobReject,
     served::ServedModel,
     store::{ChannelRecord, JobRecord},
@@ -25,7 +25,7 @@ use crate::{
 
 /// A job that passed every check. Only [`Worker::admit`] makes one, and only an admitted job is computed.
 struct Admitted {
-    opened: OpenedJob,
+    opened: Arc<OpenedJob>,
     digest: B256,
     model: ServedModel,
     channel: ChannelRecord,
@@ -97,7 +97,7 @@ impl Worker {
             return Err(JobReject::WrongShape { expected, got });
         }
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
-        let opened = OpenedJob { header, values };
+        let opened = Arc::new(OpenedJob { header, values });
         Ok(Admitted { opened, digest, model, channel, path, reservation, _place: place })
     }
 
@@ -126,7 +126,12 @@ impl Worker {
 
     fn reserve(self: &Arc<Self>, header: &JobHeader) -> Result<Reservation, JobReject> {
         let JobHeader { channel_id, job_id, .. } = *header;
-        match self.busy().entry(channel_id) {
+        let mut busy = self.busy();
+        // Ids are the clients' choice: one that names another's job must not come between it and its answer.
+        if busy.iter().any(|(other, running)| *running == job_id && *other != channel_id) {
+            return Err(JobReject::InProgress { job_id });
+        }
+        match busy.entry(channel_id) {
             std::collections::hash_map::Entry::Occupied(running) => Err(if *running.get() == job_id {
                 JobReject::InProgress { job_id }
             } else {
@@ -193,19 +198,7 @@ impl Worker {
 
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
         let Admitted { opened, digest, model, channel, path, reservation, _place } = admitted;
-        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| JobReject::Internal)?;
-        let engine = Arc::clone(model.engine());
-        let (opened, answered, time) = tokio::task::spawn_blocking(move || {
-            let (wall, cpu) = (Instant::now(), cpu_us());
-            let answered = engine.answer(&opened);
-            let wall_us = u64::try_from(wall.elapsed().as_micros()).unwrap_or(u64::MAX);
-            (opened, answered, EngineTime { wall_us, cpu_us: cpu_us().saturating_sub(cpu) })
-        })
-        .await
-        .map_err(|_| JobReject::Internal)?;
-        drop(turn);
-        let answered =
-            answered.inspect_err(|error: &EngineError| tracing::error!(%error, "the engine failed"))?;
+        let (answered, time) = self.computed(&model, &opened).await?;
         let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
         self.store.put_answer(opened.header.job_id, &job, &body, channel)?;
         drop(reservation);
@@ -224,6 +217,8 @@ impl Worker {
         let header = &opened.header;
         let bill = self.billing.bill(header);
         let salts = Salts::random();
+        let EngineAnswer { output, proof } = answered;
+        let evidence = proof.as_ref().map(RowProof::to_bytes).unwrap_or_default();
         let receipt = Receipt {
             jobId: header.job_id.0,
             modelId: header.model_id,
@@ -233,14 +228,13 @@ impl Worker {
             privacy: header.privacy as u8,
             evidence: header.evidence as u8,
             inputCommitment: salts.commit_input(&opened.values),
-            outputCommitment: salts.commit_output(&answered.output),
-            evidenceHash: salts.commit_evidence(&answered.proof),
+            outputCommitment: salts.commit_output(&output),
+            evidenceHash: salts.commit_evidence(&evidence),
             price: bill.price.0,
             cumulative: bill.cumulative.0,
             completedAt: unix_time_s(),
         };
         let receipt = self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
-        let EngineAnswer { output, proof } = answered;
         let answer = Answer { output, salts, time, proof, receipt: receipt.clone() };
         let encoded = answer.encode().map_err(|_| JobReject::Internal)?;
         let body = path.wrap(encoded).map_err(|_| JobReject::Internal)?;
@@ -272,13 +266,6 @@ impl Worker {
         };
         Ok(tacit_wire::message::ReceiptInfo { receipt: job.receipt, anchor })
     }
-}
-
-/// Processor time of this process so far, microseconds.
-fn cpu_us() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
-    seconds.unwrap_or(0).saturating_mul(1_000_000).saturating_add(nanos.unwrap_or(0) / 1_000)
 }
 
 fn unix_time_s() -> u64 {

@@ -1,7 +1,7 @@
 //! Serves models and is paid for it.
 //!
 //! A [`Worker`] answers jobs over HTTP: it checks everything about a job before it works, has its [`Engine`] compute
-//! and prove, signs a receipt, keeps the answer, and sends it. A voucher pays; settlement and anchoring of receipts run
+//! and prove, jobs that wait for one model in one proof, signs a receipt, keeps the answer, and sends it. A voucher pays; settlement and anchoring of receipts run
 //! beside. How the receipt is priced is the [`Billing`] policy's word.
 //!
 //! # What the worker risks
@@ -10,7 +10,7 @@
 //!
 //! # What survives a crash
 //! An answered job is on disk, with its receipt, before the answer leaves; asking again gives the same bytes. A job
-//! that was being computed leaves no trace: it is computed again when asked again.
+//! that was being computed leaves no trace but a spent opening: it is computed again when asked again.
 //!
 //! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
 
@@ -25,10 +25,11 @@ mod connection;
 mod http;
 mod job;
 mod payment;
+mod together;
 mod worker;
 
 pub use billing::{AskedPrice, Bill, Billing};
-pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings};
+pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings, TOGETHER_MAX};
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;

@@ -16,6 +16,7 @@ use crate::{
     served::ServedModel,
     settle::SettlementPolicy,
     store::{Store, StoreError},
+    together::Queues,
 };
 
 /// What a worker is made of.
@@ -42,7 +43,7 @@ pub struct WorkerConfig {
 /// How much a worker takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Jobs computed at once.
+    /// Computations at once, each with memory of its own; one may answer several jobs.
     pub running_max: usize,
     /// Jobs that wait beside them.
     pub waiting_max: usize,
@@ -58,7 +59,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             running_max: 1,
-            waiting_max: 32,
+            waiting_max: 128,
             connections_max: 512,
             requests_max: 256,
             request_timeout: core::time::Duration::from_secs(120),
@@ -79,7 +80,8 @@ pub struct Worker {
     pub(crate) limits: Limits,
     /// Jobs admitted, running or waiting.
     pub(crate) admitted: Arc<Semaphore>,
-    pub(crate) running: Arc<Semaphore>,
+    pub(crate) running: Semaphore,
+    pub(crate) queues: Queues,
     /// The job that each busy channel is computing.
     pub(crate) busy: Mutex<HashMap<B256, JobId>>,
     /// Told after each payment.
@@ -156,7 +158,8 @@ impl Worker {
             settlement,
             limits,
             admitted: Arc::new(Semaphore::new(admitted)),
-            running: Arc::new(Semaphore::new(limits.running_max)),
+            running: Semaphore::new(limits.running_max),
+            queues: Queues::default(),
             busy: Mutex::default(),
             paid: Notify::new(),
         }))

@@ -2,7 +2,7 @@
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
 use crate::commands::run::logits;
-use crate::commands::{encrypt, layers};
+use crate::commands::{crowd, encrypt, layers};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -14,14 +14,26 @@ use tacit_graph::{Feature, Model, SyntheticNetwork};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::{SecurityBits, Statement, VerifyingModel};
 
-pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
-    let (kind, arguments) = match command {
-        Bench::Prove(arguments) => ("prove", arguments),
-        Bench::Run(arguments) => ("run", arguments),
+pub(crate) async fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
+    let (columns, lines) = match command {
+        Bench::Prove(arguments) => (COLUMNS, measure_all("prove", arguments, output)?),
+        Bench::Run(arguments) => (COLUMNS, measure_all("run", arguments, output)?),
+        Bench::Gateway(arguments) => (CROWD_COLUMNS, crowd::measure(arguments, output).await?),
         Bench::Encrypt(arguments) => return encrypt::bench(arguments, output),
     };
-    let lines = match (arguments.models.as_slice(), arguments.batches.as_slice()) {
-        ([model], [batch]) => measure_one(kind, model, *batch, arguments)?,
+    if output.is_json() {
+        for line in lines {
+            output.data(&line, String::new);
+        }
+    } else {
+        output.line(table(columns, &lines));
+    }
+    Ok(())
+}
+
+fn measure_all(kind: &str, arguments: &BenchModel, output: Output) -> Result<Vec<Value>, Failure> {
+    match (arguments.models.as_slice(), arguments.batches.as_slice()) {
+        ([model], [batch]) => measure_one(kind, model, *batch, arguments),
         (models, batches) => {
             let mut lines = Vec::new();
             for (model, batch) in
@@ -30,17 +42,9 @@ pub(crate) fn bench(command: &Bench, output: Output) -> Result<(), Failure> {
                 output.note(format!("measuring {kind} {model} batch {batch} …"));
                 lines.extend(in_child(kind, model, *batch, arguments)?);
             }
-            lines
+            Ok(lines)
         }
-    };
-    if output.is_json() {
-        for line in lines {
-            output.data(&line, String::new);
-        }
-    } else {
-        output.line(table(&lines));
     }
-    Ok(())
 }
 
 fn in_child(kind: &str, model: &str, batch: usize, arguments: &BenchModel) -> Result<Vec<Value>, Failure> {
@@ -97,12 +101,17 @@ fn measure_one(kind: &str, name: &str, batch: usize, arguments: &BenchModel) -> 
         report.line("prove", false, prove, proved.proof.len(), bits),
         report.line("verify", false, verify, proved.proof.len(), bits),
     ];
+    let layers = if arguments.per_layer {
+        layers::measure(name, &committed, &statement.inputs, runs)?
+    } else {
+        Vec::new()
+    };
+    // One commitment at a time, so that peak memory is that of one.
+    drop(committed);
     if arguments.zk {
         lines.extend(zero_knowledge(&report, &model, &statement, runs)?);
     }
-    if arguments.per_layer {
-        lines.extend(layers::measure(name, &committed, &statement.inputs, runs)?);
-    }
+    lines.extend(layers);
     Ok(lines)
 }
 
@@ -190,7 +199,7 @@ pub(crate) fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
         .collect()
 }
 
-pub(crate) fn table(lines: &[Value]) -> String {
+pub(crate) fn table(columns: &[&str], lines: &[Value]) -> String {
     let cell = |line: &Value, key: &str| match &line[key] {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -198,19 +207,7 @@ pub(crate) fn table(lines: &[Value]) -> String {
     };
     let (layers, lines): (Vec<Value>, Vec<Value>) =
         lines.iter().cloned().partition(|line| line["bench"] == "layer");
-    let columns = [
-        "bench",
-        "model",
-        "batch",
-        "zk",
-        "threads",
-        "user_cpu_ms",
-        "wall_ms",
-        "peak_mib",
-        "bytes",
-        "security_bits",
-    ];
-    let mut rows = vec![columns.map(str::to_owned).to_vec()];
+    let mut rows = vec![columns.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()];
     rows.extend(lines.iter().map(|line| columns.iter().map(|key| cell(line, key)).collect()));
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
@@ -224,3 +221,32 @@ pub(crate) fn table(lines: &[Value]) -> String {
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+pub(crate) const COLUMNS: &[&str] = &[
+    "bench",
+    "model",
+    "batch",
+    "zk",
+    "threads",
+    "user_cpu_ms",
+    "wall_ms",
+    "peak_mib",
+    "bytes",
+    "security_bits",
+];
+const CROWD_COLUMNS: &[&str] = &[
+    "model",
+    "clients",
+    "together_max",
+    "requests",
+    "proved_together",
+    "prove_cpu_ms",
+    "worker_cpu_ms",
+    "client_cpu_ms",
+    "ledger_cpu_ms",
+    "user_cpu_ms",
+    "wall_ms",
+    "latency_ms",
+    "peak_mib",
+    "bytes",
+];

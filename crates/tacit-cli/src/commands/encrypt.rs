@@ -10,7 +10,7 @@ use tacit_encrypt::{
 
 use crate::{
     args::BenchEncrypt,
-    commands::bench::{model, rows, table},
+    commands::bench::{COLUMNS, model, rows, table},
     failure::{Context, Failure},
     measure::{self, Cost, round},
     output::Output,
@@ -25,7 +25,7 @@ pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Fail
     if output.is_json() {
         lines.iter().for_each(|line| output.data(line, String::new));
     } else {
-        output.line(table(&lines));
+        output.line(table(COLUMNS, &lines));
     }
     Ok(())
 }

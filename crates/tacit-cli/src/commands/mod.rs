@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod bench;
+pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod gateway;
 pub(crate) mod layers;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
 use tacit_graph::ModelFile;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
+use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
     AskedPrice, Billing, GraphEngine, Limits, ServedModel, SettlementPolicy, Worker, WorkerConfig,
     WorkerError,
@@ -33,8 +34,9 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         let path = Path::new(file);
         let file = question::read_model(path)?;
         crate::memory::ensure(&file, 1)?;
+        let together = Together { jobs_max: arguments.together, bytes: crate::memory::free_bytes() };
         let opened = open_model(&file, path, output)?;
-        models.push(serve(&file, opened, price)?);
+        models.push(serve(&file, opened, price, together)?);
     }
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
@@ -55,15 +57,30 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
     )
 }
 
+/// How much one proof may be about.
+#[derive(Debug, Clone, Copy)]
+struct Together {
+    jobs_max: usize,
+    /// Memory that it may take, where the system says how much there is.
+    bytes: Option<u64>,
+}
+
 /// The honest service of a model: `signed` and `proved`, in the clear and sealed, at one price.
-pub(crate) fn serve(file: &ModelFile, opened: Opened, price: Amount) -> Result<ServedModel, Failure> {
+fn serve(
+    file: &ModelFile,
+    opened: Opened,
+    price: Amount,
+    together: Together,
+) -> Result<ServedModel, Failure> {
     let Opened { committed, openings } = opened;
     let root = committed.weight_root();
     let committed = Arc::new(committed);
-    let engine = Arc::new(match openings {
+    let engine = match openings {
         Some(openings) => GraphEngine::hiding(committed, Arc::new(openings)),
         None => GraphEngine::new(committed),
-    });
+    };
+    let bytes = together.bytes.unwrap_or(TOGETHER_BYTES_DEFAULT).min(TOGETHER_BYTES_DEFAULT);
+    let engine = Arc::new(engine.together(together.jobs_max, bytes));
     let mut served = ServedModel::new(&file.name, file.model.graph(), root, engine).failed(
         "bad_model",
         &file.name,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tacit_abi::{Evidence, Privacy, Receipt};
 use tacit_gateway::{AnswerReject, AskRequest, Gateway, GatewayError, check::check};
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, Salts,
+    Amount, Answer, EngineTime, JobHeader, JobId, RowProof, Salts,
     http::{HttpError, JsonClient},
     message::ErrorReply,
 };
@@ -382,15 +382,23 @@ fn handmade(evidence: Evidence) -> (JobHeader, Vec<i64>, Answer) {
         price: PRICE,
         cumulative: PRICE,
     };
-    let proved = tacit_prove::prove(&model(), std::slice::from_ref(&values)).unwrap();
+    let salt = [9; 32];
+    let rows = std::slice::from_ref(&values);
+    let proved = tacit_prove::prove_batch(&model(), rows, &[tacit_verify::RowSalt::new(salt)]).unwrap();
     let output = proved.outputs[0].clone();
-    let proof = if evidence == Evidence::Proved { proved.proof } else { Vec::new() };
+    let row = RowProof { rows: 1, index: 0, salt: B256::from(salt), proof: proved.proof };
+    let proof = (evidence == Evidence::Proved).then_some(row);
     let answer = sign(&header, &values, output, proof);
     (header, values, answer)
 }
 
-fn sign(header: &JobHeader, values: &[i64], output: Vec<i32>, proof: Vec<u8>) -> Answer {
+fn some_proof() -> Option<RowProof> {
+    Some(RowProof { rows: 1, index: 0, salt: B256::ZERO, proof: vec![1, 2, 3] })
+}
+
+fn sign(header: &JobHeader, values: &[i64], output: Vec<i32>, proof: Option<RowProof>) -> Answer {
     let salts = Salts::random();
+    let evidence = proof.as_ref().map(RowProof::to_bytes).unwrap_or_default();
     let receipt = Receipt {
         jobId: header.job_id.0,
         modelId: header.model_id,
@@ -401,7 +409,7 @@ fn sign(header: &JobHeader, values: &[i64], output: Vec<i32>, proof: Vec<u8>) ->
         evidence: header.evidence as u8,
         inputCommitment: salts.commit_input(values),
         outputCommitment: salts.commit_output(&output),
-        evidenceHash: salts.commit_evidence(&proof),
+        evidenceHash: salts.commit_evidence(&evidence),
         price: header.price.0,
         cumulative: header.cumulative.0,
         completedAt: 1,
@@ -426,7 +434,7 @@ fn each_check_catches_what_it_is_for() {
         salted.salts.input[0] ^= 1;
         assert_eq!(verify(salted), Err(AnswerReject::InputCommitment));
         let mut proof = answer.clone();
-        proof.proof.push(0);
+        proof.proof = proof.proof.map(|row| RowProof { index: 1, ..row }).or_else(some_proof);
         assert_eq!(verify(proof), Err(AnswerReject::EvidenceCommitment));
         let mut receipt = answer.clone();
         receipt.receipt.receipt.completedAt += 1;
@@ -443,9 +451,13 @@ fn each_check_catches_what_it_is_for() {
         assert_eq!(verify(swapped), Err(AnswerReject::InputCommitment));
         let short = sign(&header, &values, honest[1..].to_vec(), honest_proof.clone());
         assert!(matches!(verify(short), Err(AnswerReject::Output(_))));
-        let odd_proof = sign(&header, &values, honest.clone(), vec![1, 2, 3]);
+        let odd_proof = sign(&header, &values, honest.clone(), some_proof());
         match evidence {
-            Evidence::Proved => assert!(matches!(verify(odd_proof), Err(AnswerReject::Proof(_)))),
+            Evidence::Proved => {
+                assert!(matches!(verify(odd_proof), Err(AnswerReject::Proof(_))));
+                let unproved = sign(&header, &values, honest.clone(), None);
+                assert_eq!(verify(unproved), Err(AnswerReject::NoProof));
+            }
             _ => assert_eq!(verify(odd_proof), Err(AnswerReject::UnexpectedProof)),
         }
     }
@@ -485,7 +497,7 @@ fn each_field_of_the_receipt_is_compared() {
     let refused = check(&header, other_model().verifying_model(), &values, answer);
     assert_eq!(refused, Err(AnswerReject::ReceiptField { field: "model" }));
     let audited = JobHeader { evidence: Evidence::Audited, ..header };
-    let answer = sign(&audited, &values, vec![0; 3], Vec::new());
+    let answer = sign(&audited, &values, vec![0; 3], None);
     let refused = check(&audited, model().verifying_model(), &values, answer);
     assert_eq!(refused, Err(AnswerReject::UncheckableEvidence { evidence: Evidence::Audited }));
 }

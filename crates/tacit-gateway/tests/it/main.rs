@@ -12,4 +12,5 @@ mod disk;
 mod refusals;
 mod story;
 mod support;
+mod together;
 mod worker_rejects;

@@ -10,12 +10,12 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::{AskRequest, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore};
 use tacit_graph::synthetic_mlp;
 use tacit_node::{Node, NodeConfig};
-use tacit_prove::CommittedModel;
+use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, LedgerClient, SealingKey, Wallet};
 use tacit_worker::{
-    AskedPrice, Billing, Engine, GraphEngine, Limits, ServedModel, SettlementPolicy, Store as WorkerStore,
-    Worker, WorkerConfig,
+    AskedPrice, Billing, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
+    Store as WorkerStore, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -23,6 +23,8 @@ use crate::disk::Disk;
 
 pub(crate) const PRICE: Amount = Amount(200_000_000_000_000);
 pub(crate) const FEATURES: usize = 6;
+/// Openings that the hiding commitment of the tests is made for.
+pub(crate) const OPENINGS: u32 = 64;
 
 /// A ledger that stops when dropped.
 pub(crate) struct Ledger {
@@ -98,6 +100,22 @@ pub(crate) fn model() -> Arc<CommittedModel> {
 pub(crate) fn other_model() -> Arc<CommittedModel> {
     static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
     Arc::clone(MODEL.get_or_init(|| commit(2)))
+}
+
+/// The small model behind a commitment that hides, with so many openings spent.
+pub(crate) fn hiding_model(openings_used: u32) -> Arc<CommittedModel> {
+    let hiding = Hiding { openings_max: OPENINGS, openings_used, seed: Seed::new([7; 32]) };
+    let model = model().model().clone();
+    Arc::new(CommittedModel::commit_hiding(model, SecurityBits::DEFAULT, hiding).unwrap())
+}
+
+/// Counts openings where a restart does not find them.
+pub(crate) struct Uncounted;
+
+impl Openings for Uncounted {
+    fn record(&self, _: u32) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn commit(seed: u64) -> Arc<CommittedModel> {

@@ -12,7 +12,7 @@ use p3_field::{Field, PackedValue, PrimeCharacteristicRing};
 use tacit_graph::Graph;
 use tacit_verify::{
     field::Ef,
-    lookup::{Fingerprint, leaf_point, suffix},
+    lookup::{Fingerprint, leaf_point, looked_up, suffix},
     multilinear::eq_table,
     plan::Plan,
 };
@@ -45,7 +45,8 @@ pub(crate) fn prove(
     let leaves = Leaves::new(plan, graph, leaf_vars, run, fingerprint);
     let point = leaf_point(prove_tree(leaves, transcript));
     let mut tables: Vec<Option<Vec<PackedEf>>> = vec![None; leaf_vars + 1];
-    for values in run.witness.columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
+    let columns = &run.witness.columns[looked_up(plan)];
+    for values in columns.iter().chain(&run.virtuals).map(Vec::as_slice) {
         let vars = values.len().trailing_zeros() as usize;
         let point = suffix(&point, vars);
         let value = if values.len() < WIDTH {

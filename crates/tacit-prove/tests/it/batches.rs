@@ -13,6 +13,24 @@ fn rows(features: usize, rows: usize) -> Vec<Vec<i64>> {
 }
 
 #[test]
+fn rows_longer_than_the_look_up_tree_are_proved() {
+    // The column of committed rows was claimed at a suffix of the tree's point, although nothing looks it up: with more
+    // inputs than look-ups there is no such suffix, and the prover panicked.
+    let model = synthetic_mlp(&[300, 2, 3], 5).unwrap();
+    let graph = model.graph().clone();
+    let model = CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap();
+    let (inputs, salts) = (rows(300, 64), salts(64));
+    let plan = tacit_verify::plan::Plan::committed(&graph, 64).unwrap();
+    assert!(plan.columns[0].vars > plan.leaf_vars.unwrap());
+    let proved = prove_batch(&model, &inputs, &salts).unwrap();
+    let batch = verify_batch(model.verifying_model(), 64, &proved.proof).unwrap();
+    let row = Row { input: &inputs[63], output: &proved.outputs[63], salt: salts[63] };
+    assert_eq!(batch.row(63, row).unwrap().model(), model.model_id());
+    let other = Row { input: &inputs[62], ..row };
+    assert_eq!(batch.row(63, other), Err(Reject::Fingerprint { row: 63 }));
+}
+
+#[test]
 fn every_row_of_a_batch_is_checked_alone() {
     let models = [
         synthetic_mlp(&[20, 9, 4], 5).unwrap(),
