@@ -416,9 +416,11 @@ fn likely(file: &str) -> &'static [&'static str] {
         "commitment.rs" | "context.rs" => &["transcript::"],
         "cost.rs" => &["cost"],
         "masked.rs" | "inner.rs" | "inner_shape.rs" | "hiding.rs" | "hiding_shape.rs" | "oracle.rs"
-        | "zero_knowledge.rs" => &[
+        | "proximity.rs" | "zero_knowledge.rs" => &[
             "inner::",
             "hiding",
+            "proximity::",
+            "zero_knowledge::tests::",
             "zero_knowledge::a_proof",
             "zero_knowledge::an_",
             "zero_knowledge::every_column",
@@ -523,7 +525,7 @@ const MOST: &[&str] = &[
     "--skip",
     "real_and_simulated",
     "--skip",
-    "told_apart",
+    "secrecy::",
     "--skip",
     "a_flood_of_siblings",
     "--skip",
