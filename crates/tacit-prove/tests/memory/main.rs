@@ -46,8 +46,8 @@ fn a_proof_takes_no_more_memory_than_was_stated() {
         (network(SyntheticNetwork::LeNet5), 1, None),
         (network(SyntheticNetwork::ResNet8), 1, None),
         (dense(&[784, 128, 10]), 8, Some(256)),
-        (dense(&[1024, 1024, 1024, 10]), 1, None),
         (network(SyntheticNetwork::ResNet8), 8, Some(256)),
+        (dense(&[1024, 1024, 1024, 10]), 1, None),
     ];
     for (model, rows, openings) in cases {
         let parameters = model.shapes().parameters();
