@@ -290,7 +290,7 @@ pub const MAX_INPUT_BITS: u8 = 16;
 /// Largest shift of a requantisation.
 pub const MAX_REQUANTISE_SHIFT: u8 = 24;
 /// A shift and the bits of the table behind it may add up to this in a proof, where a quotient and its remainder have to stay under half the field.
-pub const MAX_SPAN_BITS: usize = 30;
+pub const MAX_SPAN_BITS: u8 = 30;
 /// Largest table: `2^16` entries.
 pub const MAX_TABLE_BITS: u8 = 16;
 /// Most output axes and most summed axes of an operator, and most axes of a tensor.

@@ -2,6 +2,7 @@
 
 use super::{
     error::ImportError,
+    expr::Expr,
     front::{Front, Fronted},
     program::{Factor, Node},
     tensor::reads_outside,
@@ -100,7 +101,9 @@ impl Encoder {
                 (unit, -half - (low / unit).round() as i64, bits_of(levels))
             }
             Front::Open => {
-                let unit = ((high - low) / levels as f64).max(STEP_MIN);
+                // Numbers that choose from a list come as they are.
+                let chooses = fronted.program.nodes.iter().any(is_choice) && high - low < CHOICES_MOST;
+                let unit = if chooses { 1.0 } else { ((high - low) / levels as f64).max(STEP_MIN) };
                 let most = (low / unit).abs().max((high / unit).abs()).round() as i64;
                 (unit, 0, bits_of(2 * most))
             }
@@ -119,6 +122,11 @@ impl Encoder {
         };
         self.features.iter().zip(row).map(one).collect()
     }
+}
+
+/// Whether a node reads entries of a list.
+fn is_choice(node: &Node) -> bool {
+    matches!(node, Node::Map { function: Expr::Entry { .. }, .. })
 }
 
 /// Whether only weights that see each feature apart read the input, so that every feature may have a grid of its own.
@@ -181,5 +189,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// Share of a feature's range that is added at each end.
 const RANGE_MARGIN: f64 = 0.02;
+/// Longest list that inputs choose from.
+const CHOICES_MOST: f64 = 4096.0;
 /// Least step: raw values are no finer.
 const STEP_MIN: f64 = 1.0 / (1u64 << RAW_FRACTION_BITS) as f64;

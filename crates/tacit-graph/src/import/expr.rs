@@ -12,6 +12,12 @@ pub(super) enum Expr {
     Binary(Binary, Arc<Self>, Arc<Self>),
     /// The second where the first is not zero, else the third.
     Select(Arc<Self>, Arc<Self>, Arc<Self>),
+    /// The entry of a whole number, the first for `first`; zero for any other.
+    Entry {
+        first: f64,
+        entries: Arc<[f64]>,
+        of: Arc<Self>,
+    },
 }
 
 /// One argument.
@@ -162,6 +168,9 @@ impl Expr {
             Self::Select(c, x, y) => {
                 Self::Select(Arc::new(c.of(inner)), Arc::new(x.of(inner)), Arc::new(y.of(inner)))
             }
+            Self::Entry { first, entries, of } => {
+                Self::Entry { first: *first, entries: Arc::clone(entries), of: Arc::new(of.of(inner)) }
+            }
         }
     }
 
@@ -174,6 +183,7 @@ impl Expr {
             Self::Select(c, x, y) => {
                 c.size().saturating_add(x.size()).saturating_add(y.size()).saturating_add(1)
             }
+            Self::Entry { of, .. } => of.size().saturating_add(1),
         }
     }
 
@@ -189,6 +199,11 @@ impl Expr {
                 } else {
                     a.apply(x)
                 }
+            }
+            Self::Entry { first, entries, of } => {
+                let at = (of.apply(x) - first).round();
+                let entry = if at >= 0.0 { entries.get(at as usize) } else { None };
+                entry.copied().unwrap_or(0.0)
             }
         }
     }
@@ -213,7 +228,8 @@ impl Expr {
             Self::X | Self::Number(_) => false,
             Self::Unary(Unary::Ceil | Unary::Floor | Unary::Not | Unary::Round, _)
             | Self::Unary(Unary::Sign | Unary::Truncate, _)
-            | Self::Select(..) => true,
+            | Self::Select(..)
+            | Self::Entry { .. } => true,
             Self::Unary(_, x) => x.jumps(),
             Self::Binary(
                 Binary::Add

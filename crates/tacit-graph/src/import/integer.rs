@@ -7,7 +7,7 @@ use super::{
     run,
 };
 use crate::{
-    graph::{Graph, LayerWeights, MAX_ACCUMULATOR, MAX_BIAS, Operator, Right, Table, TensorId, Term, View},
+    graph::{Graph, LayerWeights, MAX_BIAS, Operator, Right, Table, TensorId, Term, View},
     reach::{Reach, rounding_shift},
 };
 
@@ -63,7 +63,7 @@ impl Integers {
     /// Whether every sum of the operator stays within the graph's bound, with room for corrected biases.
     pub(super) fn fits(&self, operator: &Operator, layer: &LayerWeights, tables: &[Table]) -> bool {
         let (_, bounds) = self.reach.bounds(operator, Some(layer), tables);
-        bounds.magnitude < i64::from(MAX_ACCUMULATOR) / 2
+        bounds.magnitude < SUM_MOST - SUM_MOST / 16
     }
 
     /// Adds an operator and runs it; none if its values would leave the graph's bound.
@@ -74,7 +74,7 @@ impl Integers {
         tables: &[Table],
     ) -> Option<TensorId> {
         let (_, bounds) = self.reach.bounds(&operator, layer.as_ref(), tables);
-        if bounds.magnitude >= i64::from(MAX_ACCUMULATOR) {
+        if bounds.magnitude >= SUM_MOST {
             return None;
         }
         let rows = match &operator {
@@ -97,7 +97,7 @@ impl Integers {
         rows: Vec<Vec<i32>>,
     ) -> Option<TensorId> {
         let (_, bounds) = self.reach.bounds(&operator, layer.as_ref(), tables);
-        if bounds.magnitude >= i64::from(MAX_ACCUMULATOR) {
+        if bounds.magnitude >= SUM_MOST {
             return None;
         }
         self.reach.push(&operator, layer.as_ref(), tables);
@@ -308,3 +308,6 @@ fn inputs_mut(node: &mut Operator) -> Vec<&mut TensorId> {
         Operator::Requantise { input, .. } => vec![input],
     }
 }
+
+/// Most that a sum may reach: a proof of a look-up covers 30 bits with the sign, and rounding needs some room.
+const SUM_MOST: i64 = (1 << 29) - (1 << 23);

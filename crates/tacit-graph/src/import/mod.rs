@@ -11,6 +11,7 @@
 
 mod build;
 mod classical;
+mod demand;
 mod encoder;
 mod equalise;
 mod error;
@@ -20,10 +21,12 @@ mod front;
 mod integer;
 mod linear;
 mod lower;
+mod moments;
 mod moves;
 mod node;
 mod onnx;
 mod operators;
+mod pick;
 mod program;
 mod quantise;
 mod quantised;
@@ -36,6 +39,7 @@ mod score;
 mod search;
 mod tables;
 mod tensor;
+mod wide;
 mod windows;
 
 use prost::Message;

@@ -12,6 +12,7 @@
 use rayon::prelude::*;
 
 use super::{
+    demand::{Demands, FINER, LEVELS_USUAL, Precision},
     encoder::{Encoder, Grid},
     error::ImportError,
     expr::Expr,
@@ -29,27 +30,12 @@ use crate::graph::{
 };
 
 /// How fine everything is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Settings {
-    /// Largest magnitude of an activation.
-    pub(super) levels: i64,
-    /// Steps of an encoded input.
-    pub(super) input_levels: i64,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings<'a> {
+    /// Of tensors and weights.
+    pub(super) demands: &'a Demands,
     /// Most bits of a table.
     pub(super) table_bits: u8,
-    /// How weights are rounded.
-    pub(super) precision: Precision,
-}
-
-/// How the weights of a layer are rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Precision {
-    /// To multiples of one unit.
-    Layer,
-    /// To multiples of one unit for each output channel; a product with whole numbers makes them one again.
-    Channel,
-    /// To a coarse unit, and what is left to a fine one.
-    Twice,
 }
 
 /// A quantised network without its decoder's labels.
@@ -104,7 +90,7 @@ enum Made {
 struct Quantiser<'a> {
     fronted: &'a Fronted,
     sample: &'a Sample,
-    settings: Settings,
+    settings: Settings<'a>,
     encoder: &'a Encoder,
     readers: Vec<Vec<usize>>,
     made: Vec<Made>,
@@ -119,10 +105,10 @@ pub(super) fn quantise(
     fronted: &Fronted,
     raw: &[Vec<f64>],
     sample: &Sample,
-    settings: Settings,
+    settings: Settings<'_>,
 ) -> Result<Quantised, ImportError> {
     let program = &fronted.program;
-    let encoder = Encoder::new(fronted, raw, settings.input_levels)?;
+    let encoder = Encoder::new(fronted, raw, settings.demands.input_levels)?;
     let graph = Graph {
         features: encoder.features.clone(),
         input_axes: program.shape(0).to_vec(),
@@ -151,6 +137,13 @@ pub(super) fn quantise(
         let made = quantiser.node(index, node).ok_or(ImportError::OutOfRange { operator: index })?;
         quantiser.made.push(Made::Scaled(made));
         quantiser.narrow.push(None);
+        if quantiser.is_copied(index + 1)
+            && let Ok(tensor) = u32::try_from(index + 1)
+            && let Some(narrow) = quantiser.few_bits(tensor)
+            && let Some(made) = quantiser.made.last_mut()
+        {
+            *made = Made::Scaled(narrow);
+        }
         quantiser.free(index);
     }
     let refused = ImportError::OutOfRange { operator: program.nodes.len().saturating_sub(1) };
@@ -202,7 +195,8 @@ impl Quantiser<'_> {
         let scaled = self.scaled(tensor)?;
         let (low, high) = self.integers.reach(scaled.tensor);
         let most = (low - scaled.zero).abs().max((high - scaled.zero).abs());
-        if most <= 4 * self.settings.levels.max(if tensor == 0 { self.settings.input_levels } else { 0 }) {
+        let levels = self.settings.demands.levels(tensor as usize);
+        if tensor == 0 || most <= self.settings.demands.passes(tensor as usize) {
             return Some(scaled);
         }
         if let Some(narrow) = self.narrow.get(tensor as usize).copied().flatten() {
@@ -212,7 +206,7 @@ impl Quantiser<'_> {
         let values = self.sample.picked.get(tensor as usize)?;
         let range = *self.sample.ranges.get(tensor as usize)?;
         let seen = Seen { before: (values, range), after: (values, range) };
-        let narrow = self.requantise(scaled, &Expr::X, seen, false)?;
+        let narrow = self.requantise(scaled, &Expr::X, seen, levels)?;
         *self.narrow.get_mut(tensor as usize)? = Some(narrow);
         Some(narrow)
     }
@@ -241,9 +235,33 @@ impl Quantiser<'_> {
             Some(Node::Map { function, .. }) if !function.is_homogeneous() && function.linear().is_none() => {
                 true
             }
+            // Powers of two add up without large coefficients, for which a fine sum has no room.
+            Some(Node::Combine { terms, .. })
+                if terms.len() > 1 && self.settings.demands.levels(reader + 1) > LEVELS_USUAL =>
+            {
+                true
+            }
             Some(_) => self.wants_power(reader + 1),
         };
         tensor == last || readers.iter().any(reader_wants)
+    }
+
+    /// Whether a tensor is read only to be copied to more places than it has: fewer bits cost less before than after.
+    fn is_copied(&self, tensor: usize) -> bool {
+        let program = &self.fronted.program;
+        let Some(readers) = self.readers.get(tensor).filter(|readers| readers.len() > 1) else {
+            return false;
+        };
+        let copies = |reader: &usize| match program.nodes.get(*reader) {
+            Some(Node::Combine { axes, terms, bias: None, .. }) => {
+                let copies = |part: &Part| part.coefficient == 1.0 && part.summed.is_empty();
+                terms.iter().all(copies).then(|| cells(axes))
+            }
+            _ => None,
+        };
+        let made: Option<usize> = readers.iter().map(copies).sum();
+        let own = u32::try_from(tensor).map_or(0, |tensor| program.cells(tensor));
+        made.is_some_and(|made| made >= 4 * own)
     }
 
     /// Whether a tensor is only shown.
@@ -290,7 +308,7 @@ impl Quantiser<'_> {
             over.iter().map(|axis| sizes.get(usize::from(*axis)).map_or(1, |size| *size as usize)).product();
         let zeros = vec![0.0; bias_cells];
         let bias = bias.as_deref().unwrap_or(&zeros);
-        let finer = match self.settings.precision {
+        let finer = match self.settings.demands.precision(sum.index) {
             _ if grid.is_some() => None,
             Precision::Layer => None,
             Precision::Channel => self.by_channel(sum, tensor, &over, (&data, &energies), bias),
@@ -635,7 +653,9 @@ impl Quantiser<'_> {
             }
             let factors: Vec<f64> =
                 terms.iter().zip(&scaled).map(|(part, scaled)| part.coefficient * scaled.unit).collect();
-            for unit in sum_units(&factors, constant, bias.map(|bias| bias.data.as_ref()), power) {
+            let (units, close) = sum_units(&factors, constant, bias.map(|bias| bias.data.as_ref()), power);
+            let tried = if attempt == 0 { close } else { units.len() };
+            for unit in units.into_iter().take(tried) {
                 let made = Sum {
                     axes,
                     terms,
@@ -718,13 +738,14 @@ impl Quantiser<'_> {
             Some((self.sample.picked.get(tensor)?.as_slice(), *self.sample.ranges.get(tensor)?))
         };
         let (before, after) = (of(input as usize)?, of(index + 1)?);
-        self.requantise(scaled, function, Seen { before, after }, self.is_shown(index + 1))
+        let levels =
+            if self.is_shown(index + 1) { SHOWN_LEVELS } else { self.settings.demands.levels(index + 1) };
+        self.requantise(scaled, function, Seen { before, after }, levels)
     }
 
     /// The tensor through a function and back to few bits.
-    fn requantise(&mut self, scaled: Scaled, function: &Expr, seen: Seen<'_>, shown: bool) -> Option<Scaled> {
+    fn requantise(&mut self, scaled: Scaled, function: &Expr, seen: Seen<'_>, levels: i64) -> Option<Scaled> {
         let reach = self.integers.reach(scaled.tensor);
-        let levels = if shown { SHOWN_LEVELS } else { self.settings.levels };
         let limits = Limits { levels, bits_max: self.settings.table_bits };
         let made = self.tables.choose(scaled.unit, reach, function, seen, limits)?;
         let operator = Operator::Requantise { input: scaled.tensor, shift: made.shift, table: made.table };
@@ -741,9 +762,17 @@ impl Quantiser<'_> {
         if scaled.zero == 0 && exponent == exponent.round() && newest {
             return Some(scaled);
         }
-        let scaled = self.without_zero(scaled)?;
+        let mut scaled = self.without_zero(scaled)?;
+        let (low, high) = self.integers.reach(scaled.tensor);
+        // A large sum leaves no room for a coefficient that hits a power of two.
+        if low.abs().max(high.abs()) > i64::from(MAX_BIAS) / SHOWN_LEVELS
+            && let (Some(values), Some(range)) = (self.sample.picked.get(last), self.sample.ranges.get(last))
+        {
+            let (before, after) = ((values.as_slice(), *range), (values.as_slice(), *range));
+            scaled = self.requantise(scaled, &Expr::X, Seen { before, after }, SHOWN_LEVELS)?;
+        }
         let axes = self.integers.shape(scaled.tensor).to_vec();
-        for unit in sum_units(&[scaled.unit], 0.0, None, true) {
+        for unit in sum_units(&[scaled.unit], 0.0, None, true).0 {
             let coefficient = (scaled.unit / unit).round() as i32;
             let view = View::identity(scaled.tensor, axes.len());
             let terms = vec![Term { coefficient, summed: vec![], view }];
@@ -899,11 +928,12 @@ fn round_weights(data: &[f64], bias: &[f64], unit: f64) -> Option<LayerWeights> 
 }
 
 /// Units for a sum of terms in units of `factors`, the best first: such that every factor is close to a whole multiple.
-fn sum_units(factors: &[f64], constant: f64, bias: Option<&[f64]>, power: bool) -> Vec<f64> {
+/// Also how many of them are close enough.
+fn sum_units(factors: &[f64], constant: f64, bias: Option<&[f64]>, power: bool) -> (Vec<f64>, usize) {
     let live = || factors.iter().map(|factor| factor.abs()).filter(|factor| *factor > 0.0);
     let base = live().fold(f64::INFINITY, f64::min);
     if !base.is_finite() {
-        return vec![1.0];
+        return (vec![1.0], 1);
     }
     let worst = |unit: f64| {
         let error = |factor: f64| ((factor / unit).round() * unit / factor - 1.0).abs();
@@ -926,7 +956,8 @@ fn sum_units(factors: &[f64], constant: f64, bias: Option<&[f64]>, power: bool) 
     // Where none is close enough, or the sum has no room for it, the closest that does.
     let mut rest = candidates;
     rest.sort_by(|a, b| worst(*a).total_cmp(&worst(*b)));
-    fitting.into_iter().chain(rest).collect()
+    let close = fitting.len();
+    (fitting.into_iter().chain(rest).collect(), close)
 }
 
 /// Index of the largest, the lowest of several; of a single one, whether it is above zero.
@@ -948,8 +979,6 @@ const CUT_STEPS: i32 = 16;
 const CUT_BITS: u32 = 6;
 /// Doublings of a unit before channels get one in common.
 const CHANNEL_TRIES: u32 = 5;
-/// Fine units in a coarse one.
-const FINER: i32 = 64;
 /// Doublings of a unit before an operator is refused.
 const UNIT_TRIES: u32 = 16;
 /// Relative error of a coefficient that is as good as none.

@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct Tables {
     list: Vec<Table>,
     keys: Vec<Key>,
-    /// The largest shift in front of each.
+    /// Largest shift before each.
     shifts: Vec<u8>,
 }
 
@@ -23,6 +23,8 @@ struct Key {
     step: f64,
     low: i64,
     high: i64,
+    /// Whether several arguments share an entry, which is then their mean.
+    shared: bool,
 }
 
 /// Calibration values and their range on both sides of a function.
@@ -70,6 +72,9 @@ impl Tables {
         let Limits { levels, bits_max } = limits;
         // The least shift at which the table still covers every reachable sum.
         let least = (0..=MAX_REQUANTISE_SHIFT).find(|shift| bits_for(reach, *shift) <= bits_max)?;
+        if bits_for(reach, least) + least > MAX_SPAN_BITS {
+            return None;
+        }
         if let Some((scale, zero, low, high)) = function.grid() {
             let shift = finest(unit, scale / 8.0).max(least);
             let key = Key {
@@ -78,6 +83,7 @@ impl Tables {
                 step: scale,
                 low: (low - zero) as i64,
                 high: (high - zero) as i64,
+                shared: shift > 0,
             };
             return self.get(key, shift, reach);
         }
@@ -91,6 +97,7 @@ impl Tables {
                 step: 1.0,
                 low: -levels,
                 high: levels,
+                shared: false,
             };
             let chosen = self.get(key, shift, reach)?;
             return Some(Chosen { step: unit * exp2(step), ..chosen });
@@ -104,53 +111,72 @@ impl Tables {
             (step / slope(function, before).max(1e-9)).min((high - low).max(unit) / 256.0)
         };
         let shift = finest(unit, target).max(least);
-        let key =
-            Key { function: function.clone(), unit: unit * exp2(shift), step, low: -levels, high: levels };
+        let (unit, shared) = (unit * exp2(shift), shift > 0);
+        let key = Key { function: function.clone(), unit, step, low: -levels, high: levels, shared };
         self.get(key, shift, reach)
     }
 
-    /// The table for a key, made or made larger as needed. One is shared as long as all that read it stay provable: a shift and
-    /// the bits of the table behind it have to fit [`MAX_SPAN_BITS`].
+    /// The table for a key, made or made larger as needed.
     fn get(&mut self, key: Key, shift: u8, reach: (i64, i64)) -> Option<Chosen> {
         let (bits, step) = (bits_for(reach, shift), key.step);
-        let fits = |shift: u8, bits: u8| usize::from(shift) + usize::from(bits) <= MAX_SPAN_BITS;
-        if !fits(shift, bits) {
-            return None;
-        }
-        let shared = |index: &usize| {
-            self.keys.get(*index) == Some(&key)
-                && fits(self.shifts[*index].max(shift), self.list[*index].bits.max(bits))
+        // A table may grow for one layer only as far as the shifts of the others let it.
+        let room = |at: usize, bits: u8| {
+            self.shifts.get(at).is_some_and(|most| bits + shift.max(*most) <= MAX_SPAN_BITS)
         };
-        let table = if let Some(table) = (0..self.list.len()).find(shared) {
-            if self.list[table].bits < bits {
-                self.list[table] = key.table(bits);
-            }
-            table
-        } else {
-            let made = key.table(bits);
-            // Functions that differ only where nothing is read make one table.
-            if let Some(same) = self.list.iter().position(|table| *table == made) {
-                same
-            } else {
-                if self.list.len() >= MAX_TABLES {
-                    return None;
+        let grown = |at: usize| self.list.get(at).map_or(bits, |table| table.bits.max(bits));
+        let mut keys = self.keys.iter().enumerate();
+        let known = keys.position(|(at, known)| *known == key && room(at, grown(at)));
+        let table = match known {
+            Some(table) => {
+                if let Some(slot) = self.list.get_mut(table).filter(|table| table.bits < bits) {
+                    *slot = key.table(bits);
                 }
-                self.list.push(made);
-                self.keys.push(key);
-                self.shifts.push(0);
-                self.list.len() - 1
+                table
+            }
+            None => {
+                let made = key.table(bits);
+                // Functions that differ only where nothing is read make one table.
+                let mut tables = self.list.iter().enumerate();
+                if let Some(same) = tables.position(|(at, table)| *table == made && room(at, bits)) {
+                    same
+                } else {
+                    if self.list.len() >= MAX_TABLES {
+                        return None;
+                    }
+                    self.list.push(made);
+                    self.keys.push(key);
+                    self.shifts.push(shift);
+                    self.list.len() - 1
+                }
             }
         };
-        self.shifts[table] = self.shifts[table].max(shift);
+        if let Some(most) = self.shifts.get_mut(table) {
+            *most = shift.max(*most);
+        }
         Some(Chosen { shift, table: u16::try_from(table).ok()?, step })
     }
 }
 
 impl Key {
+    /// The function at `unit * u`, or its mean over all arguments that are rounded there, where that is another number.
+    fn entry(&self, u: f64) -> f64 {
+        if self.function.jumps() || self.function.grid().is_some() {
+            return self.function.apply(self.unit * u);
+        }
+        let at = |u: f64| self.function.apply(self.unit * u);
+        let (below, middle, above) = (at(u - 0.5), at(u), at(u + 0.5));
+        if !self.shared || (above - below).abs() <= self.step {
+            return middle;
+        }
+        let points = (0..POINTS).map(|point| at(u - 0.5 + (f64::from(point) + 0.5) / f64::from(POINTS)));
+        let points: Vec<f64> = points.filter(|y| y.is_finite()).collect();
+        if points.is_empty() { middle } else { points.iter().sum::<f64>() / points.len() as f64 }
+    }
+
     fn table(&self, bits: u8) -> Table {
         let half = 1i64 << (bits - 1);
         let entry = |u: i64| {
-            let value = (self.function.apply(self.unit * u as f64) / self.step).round();
+            let value = (self.entry(u as f64) / self.step).round();
             // No number, as from the root of a negative one, counts as zero: nothing reaches it in a sound network.
             let value = if value.is_nan() { 0 } else { value as i64 };
             value.clamp(self.low, self.high).clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
@@ -221,3 +247,6 @@ fn slope(function: &Expr, (values, (low, high)): (&[f64], (f64, f64))) -> f64 {
     slopes.extend([at(low), at(high)].into_iter().filter(|slope| slope.is_finite()));
     slopes.into_iter().fold(0.0, f64::max)
 }
+
+/// Points of an entry's arguments that a mean is taken over.
+const POINTS: u32 = 16;

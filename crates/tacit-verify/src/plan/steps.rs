@@ -87,7 +87,7 @@ impl ContractPlan {
 pub enum RightPlan {
     /// Committed weights.
     Weights {
-        /// Index into [`WeightPlan::tensors`].
+        /// Index into [`super::WeightPlan::tensors`].
         tensor: usize,
         /// The operator's axis of each of its axes.
         axes: Vec<usize>,
@@ -99,7 +99,7 @@ pub enum RightPlan {
 /// A vector added along some output axes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BiasPlan {
-    /// Index into [`WeightPlan::tensors`].
+    /// Index into [`super::WeightPlan::tensors`].
     pub tensor: usize,
     /// The operator's axis of each of its axes; none for a scalar.
     pub axes: Vec<usize>,
@@ -252,7 +252,7 @@ impl Plan {
                 Operator::Requantise { input: TensorId(input), shift, table } => {
                     let (shift, table) = (usize::from(*shift), usize::from(*table));
                     let span = shift + usize::from(graph.tables[table].bits);
-                    if span > MAX_SPAN_BITS {
+                    if span > usize::from(MAX_SPAN_BITS) {
                         return Err(PlanError::TableTooWide { node, got: span });
                     }
                     let quotient = self.add_virtual(node);
