@@ -16,7 +16,7 @@ pub(crate) fn ensure(file: &ModelFile, rows: usize) -> Result<u64, Failure> {
         .map_err(Into::into)
         .and_then(|plan| tacit_prove::peak_bytes(graph, plan, openings, SecurityBits::DEFAULT))
         .failed("cannot_prove", "the answer cannot be proved", "give fewer rows at once")?;
-    let (needed, free) = (bytes >> 20, free_mib());
+    let (needed, free) = ((bytes + bytes / ALLOCATOR_SHARE + PROCESS_BYTES) >> 20, free_mib());
     match free {
         Some(free) if free < needed => Err(Failure::new(
             "too_little_memory",
@@ -26,6 +26,11 @@ pub(crate) fn ensure(file: &ModelFile, rows: usize) -> Result<u64, Failure> {
         _ => Ok(needed),
     }
 }
+
+/// Of this part more than what is asked for, the allocator keeps: a quarter; 17 to 23 % measured.
+const ALLOCATOR_SHARE: u64 = 4;
+/// What the process takes before it proves anything.
+const PROCESS_BYTES: u64 = 32 << 20;
 
 /// Bytes that the system, or the group this process is in, has left; none where it does not say.
 pub(crate) fn free_bytes() -> Option<u64> {
