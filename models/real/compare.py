@@ -1,6 +1,9 @@
-"""Imports each network that `prepare.py` wrote, answers its held-out rows with the integer graph, and compares with onnxruntime.
+"""Judges import, proofs and verification by networks that others made: one line of `docs/networks.md` for each.
 
 python compare.py OUT --tacit ../../target/release/tacit [NAME...]
+
+Imports each network that `prepare.py` wrote into OUT, answers its held-out rows with the integer graph, compares with onnxruntime, then
+proves and verifies the first of them, plain and in zero knowledge. Prints JSON for each network and the table at the end.
 """
 
 import argparse
@@ -9,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -54,24 +58,63 @@ def measures(name, got, expected, labels):
     return right | {"agreement": np.mean(got.argmax(1) == expected.argmax(1))}
 
 
+def judged(binary, folder, count, folder_out):
+    """Everything about one network."""
+    rows, expected = np.load(folder / "held_out.npy")[:count], np.load(folder / "expected.npy")[:count]
+    labels = np.load(folder / "labels.npy")[:count] if (folder / "labels.npy").exists() else None
+    model, row = folder_out / f"{folder.name}.tacit", folder_out / "row.npy"
+    np.save(row, rows[:1])
+    given = [folder / "model.onnx", "--calibration", folder / "calibration.npy", "-o", model]
+    if labels is not None:
+        # Numbers as labels say that the network chooses between classes.
+        np.save(folder_out / "rows.npy", rows[:2])
+        np.save(folder_out / "labels.npy", labels[:2])
+        given += ["--held-out", folder_out / "rows.npy", "--labels", folder_out / "labels.npy"]
+    start = time.monotonic()
+    report = tacit(binary, "model", "import", *given)
+    if "error" in report:
+        return report
+    found = {key: report[key] for key in ("params", "macs")} | {"import_s": time.monotonic() - start, "rows": len(rows)}
+    found |= measures(folder.name, answers(binary, model, rows), expected, labels)
+    for kind in ("zk", "plain"):
+        if kind == "plain":
+            tacit(binary, "model", "import", *given, "--plain")
+        proof = folder_out / "proof.json"
+        proved = tacit(binary, "prove", model, "--input", row, "-o", proof)
+        verified = proved if "error" in proved else tacit(binary, "verify", proof)
+        if "error" in verified:
+            return found | {f"{kind}_error": verified["error"]}
+        found |= {f"{kind}_{key}": proved[key] for key in ("prove_cpu_ms", "proof_bytes", "memory_mib_max")}
+        found[f"{kind}_verify_cpu_ms"] = verified["verify_cpu_ms"]
+    return found
+
+
+def line(name, found):
+    """A line of the table."""
+    task = " ".join(f"{key} {found[key]:.3f}" for key in ("float_score", "integer_score", "agreement", "f1", "steps", "lines") if key in found)
+    cost = [f"{found[f'{kind}_prove_cpu_ms'] / 1000:.2f} s, {found[f'{kind}_verify_cpu_ms']:.0f} ms, {found[f'{kind}_proof_bytes'] // 1000} kB"
+            if f"{kind}_proof_bytes" in found else found.get(f"{kind}_error", "") for kind in ("plain", "zk")]
+    return f"| {name} | {found['params']:,} | {found['macs']:,} | {found['rows']} | {task} | {cost[0]} | {cost[1]} |"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--tacit", default="../../target/release/tacit")
     parser.add_argument("--rows", type=int, default=1 << 30)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    lines = []
     for folder in sorted(path.parent for path in arguments.out.glob("*/expected.npy")):
         if arguments.names and folder.name not in arguments.names:
             continue
-        model = folder / f"{folder.name}.tacit"
-        report = tacit(arguments.tacit, "model", "import", folder / "model.onnx", "--calibration", folder / "calibration.npy", "-o", model)
-        if "error" not in report:
-            count = arguments.rows
-            rows, expected = np.load(folder / "held_out.npy")[:count], np.load(folder / "expected.npy")[:count]
-            labels = np.load(folder / "labels.npy")[:count] if (folder / "labels.npy").exists() else None
-            report |= measures(folder.name, answers(arguments.tacit, model, rows), expected, labels) | {"rows": len(rows)}
-        print(json.dumps({"network": folder.name} | report, default=float), flush=True)
+        with tempfile.TemporaryDirectory() as work:
+            found = judged(arguments.tacit, folder, arguments.rows, pathlib.Path(work))
+        print(json.dumps({"network": folder.name} | found, default=float), flush=True)
+        if "error" not in found:
+            lines.append(line(folder.name, found))
+    print("| network | parameters | MACs | rows | task | plain: prove, verify, proof | zero knowledge |\n|---|---|---|---|---|---|---|")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":
