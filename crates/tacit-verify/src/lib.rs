@@ -24,6 +24,7 @@
 
 pub mod batch;
 pub mod bits;
+mod carry;
 pub mod commitment;
 pub mod context;
 pub mod cost;

@@ -23,9 +23,13 @@
 use core::ops::Range;
 
 use p3_field::PrimeCharacteristicRing;
-use tacit_graph::graph::{Group, View};
+use tacit_graph::{
+    Stride,
+    graph::{Group, View},
+};
 
 use crate::{
+    carry::{self, Axis},
     field::Ef,
     multilinear::{eq_below, eq_range, eq_table},
     plan::{TensorPlan, log2_ceil},
@@ -234,6 +238,21 @@ impl GroupPlan {
 
     /// `M` at points of the operator's axes and of the tensor's.
     pub fn evaluate(&self, points: &[AxisPoint], source: &[Ef]) -> Ef {
+        if let ([length], 1) = (self.source.as_slice(), self.group.divisor) {
+            let axis = |(stride, size): (&Stride, &usize)| Axis {
+                stride: i64::from(stride.stride),
+                size: *size,
+                point: match &points[usize::from(stride.axis)] {
+                    AxisPoint::At(point) => Some(point),
+                    AxisPoint::Sum => None,
+                },
+            };
+            let axes: Vec<Axis<'_>> = self.group.strides.iter().zip(&self.sizes).map(axis).collect();
+            let indices = self.sizes.iter().fold(1usize, |product, size| product.saturating_mul(*size));
+            if carry::steps(&axes, source.len()) < indices {
+                return carry::evaluate(i64::from(self.group.offset), &axes, source, *length);
+            }
+        }
         self.table(points).into_iter().zip(eq_table(source)).fold(Ef::ZERO, |sum, (m, eq)| sum + m * eq)
     }
 }
