@@ -114,10 +114,10 @@ fn ezkl_rows(page: &mut String, line: &Value) -> Result<()> {
         let side = &line[side];
         writeln!(
             page,
-            "| {model} | {name} | {:.3} | {} | {} | {} | {} | {:.0} |",
+            "| {model} | {name} | {:.3} | {:.4} | {:.4} | {} | {} | {:.0} |",
             number(&side["setup_user_s"]),
-            text(&side["prove_user_s"]),
-            text(&side["verify_user_s"]),
+            number(&side["prove_user_s"]),
+            number(&side["verify_user_s"]),
             text(&side["prove_peak_mib"]),
             text(&side["proof_bytes"]),
             ezkl / number(&side["prove_user_s"]),
