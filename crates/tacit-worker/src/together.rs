@@ -69,6 +69,10 @@ impl Queues {
         taken
     }
 
+    fn len(&self) -> usize {
+        self.lock().values().map(VecDeque::len).sum()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<B256, VecDeque<Waiting>>> {
         // Whole after every operation, so a panic elsewhere leaves nothing to repair.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,6 +80,12 @@ impl Queues {
 }
 
 impl Worker {
+    /// Jobs that are admitted and not begun.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queues.len()
+    }
+
     /// A job's answer, computed in its own turn or in another's.
     pub(crate) async fn computed(&self, model: &ServedModel, job: &Arc<OpenedJob>) -> Computed {
         let mut computed = self.queues.enter(job);

@@ -42,6 +42,7 @@ struct Held {
     go: Mutex<mpsc::Receiver<()>>,
     /// What becomes of proofs of several jobs.
     together: Together,
+    begun: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -55,6 +56,7 @@ enum Together {
 
 impl Held {
     fn wait(&self, jobs: usize) {
+        self.begun.fetch_add(jobs, Ordering::SeqCst);
         self.go.lock().unwrap().recv().unwrap();
         self.sizes.lock().unwrap().push(jobs);
     }
@@ -88,6 +90,8 @@ struct Hall {
     model: Arc<CommittedModel>,
     gateways: Vec<Arc<Gateway>>,
     go: mpsc::Sender<()>,
+    asked: AtomicUsize,
+    begun: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -98,17 +102,31 @@ impl Hall {
         let (go, wait) = mpsc::channel();
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let (inner, go_on) = (hiding_engine(&model), Mutex::new(wait));
-        let held = Held { inner, go: go_on, together, sizes: Arc::clone(&sizes) };
+        let begun = Arc::new(AtomicUsize::new(0));
+        let held = Held { inner, go: go_on, together, begun: Arc::clone(&begun), sizes: Arc::clone(&sizes) };
         let running = plan(&model, held).start(&ledger.client).await;
         let gateways = (0..clients).map(|client| gateway(&ledger.client, 10 + client)).collect();
-        Self { ledger, running, model, gateways, go, sizes }
+        Self { ledger, running, model, gateways, go, asked: AtomicUsize::new(0), begun, sizes }
     }
 
     /// Has a client ask; returns once its question waits at the worker.
     async fn ask(&self, client: usize) -> tokio::task::JoinHandle<Result<AskAnswer, GatewayError>> {
+        self.ask_for(client, question(client as u64)).await
+    }
+
+    async fn ask_for(
+        &self,
+        client: usize,
+        request: AskRequest,
+    ) -> tokio::task::JoinHandle<Result<AskAnswer, GatewayError>> {
         let gateway = Arc::clone(&self.gateways[client]);
-        let asking = tokio::spawn(async move { gateway.ask(question(client as u64)).await });
-        tokio::time::sleep(core::time::Duration::from_millis(250)).await;
+        let there = || self.running.worker.waiting() + self.begun.load(Ordering::SeqCst);
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let asking = tokio::spawn(async move { gateway.ask(request).await });
+        while there() < asked {
+            assert!(!asking.is_finished(), "the question never reached the worker");
+            tokio::task::yield_now().await;
+        }
         asking
     }
 
@@ -199,10 +217,8 @@ async fn a_job_without_a_proof_is_nobodys_company() {
     let hall = Hall::open(4, Together::Honest).await;
     let mut asking = vec![hall.ask(0).await];
     for client in 1..3 {
-        let gateway = Arc::clone(&hall.gateways[client]);
         let request = AskRequest { evidence: Evidence::Signed, ..question(client as u64) };
-        asking.push(tokio::spawn(async move { gateway.ask(request).await }));
-        tokio::time::sleep(core::time::Duration::from_millis(250)).await;
+        asking.push(hall.ask_for(client, request).await);
     }
     asking.push(hall.ask(3).await);
     hall.go(4);
@@ -222,9 +238,9 @@ async fn another_client_cannot_take_the_name_of_a_job_that_is_computed() {
         let request = AskRequest { job_id, ..question(client as u64) };
         tokio::spawn(async move { gateway.ask(request).await })
     };
-    let honest = ask(0);
-    tokio::time::sleep(core::time::Duration::from_millis(400)).await;
+    let honest = hall.ask_for(0, AskRequest { job_id, ..question(0) }).await;
     let thief = ask(1);
+    // Time to come while the job is computed, which is what this is about; one that comes later is refused as well.
     tokio::time::sleep(core::time::Duration::from_millis(400)).await;
     hall.go(1);
     assert!(honest.await.unwrap().unwrap().paid);
