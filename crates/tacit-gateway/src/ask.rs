@@ -16,7 +16,7 @@ use crate::{
     deliver::{Sending, Undelivered},
     error::GatewayError,
     gateway::Gateway,
-    input::{Input, InputReject},
+    input::Input,
     market::Offer,
     store::{JobRecord, JobState},
     view::AskAnswer,
@@ -28,7 +28,7 @@ use crate::{
 pub struct AskRequest {
     /// Name or id of a published model.
     pub model: String,
-    /// One row of numbers.
+    /// One row.
     pub input: Input,
     /// Who can see the input.
     #[serde(default = "sealed")]
@@ -79,12 +79,11 @@ impl AskRequest {
         }
     }
 
-    fn fingerprint(&self, values: &[i64]) -> B256 {
+    fn fingerprint(&self) -> B256 {
         let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-        hasher.update(self.model.as_bytes()).update(&[0, self.privacy as u8, self.evidence as u8]);
-        values.iter().for_each(|value| {
-            hasher.update(&value.to_le_bytes());
-        });
+        let named = u8::from(matches!(self.input, Input::Row(_)));
+        hasher.update(self.model.as_bytes()).update(&[named, self.privacy as u8, self.evidence as u8]);
+        self.input.hash_into(&mut hasher);
         B256::from(*hasher.finalize().as_bytes())
     }
 }
@@ -95,9 +94,9 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
-        let values = request.input.row()?;
+        request.input.check()?;
         let job_id = request.job_id.unwrap_or_else(JobId::random);
-        let fingerprint = request.fingerprint(&values);
+        let fingerprint = request.fingerprint();
         let _turn = self.job_turn(job_id).await;
         if let Some(job) = self.store.job(job_id)?
             && let Some(delivery) = self.ask_again(job, fingerprint).await?
@@ -114,7 +113,7 @@ impl Gateway {
         let offers = self.affordable(&request, model_id).await?;
         let mut failure = GatewayError::NoAsk { privacy, evidence };
         for offer in offers.into_iter().take(WORKERS_TRIED_MAX) {
-            let question = Question { request: &request, values: &values, fingerprint, job_id, model_id };
+            let question = Question { request: &request, fingerprint, job_id, model_id };
             match self.ask_worker(&question, &offer).await {
                 Ok(delivery) => return self.answered(&request, job_id, delivery).await,
                 Err(error) if error.may_ask_another() => failure = error,
@@ -182,16 +181,13 @@ impl Gateway {
 
     async fn ask_worker(&self, question: &Question<'_>, offer: &Offer) -> Result<Delivery, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
-        let (expected, got) = (model.graph().features.len(), question.values.len());
-        if expected != got {
-            return Err(InputReject::Features { expected, got }.into());
-        }
+        let values = question.request.input.values(model.graph())?;
         let lane = self.lane(offer.worker);
         let _alone = lane.lock().await;
         for _ in 0..ATTEMPTS_PER_WORKER {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
-            let job = self.make_job(question, offer, channel_id, cumulative)?;
+            let job = self.make_job(question, &values, offer, channel_id, cumulative)?;
             self.store.put_sent(&job)?;
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
@@ -210,6 +206,7 @@ impl Gateway {
     fn make_job(
         &self,
         question: &Question<'_>,
+        values: &[i64],
         offer: &Offer,
         channel_id: B256,
         cumulative: Amount,
@@ -227,7 +224,7 @@ impl Gateway {
             price: offer.price,
             cumulative,
         };
-        let (payload, path) = Payload::make(&header, offer.sealing_key, question.values)?;
+        let (payload, path) = Payload::make(&header, offer.sealing_key, values)?;
         let response_key = match &path {
             ReturnPath::Clear => None,
             ReturnPath::Sealed { key, .. } => Some(B256::from(*key.to_bytes())),
@@ -238,7 +235,7 @@ impl Gateway {
             model: request.model.clone(),
             endpoint: offer.endpoint.clone(),
             request: JobRequest { header, payload, signature },
-            values: question.values.to_vec(),
+            values: values.to_vec(),
             response_key,
             state: JobState::Sent,
         })
@@ -264,7 +261,6 @@ impl Gateway {
 /// What stays the same whoever is asked.
 struct Question<'a> {
     request: &'a AskRequest,
-    values: &'a [i64],
     fingerprint: B256,
     job_id: JobId,
     model_id: B256,

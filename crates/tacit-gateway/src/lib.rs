@@ -35,7 +35,7 @@ pub use check::{AnswerReject, CheckedAnswer};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayConfig, Spending};
 pub use http::Forgive;
-pub use input::{Input, InputReject};
+pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};
 pub use view::{AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};
