@@ -3,17 +3,22 @@
 use crate::args::Ask;
 use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
+use crate::input_file::{InputFile, OneInput};
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
-use crate::tensor_file::TensorFile;
 use serde_json::{Value, json};
 use tacit_gateway::AskAnswer;
 use tacit_wire::JobId;
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
-    let input = TensorFile::read(&arguments.input)?;
-    // JSON cannot say NaN; name the culprit here rather than send a hole.
-    question::raw_rows(std::slice::from_ref(&input.data))?;
+    let input = match InputFile::read(&arguments.input)?.one(arguments.row)? {
+        OneInput::Tensor(tensor) => {
+            // JSON cannot say NaN; name the culprit here rather than send a hole.
+            question::raw_rows(std::slice::from_ref(&tensor.data))?;
+            json!(tensor)
+        }
+        OneInput::Row(row) => json!({"row": row}),
+    };
     let job_id = match &arguments.job_id {
         Some(id) => id.parse().failed("bad_job_id", format!("{id:?}"), "a job id is 0x and 64 hex digits")?,
         None => JobId::random().0,
@@ -50,11 +55,9 @@ pub(crate) fn read(reply: Value) -> Result<AskAnswer, Failure> {
 
 /// An answer as one line.
 pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
-    let word = match (&answer.label, &answer.values) {
-        (Some(label), _) => label.clone(),
-        (None, Some(values)) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        (None, None) => String::new(),
-    };
+    let word = question::word(answer.label.as_deref(), answer.values.as_deref());
+    let sure = question::sureness(answer.label.as_deref(), &answer.scores, answer.margin);
+    let sure = sure.map_or_else(String::new, |sure| format!("{sure} · "));
     let evidence = if answer.verified {
         format!(
             "proved: {:.0} ms, verified: {:.1} ms, {}",
@@ -67,7 +70,7 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
     };
     let place = answer.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
     format!(
-        "{}   ({evidence} · paid {} · receipt {}, {place})",
+        "{}   ({sure}{evidence} · paid {} · receipt {}, {place})",
         output.paint(Style::Strong, &word),
         answer.price,
         short(&answer.receipt.to_string()),

@@ -66,7 +66,7 @@ async fn play(data: &Path, output: Output) -> Result<(Vec<Value>, Vec<Value>), F
     let stage = Stage::set(data, output).await?;
     let mut questions = Vec::new();
     stage.scene(3, "Private questions, proved answers");
-    for offer in &stage.offers {
+    for offer in stage.offers.iter().filter(|offer| offer.shipped.proved) {
         questions.push(stage.question(offer).await?);
     }
     stage.scene(4, "Dishonest workers offer the same model for less");
@@ -94,13 +94,13 @@ impl<'a> Stage<'a> {
         let ledger = local::start_ledger(data, listen.ledger).await?;
         output.line(format!("  Ethereum JSON-RPC at {}, chain {}", ledger.url(), ledger.ready["chain_id"]));
 
-        scene(output, 2, "A worker publishes two models and their prices");
+        scene(output, 2, "A worker publishes its models and their prices");
         let offers = local::offers(data, output)?;
         let worker = local::start_worker(data, listen.worker, &ledger, &offers).await?;
         for offer in &offers {
             let report = &offer.file.report;
             output.line(format!(
-                "  {:<14} {}  {} parameters, right on {:.1} % of {} held-out rows (as floats {:.1} %), {} an answer",
+                "  {:<20} {}  {} parameters, right on {:.1} % of {} held-out rows (as floats {:.1} %), {} an answer",
                 offer.file.name,
                 short(&offer.file.id().to_string()),
                 report.params,
