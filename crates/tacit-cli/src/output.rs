@@ -100,8 +100,9 @@ impl Output {
 pub(crate) fn bytes(count: usize) -> String {
     if count < 1000 {
         format!("{count} B")
-    } else if count < 10_000 {
-        format!("{}.{} kB", count / 1000, count % 1000 / 100)
+    } else if count < 99_950 {
+        let tenths = (count + 50) / 100;
+        format!("{}.{} kB", tenths / 10, tenths % 10)
     } else if count < 10_000_000 {
         format!("{} kB", count.saturating_add(500) / 1000)
     } else {

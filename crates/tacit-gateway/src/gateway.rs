@@ -3,10 +3,11 @@
 use core::time::Duration;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_primitives::{Address, B256};
+use tacit_encrypt::offer::MAX_OFFER_BYTES;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
@@ -57,7 +58,12 @@ pub struct Gateway {
     jobs: Mutex<HashMap<JobId, Arc<tokio::sync::Mutex<()>>>>,
     /// Models whose id was recomputed.
     models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
+    /// What each worker said that it takes to ask a model under encryption.
+    encrypted_offers: Mutex<EncryptedOffers>,
 }
+
+/// By worker and model; nothing where the worker said that it offers none.
+type EncryptedOffers = HashMap<(Address, B256), Option<Vec<u8>>>;
 
 /// The right to ask under a job id. Dropping it lets the next caller in.
 pub(crate) struct JobTurn<'a> {
@@ -98,6 +104,7 @@ impl Gateway {
             closing: tokio::sync::Mutex::default(),
             jobs: Mutex::default(),
             models: Mutex::default(),
+            encrypted_offers: Mutex::default(),
         }))
     }
 
@@ -143,5 +150,28 @@ impl Gateway {
             models.clear();
         }
         models.insert(model_id, Arc::clone(model));
+    }
+
+    pub(crate) fn kept_encrypted_offer(&self, worker: Address, model_id: B256) -> Option<Option<Vec<u8>>> {
+        self.encrypted_offers().get(&(worker, model_id)).cloned()
+    }
+
+    pub(crate) fn keep_encrypted_offer(&self, worker: Address, model_id: B256, offer: Option<Vec<u8>>) {
+        let mut offers = self.encrypted_offers();
+        if offers.len() >= MODELS_KEPT_MAX {
+            offers.clear();
+        }
+        // One that is too long for any model is refused as well without its end.
+        let offer = offer.map(|offer| offer.into_iter().take(MAX_OFFER_BYTES + 1).collect());
+        offers.insert((worker, model_id), offer);
+    }
+
+    /// Has the worker say it again next time.
+    pub(crate) fn forget_encrypted_offer(&self, worker: Address, model_id: B256) {
+        self.encrypted_offers().remove(&(worker, model_id));
+    }
+
+    fn encrypted_offers(&self) -> MutexGuard<'_, EncryptedOffers> {
+        self.encrypted_offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,7 @@ use crate::output::{Output, Style, bytes, short};
 use crate::question;
 use crate::tensor_file::TensorFile;
 use serde_json::{Value, json};
+use tacit_abi::Privacy;
 use tacit_gateway::AskAnswer;
 use tacit_wire::JobId;
 
@@ -19,9 +20,12 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
         None => JobId::random().0,
     };
     let mut request = json!({
-        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
+        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy,
         "anchor_wait_ms": ANCHOR_WAIT_MS,
     });
+    if let Some(evidence) = arguments.evidence {
+        request["evidence"] = json!(evidence);
+    }
     if let Some(price) = &arguments.max_price {
         let price: tacit_wire::Amount =
             price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;
@@ -55,12 +59,20 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
         (None, Some(values)) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         (None, None) => String::new(),
     };
+    let length = |count: u64| bytes(usize::try_from(count).unwrap_or(usize::MAX));
     let evidence = if answer.verified {
         format!(
             "proved: {:.0} ms, verified: {:.1} ms, {}",
             answer.prove_cpu_ms,
             answer.verify_cpu_ms,
-            bytes(usize::try_from(answer.proof_bytes).unwrap_or(usize::MAX))
+            length(answer.proof_bytes)
+        )
+    } else if answer.privacy == Privacy::Encrypted {
+        format!(
+            "encrypted: {} up, {} down, worker {:.1} ms · signed: the worker's word",
+            length(answer.bytes_up),
+            length(answer.bytes_down),
+            answer.prove_cpu_ms
         )
     } else {
         "signed: the worker's word".to_owned()

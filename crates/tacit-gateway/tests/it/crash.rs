@@ -132,7 +132,12 @@ impl<'a> Pair<'a> {
 }
 
 fn signed(seed: u64) -> AskRequest {
-    AskRequest { evidence: Evidence::Signed, job_id: Some(JobId::random()), worker: None, ..question(seed) }
+    AskRequest {
+        evidence: Some(Evidence::Signed),
+        job_id: Some(JobId::random()),
+        worker: None,
+        ..question(seed)
+    }
 }
 
 fn everyone() -> Vec<Address> {
