@@ -18,7 +18,7 @@ use crate::{
     encrypted::EncryptedQuestion,
     error::GatewayError,
     gateway::Gateway,
-    input::{Input, InputReject},
+    input::Input,
     market::Offer,
     store::{JobRecord, JobState},
     view::AskAnswer,
@@ -30,7 +30,7 @@ use crate::{
 pub struct AskRequest {
     /// Name or id of a published model.
     pub model: String,
-    /// One row of numbers.
+    /// One row.
     pub input: Input,
     /// Who can see the input.
     #[serde(default = "sealed")]
@@ -94,12 +94,11 @@ impl AskRequest {
         }
     }
 
-    fn fingerprint(&self, values: &[i64]) -> B256 {
+    fn fingerprint(&self) -> B256 {
         let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-        hasher.update(self.model.as_bytes()).update(&[0, self.privacy as u8, self.evidence() as u8]);
-        values.iter().for_each(|value| {
-            hasher.update(&value.to_le_bytes());
-        });
+        let named = u8::from(matches!(self.input, Input::Row(_)));
+        hasher.update(self.model.as_bytes()).update(&[named, self.privacy as u8, self.evidence() as u8]);
+        self.input.hash_into(&mut hasher);
         B256::from(*hasher.finalize().as_bytes())
     }
 }
@@ -110,9 +109,9 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
-        let values = request.input.row()?;
+        request.input.check()?;
         let job_id = request.job_id.unwrap_or_else(JobId::random);
-        let fingerprint = request.fingerprint(&values);
+        let fingerprint = request.fingerprint();
         let _turn = self.job_turn(job_id).await;
         if let Some(job) = self.store.job(job_id)?
             && let Some(delivery) = self.ask_again(job, fingerprint).await?
@@ -131,7 +130,7 @@ impl Gateway {
         };
         let mut failure = GatewayError::NoAsk { privacy, evidence };
         for offer in offers.into_iter().take(WORKERS_TRIED_MAX) {
-            let question = Question { request: &request, values: &values, fingerprint, job_id, model_id };
+            let question = Question { request: &request, fingerprint, job_id, model_id };
             match self.ask_worker(&question, &offer).await {
                 Ok(delivery) => return self.answered(&request, job_id, delivery).await,
                 Err(error) if error.may_ask_another() => failure = error,
@@ -199,10 +198,7 @@ impl Gateway {
 
     async fn ask_worker(&self, question: &Question<'_>, offer: &Offer) -> Result<Delivery, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
-        let (expected, got) = (model.graph().features.len(), question.values.len());
-        if expected != got {
-            return Err(InputReject::Features { expected, got }.into());
-        }
+        let values = question.request.input.values(model.graph())?;
         let encrypted = match question.request.privacy {
             Privacy::Encrypted => {
                 tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
@@ -210,7 +206,7 @@ impl Gateway {
             }
             _ => None,
         };
-        let result = self.ask_over_channel(question, offer, &model, encrypted).await;
+        let result = self.ask_over_channel(question, offer, &model, &values, encrypted).await;
         if result.is_err() {
             // It may have changed: the worker is asked for it again.
             self.forget_encrypted_offer(offer.worker, question.model_id);
@@ -224,6 +220,7 @@ impl Gateway {
         question: &Question<'_>,
         offer: &Offer,
         model: &VerifyingModel,
+        values: &[i64],
         encrypted: Option<tacit_encrypt::Offer>,
     ) -> Result<Delivery, GatewayError> {
         let lane = self.lane(offer.worker);
@@ -232,7 +229,7 @@ impl Gateway {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
             let header = self.make_header(question, offer, channel_id, cumulative);
-            let job = self.make_job(question, offer, header, model, encrypted.as_ref())?;
+            let job = self.make_job(question, offer, header, model, values, encrypted.as_ref())?;
             self.store.put_sent(&job)?;
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
@@ -275,17 +272,18 @@ impl Gateway {
         offer: &Offer,
         header: JobHeader,
         model: &VerifyingModel,
+        values: &[i64],
         encrypted: Option<&tacit_encrypt::Offer>,
     ) -> Result<JobRecord, GatewayError> {
         let encrypted = encrypted.map(EncryptedQuestion::fresh).transpose()?;
         let (payload, path) = match &encrypted {
             // Each time with randomness of its own: one secret never hides two rows, nor answers two workers.
             Some(encrypted) => {
-                let made = encrypted.encrypt(model.graph(), question.values);
+                let made = encrypted.encrypt(model.graph(), values);
                 let (_, query) = made.map_err(|_| GatewayError::Internal)?;
                 Payload::encrypted(query)?
             }
-            None => Payload::make(&header, offer.sealing_key, question.values)?,
+            None => Payload::make(&header, offer.sealing_key, values)?,
         };
         let response_key = match &path {
             ReturnPath::Clear => None,
@@ -297,7 +295,7 @@ impl Gateway {
             model: question.request.model.clone(),
             endpoint: offer.endpoint.clone(),
             request: JobRequest { header, payload, signature },
-            values: question.values.to_vec(),
+            values: values.to_vec(),
             response_key,
             encrypted,
             state: JobState::Sent,
@@ -324,7 +322,6 @@ impl Gateway {
 /// What stays the same whoever is asked.
 struct Question<'a> {
     request: &'a AskRequest,
-    values: &'a [i64],
     fingerprint: B256,
     job_id: JobId,
     model_id: B256,

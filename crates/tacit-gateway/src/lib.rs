@@ -36,7 +36,7 @@ pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayConfig, Spending};
 pub use http::Forgive;
-pub use input::{Input, InputReject};
+pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};
 pub use view::{AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

@@ -135,6 +135,12 @@ pub enum ImportError {
         /// Bits asked for.
         got: u8,
     },
+    /// Options outside their range.
+    #[error("the most input bits are 8 to 16, got {got}")]
+    InputBits {
+        /// Bits asked for.
+        got: u8,
+    },
     /// The quantised network breaks a limit of the integer graph.
     #[error("the quantised network is refused: {0}")]
     Graph(#[from] GraphError),
@@ -238,7 +244,7 @@ impl ImportError {
             Self::HeldOutCount { .. } => "give one label for each held-out row",
             Self::HeldOutNumber { .. } => "give the true values as decimals",
             Self::OutOfRange { .. } => "scale the training data, for example with StandardScaler",
-            Self::TableBits { .. } => "leave the option at its default",
+            Self::TableBits { .. } | Self::InputBits { .. } => "leave the option at its default",
         }
     }
 }

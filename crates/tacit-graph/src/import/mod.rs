@@ -49,12 +49,13 @@ pub use operators::supported_operators;
 
 use crate::{
     file::ImportReport,
-    graph::{Decoder, MAX_TABLE_BITS},
+    graph::{Decoder, MAX_INPUT_BITS, MAX_TABLE_BITS},
     model::Model,
     raw::RawValue,
 };
 use expr::{Expr, Unary};
 use lower::{Meaning, Network};
+use search::MostBits;
 
 /// Rows with their true answers, not used for training or calibration.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +79,19 @@ pub struct ImportOptions {
     /// Most bits of a table, 4 to 16: larger tables are finer and cost more to prove. Fewer are used where the
     /// calibration rows show no difference.
     pub table_bits_max: u8,
+    /// Most bits of an encoded input, 8 to 16: under encryption fewer leave more room. A network that comes with steps of its own keeps them.
+    pub input_bits_max: u8,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { labels: None, feature_names: None, outputs: None, table_bits_max: MAX_TABLE_BITS }
+        Self {
+            labels: None,
+            feature_names: None,
+            outputs: None,
+            table_bits_max: MAX_TABLE_BITS,
+            input_bits_max: MAX_INPUT_BITS,
+        }
     }
 }
 
@@ -112,6 +121,9 @@ pub fn import(
     if !(TABLE_BITS_MIN..=MAX_TABLE_BITS).contains(&options.table_bits_max) {
         return Err(ImportError::TableBits { got: options.table_bits_max });
     }
+    if !(INPUT_BITS_LEAST..=MAX_INPUT_BITS).contains(&options.input_bits_max) {
+        return Err(ImportError::InputBits { got: options.input_bits_max });
+    }
     let width = calibration.first().ok_or(ImportError::NoCalibration)?.len();
     check_rows(calibration, width)?;
     if let Some(held_out) = held_out {
@@ -140,8 +152,8 @@ pub fn import(
             network.program(true)?
         }
     };
-    let quantised =
-        search::search(&decisive, calibration, options.table_bits_max, meaning == Meaning::Values)?;
+    let most = MostBits { table: options.table_bits_max, input: options.input_bits_max };
+    let quantised = search::search(&decisive, calibration, most, meaning == Meaning::Values)?;
     let decoder = decoder(&meaning, outputs, quantised.fraction_bits);
     let (graph, weights) = quantised.into_parts(options.feature_names.as_deref(), decoder);
     let model = Model::new(graph, weights)?;
@@ -251,6 +263,8 @@ pub const MAX_ONNX_BYTES: usize = 1 << 28;
 const MAX_LAYER_CELLS: usize = 1 << 22;
 /// Least that can be asked for.
 const TABLE_BITS_MIN: u8 = 4;
+/// Fewest bits that inputs can be held to.
+const INPUT_BITS_LEAST: u8 = 8;
 
 #[cfg(test)]
 mod tests;

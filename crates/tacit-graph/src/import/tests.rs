@@ -163,6 +163,10 @@ fn options() {
         let options = ImportOptions { table_bits_max: got, ..ImportOptions::default() };
         assert_eq!(refused(options), ImportError::TableBits { got });
     }
+    for got in [7, 17] {
+        let options = ImportOptions { input_bits_max: got, ..ImportOptions::default() };
+        assert_eq!(refused(options), ImportError::InputBits { got });
+    }
     let labels = Some(vec!["a".to_owned(); 3]);
     let options = ImportOptions { labels, ..ImportOptions::default() };
     assert_eq!(refused(options), ImportError::LabelCount { expected: 2, got: 3 });
