@@ -3,6 +3,7 @@
 //!
 //! - **layers**: a crate depends only on crates of lower layers; the verifier never reaches the prover; ledger and
 //!   meaning crates reach no network, clock or async runtime.
+//! - **secrets**: built alone, neither worker nor ledger node can name what encrypts and decrypts.
 //! - **licences**: every dependency offers a licence that an MIT/Apache project can use.
 //! - **determinism**: no floats and no hash maps in the crates where agreement depends on it.
 //! - **stray words**: no unfinished-work markers in Rust sources.
@@ -12,6 +13,7 @@ mod layers;
 mod licences;
 mod mutation;
 mod performance;
+mod secrets;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ fn tidy() -> Result<()> {
     let root = workspace_root()?;
     let metadata = metadata(&root)?;
     let mut findings = layers::check(&metadata)?;
+    findings.extend(secrets::check(&root, secrets::WITHOUT_SECRETS)?);
     findings.extend(licences::check(&root)?);
     findings.extend(determinism::check(&root)?);
     if findings.is_empty() {

@@ -85,12 +85,12 @@ pub(crate) struct Ask {
     /// Which row of a table, counted from 1.
     #[arg(long, value_name = "N")]
     pub(crate) row: Option<NonZeroUsize>,
-    /// Who can see the input: clear or sealed.
+    /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed or proved.
-    #[arg(long, default_value = "proved")]
-    pub(crate) evidence: Evidence,
+    /// Why the answer is believed: signed or proved. The most that the privacy allows when left out: proved, or signed for encrypted.
+    #[arg(long)]
+    pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) max_price: Option<String>,

@@ -2,8 +2,8 @@
 
 use crate::output::bytes;
 use serde_json::{Value, json};
+use tacit_encrypt::Misfit;
 use tacit_encrypt::linear::LinearModel;
-use tacit_encrypt::plan::Misfit;
 use tacit_graph::Model;
 
 /// A model's way to be asked unseen, for programs and for people.

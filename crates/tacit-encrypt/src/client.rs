@@ -1,14 +1,22 @@
 //! The client's half: encrypts a row, decrypts an answer.
+//!
+//! **Boundary:** this module is behind the feature `client`. What serves models is built without it, and has no name for a secret.
 
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 use zeroize::Zeroizing;
 
 use crate::{
-    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, scale},
+    offer::Offer,
+    plan::{KEY_CUT, NOISE_BITS, QUERY_CUT, Sizes, scale},
     ring::{Element, N, Transform, element, multiply_add},
     sample::{Seed, Stream, public, taken},
     wire::{Answer, Query, WireError},
 };
+
+/// A client's long-lived secret keys. Linear models take none, and no other models are asked yet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientKeys {}
 
 /// Why a row is not encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +43,7 @@ pub enum EncryptError {
 /// What decrypts one answer. Each query has a secret of its own, so nothing is kept and no two queries can be linked by a key.
 pub struct Secret {
     values: Zeroizing<Vec<u64>>,
-    plan: Plan,
+    sizes: Sizes,
 }
 
 impl core::fmt::Debug for Secret {
@@ -44,28 +52,43 @@ impl core::fmt::Debug for Secret {
     }
 }
 
-/// Encrypts an encoded row under a secret of its own.
+/// Encrypts an encoded row, as the bytes to send; the same bytes again for the same row and seed.
 ///
 /// # Errors
 /// Refuses a row of another length or with values outside the input bits.
-pub fn encrypt(plan: &Plan, row: &[i16], seed: &Seed) -> Result<(Secret, Query), EncryptError> {
-    if row.len() != plan.inputs {
-        return Err(EncryptError::Length { expected: plan.inputs, got: row.len() });
+pub fn encrypt(
+    offer: &Offer,
+    row: &[i16],
+    seed: &Seed,
+    _keys: Option<&ClientKeys>,
+) -> Result<(Secret, Vec<u8>), EncryptError> {
+    let Offer::Linear(sizes) = offer;
+    let (secret, query) = encrypt_linear(sizes, row, seed)?;
+    Ok((secret, query.encode()))
+}
+
+/// Encrypts an encoded row for a linear model, under a secret of its own.
+///
+/// # Errors
+/// Refuses a row of another length or with values outside the input bits.
+pub fn encrypt_linear(sizes: &Sizes, row: &[i16], seed: &Seed) -> Result<(Secret, Query), EncryptError> {
+    if row.len() != sizes.inputs {
+        return Err(EncryptError::Length { expected: sizes.inputs, got: row.len() });
     }
-    let half = 1i32 << (plan.input_bits.clamp(1, 16) - 1);
+    let half = 1i32 << (sizes.input_bits.clamp(1, 16) - 1);
     if let Some(index) = row.iter().position(|x| !(-half..half).contains(&i32::from(*x))) {
-        return Err(EncryptError::Range { index, bits: plan.input_bits });
+        return Err(EncryptError::Range { index, bits: sizes.input_bits });
     }
     let transform = Transform::default();
     let mut stream = seed.stream("tacit 2026 encrypted query v1");
     let secret = transform.values(taken(stream.ternary()));
     let query_seed = stream.bytes();
-    let layout = plan.layout();
+    let layout = sizes.layout();
     let polynomials = public(&query_seed, layout.ciphertexts + 1);
     let (key, rest) =
         polynomials.split_first().map_or((&[][..], &[][..]), |(key, rest)| (key.as_slice(), rest));
     let key = cut(&hide(&transform, key, &secret, Vec::new(), &mut stream), KEY_CUT);
-    let unit = Element::new(scale(plan.output_bits));
+    let unit = Element::new(scale(sizes.output_bits));
     let chunks = row.chunks(N).chain(core::iter::repeat(&[][..]));
     let ciphertexts = rest.iter().zip(chunks).map(|(a, chunk)| {
         let message = chunk.iter().map(|x| unit * element(i64::from(*x))).collect();
@@ -74,7 +97,7 @@ pub fn encrypt(plan: &Plan, row: &[i16], seed: &Seed) -> Result<(Secret, Query),
     let ciphertexts = ciphertexts.collect();
     let values = Zeroizing::new(secret.iter().map(PrimeField64::as_canonical_u64).collect());
     let query = Query { seed: query_seed, key, ciphertexts };
-    Ok((Secret { values, plan: *plan }, query))
+    Ok((Secret { values, sizes: *sizes }, query))
 }
 
 /// Coefficients of `a s + e + message`.
@@ -112,22 +135,31 @@ impl Secret {
     /// The outputs of the model.
     ///
     /// # Errors
-    /// Refuses an answer of another shape, and one whose outputs no honest worker gives.
-    pub fn decrypt(&self, answer: &Answer) -> Result<Vec<i32>, WireError> {
-        let plan = &self.plan;
-        let layout = plan.layout();
-        let expected = (layout.products, plan.outputs);
+    /// Refuses bytes by their shape alone. Whatever has the right shape decrypts to something, so that a refusal, which the worker gets
+    /// to feel, tells it nothing about secret or row.
+    pub fn decrypt(&self, answer: &[u8]) -> Result<Vec<i32>, WireError> {
+        self.decrypt_linear(&Answer::decode(&self.sizes, answer)?)
+    }
+
+    /// The outputs of a linear model.
+    ///
+    /// # Errors
+    /// Refuses an answer of another shape.
+    pub fn decrypt_linear(&self, answer: &Answer) -> Result<Vec<i32>, WireError> {
+        let sizes = &self.sizes;
+        let layout = sizes.layout();
+        let expected = (layout.products, sizes.outputs);
         let got = (answer.masks.len(), answer.bodies.len());
         if expected != got || answer.masks.iter().any(|mask| mask.len() != N) {
             return Err(WireError::AnswerShape);
         }
         let transform = Transform::default();
         let secret = self.elements();
-        let bits = plan.answer_bits();
+        let bits = sizes.answer_bits();
         // One unit of output in the modulus of the answer.
-        let unit = i128::from(1u64 << (bits - u32::from(plan.output_bits)));
+        let unit = i128::from(1u64 << (bits - u32::from(sizes.output_bits)));
         let modulus = 1i128 << bits;
-        let mut outputs = Vec::with_capacity(plan.outputs);
+        let mut outputs = Vec::with_capacity(sizes.outputs);
         for (mask, bodies) in answer.masks.iter().zip(answer.bodies.chunks(layout.in_product)) {
             // The product is one of integers: masks stay under 2^42 in size and there are N of them, well within half of q.
             let centred: Vec<Element> = mask.iter().map(|x| element(centre(*x, bits))).collect();
@@ -139,8 +171,8 @@ impl Secret {
                 let noisy = (i128::from(*body) - i128::from(masked)).rem_euclid(modulus);
                 let noisy = if noisy >= modulus / 2 { noisy - modulus } else { noisy };
                 // The scale is q over a power of two rounded down, short of the true one by less than one part in 2^33.
-                let output = (noisy + unit / 2).div_euclid(unit);
-                outputs.push(i32::try_from(output).map_err(|_| WireError::AnswerShape)?);
+                // Half the modulus over its unit: at most 30 bits, whatever came.
+                outputs.push((noisy + unit / 2).div_euclid(unit) as i32);
             }
         }
         Ok(outputs)

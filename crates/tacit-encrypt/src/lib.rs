@@ -7,37 +7,42 @@
 //! The scheme is textbook ring learning with errors (Lyubashevsky, Peikert and Regev, eprint 2012/230) over `Z_q[X]/(X^2048 + 1)`;
 //! `specs/0004-encrypted.md` states parameters, noise, what each side learns, and the formats.
 //!
-//! [`client`] and [`server`] share no type that holds a secret: [`client::Secret`] alone decrypts, and [`server::Server`] has no key at all.
+//! [`client`] and [`server`] share no type that holds a secret: [`client::Secret`] alone decrypts, and [`server::EncryptedModel`] has no
+//! key at all. `client` is behind a feature of that name, which workers and ledger nodes are built without.
 //!
 //! # Examples
 //! ```
-//! use tacit_encrypt::{Seed, client, linear::LinearModel, server::Server};
+//! use tacit_encrypt::{Offer, Seed, client, server::EncryptedModel};
 //!
 //! let model = tacit_graph::synthetic_mlp(&[4, 3], 1)?;
-//! let linear = LinearModel::new(&model)?;
-//! let plan = *linear.plan();
-//! let server = Server::new(&linear);
+//! let server = EncryptedModel::new(&model)?;
 //!
+//! let offer = Offer::decode(model.graph(), &server.offer().encode())?;
 //! let row = [1i16, -2, 3, 4];
-//! let (secret, query) = client::encrypt(&plan, &row, &Seed::new([1; 32]))?;
-//! let answer = server.answer(&query, &Seed::new([2; 32]))?;
+//! let (secret, query) = client::encrypt(&offer, &row, &Seed::new([1; 32]), None)?;
+//! let answer = server.answer(&query, None, &Seed::new([2; 32]))?;
 //! assert_eq!(secret.decrypt(&answer)?, tacit_graph::execute(&model, &row, 1)?.logits());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "client")]
 pub mod client;
 pub mod linear;
+pub mod offer;
 pub mod plan;
 mod ring;
 mod sample;
 pub mod server;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests;
 pub mod wire;
 
+pub use offer::{Offer, OfferReject, fits};
+pub use plan::Misfit;
 pub use sample::Seed;
+pub use wire::WireError;
 
 /// Security of a query against whoever sees it, by published tables (see `specs/0004-encrypted.md`).
 pub const SECURITY_BITS: u8 = 128;

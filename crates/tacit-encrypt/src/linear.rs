@@ -1,8 +1,8 @@
 //! Models that are linear in their input, as one matrix.
 
-use tacit_graph::{ExecuteError, Model, Operator, execute, graph::Right};
+use tacit_graph::{ExecuteError, Graph, Model, Operator, execute, graph::Right};
 
-use crate::plan::{Misfit, Plan};
+use crate::plan::{Misfit, Plan, check_shape};
 
 /// A model as `outputs = matrix * input + constants`, in integers.
 #[derive(Clone)]
@@ -19,11 +19,8 @@ impl LinearModel {
     /// # Errors
     /// Says why the model does not fit: an operator that is not linear, too many inputs or outputs, or too little room for noise.
     pub fn new(model: &Model) -> Result<Self, Misfit> {
-        check_linear(model)?;
-        let inputs = model.graph().features.len();
+        let (inputs, outputs) = fits(model.graph())?;
         let output_range = model.reach().last().copied().unwrap_or((0, 0));
-        let outputs = run(model, &vec![0; inputs], 1)?.len();
-        Plan::check_size(inputs, outputs)?;
         let constants = run(model, &vec![0; inputs], 1)?;
         let mut matrix = vec![vec![0; inputs]; outputs];
         for first in (0..inputs).step_by(UNITS) {
@@ -66,18 +63,18 @@ fn run(model: &Model, inputs: &[i16], rows: usize) -> Result<Vec<i64>, Misfit> {
     Ok(trace.logits().into_iter().map(i64::from).collect())
 }
 
-fn check_linear(model: &Model) -> Result<(), Misfit> {
-    for (node, operator) in model.graph().nodes.iter().enumerate() {
-        match operator {
-            Operator::Contract { right: Right::Weights { .. }, .. } | Operator::Combine { .. } => (),
-            Operator::Contract { .. } => {
-                return Err(Misfit::NotLinear { node, operator: "a product of two values" });
-            }
-            Operator::Maximum { .. } => return Err(Misfit::NotLinear { node, operator: "a maximum" }),
-            Operator::Requantise { .. } => {
-                return Err(Misfit::NotLinear { node, operator: "a look-up in a table" });
-            }
-        }
+/// Inputs and outputs of a graph that fits as far as the graph alone can say: it is linear, and neither too wide nor too tall.
+pub(crate) fn fits(graph: &Graph) -> Result<(usize, usize), Misfit> {
+    let shapes = graph.validate()?;
+    for (node, operator) in graph.nodes.iter().enumerate() {
+        let operator = match operator {
+            Operator::Contract { right: Right::Weights { .. }, .. } | Operator::Combine { .. } => continue,
+            Operator::Contract { .. } => "a product of two values",
+            Operator::Maximum { .. } => "a maximum",
+            Operator::Requantise { .. } => "a look-up in a table",
+        };
+        return Err(Misfit::NotLinear { node, operator });
     }
-    Ok(())
+    check_shape(shapes.inputs(), shapes.outputs())?;
+    Ok((shapes.inputs(), shapes.outputs()))
 }

@@ -22,6 +22,8 @@
 //! switched to a modulus of `2^(output bits + 14)`, where `D` becomes `2^14`, less at most one part in `2^33`: rounding costs at most `(N + 1) / 2`, the
 //! part at most 512, and the noise now `6144`. They add up to less than `2^13`, half of `D`, so that the output is exact.
 
+use tacit_graph::GraphError;
+
 use crate::ring::N;
 
 /// Most inputs.
@@ -30,6 +32,8 @@ pub const MAX_INPUTS: usize = 4 * N;
 pub const MAX_OUTPUTS: usize = 1 << 12;
 /// Most bits of an output, its sign included.
 pub const MAX_OUTPUT_BITS: u8 = 30;
+/// Longest answer.
+pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Bits by which the flood exceeds the noise that depends on weights.
 pub const MIN_FLOOD_MARGIN: u32 = 6;
 /// Noise of fresh ciphertexts is uniform in `-2^14 .. 2^14`.
@@ -73,6 +77,12 @@ pub enum Misfit {
         /// Bits with the sign.
         got: u8,
     },
+    /// The answer would be too long.
+    #[error("an answer would have {got} bytes, {MAX_ANSWER_BYTES} at most: ask for fewer outputs at a time")]
+    AnswerBytes {
+        /// Its length.
+        got: usize,
+    },
     /// Too little room for noise.
     #[error(
         "{got} bits are left to hide the weights' noise, {MIN_FLOOD_MARGIN} at least: import with fewer bits for inputs or weights"
@@ -87,15 +97,24 @@ pub enum Misfit {
     /// The model refused a unit row.
     #[error("the model does not run on a row of zeros and a one")]
     Run,
+    /// The graph breaks a rule of graphs.
+    #[error("the graph is not valid: {0}")]
+    Graph(#[from] GraphError),
 }
 
 /// Sizes of one question: public, the same for client and worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct Sizes {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) input_bits: u8,
     pub(crate) output_bits: u8,
+}
+
+/// Sizes and noise. The noise depends on weights, so this stays with the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    pub(crate) sizes: Sizes,
     pub(crate) flood_bits: u32,
     pub(crate) margin: u32,
 }
@@ -104,14 +123,13 @@ impl Plan {
     /// A plan for a matrix whose outputs lie in a range.
     pub(crate) fn new(matrix: &[Vec<i64>], input_bits: u8, range: (i64, i64)) -> Result<Self, Misfit> {
         let (inputs, outputs) = (matrix.first().map_or(0, Vec::len), matrix.len());
-        Self::check_size(inputs, outputs)?;
+        check_shape(inputs, outputs)?;
         let output_bits =
             (1..64).find(|bits| range.0 >= -(1i64 << (bits - 1)) && range.1 < 1i64 << (bits - 1));
         let output_bits = output_bits.unwrap_or(64);
-        if output_bits > MAX_OUTPUT_BITS {
-            return Err(Misfit::OutputBits { got: output_bits });
-        }
-        let layout = Layout::new(inputs, outputs);
+        let sizes = Sizes { inputs, outputs, input_bits, output_bits };
+        sizes.check()?;
+        let layout = sizes.layout();
         let blocks = matrix.chunks(layout.in_product);
         let square =
             |lines: &[Vec<i64>]| lines.iter().flatten().map(|w| i128::from(*w) * i128::from(*w)).sum();
@@ -126,21 +144,44 @@ impl Plan {
         let flood = room.max(1).ilog2();
         let margin = flood.cast_signed() - weighty.max(1).ilog2().cast_signed() - 1;
         match u32::try_from(margin) {
-            Ok(margin) if margin >= MIN_FLOOD_MARGIN => {
-                Ok(Self { inputs, outputs, input_bits, output_bits, flood_bits: flood, margin })
-            }
+            Ok(margin) if margin >= MIN_FLOOD_MARGIN => Ok(Self { sizes, flood_bits: flood, margin }),
             _ => Err(Misfit::Noise { got: margin }),
         }
     }
 
-    pub(crate) fn check_size(inputs: usize, outputs: usize) -> Result<(), Misfit> {
-        if inputs > MAX_INPUTS {
-            return Err(Misfit::Inputs { got: inputs });
+    /// What the client may know of it.
+    #[must_use]
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    /// Bits by which the flood exceeds the noise that depends on weights.
+    #[must_use]
+    pub fn flood_margin(&self) -> u32 {
+        self.margin
+    }
+}
+
+/// Refuses numbers of inputs and outputs that no plan is made for.
+pub(crate) fn check_shape(inputs: usize, outputs: usize) -> Result<(), Misfit> {
+    if inputs > MAX_INPUTS {
+        return Err(Misfit::Inputs { got: inputs });
+    }
+    if outputs == 0 || outputs > MAX_OUTPUTS {
+        return Err(Misfit::Outputs { got: outputs });
+    }
+    Ok(())
+}
+
+impl Sizes {
+    /// Refuses sizes that no plan has.
+    pub(crate) fn check(&self) -> Result<(), Misfit> {
+        check_shape(self.inputs, self.outputs)?;
+        if !(1..=MAX_OUTPUT_BITS).contains(&self.output_bits) {
+            return Err(Misfit::OutputBits { got: self.output_bits });
         }
-        if outputs == 0 || outputs > MAX_OUTPUTS {
-            return Err(Misfit::Outputs { got: outputs });
-        }
-        Ok(())
+        let got = self.answer_bytes();
+        if got > MAX_ANSWER_BYTES { Err(Misfit::AnswerBytes { got }) } else { Ok(()) }
     }
 
     /// Inputs of the model.
@@ -165,12 +206,6 @@ impl Plan {
     #[must_use]
     pub fn output_bits(&self) -> u8 {
         self.output_bits
-    }
-
-    /// Bits by which the flood exceeds the noise that depends on weights.
-    #[must_use]
-    pub fn flood_margin(&self) -> u32 {
-        self.margin
     }
 
     /// Polynomial products that the worker computes.

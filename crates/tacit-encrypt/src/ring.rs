@@ -1,7 +1,9 @@
 //! `Z_q[X]/(X^N + 1)` with `q = 2^64 - 2^32 + 1`: polynomials by their coefficients or by their values at the roots of `X^N + 1`.
 
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft};
-use p3_field::{PrimeCharacteristicRing, PrimeField64, TwoAdicField};
+#[cfg(any(test, feature = "client"))]
+use p3_field::PrimeField64;
+use p3_field::{PrimeCharacteristicRing, TwoAdicField};
 use p3_goldilocks::Goldilocks;
 
 /// Coefficients of a polynomial.
@@ -35,6 +37,7 @@ pub(crate) fn element(value: i64) -> Element {
 }
 
 /// The integer nearest to zero that an element stands for.
+#[cfg(any(test, feature = "client"))]
 pub(crate) fn centred(value: Element) -> i64 {
     let value = value.as_canonical_u64();
     if value > Element::ORDER_U64 / 2 {

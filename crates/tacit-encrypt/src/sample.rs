@@ -48,6 +48,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    #[cfg(feature = "client")]
     pub(crate) fn bytes<const COUNT: usize>(&mut self) -> [u8; COUNT] {
         let mut bytes = [0; COUNT];
         self.output.fill(&mut bytes);

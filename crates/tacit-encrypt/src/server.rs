@@ -1,14 +1,66 @@
 //! The worker's half: computes on a query. It holds no key; nothing here can read what it computes on.
 
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
+use tacit_graph::Model;
 
 use crate::{
     linear::LinearModel,
-    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, scale},
+    offer::Offer,
+    plan::{KEY_CUT, Misfit, NOISE_BITS, Plan, QUERY_CUT, scale},
     ring::{Element, N, Transform, element, multiply_add},
     sample::{Seed, Stream, public, taken},
     wire::{Answer, Query, WireError},
 };
+
+/// A client's public keys, which a worker needs to go beyond linear models. No model is asked with any yet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EvaluationKeys {}
+
+/// A model that answers questions it cannot read.
+#[derive(Debug)]
+pub struct EncryptedModel {
+    server: Server,
+    offer: Offer,
+}
+
+impl EncryptedModel {
+    /// Prepares a model.
+    ///
+    /// # Errors
+    /// Says why the model does not fit, and what would make it fit.
+    pub fn new(model: &Model) -> Result<Self, Misfit> {
+        let linear = LinearModel::new(model)?;
+        Ok(Self { server: Server::new(&linear), offer: Offer::Linear(*linear.plan().sizes()) })
+    }
+
+    /// What a client needs to ask.
+    #[must_use]
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// Bits by which the flood exceeds the noise that depends on weights. It depends on weights too: not for clients.
+    #[must_use]
+    pub fn flood_margin(&self) -> u32 {
+        self.server.plan.flood_margin()
+    }
+
+    /// Answers the bytes of a query, the same way each time for one seed. The seed hides the weights behind fresh randomness: two different
+    /// queries answered with one seed give weights away.
+    ///
+    /// # Errors
+    /// Refuses what is not a query for this model.
+    pub fn answer(
+        &self,
+        query: &[u8],
+        _keys: Option<&EvaluationKeys>,
+        seed: &Seed,
+    ) -> Result<Vec<u8>, WireError> {
+        let sizes = self.server.plan.sizes();
+        Ok(self.server.answer(&Query::decode(sizes, query)?, seed)?.encode(sizes))
+    }
+}
 
 /// A linear model, ready to answer.
 pub struct Server {
@@ -30,7 +82,7 @@ impl Server {
     #[must_use]
     pub fn new(model: &LinearModel) -> Self {
         let plan = *model.plan();
-        let layout = plan.layout();
+        let layout = plan.sizes.layout();
         let transform = Transform::default();
         let polynomial = |lines: &[Vec<i64>], ciphertext: usize| {
             let mut coefficients = vec![Element::ZERO; N];
@@ -49,7 +101,7 @@ impl Server {
             .chunks(layout.in_product)
             .map(|lines| (0..layout.ciphertexts).map(|ciphertext| polynomial(lines, ciphertext)).collect())
             .collect();
-        let unit = Element::new(scale(plan.output_bits));
+        let unit = Element::new(scale(plan.sizes.output_bits));
         let constants = model.constants.iter().map(|constant| unit * element(*constant)).collect();
         Self { plan, weights, constants, transform }
     }
@@ -65,7 +117,7 @@ impl Server {
     /// # Errors
     /// Refuses a query of another shape.
     pub fn answer(&self, query: &Query, seed: &Seed) -> Result<Answer, WireError> {
-        let layout = self.plan.layout();
+        let layout = self.plan.sizes.layout();
         if query.ciphertexts.len() != layout.ciphertexts || query.ciphertexts.iter().any(|b| b.len() != N) {
             return Err(WireError::QueryShape);
         }
@@ -75,7 +127,7 @@ impl Server {
         bodies.extend(query.ciphertexts.iter().map(|b| values(b, QUERY_CUT)));
         let ciphertexts: Vec<(Vec<Element>, Vec<Element>)> = polynomials.into_iter().zip(bodies).collect();
         let mut stream = seed.stream("tacit 2026 encrypted answer v1");
-        let bits = self.plan.answer_bits();
+        let bits = self.plan.sizes.answer_bits();
         let switched = |values: Vec<Element>| values.into_iter().map(move |value| switch(value, bits));
         let mut answer = Answer { masks: Vec::new(), bodies: Vec::new() };
         for product in 0..self.weights.len() {
@@ -93,7 +145,7 @@ impl Server {
         ciphertexts: &[(Vec<Element>, Vec<Element>)],
         stream: &mut Stream,
     ) -> (Vec<Element>, Vec<Element>) {
-        let layout = self.plan.layout();
+        let layout = self.plan.sizes.layout();
         let once = self.transform.values(taken(stream.ternary()));
         let weights = self.weights.get(product).map_or(&[][..], Vec::as_slice);
         let (mut mask, mut body) = (vec![Element::ZERO; N], vec![Element::ZERO; N]);

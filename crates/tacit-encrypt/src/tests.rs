@@ -5,7 +5,7 @@ use p3_field::PrimeCharacteristicRing;
 use crate::{
     Seed, client,
     linear::LinearModel,
-    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, scale},
+    plan::{KEY_CUT, NOISE_BITS, Plan, QUERY_CUT, Sizes, scale},
     ring::{Element, N, Transform, centred, element, multiply_add},
     sample::public,
     server::Server,
@@ -22,22 +22,22 @@ fn linear(weight: i64, flood_bits: u32) -> LinearModel {
         _ => -1,
     };
     let line = |output| (0..INPUTS).map(|input| sign((output * 977 + input) * 31 + 7) * weight).collect();
-    let plan =
-        Plan { inputs: INPUTS, outputs: OUTPUTS, input_bits: 8, output_bits: 12, flood_bits, margin: 0 };
+    let sizes = Sizes { inputs: INPUTS, outputs: OUTPUTS, input_bits: 8, output_bits: 12 };
+    let plan = Plan { sizes, flood_bits, margin: 0 };
     let constants = (0..OUTPUTS as i64).map(|output| output * 3 - 100).collect();
     LinearModel { matrix: (0..OUTPUTS).map(line).collect(), constants, plan }
 }
 
 /// Noise of every output of one question, before the modulus is switched.
 fn noise(linear: &LinearModel, row: &[i16], seed: u8) -> Vec<i64> {
-    let plan = linear.plan();
+    let sizes = linear.plan().sizes();
     let server = Server::new(linear);
-    let (secret, query) = client::encrypt(plan, row, &Seed::new([seed; 32])).unwrap();
+    let (secret, query) = client::encrypt_linear(sizes, row, &Seed::new([seed; 32])).unwrap();
     let mut bodies = vec![server.values(&query.key, KEY_CUT)];
     bodies.extend(query.ciphertexts.iter().map(|b| server.values(b, QUERY_CUT)));
     let ciphertexts: Vec<_> = public(&query.seed, bodies.len()).into_iter().zip(bodies).collect();
     let mut stream = Seed::new([seed; 32]).stream("tacit 2026 test of noise v1");
-    let layout = plan.layout();
+    let layout = sizes.layout();
     let transform = Transform::default();
     let mut noise = Vec::new();
     for product in 0..layout.products {
@@ -48,7 +48,7 @@ fn noise(linear: &LinearModel, row: &[i16], seed: u8) -> Vec<i64> {
         for (index, output) in outputs.iter().enumerate() {
             let (line, constant) = (&linear.matrix[noise.len()], linear.constants[noise.len()]);
             let exact = line.iter().zip(row).map(|(w, x)| w * i64::from(*x)).sum::<i64>() + constant;
-            let exact = Element::new(scale(plan.output_bits)) * element(exact);
+            let exact = Element::new(scale(sizes.output_bits)) * element(exact);
             noise.push(centred(*output - masked[layout.position(index)] - exact));
         }
     }

@@ -10,7 +10,7 @@
 use p3_field::PrimeField64;
 
 use crate::{
-    plan::{KEY_CUT, Layout, Plan, QUERY_CUT},
+    plan::{KEY_CUT, Layout, QUERY_CUT, Sizes},
     ring::{Element, N},
 };
 
@@ -75,9 +75,9 @@ pub(crate) fn query_bytes(ciphertexts: usize) -> usize {
     QUERY_HEAD + N * (KEY_BYTES + QUERY_BYTES * ciphertexts)
 }
 
-pub(crate) fn answer_bytes(plan: &Plan) -> usize {
-    let numbers = plan.layout().products * N + plan.outputs;
-    ANSWER_HEAD + (numbers * plan.answer_bits() as usize).div_ceil(8)
+pub(crate) fn answer_bytes(sizes: &Sizes) -> usize {
+    let numbers = sizes.layout().products * N + sizes.outputs;
+    ANSWER_HEAD + (numbers * sizes.answer_bits() as usize).div_ceil(8)
 }
 
 impl Query {
@@ -99,12 +99,12 @@ impl Query {
         out
     }
 
-    /// Reads a query for a model with this plan.
+    /// Reads a query for a model with this sizes.
     ///
     /// # Errors
-    /// Refuses everything but the bytes of one query of the plan's size.
-    pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Self, WireError> {
-        let Layout { ciphertexts, .. } = plan.layout();
+    /// Refuses everything but the bytes of one query of the sizes.
+    pub fn decode(sizes: &Sizes, bytes: &[u8]) -> Result<Self, WireError> {
+        let Layout { ciphertexts, .. } = sizes.layout();
         let expected = query_bytes(ciphertexts);
         if let Some(got) = bytes.first().copied().filter(|version| *version != VERSION) {
             return Err(WireError::Version { got });
@@ -138,13 +138,13 @@ fn numbers(bytes: &[u8], width: usize, cut: u32) -> Result<Vec<u64>, WireError> 
 }
 
 impl Answer {
-    /// Bytes to send for a model with this plan.
+    /// Bytes to send for a model with this sizes.
     #[must_use]
-    pub fn encode(&self, plan: &Plan) -> Vec<u8> {
-        let bits = plan.answer_bits();
-        let mut out = Vec::with_capacity(answer_bytes(plan));
+    pub fn encode(&self, sizes: &Sizes) -> Vec<u8> {
+        let bits = sizes.answer_bits();
+        let mut out = Vec::with_capacity(answer_bytes(sizes));
         out.extend([VERSION, bits as u8]);
-        // A plan has at most 2^12 outputs.
+        // There are at most 2^12 outputs.
         out.extend((self.masks.len() as u16).to_le_bytes());
         out.extend((self.bodies.len() as u16).to_le_bytes());
         let (mut word, mut filled) = (0u128, 0);
@@ -163,27 +163,27 @@ impl Answer {
         out
     }
 
-    /// Reads the answer to a query made for this plan.
+    /// Reads the answer to a query made for this sizes.
     ///
     /// # Errors
-    /// Refuses everything but the bytes of one answer of the plan's size.
-    pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Self, WireError> {
+    /// Refuses everything but the bytes of one answer of the sizes.
+    pub fn decode(sizes: &Sizes, bytes: &[u8]) -> Result<Self, WireError> {
         if let Some(got) = bytes.first().copied().filter(|version| *version != VERSION) {
             return Err(WireError::Version { got });
         }
-        let expected = answer_bytes(plan);
+        let expected = answer_bytes(sizes);
         if bytes.len() != expected {
             return Err(WireError::Length { expected, got: bytes.len() });
         }
         let (head, rest) = bytes.split_at(ANSWER_HEAD);
-        let layout = plan.layout();
-        let bits = plan.answer_bits();
-        let shape = [layout.products as u16, plan.outputs as u16].map(u16::to_le_bytes);
+        let layout = sizes.layout();
+        let bits = sizes.answer_bits();
+        let shape = [layout.products as u16, sizes.outputs as u16].map(u16::to_le_bytes);
         if u32::from(head[1]) != bits || head[2..4] != shape[0] || head[4..] != shape[1] {
             return Err(WireError::AnswerShape);
         }
         let (mut word, mut filled) = (0u128, 0);
-        let mut numbers = Vec::with_capacity(layout.products * N + plan.outputs);
+        let mut numbers = Vec::with_capacity(layout.products * N + sizes.outputs);
         for byte in rest {
             word |= u128::from(*byte) << filled;
             filled += 8;

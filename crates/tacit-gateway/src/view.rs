@@ -16,7 +16,7 @@ use crate::{
     channel::Delivery,
     error::GatewayError,
     gateway::Gateway,
-    receipt::{self, BUNDLE_VERSION, Bundle, BundleReject},
+    receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
     store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
 };
 
@@ -60,6 +60,12 @@ pub struct AskAnswer {
     /// Jobs that the proof answers, this one among them; none without a proof.
     #[serde(default)]
     pub proved_together: u32,
+    /// Length of the question as it was sent.
+    #[serde(default)]
+    pub bytes_up: u64,
+    /// Length of the answer as it came.
+    #[serde(default)]
+    pub bytes_down: u64,
     /// What was paid.
     pub price: Amount,
     /// Whether the worker has acknowledged the voucher.
@@ -271,6 +277,11 @@ impl Gateway {
         let (job, answer) = self.answered_job(job_id)?;
         let header = &job.request.header;
         let model = self.store.model(header.model_id)?.ok_or(GatewayError::Internal)?;
+        let encrypted = job.encrypted.zip(answer.encrypted);
+        let encrypted = encrypted.map(|(question, answer)| {
+            let query = job.request.payload.body().to_vec();
+            EncryptedMessages { question, query, answer }
+        });
         Ok(Bundle {
             version: BUNDLE_VERSION,
             chain_id: header.chain_id,
@@ -282,6 +293,7 @@ impl Gateway {
             output_salt: B256::from(answer.salts.output),
             evidence_salt: B256::from(answer.salts.evidence),
             proof: answer.proof,
+            encrypted,
             anchor: answer.anchor,
         })
     }
@@ -341,7 +353,7 @@ impl Gateway {
 
     pub(crate) fn view_answer(&self, job_id: JobId, delivery: Delivery) -> Result<AskAnswer, GatewayError> {
         let entry = self.receipt(job_id)?;
-        let (_, answer) = self.answered_job(job_id)?;
+        let (job, answer) = self.answered_job(job_id)?;
         let model = self.kept_model(entry.model_id)?;
         let decoded = model.graph().decode_output(&answer.output).map_err(|_| GatewayError::Internal)?;
         let (label, values) = match decoded {
@@ -368,8 +380,10 @@ impl Gateway {
             prove_ms: milliseconds(answer.time.wall_us),
             prove_cpu_ms: milliseconds(answer.time.cpu_us),
             verify_cpu_ms: milliseconds(answer.verify_cpu_us),
-            proof_bytes: proof.map_or(0, |proof| u64::try_from(proof.proof.len()).unwrap_or(u64::MAX)),
+            proof_bytes: proof.map_or(0, |proof| length(&proof.proof)),
             proved_together: proof.map_or(0, |proof| proof.rows),
+            bytes_up: length(job.request.payload.body()),
+            bytes_down: answer.answer_bytes,
             price: entry.price,
             paid: delivery == Delivery::Acknowledged,
             receipt: entry.receipt,
@@ -400,6 +414,10 @@ fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
         price: Amount(ask.price),
     };
     Some(AskEntry { worker: ask.worker, terms, endpoint: tacit_wire::http::origin(&ask.endpoint)? })
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn milliseconds(us: u64) -> f64 {

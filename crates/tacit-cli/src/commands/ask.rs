@@ -7,6 +7,7 @@ use crate::input_file::{InputFile, OneInput};
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
 use serde_json::{Value, json};
+use tacit_abi::Privacy;
 use tacit_gateway::AskAnswer;
 use tacit_wire::JobId;
 
@@ -24,9 +25,12 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
         None => JobId::random().0,
     };
     let mut request = json!({
-        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
+        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy,
         "anchor_wait_ms": ANCHOR_WAIT_MS,
     });
+    if let Some(evidence) = arguments.evidence {
+        request["evidence"] = json!(evidence);
+    }
     if let Some(price) = &arguments.max_price {
         let price: tacit_wire::Amount =
             price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;
@@ -58,12 +62,20 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
     let word = question::word(answer.label.as_deref(), answer.values.as_deref());
     let sure = question::sureness(answer.label.as_deref(), &answer.scores, answer.margin);
     let sure = sure.map_or_else(String::new, |sure| format!("{sure} · "));
+    let length = |count: u64| bytes(usize::try_from(count).unwrap_or(usize::MAX));
     let evidence = if answer.verified {
         format!(
             "proved: {:.0} ms, verified: {:.1} ms, {}",
             answer.prove_cpu_ms,
             answer.verify_cpu_ms,
-            bytes(usize::try_from(answer.proof_bytes).unwrap_or(usize::MAX))
+            length(answer.proof_bytes)
+        )
+    } else if answer.privacy == Privacy::Encrypted {
+        format!(
+            "encrypted: {} up, {} down, worker {:.1} ms · signed: the worker's word",
+            length(answer.bytes_up),
+            length(answer.bytes_down),
+            answer.prove_cpu_ms
         )
     } else {
         "signed: the worker's word".to_owned()

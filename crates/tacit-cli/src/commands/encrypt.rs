@@ -1,12 +1,7 @@
 //! `tacit bench encrypt`: what a question under encryption costs the client and the worker.
 
 use serde_json::{Value, json};
-use tacit_encrypt::{
-    Seed, client,
-    linear::LinearModel,
-    server::Server,
-    wire::{Answer, Query},
-};
+use tacit_encrypt::{Seed, client, server::EncryptedModel};
 
 use crate::{
     args::BenchEncrypt,
@@ -36,31 +31,18 @@ fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
     let graph = model.graph();
     let row = rows(&model, 1).pop().unwrap_or_default();
     let row = graph.encode_input(&row).failed("bench", "the row cannot be encoded", "")?;
-    let linear = LinearModel::new(&model).failed(
-        "does_not_fit",
-        "the model cannot be asked under encryption",
-        hint,
-    )?;
-    let plan = *linear.plan();
+    let prepared = || {
+        EncryptedModel::new(&model).failed("does_not_fit", "the model cannot be asked under encryption", hint)
+    };
+    let (prepare, server) = measure::cost(runs.min(3), prepared)?;
     let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
-    let (prepare, server) = measure::cost(runs.min(3), || Ok::<_, Failure>(Server::new(&linear)))?;
     // Seeds for measuring: these questions are thrown away.
-    let ask = || {
-        client::encrypt(&plan, &row, &Seed::new([7; 32]))
-            .map(|(secret, query)| (secret, query.encode()))
-            .map_err(|e| refused(&e))
-    };
+    let ask =
+        || client::encrypt(server.offer(), &row, &Seed::new([7; 32]), None).map_err(|error| refused(&error));
     let (ask, (secret, query)) = measure::cost(runs, ask)?;
-    let answer = || {
-        let query = Query::decode(&plan, &query).map_err(|e| refused(&e))?;
-        let answer = server.answer(&query, &Seed::new([8; 32])).map_err(|e| refused(&e))?;
-        Ok::<_, Failure>(answer.encode(&plan))
-    };
+    let answer = || server.answer(&query, None, &Seed::new([8; 32])).map_err(|error| refused(&error));
     let (reply, answer) = measure::cost(runs, answer)?;
-    let read = || {
-        let answer = Answer::decode(&plan, &answer).map_err(|e| refused(&e))?;
-        secret.decrypt(&answer).map_err(|e| refused(&e))
-    };
+    let read = || secret.decrypt(&answer).map_err(|error| refused(&error));
     let (read, outputs) = measure::cost(runs, read)?;
     let expected = tacit_graph::execute(&model, &row, 1).failed("bench", "the model does not run", "")?;
     if outputs != expected.logits() {
@@ -71,7 +53,7 @@ fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
             "bench": bench, "model": name, "batch": 1, "zk": false, "threads": 1, "user_cpu_ms": round(cost.user_cpu_ms),
             "wall_ms": round(cost.wall_ms), "peak_mib": measure::peak_mib(), "bytes": bytes,
             "security_bits": tacit_encrypt::SECURITY_BITS, "params": model.shapes().parameters(), "macs": model.shapes().macs(),
-            "flood_margin_bits": plan.flood_margin(),
+            "flood_margin_bits": server.flood_margin(),
         })
     };
     Ok(vec![

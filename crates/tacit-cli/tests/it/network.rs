@@ -128,7 +128,9 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
         ("nobody-made-this", &seven, &[], "unknown_model"),
         ("digits", &seven, &["--max-price", "0.0000001"], "too_expensive"),
         ("digits", &seven, &["--evidence", "attested"], "unsupported"),
-        ("digits", &seven, &["--privacy", "encrypted"], "unsupported"),
+        ("digits", &seven, &["--privacy", "encrypted"], "does_not_fit"),
+        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "proved"], "unprovable"),
+        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "audited"], "unsupported"),
     ] {
         assert_eq!(refused(&as_words(&up.ask(model, input, more)))["code"], code, "{model} {more:?}");
     }

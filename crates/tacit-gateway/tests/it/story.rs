@@ -70,7 +70,7 @@ async fn every_supported_mode_answers_over_one_channel() {
     for privacy in [Privacy::Clear, Privacy::Sealed] {
         for evidence in [Evidence::Signed, Evidence::Proved] {
             asked += 1;
-            let request = tacit_gateway::AskRequest { privacy, evidence, ..question(asked) };
+            let request = tacit_gateway::AskRequest { privacy, evidence: Some(evidence), ..question(asked) };
             let answer = gateway.ask(request.clone()).await.unwrap();
             assert_eq!(answer.label, Some(expected_label(&request)));
             assert_eq!(answer.verified, evidence == Evidence::Proved);
@@ -147,7 +147,7 @@ async fn many_at_once_are_each_paid_once() {
     let gateway = gateway(&ledger.client, 2);
     let asking = (0..8).map(|seed| {
         let gateway = std::sync::Arc::clone(&gateway);
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         tokio::spawn(async move { gateway.ask(request).await })
     });
     for answer in asking.collect::<Vec<_>>() {
@@ -186,7 +186,7 @@ async fn an_exhausted_channel_is_topped_up() {
     })
     .unwrap();
     for seed in 0..3 {
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         assert!(gateway.ask(request).await.unwrap().paid);
     }
     let channels = gateway.status().await.unwrap().channels;
@@ -251,7 +251,7 @@ async fn receipts_of_a_batch_are_each_included() {
     let gateway = gateway(&ledger.client, 2);
     let mut jobs = Vec::new();
     for seed in 0..3 {
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         jobs.push(gateway.ask(request).await.unwrap().job_id);
     }
     assert_eq!(worker.worker.earnings().unwrap().unanchored, 3);
