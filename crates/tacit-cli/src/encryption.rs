@@ -2,8 +2,8 @@
 
 use crate::output::bytes;
 use serde_json::{Value, json};
-use tacit_encrypt::Misfit;
-use tacit_encrypt::linear::LinearModel;
+use tacit_encrypt::server::EncryptedModel;
+use tacit_encrypt::{Misfit, Offer};
 use tacit_graph::Model;
 
 /// A model's way to be asked unseen, for programs and for people.
@@ -15,11 +15,11 @@ pub(crate) struct Encryption {
 
 impl Encryption {
     pub(crate) fn of(model: &Model) -> Self {
-        match LinearModel::new(model) {
-            Ok(linear) => {
-                let plan = linear.plan();
-                let (up, down) = (plan.query_bytes(), plan.answer_bytes());
-                let worker_ms = ANSWER_MS + PRODUCT_MS * plan.products() as f64;
+        match EncryptedModel::new(model) {
+            Ok(fitting) => {
+                let Offer::Linear(sizes) = fitting.offer();
+                let (up, down) = (sizes.query_bytes(), sizes.answer_bytes());
+                let worker_ms = ANSWER_MS + PRODUCT_MS * sizes.products() as f64;
                 Self {
                     json: json!({
                         "tier": "linear", "exact": true, "query_bytes": up, "answer_bytes": down, "key_bytes": 0,
