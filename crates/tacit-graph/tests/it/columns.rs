@@ -9,7 +9,13 @@ use tacit_graph::{
 };
 
 fn features(names: &[impl AsRef<str>]) -> Vec<Feature> {
-    let feature = |name: &str| Feature { name: name.to_owned(), offset: 0, multiplier: 1, shift: 24 };
+    let feature = |name: &str| Feature {
+        name: name.to_owned(),
+        offset: 0,
+        multiplier: 1,
+        shift: 24,
+        steps: Vec::new(),
+    };
     names.iter().map(|name| feature(name.as_ref())).collect()
 }
 
