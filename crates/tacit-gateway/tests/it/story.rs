@@ -95,7 +95,8 @@ async fn a_row_with_names_is_a_question_like_its_numbers() {
     let _worker = plan.start(&ledger.client).await;
     let gateway = gateway(&ledger.client, 2);
     let row = |json: &str| serde_json::from_str::<Input>(&format!("{{\"row\":{json}}}")).unwrap();
-    let asked = |input: Input| AskRequest { evidence: Evidence::Signed, ..AskRequest::new("loans", input) };
+    let asked =
+        |input: Input| AskRequest { evidence: Some(Evidence::Signed), ..AskRequest::new("loans", input) };
     let refused = gateway.ask(asked(row(r#"{"age":35,"months":24,"amount":12.5,"purpose":"boat"}"#))).await;
     assert!(matches!(refused, Err(GatewayError::Input(InputReject::Row(RowError::Kind { count: 3, .. })))));
     assert!(gateway.status().await.unwrap().channels.is_empty(), "a refused row cost something");

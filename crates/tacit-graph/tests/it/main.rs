@@ -10,4 +10,5 @@ mod operators;
 mod refusals;
 mod shipped;
 mod support;
+mod trees;
 mod vectors;
