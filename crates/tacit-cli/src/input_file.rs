@@ -6,6 +6,7 @@ use crate::table_file::TableFile;
 use crate::tensor_file::{FILE_BYTES_MAX, JSON_HINT, TensorFile, read_limited};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use tacit_gateway::NamedRow;
@@ -25,6 +26,20 @@ pub(crate) enum InputFile {
 pub(crate) enum OneInput {
     Tensor(TensorFile),
     Row(NamedRow),
+}
+
+impl OneInput {
+    /// As a gateway takes it.
+    pub(crate) fn to_json(&self) -> Result<Value, Failure> {
+        match self {
+            Self::Tensor(tensor) => {
+                // JSON cannot say NaN; name the culprit here rather than send a hole.
+                raw_rows(std::slice::from_ref(&tensor.data))?;
+                Ok(json!(tensor))
+            }
+            Self::Row(row) => Ok(json!({"row": row})),
+        }
+    }
 }
 
 impl InputFile {
@@ -56,7 +71,8 @@ impl InputFile {
         })
     }
 
-    fn from_json(text: &str) -> Result<Self, Failure> {
+    /// Reads JSON: a tensor, a row with names, or a list of such rows.
+    pub(crate) fn from_json(text: &str) -> Result<Self, Failure> {
         /// What only a tensor has.
         #[derive(Deserialize)]
         struct Tensor {

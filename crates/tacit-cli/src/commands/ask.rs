@@ -3,7 +3,7 @@
 use crate::args::Ask;
 use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
-use crate::input_file::{InputFile, OneInput};
+use crate::input_file::InputFile;
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
 use serde_json::{Value, json};
@@ -12,14 +12,7 @@ use tacit_gateway::AskAnswer;
 use tacit_wire::JobId;
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
-    let input = match InputFile::read(&arguments.input)?.one(arguments.row)? {
-        OneInput::Tensor(tensor) => {
-            // JSON cannot say NaN; name the culprit here rather than send a hole.
-            question::raw_rows(std::slice::from_ref(&tensor.data))?;
-            json!(tensor)
-        }
-        OneInput::Row(row) => json!({"row": row}),
-    };
+    let input = InputFile::read(&arguments.input)?.one(arguments.row)?.to_json()?;
     let job_id = match &arguments.job_id {
         Some(id) => id.parse().failed("bad_job_id", format!("{id:?}"), "a job id is 0x and 64 hex digits")?,
         None => JobId::random().0,

@@ -260,15 +260,21 @@ fn columns_json(file: &ModelFile) -> Option<Value> {
 
 fn columns_line(file: &ModelFile) -> String {
     let Ok(columns) = Columns::new(&file.model.graph().features) else { return String::new() };
-    let column = |column: &Column<'_>| match &column.content {
-        Content::Number(_) => column.name.escape_debug().to_string(),
-        Content::Kinds(kinds) => {
-            let kinds: Vec<String> = kinds.iter().map(|(kind, _)| kind.escape_debug().to_string()).collect();
-            format!("{}: {}", column.name.escape_debug(), kinds.join(" | "))
+    let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+    for Column { name, content } in columns.as_slice() {
+        match content {
+            Content::Number(_) => numbers.push(name.escape_debug().to_string()),
+            Content::Kinds(kinds) => {
+                let kinds: Vec<String> =
+                    kinds.iter().map(|(kind, _)| kind.escape_debug().to_string()).collect();
+                lines.push(format!("{}: {}", name.escape_debug(), kinds.join(" | ")));
+            }
         }
-    };
-    let names: Vec<String> = columns.as_slice().iter().map(column).collect();
-    format!("\n  columns     {}", names.join("\n              "))
+    }
+    if !numbers.is_empty() {
+        lines.insert(0, format!("numbers: {}", numbers.join(", ")));
+    }
+    format!("\n  columns     {}", lines.join("\n              "))
 }
 
 fn listing_json(listing: &Listing) -> Value {

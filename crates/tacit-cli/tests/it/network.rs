@@ -104,6 +104,8 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
     let named = ok(&as_words(&up.ask("german-credit", &person, &["--evidence", "signed"])));
     assert_eq!(named["label"], "good");
     assert_eq!(named["margin"], named["scores"][0]["score"]);
+    let unseen = ok(&as_words(&up.ask("german-credit", &person, &["--privacy", "encrypted"])));
+    assert_eq!((&unseen["label"], &unseen["margin"]), (&named["label"], &named["margin"]));
     let people = repository("models/german-credit/samples/applicants.csv");
     let second = ok(&as_words(&up.ask("german-credit", &people, &["--row", "2", "--evidence", "signed"])));
     assert!(["good", "bad"].contains(&second["label"].as_str().unwrap()));
