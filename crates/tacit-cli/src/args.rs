@@ -148,11 +148,11 @@ pub(crate) enum Model {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The network: float, QDQ or QLinear ONNX.
+    /// The network: float, QDQ or QLinear ONNX, or an ensemble of decision trees.
     pub(crate) onnx: PathBuf,
-    /// Real inputs to choose scales from, `[n, features]`.
+    /// Real inputs to choose scales from, `[n, features]`; decision trees need none.
     #[arg(long)]
-    pub(crate) calibration: PathBuf,
+    pub(crate) calibration: Option<PathBuf>,
     /// Rows held out from training, for the accuracy report: JSON `{"rows":[[…]],"labels":["…"]}`, or rows alone.
     #[arg(long)]
     pub(crate) held_out: Option<PathBuf>,

@@ -133,7 +133,10 @@ fn rerandomise(path: &Path, openings: Option<u32>, output: Output) -> Result<(),
 
 fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
     let onnx = read_limited(&arguments.onnx, ONNX_BYTES_MAX)?;
-    let calibration = first_axis_rows(&TensorFile::read(&arguments.calibration)?)?;
+    let calibration = match &arguments.calibration {
+        Some(path) => first_axis_rows(&TensorFile::read(path)?)?,
+        None => Vec::new(),
+    };
     let held_out = arguments
         .held_out
         .as_deref()

@@ -151,3 +151,26 @@ fn bench_prints_one_object_a_line() {
         assert!(lines.iter().all(|line| line.get(key).is_some()), "{key}");
     }
 }
+
+/// Decision trees: no calibration rows, the same commands.
+#[test]
+fn trees_are_imported_run_proved_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let trees = repository("crates/tacit-graph/tests/fixtures/trees");
+    let expected: Value =
+        serde_json::from_str(&std::fs::read_to_string(trees.join("expected.json")).unwrap()).unwrap();
+    let (row, label) = (&expected["rows"]["cancer"][3], &expected["ensembles"]["xgb"]["labels"][3]);
+    let question = json!({"shape": [1, 30], "data": row}).to_string();
+    let question = write(folder.path(), "row.json", &question);
+    let (model, proof) = (folder.path().join("trees.tacit"), folder.path().join("proof.json"));
+    ok(&["model", "import", words(&trees.join("xgb.onnx")), "-o", words(&model)]);
+    let answer = ok(&["run", words(&model), "--input", words(&question)]);
+    assert_eq!(answer["answers"][0]["label"], *label);
+    let proved = ok(&["prove", words(&model), "--input", words(&question), "-o", words(&proof)]);
+    assert_eq!(proved["answers"], answer["answers"]);
+    assert_eq!(ok(&["verify", words(&proof)])["answers"], answer["answers"]);
+    // A network without calibration rows is refused.
+    let network = repository("models/digits/model.onnx");
+    let refused = refused(&["model", "import", words(&network), "-o", words(&model)]);
+    assert_eq!(refused["code"], "cannot_import");
+}

@@ -80,11 +80,20 @@ pub struct ImportOptions {
     /// Most bits of a table, 4 to 16: larger tables are finer and cost more to prove. Fewer are used where the
     /// calibration rows show no difference.
     pub table_bits_max: u8,
+    /// Whether trees may wait for look-ups where that makes fewer of them in all: better for proofs of deep trees, worse
+    /// under encryption.
+    pub gates: bool,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { labels: None, feature_names: None, outputs: None, table_bits_max: MAX_TABLE_BITS }
+        Self {
+            labels: None,
+            feature_names: None,
+            outputs: None,
+            table_bits_max: MAX_TABLE_BITS,
+            gates: false,
+        }
     }
 }
 
@@ -168,7 +177,7 @@ pub fn import(
         };
         let made = ensembles.iter().try_for_each(|ensemble| ensemble.check_features(width));
         let tail = trees::Tail::new(&decisive).ok_or(NodeReason::AfterTrees);
-        let made = made.and(tail).and_then(|tail| trees::quantise(&ensembles, &tail, graph));
+        let made = made.and(tail).and_then(|tail| trees::quantise(&ensembles, &tail, graph, options.gates));
         let trees::Quantised { mut graph, weights, fraction_bits } = made.map_err(refused)?;
         graph.decoder = decoder(&meaning, outputs, fraction_bits);
         let model = Model::new(graph, weights)?;

@@ -1,6 +1,8 @@
 //! Ensembles of trees: exports of five libraries against ONNX Runtime (`tests/fixtures/trees/make.py`), random trees against
 //! a walk from root to leaf, and everything that is refused.
 
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::{fs, path::PathBuf};
 
 use proptest::prelude::*;
@@ -269,7 +271,7 @@ impl Node {
 #[derive(Debug, Clone)]
 enum Tree {
     Leaf(Vec<f32>),
-    Branch { feature: usize, mode: usize, threshold: f32, yes: Box<Tree>, no: Box<Tree> },
+    Branch { feature: usize, mode: usize, threshold: f32, yes: Box<Self>, no: Box<Self> },
 }
 
 const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
@@ -497,13 +499,19 @@ fn walked(trees: &[Tree], row: &[f32], outputs: usize) -> Vec<f64> {
 }
 
 fn check(onnx: &[u8], trees: &[Tree], rows: &[Vec<f32>], outputs: usize) {
-    let imported = plain(onnx).unwrap();
+    for gates in [false, true] {
+        let options = ImportOptions { gates, ..ImportOptions::default() };
+        check_model(&import(onnx, &[], None, &options).unwrap(), trees, rows, outputs);
+    }
+}
+
+fn check_model(imported: &Imported, trees: &[Tree], rows: &[Vec<f32>], outputs: usize) {
     let model = &imported.model;
     for row in rows {
         let wide: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
         let Answer::Values(scores) = answer(model, &wide) else { panic!("no values") };
         let got: Vec<f64> = scores.iter().map(|score| score.to_f64()).collect();
-        assert_eq!(got, walked(trees, row, outputs), "{row:?} {}", describe(&imported));
+        assert_eq!(got, walked(trees, row, outputs), "{row:?} {}", describe(imported));
     }
     let raw: Vec<RawValue> = rows[0].iter().map(|x| RawValue::from_f32(*x).unwrap()).collect();
     let input = model.graph().encode_values(&raw).unwrap();
@@ -550,10 +558,32 @@ proptest! {
     }
 }
 
+/// Gates make fewer look-ups of a deep oblivious tree; without, everything is one look-up away from the features.
+#[test]
+fn gates_are_for_the_asking() {
+    let onnx = fixture("cat_deep").onnx;
+    // Look-ups after one another, and those that find leaves.
+    let look_ups = |gates: bool| {
+        let options = ImportOptions { gates, ..ImportOptions::default() };
+        let model = import(&onnx, &[], None, &options).unwrap().model;
+        let (mut levels, mut leaves) = (0, 0);
+        for (node, tensor) in model.graph().nodes.iter().zip(model.shapes().tensors().iter().skip(1)) {
+            let Operator::Requantise { table, .. } = node else { continue };
+            levels += 1;
+            let table = &model.graph().tables[usize::from(*table)];
+            leaves += if table.values.iter().any(|value| *value > 1) { tensor.cells() } else { 0 };
+        }
+        (levels, leaves)
+    };
+    let (without, with) = (look_ups(false), look_ups(true));
+    assert!(without.0 == 2 && with.0 > 2, "{with:?} {without:?}");
+    assert!(with.1 < without.1, "{with:?} {without:?}");
+}
+
 /// A way through more features than one sum can count: gates of gates.
 #[test]
 fn long_ways() {
-    for length in [3usize, 14, 15, 16, 17, 40] {
+    for length in [3usize, 14, 15, 16, 17, 40, 128] {
         let mut tree = Tree::Leaf(vec![1.0]);
         for feature in (0..length).rev() {
             // Leaves beside the way differ, so that nothing folds.
@@ -782,6 +812,8 @@ fn joined_lists_that_are_not_supported() {
         reason(&node)
     };
     assert_eq!(mode(6), attribute("membership_values"));
+    let whole = good.clone().tensor("membership_values", 7, |m| m.int(1, 1).int(7, 3));
+    assert_eq!(reason(&whole), NodeReason::TensorType { data_type: 7 });
     assert_eq!(mode(7), attribute("nodes_modes"));
     assert_eq!(reason(&good.clone().int("post_transform", 9)), attribute("post_transform"));
     assert_eq!(reason(&good.int("aggregate_function", 3)), attribute("aggregate_function"));
@@ -803,6 +835,23 @@ fn the_number_of_features_has_to_be_known() {
     let held_out = HeldOut { rows: &[vec![0.0; 4]], labels: &["0".to_owned()] };
     let made = import(&dense, &[], Some(held_out), &ImportOptions::default());
     assert_eq!(made.unwrap_err(), ImportError::NoCalibration);
+}
+
+#[test]
+fn too_many_nodes() {
+    let many = vec![0; (1 << 18) + 1];
+    let older = Node::new("TreeEnsembleRegressor", &["y"]).ints("nodes_nodeids", &many);
+    assert_eq!(reason(&older), NodeReason::TooLarge);
+    let newer = Node::new("TreeEnsemble", &["y"]).ints("nodes_featureids", &many);
+    assert_eq!(reason(&newer), NodeReason::TooLarge);
+    // One branch that both its sides lead to, again and again: small to write, and far too deep.
+    let tree =
+        Tree::Branch { feature: 0, mode: 0, threshold: 0.0, yes: Box::new(stump()), no: Box::new(stump()) };
+    let good = joined(std::slice::from_ref(&tree), 1);
+    let head = Node::new("TreeEnsemble", &["y"]);
+    let mut node = head.clone().ints("nodes_truenodeids", &[0, 0, 0]).ints("nodes_trueleafs", &[0, 0, 0]);
+    node.0.0.extend_from_slice(&good.0.0[head.0.0.len()..]);
+    assert_eq!(reason(&node), NodeReason::TreeDepth);
 }
 
 /// More steps than a feature's bits can count.

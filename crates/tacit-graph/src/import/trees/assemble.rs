@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     GROUP_VALUES,
     groups::{Gate, Group, Single},
-    merge::scores,
     numbers::{Function, Leaves, Whole, entry, features},
     set::Pieces,
 };
@@ -19,9 +18,9 @@ use crate::{
 
 /// Everything that is to be computed.
 pub(super) struct Plan {
-    /// Gates and groups with the trees they belong to.
+    /// Gates and groups with numbers of units, which are not torn apart; groups also with the scores they add to.
     pub(super) gates: Vec<(usize, Gate)>,
-    pub(super) groups: Vec<(usize, Group)>,
+    pub(super) groups: Vec<(usize, Vec<usize>, Group)>,
     pub(super) singles: Vec<Single>,
     pub(super) leaves: Leaves,
     pub(super) outputs: usize,
@@ -32,12 +31,12 @@ type Assembled = (Vec<Operator>, Vec<LayerWeights>, Vec<Table>, Vec<Vec<i64>>, u
 
 /// Writes a plan down for the input of `graph`.
 pub(super) fn assemble(plan: &Plan, graph: &Graph) -> Result<Assembled, NodeReason> {
-    let parts = parts(plan);
+    let units = units(plan);
     let layouts: Vec<Layout<'_>> =
-        parts.iter().map(|trees| Layout::cheapest(plan, trees.clone(), graph.features.len())).collect();
+        parts(&units).into_iter().map(|part| Layout::cheapest(part, graph.features.len())).collect();
     let alone: usize = features(&plan.singles, &[], 0).len();
     let cells = layouts.iter().map(|layout| layout.blocks.len() * layout.groups).sum::<usize>() + alone;
-    let grouped: Vec<&Group> = plan.groups.iter().map(|(_, group)| group).collect();
+    let grouped: Vec<&Group> = plan.groups.iter().map(|(_, _, group)| group).collect();
     let whole = plan.leaves.whole(&grouped, &plan.singles, cells)?;
     let functions = features(&plan.singles, &whole.leaves, plan.outputs);
 
@@ -71,7 +70,7 @@ pub(super) fn assemble(plan: &Plan, graph: &Graph) -> Result<Assembled, NodeReas
 fn steps(plan: &Plan, width: usize) -> Result<Vec<Vec<i64>>, NodeReason> {
     let mut steps: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); width];
     let gates = plan.gates.iter().flat_map(|(_, gate)| &gate.parts);
-    let groups = plan.groups.iter().flat_map(|(_, group)| &group.parts);
+    let groups = plan.groups.iter().flat_map(|(_, _, group)| &group.parts);
     let parts = gates.chain(groups).map(|(feature, part)| (*feature, part.changes().collect::<Vec<_>>()));
     let singles = plan.singles.iter().map(|single| (single.feature, single.leaves.changes().collect()));
     for (feature, changes) in parts.chain(singles) {
@@ -81,27 +80,52 @@ fn steps(plan: &Plan, width: usize) -> Result<Vec<Vec<i64>>, NodeReason> {
     Ok(steps.into_iter().map(|steps| steps.into_iter().collect()).collect())
 }
 
-/// Consecutive trees whose look-ups fit one table.
-fn parts(plan: &Plan) -> Vec<Vec<usize>> {
-    let outputs = plan.leaves.outputs();
-    let mut look_ups: BTreeMap<usize, usize> = BTreeMap::new();
-    for (tree, group) in &plan.groups {
-        *look_ups.entry(*tree).or_insert(0) += scores(group, &outputs).len();
-    }
-    let mut parts: Vec<(usize, Vec<usize>)> = Vec::new();
-    for (tree, count) in look_ups {
-        match parts.last_mut() {
-            Some((sum, trees)) if *sum + count <= LOOK_UPS_MOST => {
-                *sum += count;
-                trees.push(tree);
-            }
-            _ => parts.push((count, vec![tree])),
-        }
-    }
-    parts.into_iter().map(|(_, trees)| trees).collect()
+/// What is not torn apart: groups, and the gates they wait for.
+#[derive(Default)]
+struct Unit<'a> {
+    /// Gates with their numbers and how many each waits for.
+    gates: Vec<(usize, usize, &'a Gate)>,
+    /// Groups with the scores they add to.
+    groups: Vec<(&'a Group, &'a [usize])>,
 }
 
-/// Trees side by side in blocks of one shape.
+/// The units of a plan, those with gates last.
+fn units(plan: &Plan) -> Vec<Unit<'_>> {
+    let mut units: BTreeMap<usize, Unit<'_>> = BTreeMap::new();
+    let mut levels: Vec<usize> = Vec::with_capacity(plan.gates.len());
+    for (index, (unit, gate)) in plan.gates.iter().enumerate() {
+        // Gates come after those they wait for.
+        let level = gate.before.and_then(|before| levels.get(before)).map_or(0, |level| level + 1);
+        levels.push(level);
+        units.entry(*unit).or_default().gates.push((index, level, gate));
+    }
+    for (unit, scores, group) in &plan.groups {
+        units.entry(*unit).or_default().groups.push((group, scores));
+    }
+    let mut units: Vec<Unit<'_>> = units.into_values().collect();
+    units.sort_by_key(|unit| !unit.gates.is_empty());
+    units
+}
+
+/// Consecutive units whose look-ups fit one table.
+fn parts<'u, 'a>(units: &'u [Unit<'a>]) -> Vec<&'u [Unit<'a>]> {
+    let mut parts = Vec::new();
+    let (mut start, mut sum) = (0, 0);
+    for (index, unit) in units.iter().enumerate() {
+        let count: usize = unit.groups.iter().map(|(_, scores)| scores.len()).sum();
+        // Few units have gates, and those are large: they are no measure for the others.
+        let other = units.get(start).is_some_and(|first| first.gates.is_empty() != unit.gates.is_empty());
+        if index > start && (other || sum + count > LOOK_UPS_MOST) {
+            parts.extend(units.get(start..index));
+            (start, sum) = (index, 0);
+        }
+        sum += count;
+    }
+    parts.extend(units.get(start..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+/// Units side by side in blocks of one shape.
 struct Layout<'a> {
     blocks: Vec<Block<'a>>,
     /// Comparisons of a block.
@@ -110,7 +134,7 @@ struct Layout<'a> {
     gates: Vec<usize>,
     /// Groups of a block.
     groups: usize,
-    /// Scores of any group, if they are not all of one.
+    /// Whether any group adds to several scores.
     several: bool,
 }
 
@@ -121,55 +145,20 @@ struct Block<'a> {
     /// Gates by how many they wait for, with their numbers.
     gates: Vec<Vec<(usize, &'a Gate)>>,
     /// Groups with the scores they add to.
-    groups: Vec<(&'a Group, Vec<usize>)>,
+    groups: Vec<(&'a Group, &'a [usize])>,
 }
 
 impl<'a> Layout<'a> {
-    /// The layout of some trees that takes the fewest weights.
-    fn cheapest(plan: &'a Plan, trees: Vec<usize>, features: usize) -> Self {
+    /// The layout of some units that takes the fewest weights.
+    fn cheapest(units: &[Unit<'a>], features: usize) -> Self {
         let counts = core::iter::successors(Some(1usize), |count| Some(count * 2));
-        let all =
-            counts.take_while(|count| *count <= trees.len()).map(|count| Self::new(plan, &trees, count));
-        all.min_by_key(|layout| layout.weights(features)).unwrap_or_else(|| Self::new(plan, &trees, 1))
+        let all = counts.take_while(|count| *count <= units.len()).map(|count| Self::new(units, count));
+        all.min_by_key(|layout| layout.weights(features)).unwrap_or_else(|| Self::new(units, 1))
     }
 
-    fn new(plan: &'a Plan, trees: &[usize], count: usize) -> Self {
-        let outputs = plan.leaves.outputs();
-        let mut levels: Vec<usize> = Vec::with_capacity(plan.gates.len());
-        for (_, gate) in &plan.gates {
-            // Gates come after those they wait for.
-            let level = gate.before.and_then(|before| levels.get(before)).map_or(0, |level| level + 1);
-            levels.push(level);
-        }
-        let block = |trees: &[usize]| {
-            let own = |tree: &usize| trees.binary_search(tree).is_ok();
-            let mut block = Block::default();
-            let mut rows = BTreeSet::new();
-            let mut add = |parts: &[(usize, Pieces<i32>)]| {
-                for (feature, part) in parts {
-                    rows.extend(part.changes().map(|step| (*feature, step)));
-                }
-            };
-            for (index, (tree, gate)) in plan.gates.iter().enumerate() {
-                if own(tree) {
-                    let level = levels.get(index).copied().unwrap_or(0);
-                    if block.gates.len() <= level {
-                        block.gates.resize_with(level + 1, Vec::new);
-                    }
-                    add(&gate.parts);
-                    if let Some(gates) = block.gates.get_mut(level) {
-                        gates.push((index, gate));
-                    }
-                }
-            }
-            for (_, group) in plan.groups.iter().filter(|(tree, _)| own(tree)) {
-                add(&group.parts);
-                block.groups.push((group, scores(group, &outputs)));
-            }
-            block.rows = rows.into_iter().collect();
-            block
-        };
-        let blocks: Vec<Block<'a>> = trees.chunks(trees.len().div_ceil(count).max(1)).map(block).collect();
+    fn new(units: &[Unit<'a>], count: usize) -> Self {
+        let blocks: Vec<Block<'a>> =
+            units.chunks(units.len().div_ceil(count).max(1)).map(Block::new).collect();
         let most = |of: &dyn Fn(&Block<'_>) -> usize| blocks.iter().map(of).max().unwrap_or(0);
         let rows = most(&|block| block.rows.len()).max(1);
         let depth = most(&|block| block.gates.len());
@@ -190,6 +179,33 @@ impl<'a> Layout<'a> {
             .len()
             .next_power_of_two()
             .saturating_mul(rows.saturating_add(columns.saturating_mul(made)))
+    }
+}
+
+impl<'a> Block<'a> {
+    fn new(units: &[Unit<'a>]) -> Self {
+        let mut block = Self::default();
+        let mut rows = BTreeSet::new();
+        let mut add = |parts: &[(usize, Pieces<i32>)]| {
+            for (feature, part) in parts {
+                rows.extend(part.changes().map(|step| (*feature, step)));
+            }
+        };
+        for (index, level, gate) in units.iter().flat_map(|unit| &unit.gates) {
+            add(&gate.parts);
+            if block.gates.len() <= *level {
+                block.gates.resize_with(level + 1, Vec::new);
+            }
+            if let Some(gates) = block.gates.get_mut(*level) {
+                gates.push((*index, *gate));
+            }
+        }
+        for (group, scores) in units.iter().flat_map(|unit| &unit.groups) {
+            add(&group.parts);
+            block.groups.push((*group, *scores));
+        }
+        block.rows = rows.into_iter().collect();
+        block
     }
 }
 

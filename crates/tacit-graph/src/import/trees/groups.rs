@@ -5,7 +5,9 @@
 //! conditions on the way from the root to a chunk, or from a branch above for which there is a number of zero or one already
 //! (a *gate*), make the chunk's sum longer, see [`Chunk::range`]. For every branch and gate the cheapest way to cover what is
 //! below is chosen among chunks that grow from it branch by branch, going on without one, and a gate of its own. Cost is the
-//! number of look-ups that read more than one feature.
+//! number of look-ups that read more than one feature. A gate is a look-up that others wait for, and the sums it goes into are
+//! of features and look-ups together, which costs more under encryption than it saves: unless asked for, there are gates
+//! only where a way tests more features than a sum can count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,13 +165,15 @@ struct Search<'a> {
     tree: &'a Pruned,
     /// Scores that each leaf of the ensemble adds something to.
     outputs: &'a [Vec<usize>],
+    gate_cost: u32,
     known: BTreeMap<(usize, Option<usize>), (Cost, Choice)>,
 }
 
-/// The cheapest cover found for a tree, and its look-ups that read more than one feature. `outputs` are, for each leaf of the ensemble, the
-/// scores that it adds something to.
-pub(super) fn cover(tree: &Pruned, outputs: &[Vec<usize>]) -> (Cover, u32) {
-    let mut search = Search { tree, outputs, known: BTreeMap::new() };
+/// The cheapest cover found for a tree and what it costs. `outputs` are, for each leaf, the scores that it adds something
+/// to; a gate costs as much as one look-up when `gates` are welcome, else more than anything that can do without.
+pub(super) fn cover(tree: &Pruned, outputs: &[Vec<usize>], gates: bool) -> (Cover, u32) {
+    let gate_cost = if gates { 1 } else { GATE_COST };
+    let mut search = Search { tree, outputs, gate_cost, known: BTreeMap::new() };
     let cost = search.best(0, None);
     let mut cover = Cover::default();
     search.collect(0, None, None, &mut cover);
@@ -227,7 +231,8 @@ impl Search<'_> {
         offer(apart, Choice::Apart);
         let way = self.tree.way(gate, node).len() + usize::from(gate.is_some());
         if gate != Some(node) && (2..GROUP_VALUES).contains(&way) {
-            offer(plus((1, 1), self.best(node, Some(node))), Choice::Gate);
+            let cost = (self.gate_cost, 1);
+            offer(plus(cost, self.best(node, Some(node))), Choice::Gate);
         }
         found
     }
@@ -489,5 +494,7 @@ impl Digit {
     }
 }
 
+/// What an unwelcome gate costs.
+const GATE_COST: u32 = 1 << 20;
 /// Chunks looked at for each branch and gate.
 const CHUNKS_TRIED: usize = 128;

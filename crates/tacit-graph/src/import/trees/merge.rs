@@ -9,11 +9,11 @@ use super::{
 };
 
 /// Joins groups without gates that add to a common score, first come first served. `outputs` are the scores that each
-/// leaf adds something to; beside each group is the tree it belongs to.
+/// leaf adds something to; beside each group is its unit, and it goes to that of the first.
 pub(super) fn merged(groups: Vec<(usize, Group)>, outputs: &[Vec<usize>]) -> Vec<(usize, Group)> {
     let mut made: Vec<(usize, Group, Vec<usize>)> = Vec::new();
     let mut left = PAIRS_TRIED;
-    for (tree, group) in groups {
+    for (unit, group) in groups {
         let own = scores(&group, outputs);
         let mut rest = Some(group);
         for (_, other, theirs) in &mut made {
@@ -28,10 +28,10 @@ pub(super) fn merged(groups: Vec<(usize, Group)>, outputs: &[Vec<usize>]) -> Vec
             }
         }
         if let Some(group) = rest {
-            made.push((tree, group, own));
+            made.push((unit, group, own));
         }
     }
-    made.into_iter().map(|(tree, group, _)| (tree, group)).collect()
+    made.into_iter().map(|(unit, group, _)| (unit, group)).collect()
 }
 
 /// Scores that a group adds something to.

@@ -9,14 +9,20 @@ use crate::{
     import::error::NodeReason,
 };
 
+/// What is added to which scores.
+pub(super) type Amounts = Vec<(usize, f64)>;
+
+/// The same in whole units.
+pub(super) type Counts = Vec<(usize, i64)>;
+
 /// What leaves add to scores, sparse.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leaves {
-    pub(super) values: Vec<Vec<(usize, f64)>>,
+    pub(super) values: Vec<Amounts>,
     /// What each leaf's tree adds in any case, and its leaves only make up the difference to.
-    pub(super) usual: Vec<Vec<(usize, f64)>>,
+    pub(super) usual: Vec<Amounts>,
     /// The same for whole trees.
-    pub(super) trees: Vec<Vec<(usize, f64)>>,
+    pub(super) trees: Vec<Amounts>,
     /// Added to the scores at the end.
     pub(super) base: Vec<f64>,
 }
@@ -26,14 +32,14 @@ pub(super) struct Leaves {
 pub(super) struct Whole {
     pub(super) fraction_bits: i8,
     /// What each leaf adds beyond what its tree does, sparse.
-    pub(super) leaves: Vec<Vec<(usize, i64)>>,
+    pub(super) leaves: Vec<Counts>,
     pub(super) base: Vec<i32>,
 }
 
 impl Leaves {
     /// Scores that each leaf adds something to beyond what its tree does.
     pub(super) fn outputs(&self) -> Vec<Vec<usize>> {
-        let of = |(values, usual): (&Vec<(usize, f64)>, &Vec<(usize, f64)>)| differing(values, usual);
+        let of = |(values, usual): (&Amounts, &Amounts)| differing(values, usual);
         self.values.iter().zip(&self.usual).map(of).collect()
     }
 
@@ -67,7 +73,7 @@ impl Leaves {
 
     fn in_unit(&self, bits: i32) -> Option<Whole> {
         let round = |value: f64| (value * f64::from(bits).exp2()).round();
-        let leaf = |(values, usual): (&Vec<(usize, f64)>, &Vec<(usize, f64)>)| {
+        let leaf = |(values, usual): (&Amounts, &Amounts)| {
             let of = |list: &[(usize, f64)], output: usize| {
                 round(list.iter().filter(|(other, _)| *other == output).map(|(_, v)| v).sum()) as i64
             };
@@ -102,13 +108,13 @@ fn differing(a: &[(usize, f64)], b: &[(usize, f64)]) -> Vec<usize> {
 }
 
 /// What a value of a group's sum adds to a score.
-pub(super) fn entry(leaves: &[usize], numbers: &[Vec<(usize, i64)>], output: usize) -> i64 {
+pub(super) fn entry(leaves: &[usize], numbers: &[Counts], output: usize) -> i64 {
     let of = leaves.iter().filter_map(|leaf| numbers.get(*leaf)).flatten();
     of.filter(|(other, _)| *other == output).map(|(_, value)| value).sum()
 }
 
 /// Magnitudes of all that a group adds to any score.
-fn entries(group: &Group, numbers: &[Vec<(usize, i64)>]) -> Vec<i64> {
+fn entries(group: &Group, numbers: &[Counts]) -> Vec<i64> {
     let mut made = Vec::new();
     for leaves in &group.leaves {
         let outputs =
@@ -126,7 +132,7 @@ pub(super) struct Function {
 }
 
 /// Leaves decided by one feature, added up feature by feature.
-pub(super) fn features(singles: &[Single], numbers: &[Vec<(usize, i64)>], outputs: usize) -> Vec<Function> {
+pub(super) fn features(singles: &[Single], numbers: &[Counts], outputs: usize) -> Vec<Function> {
     let mut names: Vec<usize> = singles.iter().map(|single| single.feature).collect();
     names.sort_unstable();
     names.dedup();

@@ -8,8 +8,8 @@ use super::{
     Ensemble, Node, Set, Tree,
     assemble::{Plan, assemble},
     groups::{self, Cover, Gate, Group, Kind, Pruned, Single},
-    merge::merged,
-    numbers::Leaves,
+    merge::{merged, scores},
+    numbers::{Amounts, Leaves},
 };
 use crate::{
     graph::{Feature, Graph, Weights},
@@ -44,7 +44,7 @@ impl Tail {
     }
 
     /// What numbers added to scores from `first` on add to the outputs.
-    fn of(&self, scores: &[(usize, f64)], first: usize) -> Vec<(usize, f64)> {
+    fn of(&self, scores: &[(usize, f64)], first: usize) -> Amounts {
         let output = |(output, row): (usize, &Vec<f64>)| {
             let term = |(score, value): &(usize, f64)| row.get(first + score).map_or(0.0, |w| w * value);
             (output, scores.iter().map(term).sum::<f64>())
@@ -66,6 +66,7 @@ pub(in crate::import) fn quantise(
     ensembles: &[Ensemble],
     tail: &Tail,
     graph: Graph,
+    gates: bool,
 ) -> Result<Quantised, NodeReason> {
     let outputs = tail.add.len();
     let mut trees: Vec<(&Tree, usize, bool)> = Vec::new();
@@ -73,7 +74,7 @@ pub(in crate::import) fn quantise(
     let mut first = 0;
     for ensemble in ensembles {
         trees.extend(ensemble.trees.iter().map(|tree| (tree, first, ensemble.single)));
-        let base: Vec<(usize, f64)> = ensemble.base.iter().copied().enumerate().collect();
+        let base: Amounts = ensemble.base.iter().copied().enumerate().collect();
         for (output, value) in tail.of(&base, first) {
             if let Some(base) = leaves.base.get_mut(output) {
                 *base += value;
@@ -81,26 +82,36 @@ pub(in crate::import) fn quantise(
         }
         first += ensemble.outputs;
     }
-    let covered: Vec<Covered> =
-        trees.par_iter().map(|(tree, first, single)| Covered::new(tree, *single, tail, *first)).collect();
+    let covered: Vec<Covered> = trees
+        .par_iter()
+        .map(|(tree, first, single)| Covered::new(tree, *single, tail, *first, gates))
+        .collect();
     let (mut gates, mut groups, mut singles) = (Vec::new(), Vec::new(), Vec::new());
-    for (tree, covered) in covered.into_iter().enumerate() {
+    let mut unit = 0;
+    for covered in covered {
         let (leaf, gate) = (leaves.values.len(), gates.len());
         let Cover { gates: own, groups: grouped, singles: alone } = covered.cover;
+        // Groups stay with the gates of their tree; without any, each may go its own way.
+        let apart = usize::from(own.is_empty());
         gates.extend(
-            own.into_iter().map(|one: Gate| (tree, Gate { before: one.before.map(|b| b + gate), ..one })),
+            own.into_iter().map(|one: Gate| (unit, Gate { before: one.before.map(|b| b + gate), ..one })),
         );
-        groups.extend(grouped.into_iter().map(|group: Group| {
+        let count = grouped.len();
+        groups.extend(grouped.into_iter().enumerate().map(|(place, group): (usize, Group)| {
             let leaves =
                 group.leaves.iter().map(|list| list.iter().map(|one| one + leaf).collect()).collect();
-            (tree, Group { leaves, gate: group.gate.map(|(one, add)| (one + gate, add)), ..group })
+            let gate = group.gate.map(|(one, add)| (one + gate, add));
+            (unit + apart * place, Group { leaves, gate, ..group })
         }));
+        unit += count + 1;
         singles.extend(alone.into_iter().map(|single: Single| single.moved(leaf)));
         leaves.usual.extend(core::iter::repeat_n(covered.usual.clone(), covered.leaves.len()));
         leaves.values.extend(covered.leaves);
         leaves.trees.push(covered.usual);
     }
-    let groups = merged(groups, &leaves.outputs());
+    let outputs_of = leaves.outputs();
+    let groups = merged(groups, &outputs_of);
+    let groups = groups.into_iter().map(|(unit, group)| (unit, scores(&group, &outputs_of), group)).collect();
     let plan = Plan { gates, groups, singles, leaves, outputs };
     let (nodes, layers, tables, features, bits, fraction_bits) = assemble(&plan, &graph)?;
     let features = names(&graph.features, features);
@@ -123,15 +134,15 @@ fn names(named: &[Feature], steps: Vec<Vec<i64>>) -> Vec<Feature> {
 /// A tree with its cover; leaves are numbered within it.
 struct Covered {
     cover: Cover,
-    leaves: Vec<Vec<(usize, f64)>>,
-    usual: Vec<(usize, f64)>,
+    leaves: Vec<Amounts>,
+    usual: Amounts,
 }
 
 impl Covered {
-    fn new(tree: &Tree, single: bool, tail: &Tail, first: usize) -> Self {
+    fn new(tree: &Tree, single: bool, tail: &Tail, first: usize, gates: bool) -> Self {
         let (pruned, leaves) = pruned(tree, single, tail, first);
         // Leaves that add nothing need no look-up, so the commonest value goes into the base, unless that costs more.
-        let mut counts: Vec<(usize, &Vec<(usize, f64)>)> = Vec::new();
+        let mut counts: Vec<(usize, &Amounts)> = Vec::new();
         for leaf in &leaves {
             let tried = counts.len();
             match counts.iter_mut().find(|(_, known)| *known == leaf) {
@@ -146,7 +157,7 @@ impl Covered {
         let covers = candidates.map(|usual| {
             let usuals = vec![usual.clone(); leaves.len()];
             let outputs = Leaves { values: leaves.clone(), usual: usuals, ..Leaves::default() }.outputs();
-            let (cover, cost) = groups::cover(&pruned, &outputs);
+            let (cover, cost) = groups::cover(&pruned, &outputs, gates);
             (cost, cover, usual)
         });
         let (cover, usual) = match covers.min_by_key(|(cost, cover, _)| (*cost, cover.singles.len())) {
@@ -158,7 +169,7 @@ impl Covered {
 }
 
 /// The tree without branches that never decide, and what its leaves add to the outputs.
-fn pruned(tree: &Tree, single: bool, tail: &Tail, first: usize) -> (Pruned, Vec<Vec<(usize, f64)>>) {
+fn pruned(tree: &Tree, single: bool, tail: &Tail, first: usize) -> (Pruned, Vec<Amounts>) {
     let same = sames(tree);
     let mut made = Pruned { nodes: Vec::new() };
     let mut leaves = Vec::new();
