@@ -181,7 +181,7 @@ it or with `--held-out` only measure the agreement.
 - *What is public*: thresholds are in the graph, feature by feature, and so are the leaves, in its tables. Only which of them belong together is in the weights. A model of trees is a secret in no mode.
 
 Leaves are decided in groups, each by one look-up of a sum of at most 16 values, which is one bootstrap where the model is computed under encryption; what depends on one feature alone takes none.
-`cargo run --release -p tacit-graph --example trees_report MODEL.onnx` counts them. Test splits of a quarter, seed 0; *made* has 12 000 rows of 20 features from scikit-learn's `make_classification`:
+`cargo run --release -p tacit-graph --example trees_report MODEL.onnx HELD_OUT.npy LABELS.npy` counts them, `bench/encrypt/make_models.py FOLDER --trees` makes these. Test splits of a quarter, seed 0; *made* has 12 000 rows of 20 features from scikit-learn's `make_classification`:
 
 | ensemble | data | look-ups of groups | comparisons | parameters | labels that agree |
 |---|---|---|---|---|---|
