@@ -395,6 +395,9 @@ pub(crate) struct BenchEncrypt {
     /// Runs of which the median is reported.
     #[arg(long, default_value_t = 11)]
     pub(crate) runs: usize,
+    /// Ask every row of this file once instead, and say how many labels are right: JSON `{"rows":[[…]],"labels":["…"]}`.
+    #[arg(long)]
+    pub(crate) held_out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
