@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
 
@@ -320,6 +321,12 @@ pub(crate) struct Worker {
     /// Most jobs that are proved together.
     #[arg(long, default_value_t = tacit_worker::TOGETHER_MAX, value_parser = together)]
     pub(crate) together: usize,
+    /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota: Option<NonZeroU64>,
+    /// Most questions about a model that all clients get answered in a UTC day: what holds against a client with many accounts.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota_total: Option<NonZeroU64>,
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,

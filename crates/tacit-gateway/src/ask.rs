@@ -245,6 +245,7 @@ impl Gateway {
             code: "wrong_cumulative".to_owned(),
             message: "the accounts of the channel cannot be brought together".to_owned(),
             hint: "ask another worker".to_owned(),
+            opens_at: None,
         })
     }
 

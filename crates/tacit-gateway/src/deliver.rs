@@ -262,8 +262,9 @@ impl Gateway {
             _ => {}
         }
         self.store.put_refused(job, &body.code, &body.message)?;
-        let ErrorBody { code, message, hint, .. } = body.clone();
-        Ok(Undelivered::Failed(GatewayError::Refused { worker: header.worker, code, message, hint }))
+        let ErrorBody { code, message, hint, opens_at, .. } = body.clone();
+        let worker = header.worker;
+        Ok(Undelivered::Failed(GatewayError::Refused { worker, code, message, hint, opens_at }))
     }
 
     async fn asked_price(&self, job: &JobRecord) -> Result<Option<tacit_wire::Amount>, GatewayError> {

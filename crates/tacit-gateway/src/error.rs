@@ -132,6 +132,8 @@ pub enum GatewayError {
         message: String,
         /// The worker's hint.
         hint: String,
+        /// From when on it would not, as the worker says, seconds since 1970.
+        opens_at: Option<u64>,
     },
     /// The price changed between the ledger and the worker.
     #[error("the price of worker {worker} has changed")]
@@ -256,6 +258,7 @@ impl GatewayError {
             Self::Unreachable { .. } => {
                 ("unreachable", 502, "ask again with the same job id: it is paid once")
             }
+            Self::Refused { code, hint, .. } if code == "quota_exceeded" => ("quota_exceeded", 429, hint),
             Self::Refused { hint, .. } => ("refused", 502, hint),
             Self::StalePrice { .. } => {
                 ("stale_price", 409, "ask again to accept the new price, if it is allowed")
@@ -289,7 +292,9 @@ impl GatewayError {
             Self::TooExpensive { cheapest, .. } => Some(*cheapest),
             _ => None,
         };
-        ErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned(), demand }
+        let opens_at = if let Self::Refused { opens_at, .. } = self { *opens_at } else { None };
+        let (code, hint) = (code.to_owned(), hint.to_owned());
+        ErrorBody { code, message: self.to_string(), hint, demand, opens_at }
     }
 
     /// Whether another worker may be asked instead: nothing was sent to this one that it could answer later.

@@ -18,7 +18,9 @@
 //! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
 
 pub mod billing;
+pub mod clock;
 pub mod engine;
+pub mod quota;
 pub mod reject;
 pub mod served;
 pub mod settle;
@@ -32,9 +34,11 @@ mod together;
 mod worker;
 
 pub use billing::{AskedPrice, Bill, Billing};
+pub use clock::{Clock, SystemClock};
 pub use engine::{
     Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
 };
+pub use quota::Quota;
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;

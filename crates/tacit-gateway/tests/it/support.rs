@@ -15,8 +15,8 @@ use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet};
 use tacit_worker::{
-    AskedPrice, Billing, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
-    Store as WorkerStore, Worker, WorkerConfig,
+    AskedPrice, Billing, Clock, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
+    Store as WorkerStore, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -187,6 +187,7 @@ pub(crate) struct WorkerPlan {
     pub(crate) port: u16,
     pub(crate) settlement: SettlementPolicy,
     pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl WorkerPlan {
@@ -201,6 +202,7 @@ impl WorkerPlan {
             port: 0,
             settlement: SettlementPolicy { anchor_delay: core::time::Duration::ZERO, ..Default::default() },
             limits: Limits::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -223,6 +225,7 @@ impl WorkerPlan {
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,
+            clock: self.clock,
         })
         .unwrap();
         let serving = Arc::clone(&worker);
