@@ -233,6 +233,9 @@ pub(crate) enum Receipt {
         /// Write everything needed to verify it to this file.
         #[arg(short, long)]
         output: Option<PathBuf>,
+        /// Write only what an auditor of an encrypted job may see: receipt and ciphertexts, neither the question nor what decrypts it.
+        #[arg(long, requires = "output")]
+        for_audit: bool,
         #[command(flatten)]
         gateway: GatewayAddress,
     },
@@ -244,6 +247,26 @@ pub(crate) enum Receipt {
         #[arg(long, value_name = "URL")]
         ledger: Option<String>,
     },
+    /// Do the encrypted job of a saved receipt again and compare the answers: for the model's owner, or whoever is given the seed.
+    Audit(Audit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// File written by `tacit receipt show --for-audit -o`, or by `tacit receipt show -o`.
+    pub(crate) file: PathBuf,
+    /// The `.tacit` file of the model that answered.
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// Data folder of the worker that answered: its `audit.key` gives the seed.
+    #[arg(long, value_name = "DIR", required_unless_present = "seed", conflicts_with = "seed")]
+    pub(crate) data: Option<PathBuf>,
+    /// The seed of the answer, from whoever has the worker's key.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) seed: Option<String>,
+    /// Also print the seed, so that another auditor can do the job again without the key. Not for the client: it undoes what hides the weights.
+    #[arg(long, requires = "data")]
+    pub(crate) give_seed: bool,
 }
 
 #[derive(Debug, Subcommand)]

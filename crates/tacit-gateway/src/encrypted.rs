@@ -15,8 +15,10 @@ use tacit_encrypt::{
     client::{self, EncryptError, Secret},
 };
 use tacit_graph::{AnswerError, Graph};
-use tacit_wire::{SeedCommitment, message::base64_bytes};
+use tacit_wire::message::base64_bytes;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub use tacit_wire::audit_file::EncryptedAnswer;
 
 use crate::error::GatewayError;
 
@@ -34,17 +36,6 @@ pub struct EncryptedQuestion {
     pub offer: Vec<u8>,
     /// Random bytes of this question.
     pub seed: QuerySeed,
-}
-
-/// What came back for an encrypted job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EncryptedAnswer {
-    /// The output, as it came.
-    #[serde(with = "base64_bytes")]
-    pub ciphertext: Vec<u8>,
-    /// The worker's commitment to what it was computed with.
-    pub seed_commitment: SeedCommitment,
 }
 
 /// Why the messages of an encrypted job cannot be made again.

@@ -17,6 +17,7 @@
 //!
 //! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
 
+pub mod audit;
 pub mod billing;
 pub mod clock;
 pub mod engine;
@@ -33,6 +34,7 @@ mod payment;
 mod together;
 mod worker;
 
+pub use audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute};
 pub use billing::{AskedPrice, Bill, Billing};
 pub use clock::{Clock, SystemClock};
 pub use engine::{

@@ -26,7 +26,7 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             });
             Ok(())
         }
-        Command::Show { id, output: file, gateway } => {
+        Command::Show { id, output: file, for_audit, gateway } => {
             let id: B256 = id.parse().failed(
                 "bad_receipt_id",
                 format!("{id:?}"),
@@ -35,23 +35,36 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             let gateway = GatewayClient::new(&gateway.url)?;
             let reply = gateway.get(&format!("/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
-            if let Some(file) = file {
-                let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
-                write_private(file, bundle.to_string().as_bytes())?;
-            }
-            output.data(&reply, || {
-                let saved = file.as_ref().map(|file| {
-                    format!(
-                        "\nsaved with its evidence to {}; it holds the question and the answer in the clear",
-                        file.display()
-                    )
-                });
-                line(&entry) + &saved.unwrap_or_default()
-            });
+            let saved = match file {
+                Some(file) => Some(save(&gateway, &id, file, *for_audit).await?),
+                None => None,
+            };
+            output.data(&reply, || line(&entry) + &saved.unwrap_or_default());
             Ok(())
         }
+        Command::Audit(arguments) => crate::commands::audit::audit(arguments, output),
         Command::Verify { file, ledger } => verify(file, ledger.as_deref(), output).await,
     }
+}
+
+/// Writes a receipt to a file, and says what is in it.
+async fn save(gateway: &GatewayClient, id: &B256, file: &Path, for_audit: bool) -> Result<String, Failure> {
+    let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
+    if !for_audit {
+        write_private(file, bundle.to_string().as_bytes())?;
+        let file = file.display();
+        return Ok(format!(
+            "\nsaved with its evidence to {file}; it holds the question and the answer in the clear"
+        ));
+    }
+    let for_audit = read::<Bundle>(bundle)?.for_audit().failed(
+        "not_encrypted",
+        id,
+        "only an encrypted job can be done again by an auditor who must not see the question",
+    )?;
+    let json = serde_json::to_vec(&for_audit).failed("cannot_write", file.display(), "")?;
+    write_private(file, &json)?;
+    Ok(format!("\nsaved for an auditor to {}; the question cannot be read from it", file.display()))
 }
 
 async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
     reason = "a helper of tests fails by panicking, as a test does"
 )]
 
+mod audit;
 mod crash;
 mod dishonest;
 mod disk;

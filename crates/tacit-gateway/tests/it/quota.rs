@@ -21,8 +21,8 @@ use tacit_worker::{
 use crate::{
     disk::{Death, Disk},
     support::{
-        FEATURES, Ledger, PRICE, RunningWorker, WorkerPlan, encrypted_engine, gateway, ledger, linear_model,
-        model, question, served, wallet,
+        FEATURES, Ledger, PRICE, RunningWorker, WorkerPlan, gateway, honest_encrypted, ledger, model,
+        question, served, wallet,
     },
 };
 
@@ -129,8 +129,7 @@ async fn a_total_caps_a_client_with_many_accounts_and_each_model_has_its_own() {
     let ledger = ledger(&[1, 2, 3, 4].map(|key| wallet(key).address())).await;
     let clock = Hands::noon();
     let mut plan = plan(Arc::new(GraphEngine::new(model())), quota(Some(2), Some(3)), &clock);
-    let linear = served(&linear_model(), "linear", Arc::new(encrypted_engine(&linear_model())), PRICE);
-    plan.models.push(linear.with_quota(quota(Some(3), None)));
+    plan.models.push(honest_encrypted().with_quota(quota(Some(3), None)));
     let _running = plan.start(&ledger.client).await;
     let accounts = [2, 3, 4].map(|key| gateway(&ledger.client, key));
     accounts[0].ask(signed(1)).await.unwrap();

@@ -128,10 +128,18 @@ fn commit(seed: u64) -> Arc<CommittedModel> {
 /// A linear model: one that can be asked under encryption.
 pub(crate) fn linear_model() -> Arc<CommittedModel> {
     static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
-    Arc::clone(MODEL.get_or_init(|| {
-        let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 3], 3).unwrap();
-        Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
-    }))
+    Arc::clone(MODEL.get_or_init(|| commit_linear(3)))
+}
+
+/// Another linear model of the same shape.
+pub(crate) fn other_linear_model() -> Arc<CommittedModel> {
+    static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| commit_linear(4)))
+}
+
+fn commit_linear(seed: u64) -> Arc<CommittedModel> {
+    let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 3], seed).unwrap();
+    Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
 }
 
 /// The honest engine of a linear model.
