@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use tacit_encrypt::offer::MAX_OFFER_BYTES;
+use tacit_encrypt::Offer;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
@@ -58,12 +58,9 @@ pub struct Gateway {
     jobs: Mutex<HashMap<JobId, Arc<tokio::sync::Mutex<()>>>>,
     /// Models whose id was recomputed.
     models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
-    /// What each worker said that it takes to ask a model under encryption.
-    encrypted_offers: Mutex<EncryptedOffers>,
+    /// What each worker said that it takes to ask a model under encryption, checked against the model.
+    encrypted_offers: Mutex<HashMap<(Address, B256), Offer>>,
 }
-
-/// By worker and model; nothing where the worker said that it offers none.
-type EncryptedOffers = HashMap<(Address, B256), Option<Vec<u8>>>;
 
 /// The right to ask under a job id. Dropping it lets the next caller in.
 pub(crate) struct JobTurn<'a> {
@@ -152,17 +149,15 @@ impl Gateway {
         models.insert(model_id, Arc::clone(model));
     }
 
-    pub(crate) fn kept_encrypted_offer(&self, worker: Address, model_id: B256) -> Option<Option<Vec<u8>>> {
-        self.encrypted_offers().get(&(worker, model_id)).cloned()
+    pub(crate) fn kept_encrypted_offer(&self, worker: Address, model_id: B256) -> Option<Offer> {
+        self.encrypted_offers().get(&(worker, model_id)).copied()
     }
 
-    pub(crate) fn keep_encrypted_offer(&self, worker: Address, model_id: B256, offer: Option<Vec<u8>>) {
+    pub(crate) fn keep_encrypted_offer(&self, worker: Address, model_id: B256, offer: Offer) {
         let mut offers = self.encrypted_offers();
         if offers.len() >= MODELS_KEPT_MAX {
             offers.clear();
         }
-        // One that is too long for any model is refused as well without its end.
-        let offer = offer.map(|offer| offer.into_iter().take(MAX_OFFER_BYTES + 1).collect());
         offers.insert((worker, model_id), offer);
     }
 
@@ -171,7 +166,7 @@ impl Gateway {
         self.encrypted_offers().remove(&(worker, model_id));
     }
 
-    fn encrypted_offers(&self) -> MutexGuard<'_, EncryptedOffers> {
+    fn encrypted_offers(&self) -> MutexGuard<'_, HashMap<(Address, B256), Offer>> {
         self.encrypted_offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IModels, Privacy};
+use tacit_encrypt::OfferReject;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
 
@@ -78,6 +79,9 @@ impl Gateway {
         };
         let model = Arc::new(recompute(model_id, &info).ok_or_else(mismatch)?);
         if kept.is_none() {
+            if let Some(Ok(said)) = info.offer.as_deref().map(|said| decode(&model, said)) {
+                self.keep_encrypted_offer(offer.worker, model_id, said);
+            }
             // What a worker says of the model besides is its own word, and another worker's may differ.
             self.store.put_model(&ModelInfo { model_id, offer: None, ..info })?;
         }
@@ -92,9 +96,7 @@ impl Gateway {
             job_id: None,
             source: Box::new(source),
         };
-        let info = self.http.get::<ModelInfo>(&url, MODEL_BYTES_MAX).await.map_err(unreachable)?;
-        self.keep_encrypted_offer(offer.worker, model_id, info.offer.clone());
-        Ok(info)
+        self.http.get::<ModelInfo>(&url, MODEL_BYTES_MAX).await.map_err(unreachable)
     }
 
     /// What a worker says it takes to ask a model under encryption, checked against the model's graph. It is asked once.
@@ -104,14 +106,15 @@ impl Gateway {
         model: &VerifyingModel,
         offer: &Offer,
     ) -> Result<tacit_encrypt::Offer, GatewayError> {
-        let said = match self.kept_encrypted_offer(offer.worker, model_id) {
-            Some(said) => said,
-            None => self.fetch_model(model_id, offer).await?.offer,
-        };
         let worker = offer.worker;
-        let said = said.ok_or(GatewayError::NoOffer { worker })?;
-        tacit_encrypt::Offer::decode(model.graph(), &said)
-            .map_err(|reject| GatewayError::BadOffer { worker, reject })
+        if let Some(said) = self.kept_encrypted_offer(worker, model_id) {
+            return Ok(said);
+        }
+        let said = self.fetch_model(model_id, offer).await?.offer;
+        let said = decode(model, &said.ok_or(GatewayError::NoOffer { worker })?)
+            .map_err(|reject| GatewayError::BadOffer { worker, reject })?;
+        self.keep_encrypted_offer(worker, model_id, said);
+        Ok(said)
     }
 
     /// Why nobody offers a model under encryption, if its graph says why.
@@ -132,6 +135,10 @@ impl Gateway {
         self.cache_model(model_id, &model);
         Ok(model)
     }
+}
+
+fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, OfferReject> {
+    tacit_encrypt::Offer::decode(model.graph(), said)
 }
 
 fn offer_of(ask: IModels::Ask) -> Option<Offer> {

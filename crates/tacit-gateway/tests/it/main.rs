@@ -10,6 +10,7 @@ mod audit;
 mod crash;
 mod dishonest;
 mod disk;
+mod encrypted;
 mod quota;
 mod refusals;
 mod story;
