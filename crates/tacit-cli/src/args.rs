@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
+use tacit_gateway::CanaryRate;
 
 /// Ask AI about data nobody else can see, believe the answer, pay for what was done.
 #[derive(Debug, Parser)]
@@ -85,7 +86,7 @@ pub(crate) struct Ask {
     /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed or proved. The most that the privacy allows when left out: proved, or signed for encrypted.
+    /// Why the answer is believed: signed, proved, or, for encrypted, audited by hidden questions. When left out: proved, or signed for encrypted.
     #[arg(long)]
     pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.
@@ -239,13 +240,24 @@ pub(crate) enum Receipt {
         #[command(flatten)]
         gateway: GatewayAddress,
     },
-    /// Check a saved receipt: offline, or against a ledger with --ledger.
+    /// Check a saved receipt: offline, or against a ledger with --ledger. Or evidence of a false answer.
     Verify {
-        /// File written by `tacit receipt show -o`.
+        /// File written by `tacit receipt show -o` or `tacit receipt evidence -o`.
         file: PathBuf,
         /// Also check that the receipt's batch is anchored on this ledger.
         #[arg(long, value_name = "URL")]
         ledger: Option<String>,
+    },
+    /// List false answers to hidden questions, or save what convicts the worker that gave one.
+    Evidence {
+        /// The hidden question's job; all of them are listed when it is left out.
+        #[arg(requires = "output")]
+        id: Option<String>,
+        /// Write what convicts the worker to this file.
+        #[arg(short, long, requires = "id")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        gateway: GatewayAddress,
     },
     /// Do the encrypted job of a saved receipt again and compare the answers: for the model's owner, or whoever is given the seed.
     Audit(Audit),
@@ -370,6 +382,12 @@ pub(crate) struct Gateway {
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) listen: SocketAddr,
+    /// Hidden questions for each audited one, 0 to 1; a worker's first is always preceded by one.
+    #[arg(long, value_name = "RATE", default_value = "0.25", value_parser = canary_rate)]
+    pub(crate) canary_rate: CanaryRate,
+    /// Rows proved by others to choose among for hidden questions; more of them cost proofs, and repeat less.
+    #[arg(long, value_name = "N", default_value_t = tacit_gateway::canary::ROWS_DEFAULT)]
+    pub(crate) canary_rows: usize,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
     #[command(flatten)]
@@ -429,6 +447,11 @@ pub(crate) struct BenchModel {
     /// Report every layer of plain proofs: time to prove over time to run.
     #[arg(long)]
     pub(crate) per_layer: bool,
+}
+
+/// A rate of hidden questions.
+fn canary_rate(text: &str) -> Result<CanaryRate, String> {
+    text.parse().ok().and_then(CanaryRate::new).ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// A number of rows that one proof can hold.

@@ -114,7 +114,7 @@ impl Encrypted {
     }
 }
 
-/// The honest service of a model: `signed` and `proved`, in the clear and sealed, and `signed` under encryption where the model fits, at one
+/// The honest service of a model: `signed` and `proved`, in the clear and sealed, and `signed` and `audited` under encryption where the model fits, at one
 /// price. Where it does not fit, the reason comes with it.
 fn serve(
     file: &ModelFile,
@@ -146,7 +146,10 @@ fn serve(
             served = served.ask(privacy, evidence, price);
         }
     }
-    Ok((served.ask(Privacy::Encrypted, Evidence::Signed, price), misfit))
+    for evidence in [Evidence::Signed, Evidence::Audited] {
+        served = served.ask(Privacy::Encrypted, evidence, price);
+    }
+    Ok((served, misfit))
 }
 
 /// Opens a worker on a data folder.

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod canaries;
 mod crash;
 mod dishonest;
 mod disk;

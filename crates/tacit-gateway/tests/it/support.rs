@@ -8,7 +8,9 @@ use std::{
 use alloy_primitives::{Address, U256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
-use tacit_gateway::{AskRequest, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore};
+use tacit_gateway::{
+    AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
+};
 use tacit_graph::synthetic_mlp;
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
@@ -175,7 +177,10 @@ pub(crate) fn served(
             served = served.ask(privacy, evidence, price);
         }
     }
-    served.ask(Privacy::Encrypted, Evidence::Signed, price)
+    for evidence in [Evidence::Signed, Evidence::Audited] {
+        served = served.ask(Privacy::Encrypted, evidence, price);
+    }
+    served
 }
 
 /// The honest offer of the small model.
@@ -257,11 +262,21 @@ pub(crate) async fn listen(port: u16) -> StdListener {
 }
 
 pub(crate) fn gateway_on(ledger: &LedgerClient, key: u8, disk: &Disk) -> Arc<Gateway> {
+    gateway_with(ledger, key, disk, CanaryPolicy::default())
+}
+
+pub(crate) fn gateway_with(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    canaries: CanaryPolicy,
+) -> Arc<Gateway> {
     Gateway::open(GatewayConfig {
         wallet: wallet(key),
         ledger: ledger.clone(),
         store: GatewayStore::with_backend(disk.open()).unwrap(),
         spending: Spending::default(),
+        canaries,
     })
     .unwrap()
 }
