@@ -23,7 +23,8 @@ def main():
     rows, held_rows, labels, held_labels = train_test_split(
         data.data.astype(np.float32), data.target, test_size=0.25, random_state=0)
     model = XGBClassifier(n_estimators=20, max_depth=3, random_state=0).fit(rows, labels)
-    onnx = convert_xgboost(model, initial_types=[("measurements", FloatTensorType([None, 30]))])
+    onnx = convert_xgboost(model, "trees", [("measurements", FloatTensorType([None, 30]))])
+    onnx.opset_import.sort(key=lambda entry: entry.domain)
     (HERE / "model.onnx").write_bytes(onnx.SerializeToString())
 
     session = onnxruntime.InferenceSession(onnx.SerializeToString())

@@ -41,6 +41,7 @@ def main():
     print(f"C {strength}, float accuracy on {len(held_rows)} held-out rows: {model.score(held_rows, held_labels):.4f}")
 
     onnx = to_onnx(model, rows[:1], options={"zipmap": False})
+    onnx.opset_import.sort(key=lambda entry: entry.domain)
     (HERE / "model.onnx").write_bytes(onnx.SerializeToString())
     np.save(HERE / "calibration.npy", rows[:256].astype(np.uint8))
     held = {"rows": held_rows.astype(int).tolist(), "labels": [str(label) for label in held_labels]}

@@ -18,7 +18,7 @@ use crate::{
     encrypted::EncryptedQuestion,
     error::GatewayError,
     gateway::Gateway,
-    input::{Input, InputReject},
+    input::Input,
     market::Offer,
     store::{JobRecord, JobState, Purpose},
     view::AskAnswer,
@@ -30,7 +30,7 @@ use crate::{
 pub struct AskRequest {
     /// Name or id of a published model.
     pub model: String,
-    /// One row of numbers.
+    /// One row.
     pub input: Input,
     /// Who can see the input.
     #[serde(default = "sealed")]
@@ -98,12 +98,11 @@ impl AskRequest {
 }
 
 /// Tells a question from another one under the same id.
-pub(crate) fn fingerprint(model: &str, privacy: Privacy, evidence: Evidence, values: &[i64]) -> B256 {
+pub(crate) fn fingerprint(model: &str, privacy: Privacy, evidence: Evidence, input: &Input) -> B256 {
     let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-    hasher.update(model.as_bytes()).update(&[0, privacy as u8, evidence as u8]);
-    values.iter().for_each(|value| {
-        hasher.update(&value.to_le_bytes());
-    });
+    let named = u8::from(matches!(input, Input::Row(_)));
+    hasher.update(model.as_bytes()).update(&[named, privacy as u8, evidence as u8]);
+    input.hash_into(&mut hasher);
     B256::from(*hasher.finalize().as_bytes())
 }
 
@@ -113,15 +112,14 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
-        let values = request.input.row()?;
+        request.input.check()?;
         let (privacy, evidence) = (request.privacy, request.evidence());
         let mut question = Question {
             model: &request.model,
             privacy,
             evidence,
             max_price: request.max_price.unwrap_or(self.spending.max_price_default),
-            values: &values,
-            fingerprint: fingerprint(&request.model, privacy, evidence, &values),
+            fingerprint: fingerprint(&request.model, privacy, evidence, &request.input),
             job_id: request.job_id.unwrap_or_else(JobId::random),
             model_id: B256::ZERO,
             purpose: Purpose::default(),
@@ -140,7 +138,7 @@ impl Gateway {
             }
             offers => offers?,
         };
-        let asked = self.ask_someone(&question, &offers).await?;
+        let asked = self.ask_someone(&question, &request.input, &offers).await?;
         self.answered(&request, question.job_id, asked).await
     }
 
@@ -157,11 +155,16 @@ impl Gateway {
     }
 
     /// Asks one worker after another until one answers.
-    async fn ask_someone(&self, question: &Question<'_>, offers: &[Offer]) -> Result<Asked, GatewayError> {
+    async fn ask_someone(
+        &self,
+        question: &Question<'_>,
+        input: &Input,
+        offers: &[Offer],
+    ) -> Result<Asked, GatewayError> {
         let (privacy, evidence) = (question.privacy, question.evidence);
         let mut failure = GatewayError::NoAsk { privacy, evidence };
         for offer in offers.iter().take(WORKERS_TRIED_MAX) {
-            match self.ask_worker(question, offer).await {
+            match self.ask_worker(question, input, offer).await {
                 Ok(asked) => return Ok(asked),
                 Err(error) if error.may_ask_another() => failure = error,
                 Err(error) => return Err(error),
@@ -174,6 +177,7 @@ impl Gateway {
     pub(crate) async fn ask_plainly(
         &self,
         question: &Question<'_>,
+        values: &[i64],
         offers: &[Offer],
     ) -> Result<(), GatewayError> {
         let _turn = self.job_turn(question.job_id).await;
@@ -185,7 +189,7 @@ impl Gateway {
         let mut failure = GatewayError::NobodyProves;
         for offer in offers.iter().take(WORKERS_TRIED_MAX) {
             let model = self.known_model(question.model_id, offer).await?;
-            match self.ask_over_channel(question, offer, &model, None).await {
+            match self.ask_over_channel(question, offer, &model, values, None).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.may_ask_another() => failure = error,
                 Err(error) => return Err(error),
@@ -253,22 +257,24 @@ impl Gateway {
         }
     }
 
-    async fn ask_worker(&self, question: &Question<'_>, offer: &Offer) -> Result<Asked, GatewayError> {
+    async fn ask_worker(
+        &self,
+        question: &Question<'_>,
+        input: &Input,
+        offer: &Offer,
+    ) -> Result<Asked, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
-        let (expected, got) = (model.graph().features.len(), question.values.len());
-        if expected != got {
-            return Err(InputReject::Features { expected, got }.into());
-        }
+        let values = input.values(model.graph())?;
         if question.privacy != Privacy::Encrypted {
-            let delivery = self.ask_over_channel(question, offer, &model, None).await?;
+            let delivery = self.ask_over_channel(question, offer, &model, &values, None).await?;
             return Ok(Asked { delivery, spent: Amount::ZERO });
         }
         tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
         let encrypted = self.encrypted_offer(question.model_id, &model, offer).await?;
         let asked = if question.evidence == Evidence::Audited {
-            self.ask_audited(question, offer, &model, encrypted).await
+            self.ask_audited(question, offer, &model, &values, encrypted).await
         } else {
-            let delivery = self.ask_over_channel(question, offer, &model, Some(encrypted)).await;
+            let delivery = self.ask_over_channel(question, offer, &model, &values, Some(encrypted)).await;
             delivery.map(|delivery| Asked { delivery, spent: Amount::ZERO })
         };
         if asked.is_err() {
@@ -284,6 +290,7 @@ impl Gateway {
         question: &Question<'_>,
         offer: &Offer,
         model: &VerifyingModel,
+        values: &[i64],
         encrypted: Option<tacit_encrypt::Offer>,
     ) -> Result<Delivery, GatewayError> {
         let lane = self.lane(offer.worker);
@@ -292,7 +299,7 @@ impl Gateway {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
             let header = self.make_header(question, offer, channel_id, cumulative);
-            let job = self.make_job(question, offer, header, model, encrypted.as_ref())?;
+            let job = self.make_job(question, offer, header, model, values, encrypted.as_ref())?;
             self.store.put_sent(&job)?;
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
@@ -336,17 +343,18 @@ impl Gateway {
         offer: &Offer,
         header: JobHeader,
         model: &VerifyingModel,
+        values: &[i64],
         encrypted: Option<&tacit_encrypt::Offer>,
     ) -> Result<JobRecord, GatewayError> {
         let encrypted = encrypted.map(EncryptedQuestion::fresh).transpose()?;
         let (payload, path) = match &encrypted {
             // Each time with randomness of its own: one secret never hides two rows, nor answers two workers.
             Some(encrypted) => {
-                let made = encrypted.encrypt(model.graph(), question.values);
+                let made = encrypted.encrypt(model.graph(), values);
                 let (_, query) = made.map_err(|_| GatewayError::Internal)?;
                 Payload::encrypted(query)?
             }
-            None => Payload::make(&header, offer.sealing_key, question.values)?,
+            None => Payload::make(&header, offer.sealing_key, values)?,
         };
         let response_key = match &path {
             ReturnPath::Clear => None,
@@ -358,7 +366,7 @@ impl Gateway {
             model: question.model.to_owned(),
             endpoint: offer.endpoint.clone(),
             request: JobRequest { header, payload, signature },
-            values: question.values.to_vec(),
+            values: values.to_vec(),
             response_key,
             encrypted,
             purpose: question.purpose,
@@ -390,7 +398,6 @@ pub(crate) struct Question<'a> {
     pub(crate) privacy: Privacy,
     pub(crate) evidence: Evidence,
     pub(crate) max_price: Amount,
-    pub(crate) values: &'a [i64],
     pub(crate) fingerprint: B256,
     pub(crate) job_id: JobId,
     pub(crate) model_id: B256,

@@ -1,6 +1,6 @@
 //! Hidden questions: what makes an encrypted answer more than its worker's word.
 //!
-//! A canary is a question with a row of the gateway's own, uniform in what the model's encoders give and nothing of the user's. It is a real,
+//! A canary is a question with a row of the gateway's own ([`random_row`]), and nothing of the user's. It is a real,
 //! paid job in every respect, under encryption like the user's, so that its worker cannot tell it from them. Its true answer comes from a
 //! proof: the same row is asked in another job, `sealed` and `proved`, of any worker that does that. An answer that is not the proved one is a false
 //! answer under its worker's signature ([`crate::fraud`]).
@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy_primitives::Address;
 use rand::RngCore;
 use tacit_abi::{Evidence, Privacy};
-use tacit_graph::{Feature, Graph};
+use tacit_graph::{Columns, Feature, Graph, RawValue, columns::Content};
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId};
 
@@ -37,6 +37,7 @@ use crate::{
     ask::{Asked, Question, WORKERS_TRIED_MAX, fingerprint},
     error::GatewayError,
     gateway::Gateway,
+    input::Input,
     market::Offer,
     store::{Canaries, JobRecord, JobState, KnownRow, Purpose},
 };
@@ -144,9 +145,21 @@ impl Dice for SeededDice {
     }
 }
 
-/// A row of raw values whose encoding is uniform in what each feature's encoder gives.
+/// A row of raw values whose encoding is uniform in what each feature's encoder gives; of a column that has kinds, it is of one kind.
 pub fn random_row(graph: &Graph, dice: &dyn Dice) -> Vec<i64> {
-    graph.features.iter().map(|feature| random_value(feature, graph.input_bits, dice)).collect()
+    let value = |feature| random_value(feature, graph.input_bits, dice);
+    let mut row: Vec<i64> = graph.features.iter().map(value).collect();
+    let columns = Columns::new(&graph.features);
+    for column in columns.iter().flat_map(Columns::as_slice) {
+        let Content::Kinds(kinds) = &column.content else { continue };
+        let chosen = usize::try_from(dice.roll()).unwrap_or(0).checked_rem(kinds.len());
+        for (number, (_, feature)) in kinds.iter().enumerate() {
+            if let Some(value) = row.get_mut(*feature) {
+                *value = RawValue::from(i32::from(chosen == Some(number))).get();
+            }
+        }
+    }
+    row
 }
 
 fn random_value(feature: &Feature, bits: u8, dice: &dyn Dice) -> i64 {
@@ -213,6 +226,7 @@ impl Gateway {
         question: &Question<'_>,
         offer: &Offer,
         model: &VerifyingModel,
+        values: &[i64],
         encrypted: tacit_encrypt::Offer,
     ) -> Result<Asked, GatewayError> {
         // One at a time: which canary belongs to which question, and whether the last was right, is known before the next is asked.
@@ -232,7 +246,7 @@ impl Gateway {
         }
         let purpose = Purpose::Question { then_canary: place == Place::After };
         let question = Question { purpose, ..*question };
-        let delivery = self.ask_over_channel(&question, offer, model, Some(encrypted)).await?;
+        let delivery = self.ask_over_channel(&question, offer, model, values, Some(encrypted)).await?;
         audit.conclude(place).await.map_err(|error| kept_back(offer.worker, error))?;
         Ok(Asked { delivery, spent: audit.spent })
     }
@@ -371,13 +385,13 @@ impl<'a> Audit<'a> {
         let Row { values, known } = self.choose_row().await?;
         let (privacy, evidence) = (self.question.privacy, self.question.evidence);
         let canary = Question {
-            fingerprint: fingerprint(self.question.model, privacy, evidence, &values),
-            values: &values,
+            fingerprint: fingerprint(self.question.model, privacy, evidence, &Input::from_raw(&values)),
             job_id: JobId::random(),
             purpose: Purpose::Canary { known },
             ..*self.question
         };
-        self.gateway.ask_over_channel(&canary, self.offer, self.model, Some(self.encrypted)).await?;
+        let encrypted = Some(self.encrypted);
+        self.gateway.ask_over_channel(&canary, self.offer, self.model, &values, encrypted).await?;
         self.spend(self.offer.price);
         Ok(())
     }
@@ -454,8 +468,7 @@ impl<'a> Audit<'a> {
             let proof = Question {
                 privacy,
                 evidence,
-                fingerprint: fingerprint(self.question.model, privacy, evidence, row),
-                values: row,
+                fingerprint: fingerprint(self.question.model, privacy, evidence, &Input::from_raw(row)),
                 job_id,
                 purpose: Purpose::KnownRow { audited: self.offer.worker },
                 ..*self.question
@@ -472,7 +485,7 @@ impl<'a> Audit<'a> {
             }
             let affordable: Vec<Offer> =
                 provers.into_iter().filter(|prover| prover.price <= self.left).collect();
-            match self.gateway.ask_plainly(&proof, &affordable).await {
+            match self.gateway.ask_plainly(&proof, row, &affordable).await {
                 Ok(_) => {
                     let job = self.gateway.store.job(job_id)?.ok_or(GatewayError::Internal)?;
                     if before != Some(JobState::Signed) {
@@ -537,6 +550,26 @@ mod tests {
             let expected = if feature.multiplier == i32::MAX { 2..=4 } else { values..=values };
             assert!(expected.contains(&reached.len()), "{feature:?}: {} of {values}", reached.len());
         }
+    }
+
+    #[test]
+    fn a_random_row_is_of_one_kind_in_each_column() {
+        let mut graph = tacit_graph::synthetic_mlp(&[6, 2], 1).unwrap().graph().clone();
+        for (feature, name) in graph.features.iter_mut().zip(["age", "a=x", "a=y", "b=x", "a=z", "b=y"]) {
+            feature.name = name.to_owned();
+        }
+        let dice = SeededDice::new(7);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..64 {
+            let row = random_row(&graph, &dice);
+            let one = 1 << 24;
+            for kinds in [[1, 2, 4].as_slice(), &[3, 5]] {
+                let hot: Vec<_> = kinds.iter().filter(|feature| row[**feature] == one).collect();
+                assert!(hot.len() == 1 && kinds.iter().all(|feature| [0, one].contains(&row[*feature])));
+                seen.insert(*hot[0]);
+            }
+        }
+        assert_eq!(seen.len(), 5);
     }
 
     /// A worker that cheats on the first job that it sees, or on the second, gains nothing by choosing.

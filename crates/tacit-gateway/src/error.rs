@@ -267,7 +267,7 @@ impl GatewayError {
                 403,
                 "a gateway can spend money: talk to it from this machine, at localhost",
             ),
-            Self::Input(_) => ("bad_input", 422, "send one row: {\"shape\":[n],\"data\":[…]}"),
+            Self::Input(reject) => ("bad_input", 422, reject.hint()),
             Self::UnknownModel { .. } => ("unknown_model", 404, "list the models: tacit model list"),
             Self::Unsupported { .. } => (
                 "unsupported",

@@ -41,7 +41,7 @@ pub use error::GatewayError;
 pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
 pub use gateway::{Gateway, GatewayConfig, Spending};
 pub use http::{Forgive, FraudEntries};
-pub use input::{Input, InputReject};
+pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};
 pub use view::{AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

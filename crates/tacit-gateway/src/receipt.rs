@@ -13,6 +13,7 @@ use tacit_abi::{
     Evidence, Privacy, Receipt,
     receipts::{self, SignedReceipt},
 };
+use tacit_graph::LabelScores;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, AuditFile, EngineTime, JobHeader, JobId, LedgerClient, LedgerError,
@@ -78,6 +79,7 @@ pub struct VerifiedReceipt {
     receipt: Receipt,
     hash: B256,
     answer: tacit_graph::Answer,
+    scores: Option<LabelScores>,
     security_bits: Option<u8>,
     anchor: Option<AnchorProof>,
 }
@@ -289,6 +291,7 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         receipt: receipt.clone(),
         hash,
         answer: checked.decoded().clone(),
+        scores: model.graph().label_scores(&bundle.output),
         security_bits: checked.verified().map(tacit_verify::Verified::security_bits),
         anchor: bundle.anchor.clone(),
     })
@@ -383,6 +386,12 @@ impl VerifiedReceipt {
     #[must_use]
     pub fn answer(&self) -> &tacit_graph::Answer {
         &self.answer
+    }
+
+    /// How sure the label is, if it answered one.
+    #[must_use]
+    pub fn scores(&self) -> Option<&LabelScores> {
+        self.scores.as_ref()
     }
 
     /// Bits of security of the proof; `None` when the answer is the worker's word.

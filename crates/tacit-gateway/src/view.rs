@@ -5,6 +5,7 @@ use core::time::Duration;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, IModels, Privacy, receipts};
+use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
     Amount, JobId,
     message::{AskTerms, ReceiptInfo},
@@ -32,6 +33,12 @@ pub struct AskAnswer {
     /// The label, when the model gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// How sure the label is: each label with its score, or for a threshold the label above it with the one score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreEntry>,
+    /// How far the label leads: before the next one, or from the threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
     /// The values, when the model gives values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<f64>>,
@@ -78,6 +85,15 @@ pub struct AskAnswer {
     /// Block that anchors the receipt, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+}
+
+/// A label's score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreEntry {
+    /// The label.
+    pub label: String,
+    /// Its score, in the model's units.
+    pub score: f64,
 }
 
 /// A receipt, briefly.
@@ -381,6 +397,7 @@ impl Gateway {
                 (None, Some(scores.into_iter().map(tacit_graph::Score::to_f64).collect()))
             }
         };
+        let (scores, margin) = score_entries(model.graph().label_scores(&answer.output));
         let proof = answer.proof.as_ref();
         let canaries = match entry.evidence {
             Evidence::Audited => self.store.canaries(entry.worker, entry.model_id)?,
@@ -391,6 +408,8 @@ impl Gateway {
             model: entry.model,
             model_id: entry.model_id,
             label,
+            scores,
+            margin,
             values,
             privacy: entry.privacy,
             evidence: entry.evidence,
@@ -429,6 +448,15 @@ impl From<Purpose> for ReceiptKind {
             Purpose::KnownRow { .. } => Self::KnownRow,
         }
     }
+}
+
+/// Scores for people: each label with its score, and the margin.
+#[must_use]
+pub fn score_entries(found: Option<LabelScores>) -> (Vec<ScoreEntry>, Option<f64>) {
+    let entry = |LabelScore { label, score }| ScoreEntry { label, score: score.to_f64() };
+    found.map_or((Vec::new(), None), |LabelScores { scores, margin }| {
+        (scores.into_iter().map(entry).collect(), Some(margin.to_f64()))
+    })
 }
 
 fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {

@@ -3,18 +3,16 @@
 use crate::args::Ask;
 use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
+use crate::input_file::InputFile;
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
-use crate::tensor_file::TensorFile;
 use serde_json::{Value, json};
 use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::AskAnswer;
 use tacit_wire::{Amount, JobId};
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
-    let input = TensorFile::read(&arguments.input)?;
-    // JSON cannot say NaN; name the culprit here rather than send a hole.
-    question::raw_rows(std::slice::from_ref(&input.data))?;
+    let input = InputFile::read(&arguments.input)?.one(arguments.row)?.to_json()?;
     let job_id = match &arguments.job_id {
         Some(id) => id.parse().failed("bad_job_id", format!("{id:?}"), "a job id is 0x and 64 hex digits")?,
         None => JobId::random().0,
@@ -56,11 +54,9 @@ pub(crate) fn read(reply: Value) -> Result<AskAnswer, Failure> {
 
 /// An answer as one line.
 pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
-    let word = match (&answer.label, &answer.values) {
-        (Some(label), _) => label.clone(),
-        (None, Some(values)) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        (None, None) => String::new(),
-    };
+    let word = question::word(answer.label.as_deref(), answer.values.as_deref());
+    let sure = question::sureness(answer.label.as_deref(), &answer.scores, answer.margin);
+    let sure = sure.map_or_else(String::new, |sure| format!("{sure} · "));
     let length = |count: u64| bytes(usize::try_from(count).unwrap_or(usize::MAX));
     let evidence = if answer.verified {
         format!(
@@ -86,7 +82,7 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
         spent => format!(", and {spent} for hidden questions"),
     };
     format!(
-        "{}   ({evidence} · paid {}{beside} · receipt {}, {place})",
+        "{}   ({sure}{evidence} · paid {}{beside} · receipt {}, {place})",
         output.paint(Style::Strong, &word),
         answer.price,
         short(&answer.receipt.to_string()),

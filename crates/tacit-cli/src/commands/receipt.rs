@@ -5,13 +5,14 @@ use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
+use crate::question::Told;
 use crate::tensor_file::{read_limited, write_private};
 use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::path::Path;
 use tacit_gateway::fraud::{FRAUD_BYTES_MAX, FraudEntry};
 use tacit_gateway::receipt;
-use tacit_gateway::view::{ReceiptEntry, ReceiptKind};
+use tacit_gateway::view::{ReceiptEntry, ReceiptKind, score_entries};
 use tacit_gateway::{Bundle, FraudBundle, FraudEntries, VerifiedReceipt, verify_bundle, verify_fraud};
 
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
@@ -144,7 +145,7 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
     let mut text = format!(
         "receipt {} holds: {} by model {}, signed by worker {}",
         verified.hash(),
-        result["answer"],
+        Told::new(verified.answer(), verified.scores().cloned()).line(),
         verified.receipt().modelId,
         verified.receipt().worker,
     );
@@ -182,8 +183,10 @@ fn answer(answer: &tacit_graph::Answer) -> Value {
 pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
     let answer = answer(verified.answer());
     let receipt = verified.receipt();
+    let (scores, margin) = score_entries(verified.scores().cloned());
     json!({
-        "verified": true, "receipt": verified.hash(), "answer": answer, "model_id": receipt.modelId,
+        "verified": true, "receipt": verified.hash(), "answer": answer, "scores": scores,
+        "margin": margin, "model_id": receipt.modelId,
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId,
         "price": tacit_wire::Amount(receipt.price), "security_bits": verified.security_bits(),
         "completed_at": receipt.completedAt,

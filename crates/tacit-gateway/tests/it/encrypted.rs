@@ -72,7 +72,7 @@ async fn an_encrypted_question_is_answered_exactly_paid_and_receipted() {
         }));
         for row in rows {
             let input = Input::from_floats(&[features as u64], &row).unwrap();
-            let encoded = graph.encode_input(&input.row().unwrap()).unwrap();
+            let encoded = graph.encode_input(&input.values(graph).unwrap()).unwrap();
             let expected = tacit_graph::execute(model, &encoded, 1).unwrap().logits();
             let mut request = AskRequest::new(&format!("linear-{number}"), input);
             request.privacy = Privacy::Encrypted;

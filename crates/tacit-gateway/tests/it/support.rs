@@ -11,7 +11,7 @@ use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{
     AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
 };
-use tacit_graph::synthetic_mlp;
+use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
@@ -103,6 +103,18 @@ pub(crate) fn model() -> Arc<CommittedModel> {
 pub(crate) fn other_model() -> Arc<CommittedModel> {
     static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
     Arc::clone(MODEL.get_or_init(|| commit(2)))
+}
+
+/// The small model with names for its features: three numbers and a column of three kinds.
+pub(crate) fn named_model() -> Arc<CommittedModel> {
+    let small = model();
+    let mut graph = small.model().graph().clone();
+    let names = ["age", "months", "amount", "purpose=car", "purpose=roof", "purpose=other"];
+    for (feature, name) in graph.features.iter_mut().zip(names) {
+        feature.name = name.to_owned();
+    }
+    let model = Model::new(graph, small.model().weights().clone()).unwrap();
+    Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
 }
 
 /// The small model behind a commitment that hides, with so many openings spent.
@@ -299,7 +311,8 @@ pub(crate) fn encrypted_question(seed: u64) -> AskRequest {
 /// The label that the graph gives, computed here.
 pub(crate) fn expected_label(request: &AskRequest) -> String {
     let model = if request.model == "linear" { linear_model() } else { model() };
-    let encoded = model.model().graph().encode_input(&request.input.row().unwrap()).unwrap();
+    let values = request.input.values(model.model().graph()).unwrap();
+    let encoded = model.model().graph().encode_input(&values).unwrap();
     let trace = tacit_graph::execute(model.model(), &encoded, 1).unwrap();
     model.model().graph().decode_output(&trace.logits()).unwrap().to_string()
 }
