@@ -54,6 +54,11 @@ impl Feature {
     /// Encodes one raw value to `bits` bits (see *Encode* in [`crate::graph`]).
     #[must_use]
     pub fn encode(&self, raw: i64, bits: u8) -> i16 {
+        if !self.steps.is_empty() {
+            // A valid feature has no more steps than its bits can count.
+            let passed = self.steps.partition_point(|step| *step <= raw);
+            return i16::try_from(passed).unwrap_or(i16::MAX);
+        }
         let scaled = (i128::from(raw) + i128::from(self.offset)) * i128::from(self.multiplier);
         // `scaled` has under 97 bits, so neither the rounding term nor the shift can overflow.
         let shift = u32::from(self.shift.min(crate::graph::MAX_ENCODE_SHIFT));

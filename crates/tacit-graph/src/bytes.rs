@@ -65,12 +65,17 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    pub(crate) fn header(&mut self, magic: &[u8; 4], version: u16) -> Result<(), EncodingError> {
+    /// The version behind the magic bytes.
+    pub(crate) fn version(&mut self, magic: &[u8; 4]) -> Result<u16, EncodingError> {
         let got = self.array::<4>()?;
         if got != *magic {
             return Err(EncodingError::Magic { expected: *magic, got });
         }
-        let got = self.u16()?;
+        self.u16()
+    }
+
+    pub(crate) fn header(&mut self, magic: &[u8; 4], version: u16) -> Result<(), EncodingError> {
+        let got = self.version(magic)?;
         if got != version {
             return Err(EncodingError::Version { expected: version, got });
         }

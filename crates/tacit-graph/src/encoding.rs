@@ -20,15 +20,17 @@
 //! weights "TCTW" version:u16 layers:u32 { bias:u32 i32* matrix:u32 i8* }*
 //! ```
 //!
-//! `features` are the maximal runs of equal ones, so that an image costs as little as a number.
+//! `features` are the maximal runs of equal ones, so that an image costs as little as a number. A graph whose features have
+//! steps is of version 3, in which every run ends in `steps:u32 i64*` and a feature with steps is a run of its own, so that
+//! what is held is never much longer than what is read; a graph without steps is of version 2.
 
 use crate::{
     bytes::{Reader, check_limit, put_count, put_text},
     error::GraphError,
     graph::{
-        Decoder, Feature, Graph, Group, LayerWeights, MAX_AXES, MAX_AXIS, MAX_NODES, MAX_PARAMETERS,
-        MAX_TABLE_BITS, MAX_TABLES, MAX_TERMS, MAX_TEXT_BYTES, Operator, Right, Stride, Table, TensorId,
-        Term, View, Weights,
+        Decoder, Feature, Graph, Group, LayerWeights, MAX_AXES, MAX_AXIS, MAX_ENCODE_STEPS, MAX_NODES,
+        MAX_PARAMETERS, MAX_TABLE_BITS, MAX_TABLES, MAX_TERMS, MAX_TEXT_BYTES, Operator, Right, Stride,
+        Table, TensorId, Term, View, Weights,
     },
     validate::{MAX_FEATURES, MAX_NAME_BYTES},
 };
@@ -106,10 +108,11 @@ pub enum EncodingError {
 pub fn encode_graph(graph: &Graph) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(GRAPH_MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    let stepped = graph.features.iter().any(|feature| !feature.steps.is_empty());
+    out.extend_from_slice(&(if stepped { STEPS_VERSION } else { VERSION }).to_le_bytes());
     out.push(graph.input_bits);
     put_sizes(&mut out, &graph.input_axes);
-    let runs = graph.features.chunk_by(PartialEq::eq);
+    let runs = graph.features.chunk_by(|a, b| a == b && a.steps.is_empty());
     put_count(&mut out, runs.clone().count());
     for (run, feature) in runs.filter_map(|run| Some((run, run.first()?))) {
         put_count(&mut out, run.len());
@@ -117,6 +120,10 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
         out.extend_from_slice(&feature.offset.to_le_bytes());
         out.extend_from_slice(&feature.multiplier.to_le_bytes());
         out.push(feature.shift);
+        if stepped {
+            put_count(&mut out, feature.steps.len());
+            out.extend(feature.steps.iter().flat_map(|step| step.to_le_bytes()));
+        }
     }
     put_count(&mut out, graph.nodes.len());
     graph.nodes.iter().for_each(|node| put_node(&mut out, node));
@@ -146,9 +153,9 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
 /// Anything that [`encode_graph`] would not write for a valid graph.
 pub fn decode_graph(bytes: &[u8]) -> Result<Graph, EncodingError> {
     let mut reader = Reader::new(bytes);
-    reader.header(GRAPH_MAGIC, VERSION)?;
+    let stepped = graph_header(&mut reader)?;
     let (input_bits, input_axes) = (reader.u8()?, read_sizes(&mut reader)?);
-    let features = read_features(&mut reader)?;
+    let features = read_features(&mut reader, stepped)?;
     let nodes = list(&mut reader, MAX_NODES, 8, read_node)?;
     let tables = list(&mut reader, MAX_TABLES, 5, read_table)?;
     let decoder = read_decoder(&mut reader)?;
@@ -286,9 +293,19 @@ fn put_short(out: &mut Vec<u8>, count: usize) {
     out.push(u8::try_from(count).unwrap_or(u8::MAX));
 }
 
-fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError> {
+/// Reads the magic bytes and the version; whether it is the one with steps.
+fn graph_header(reader: &mut Reader<'_>) -> Result<bool, EncodingError> {
+    match reader.version(GRAPH_MAGIC)? {
+        VERSION => Ok(false),
+        STEPS_VERSION => Ok(true),
+        got => Err(EncodingError::Version { expected: STEPS_VERSION, got }),
+    }
+}
+
+fn read_features(reader: &mut Reader<'_>, stepped: bool) -> Result<Vec<Feature>, EncodingError> {
     let runs = reader.count(MAX_FEATURES, FEATURE_RUN_BYTES)?;
     let (mut features, mut name_bytes) = (Vec::<Feature>::new(), 0usize);
+    let mut steps_left = MAX_ENCODE_STEPS;
     for index in 0..runs {
         let count = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
         let name = reader.text(MAX_TEXT_BYTES)?;
@@ -296,11 +313,22 @@ fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError>
         check_limit(features.len().saturating_add(count), MAX_FEATURES)?;
         name_bytes = name_bytes.saturating_add(name.len().saturating_mul(count));
         check_limit(name_bytes, MAX_NAME_BYTES)?;
-        let feature = Feature { name, offset: reader.i64()?, multiplier: reader.i32()?, shift: reader.u8()? };
-        if count == 0 || features.last() == Some(&feature) {
+        let (offset, multiplier, shift) = (reader.i64()?, reader.i32()?, reader.u8()?);
+        let steps = if stepped { list(reader, steps_left, 8, Reader::i64)? } else { Vec::new() };
+        steps_left -= steps.len();
+        let feature = Feature { name, offset, multiplier, shift, steps };
+        let is_run = if feature.steps.is_empty() {
+            count > 0 && features.last() != Some(&feature)
+        } else {
+            count == 1
+        };
+        if !is_run {
             return Err(EncodingError::Run { index });
         }
         features.extend(core::iter::repeat_n(feature, count));
+    }
+    if stepped && steps_left == MAX_ENCODE_STEPS {
+        return Err(EncodingError::Version { expected: VERSION, got: STEPS_VERSION });
     }
     Ok(features)
 }
@@ -312,7 +340,7 @@ fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, EncodingError>
 /// As [`decode_graph`], for the part up to the features.
 pub fn feature_count(bytes: &[u8]) -> Result<u64, EncodingError> {
     let mut reader = Reader::new(bytes);
-    reader.header(GRAPH_MAGIC, VERSION)?;
+    let stepped = graph_header(&mut reader)?;
     reader.u8()?;
     read_sizes(&mut reader)?;
     let runs = reader.count(MAX_FEATURES, FEATURE_RUN_BYTES)?;
@@ -323,6 +351,10 @@ pub fn feature_count(bytes: &[u8]) -> Result<u64, EncodingError> {
         reader.i64()?;
         reader.i32()?;
         reader.u8()?;
+        if stepped {
+            let steps = reader.count(MAX_ENCODE_STEPS, 8)?;
+            reader.take(steps.saturating_mul(8))?;
+        }
     }
     Ok(features)
 }
@@ -435,3 +467,5 @@ const FEATURE_RUN_BYTES: usize = 19;
 const GRAPH_MAGIC: &[u8; 4] = b"TCTG";
 const WEIGHTS_MAGIC: &[u8; 4] = b"TCTW";
 const VERSION: u16 = 2;
+/// Version of a graph whose features have steps.
+const STEPS_VERSION: u16 = 3;

@@ -2,9 +2,9 @@
 
 use crate::{
     graph::{
-        MAX_ACCUMULATOR, MAX_AXES, MAX_AXIS, MAX_BIAS, MAX_CELLS, MAX_ENCODE_SHIFT, MAX_FRACTION_BITS,
-        MAX_INPUT_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT, MAX_TABLE_BITS, MAX_TABLES,
-        MAX_TERMS, MAX_TEXT_BYTES, MIN_INPUT_BITS,
+        MAX_ACCUMULATOR, MAX_AXES, MAX_AXIS, MAX_BIAS, MAX_CELLS, MAX_ENCODE_SHIFT, MAX_ENCODE_STEPS,
+        MAX_FRACTION_BITS, MAX_INPUT_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT, MAX_TABLE_BITS,
+        MAX_TABLES, MAX_TERMS, MAX_TEXT_BYTES, MIN_INPUT_BITS,
     },
     validate::{MAX_FEATURES, MAX_GROUP, MAX_NAME_BYTES, MAX_STEP, MAX_WORK},
 };
@@ -58,6 +58,36 @@ pub enum GraphError {
         feature: usize,
         /// Its shift.
         got: u8,
+    },
+    /// A feature with steps and an offset, a multiplier or a shift.
+    #[error("feature {feature} has steps, so its offset, multiplier and shift are zero")]
+    StepsScaled {
+        /// Index of the feature.
+        feature: usize,
+    },
+    /// Steps that do not ascend.
+    #[error("step {step} of feature {feature} is not above the one before")]
+    StepOrder {
+        /// Index of the feature.
+        feature: usize,
+        /// Index of the step.
+        step: usize,
+    },
+    /// More steps than the input bits can count.
+    #[error("feature {feature} has at most {limit} steps for its input bits, got {got}")]
+    StepCount {
+        /// Index of the feature.
+        feature: usize,
+        /// Largest encoded input.
+        limit: usize,
+        /// Its steps.
+        got: usize,
+    },
+    /// More steps of all features than [`MAX_ENCODE_STEPS`].
+    #[error("features have at most {MAX_ENCODE_STEPS} steps together, got {got}")]
+    TooManySteps {
+        /// Steps in the graph.
+        got: usize,
     },
     /// No operators, or more than [`MAX_NODES`].
     #[error("a graph has 1 to {MAX_NODES} operators, got {got}")]

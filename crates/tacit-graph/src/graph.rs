@@ -10,7 +10,9 @@
 //! tensor, of one axis, is the output. Shapes are of one row; a batch adds rows that never mix. Tensors are row-major.
 //!
 //! - **Encode** (input, public): raw value `v` in units of `2^-24` as `i64`; `q = clamp(div_round_half_up((v +
-//!   offset) * multiplier, 2^shift), -2^(b-1), 2^(b-1) - 1)`, per feature, in `i128`, `b` = [`Graph::input_bits`].
+//!   offset) * multiplier, 2^shift), -2^(b-1), 2^(b-1) - 1)`, per feature, in `i128`, `b` = [`Graph::input_bits`]. A
+//!   feature with *steps* counts them instead: `q` is the number of its steps that are at most `v`, so that any comparison
+//!   with one of them is a comparison of `q`, exactly.
 //! - **View**: a tensor read under other axes. The operator has axes (`axes` then `summed`), a view says for each
 //!   index over them which element is read, or that zero is ([`View`]). It is how padding, strides, windows, slices,
 //!   transposes, concatenation and broadcasting are written.
@@ -56,6 +58,9 @@ pub struct Feature {
     pub multiplier: i32,
     /// Right shift applied last, at most [`MAX_ENCODE_SHIFT`].
     pub shift: u8,
+    /// Ascending raw values in units of `2^-24`, at most `2^(b-1) - 1` of them; none for a feature that is scaled. With
+    /// steps the three numbers above are zero.
+    pub steps: Vec<i64>,
 }
 
 /// One operator. Weights are not here: the `n`-th node that has any (see [`Operator::weight_lengths`]) uses
@@ -283,6 +288,8 @@ impl Group {
 pub const RAW_FRACTION_BITS: u32 = 24;
 /// Largest shift of an encoder.
 pub const MAX_ENCODE_SHIFT: u8 = 96;
+/// Most steps of all features together.
+pub const MAX_ENCODE_STEPS: usize = 1 << 20;
 /// Fewest bits of an encoded input.
 pub const MIN_INPUT_BITS: u8 = 2;
 /// Most bits of an encoded input.

@@ -11,9 +11,9 @@
 use crate::{
     error::{GraphError, Place},
     graph::{
-        Decoder, Graph, MAX_AXES, MAX_AXIS, MAX_BIAS, MAX_CELLS, MAX_ENCODE_SHIFT, MAX_FRACTION_BITS,
-        MAX_INPUT_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT, MAX_TABLE_BITS, MAX_TABLES,
-        MAX_TERMS, MAX_TEXT_BYTES, MIN_INPUT_BITS, Operator, Right, TensorId, Term, View,
+        Decoder, Feature, Graph, MAX_AXES, MAX_AXIS, MAX_BIAS, MAX_CELLS, MAX_ENCODE_SHIFT, MAX_ENCODE_STEPS,
+        MAX_FRACTION_BITS, MAX_INPUT_BITS, MAX_NODES, MAX_PARAMETERS, MAX_REQUANTISE_SHIFT, MAX_TABLE_BITS,
+        MAX_TABLES, MAX_TERMS, MAX_TEXT_BYTES, MIN_INPUT_BITS, Operator, Right, TensorId, Term, View,
     },
     shapes::{ElementType, Shapes, TensorShape},
 };
@@ -43,8 +43,11 @@ impl Graph {
         if !(MIN_INPUT_BITS..=MAX_INPUT_BITS).contains(&self.input_bits) {
             return Err(GraphError::InputBits { got: self.input_bits });
         }
-        let mut bytes = 0usize;
+        let limit = (1usize << (self.input_bits - 1)) - 1;
+        let (mut bytes, mut steps) = (0usize, 0usize);
         for (index, feature) in self.features.iter().enumerate() {
+            validate_steps(index, feature, limit)?;
+            steps = steps.saturating_add(feature.steps.len());
             check_text(&feature.name)?;
             bytes = bytes.saturating_add(feature.name.len());
             if feature.shift > MAX_ENCODE_SHIFT {
@@ -53,6 +56,9 @@ impl Graph {
         }
         if bytes > MAX_NAME_BYTES {
             return Err(GraphError::NamesTooLong { got: bytes });
+        }
+        if steps > MAX_ENCODE_STEPS {
+            return Err(GraphError::TooManySteps { got: steps });
         }
         Ok(())
     }
@@ -232,6 +238,20 @@ impl Graph {
             }
         }
         Some(&self.input_axes)
+    }
+}
+
+fn validate_steps(index: usize, feature: &Feature, limit: usize) -> Result<(), GraphError> {
+    let got = feature.steps.len();
+    if got > 0 && (feature.offset, feature.multiplier, feature.shift) != (0, 0, 0) {
+        return Err(GraphError::StepsScaled { feature: index });
+    }
+    if got > limit {
+        return Err(GraphError::StepCount { feature: index, limit, got });
+    }
+    match feature.steps.windows(2).position(|pair| matches!(pair, [a, b] if a >= b)) {
+        Some(before) => Err(GraphError::StepOrder { feature: index, step: before + 1 }),
+        None => Ok(()),
     }
 }
 

@@ -187,6 +187,9 @@ pub(crate) fn model(name: &str) -> Result<Model, Failure> {
 /// Raw rows that spread over the whole range of every feature.
 pub(crate) fn rows(model: &Model, batch: usize) -> Vec<Vec<i64>> {
     let value = |feature: &Feature, position: usize| {
+        if !feature.steps.is_empty() {
+            return feature.steps[position * 37 % feature.steps.len()];
+        }
         let wanted = i128::try_from(position * 37 % 255).unwrap_or(0) - 127;
         let multiplier = i128::from(feature.multiplier).max(1);
         i64::try_from((wanted << feature.shift) / multiplier - i128::from(feature.offset)).unwrap_or(0)

@@ -55,7 +55,7 @@ fn sizes_at_the_edges_of_polynomials() {
 /// A convolution with padding, a sum of two views of it and a dense layer: still one matrix.
 #[test]
 fn chains_of_linear_layers() {
-    let unit = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24 };
+    let unit = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24, steps: Vec::new() };
     let group = |offset, strides: &[(u8, i32)]| Group {
         span: 1,
         offset,

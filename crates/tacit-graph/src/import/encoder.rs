@@ -174,6 +174,7 @@ fn feature(centre: f64, step: f64) -> Option<Feature> {
         offset: offset as i64,
         multiplier: multiplier as i32,
         shift: shift as u8,
+        steps: Vec::new(),
     })
 }
 

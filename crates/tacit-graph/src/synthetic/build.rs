@@ -251,7 +251,13 @@ impl Window {
 
 /// Raw values that encode to themselves.
 fn unit_feature() -> Feature {
-    Feature { name: String::new(), offset: 0, multiplier: 1, shift: RAW_FRACTION_BITS as u8 }
+    Feature {
+        name: String::new(),
+        offset: 0,
+        multiplier: 1,
+        shift: RAW_FRACTION_BITS as u8,
+        steps: Vec::new(),
+    }
 }
 
 /// `clamp(gain * u, 0, 127)`.

@@ -1,5 +1,6 @@
 //! Raw values, encoders, decoders and names, against their definitions.
 
+use crate::support::stepped_feature;
 use proptest::prelude::*;
 use tacit_graph::{
     Answer, AnswerError, Decoder, Feature, Graph, MAX_DECIMAL_BYTES, ModelId, ModelIdError, Operator,
@@ -42,7 +43,7 @@ proptest! {
     fn encoders_round_to_the_nearest(
         value in any::<i64>(), offset in any::<i64>(), multiplier in any::<i32>(), shift in 0u8..=96, bits in 2u8..=16,
     ) {
-        let q = i128::from(Feature { name: String::new(), offset, multiplier, shift }.encode(value, bits));
+        let q = i128::from(Feature { name: String::new(), offset, multiplier, shift, steps: Vec::new() }.encode(value, bits));
         let scaled = (i128::from(value) + i128::from(offset)) * i128::from(multiplier);
         let (unit, half) = (1i128 << shift, 1i128 << (bits - 1));
         prop_assert!((-half..half).contains(&q));
@@ -52,6 +53,28 @@ proptest! {
         if q > -half {
             prop_assert!(scaled * 2 >= (q * 2 - 1) * unit);
         }
+    }
+}
+
+proptest! {
+    /// The definition: how many steps the value has passed.
+    #[test]
+    fn steps_are_counted(
+        mut steps in prop::collection::vec(-50i64..50, 1..100), value in -60i64..60, bits in 8u8..=16,
+    ) {
+        steps.sort_unstable();
+        steps.dedup();
+        let passed = steps.iter().filter(|step| **step <= value).count();
+        prop_assert_eq!(usize::try_from(stepped_feature(&steps).encode(value, bits)), Ok(passed));
+    }
+}
+
+#[test]
+fn steps_at_the_ends_of_raw_values() {
+    let feature = stepped_feature(&[i64::MIN, 0, i64::MAX]);
+    let counts = [(i64::MIN, 1), (-1, 1), (0, 2), (i64::MAX - 1, 2), (i64::MAX, 3)];
+    for (value, expected) in counts {
+        assert_eq!(feature.encode(value, 3), expected);
     }
 }
 
@@ -93,7 +116,13 @@ fn numbers_that_are_no_raw_values() {
 
 fn graph(decoder: Decoder, outputs: u32) -> Graph {
     Graph {
-        features: vec![Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24 }],
+        features: vec![Feature {
+            name: String::new(),
+            offset: 0,
+            multiplier: 1,
+            shift: 24,
+            steps: Vec::new(),
+        }],
         input_axes: vec![1],
         input_bits: 8,
         nodes: vec![Operator::dense(TensorId(0), 1, outputs)],

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use tacit_graph::{
     EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model,
-    ModelFile, SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, random_model,
-    synthetic_mlp, synthetic_network,
+    ModelFile, SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, feature_count,
+    random_model, synthetic_mlp, synthetic_network,
 };
 
-use crate::support::model_and_inputs;
+use crate::support::{model_and_inputs, stepped_feature, stepped_graph};
 
 fn file() -> ModelFile {
     let model = synthetic_mlp(&[3, 4, 2], 5).unwrap();
@@ -97,7 +97,7 @@ fn other_files() {
     let magic = EncodingError::Magic { expected: *b"TCTW", got: *b"TCTG" };
     assert_eq!(decode_weights(&bytes).unwrap_err(), magic);
     bytes[4] = 1;
-    assert_eq!(decode_graph(&bytes).unwrap_err(), EncodingError::Version { expected: 2, got: 1 });
+    assert_eq!(decode_graph(&bytes).unwrap_err(), EncodingError::Version { expected: 3, got: 1 });
 }
 
 /// Byte offsets in the graph of one feature without a name and one operator: features at 12, nodes at 35.
@@ -158,6 +158,75 @@ fn equal_features_are_one_run() {
     let run = 19;
     split.copy_within(16 + run + 4..16 + 2 * run, 16 + 2 * run + 4);
     assert_eq!(decode_graph(&split).unwrap_err(), EncodingError::Run { index: 2 });
+}
+
+/// Features with steps are written each for itself, behind another version.
+#[test]
+fn steps_come_back() {
+    let plain = encode_graph(synthetic_mlp(&[4, 1], 1).unwrap().graph());
+    assert_eq!(plain[4..6], [2, 0]);
+    let graph = stepped_graph();
+    let bytes = encode_graph(&graph);
+    assert_eq!(bytes[4..6], [3, 0]);
+    assert_eq!(decode_graph(&bytes).unwrap(), graph);
+    assert_eq!(feature_count(&bytes), Ok(4));
+    for len in 0..bytes.len() {
+        assert!(matches!(decode_graph(&bytes[..len]), Err(EncodingError::Truncated { .. })), "{len}");
+        if len < 12 + 4 + 4 * 23 + 2 * 24 {
+            assert!(feature_count(&bytes[..len]).is_err(), "{len}");
+        }
+    }
+}
+
+/// Runs start at 16; each has 19 bytes, the count of its steps and its steps.
+#[test]
+fn steps_have_one_encoding() {
+    let graph = stepped_graph();
+    let bytes = encode_graph(&graph);
+    let (first, second) = (16, 16 + 23);
+    // Two equal features with steps are two runs, never one of two.
+    let mut joined = bytes.clone();
+    joined[second] = 2;
+    assert_eq!(decode_graph(&joined).unwrap_err(), EncodingError::Run { index: 1 });
+    // The version with steps is for graphs that have some.
+    let mut without = encode_graph(synthetic_mlp(&[4, 1], 1).unwrap().graph());
+    without[4] = 3;
+    without.splice(first + 19..first + 19, [0; 4]);
+    assert_eq!(decode_graph(&without).unwrap_err(), EncodingError::Version { expected: 2, got: 3 });
+    let mut more = bytes.clone();
+    more[second + 19..second + 23].copy_from_slice(&((1u32 << 20) + 1).to_le_bytes());
+    let limit = EncodingError::OverLimit { limit: 1 << 20, got: (1 << 20) + 1 };
+    assert_eq!(decode_graph(&more).unwrap_err(), limit);
+    assert_eq!(feature_count(&more).unwrap_err(), limit);
+}
+
+#[test]
+fn steps_are_limited_together() {
+    let mut graph = stepped_graph();
+    let many: Vec<i64> = (0..(1 << 15) - 1).collect();
+    graph.input_bits = 16;
+    graph.input_axes = vec![33];
+    graph.features = vec![stepped_feature(&many); 33];
+    let got = 33 * many.len();
+    assert_eq!(graph.validate().unwrap_err(), GraphError::TooManySteps { got });
+    // While reading, only what is left is allowed.
+    let left = (1 << 20) - 32 * many.len();
+    let refused = EncodingError::OverLimit { limit: left, got: many.len() };
+    assert_eq!(decode_graph(&encode_graph(&graph)).unwrap_err(), refused);
+}
+
+proptest! {
+    #[test]
+    fn changed_bytes_of_steps_are_refused_or_another_graph(
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes = encode_graph(&stepped_graph());
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(graph) = decode_graph(&bytes) {
+            prop_assert_eq!(encode_graph(&graph), bytes);
+        }
+    }
 }
 
 /// A few bytes of a long name, a million times.

@@ -9,7 +9,7 @@ use tacit_graph::{
 };
 
 fn feature() -> Feature {
-    Feature { name: "x".into(), offset: 0, multiplier: 1, shift: 24 }
+    Feature { name: "x".into(), offset: 0, multiplier: 1, shift: 24, steps: Vec::new() }
 }
 
 fn conv() -> Operator {
@@ -166,6 +166,25 @@ fn features() {
     for got in [0, 1, 17] {
         assert_eq!(refused(|g| g.input_bits = got), GraphError::InputBits { got });
     }
+}
+
+#[test]
+fn steps_of_features() {
+    let with = |steps: Vec<i64>| {
+        refused(|g| {
+            g.input_bits = 3;
+            g.features[1] = Feature { name: String::new(), offset: 0, multiplier: 0, shift: 0, steps };
+        })
+    };
+    assert_eq!(with(vec![1, 2, 3, 4]), GraphError::StepCount { feature: 1, limit: 3, got: 4 });
+    assert_eq!(with(vec![1, 3, 3]), GraphError::StepOrder { feature: 1, step: 2 });
+    assert_eq!(with(vec![2, 1]), GraphError::StepOrder { feature: 1, step: 1 });
+    let scaled = GraphError::StepsScaled { feature: 1 };
+    assert_eq!(refused(|g| g.features[1].steps = vec![1]), scaled);
+    let plain = Feature { name: String::new(), offset: 0, multiplier: 0, shift: 0, steps: vec![1] };
+    assert_eq!(refused(|g| g.features[1] = Feature { offset: 1, ..plain.clone() }), scaled);
+    assert_eq!(refused(|g| g.features[1] = Feature { multiplier: 1, ..plain.clone() }), scaled);
+    assert_eq!(refused(|g| g.features[1] = Feature { shift: 1, ..plain.clone() }), scaled);
 }
 
 #[test]

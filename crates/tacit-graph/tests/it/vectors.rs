@@ -11,6 +11,8 @@ use tacit_graph::{
     synthetic_network,
 };
 
+use crate::support::{stepped_feature, stepped_graph};
+
 const WEIGHT_ROOT: [u8; 32] = [0x11; 32];
 const RANDOM_SEEDS: [u64; 6] = [1, 2, 3, 5, 8, 13];
 
@@ -64,9 +66,25 @@ fn encoders() -> Vec<Value> {
     ];
     let case = |(offset, multiplier, shift, bits, decimal): (i64, i32, u8, u8, &str)| {
         let raw = decimal.parse::<RawValue>().unwrap().get();
-        let encoded = Feature { name: String::new(), offset, multiplier, shift }.encode(raw, bits);
+        let encoded =
+            Feature { name: String::new(), offset, multiplier, shift, steps: Vec::new() }.encode(raw, bits);
         json!({"offset": offset, "multiplier": multiplier, "shift": shift, "bits": bits, "decimal": decimal,
                "raw": raw, "encoded": encoded})
+    };
+    cases.into_iter().map(case).collect()
+}
+
+/// Steps, decimals, and how many steps each has passed.
+fn steps() -> Vec<Value> {
+    let cases: [(&[i64], &[&str]); 3] = [
+        (&[0], &["-0.00000006", "0", "0.00000002", "0.00000004"]),
+        (&[-(5 << 23), 1 << 24, (1 << 24) + 1], &["-2.6", "-2.5", "0.99999994", "1", "1.00000006"]),
+        (&[i64::MIN, i64::MAX], &["-549755813888", "549755813887.99999993", "549755813887.99999997"]),
+    ];
+    let case = |(steps, decimals): (&[i64], &[&str])| {
+        let feature = stepped_feature(steps);
+        let passed = decimals.iter().map(|text| feature.encode(text.parse::<RawValue>().unwrap().get(), 8));
+        json!({"steps": steps, "decimals": decimals, "encoded": passed.collect::<Vec<_>>()})
     };
     cases.into_iter().map(case).collect()
 }
@@ -81,6 +99,8 @@ fn vectors() -> Value {
     json!({
         "models": models().into_iter().map(model_vector).collect::<Vec<_>>(),
         "encoders": encoders(),
+        "steps": steps(),
+        "stepped graph": hex(&encode_graph(&stepped_graph())),
         "synthetic 784-128-10 seed 7": hashes(synthetic_mlp(&[784, 128, 10], 7).unwrap()),
         "synthetic lenet-5 seed 7": hashes(synthetic_network(SyntheticNetwork::LeNet5, 7).unwrap()),
         "synthetic resnet-8 seed 7": hashes(synthetic_network(SyntheticNetwork::ResNet8, 7).unwrap()),

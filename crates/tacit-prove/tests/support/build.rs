@@ -20,7 +20,7 @@ pub(crate) const INPUT: TensorId = TensorId(0);
 impl Build {
     /// A graph on whole numbers of `bits` bits.
     pub(crate) fn new(input_axes: &[u32], bits: u8, seed: u64) -> Self {
-        let unit = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24 };
+        let unit = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 24, steps: Vec::new() };
         let graph = Graph {
             features: vec![unit; input_axes.iter().product::<u32>() as usize],
             input_axes: input_axes.to_vec(),

@@ -31,6 +31,7 @@ pub(crate) fn dense_model(widths: &[u32], table_bits: u32, random: &mut Random) 
             offset: random.range(-9, 9),
             multiplier: random.range(1, 5) as i32,
             shift: 2,
+            steps: Vec::new(),
         })
         .collect();
     let (mut nodes, mut tables, mut layers) = (Vec::new(), Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use tacit_graph::{
 use super::{lookups::split, *};
 
 fn graph(widths: &[u32], shift: u8, bits: u8) -> Graph {
-    let feature = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 0 };
+    let feature = Feature { name: String::new(), offset: 0, multiplier: 1, shift: 0, steps: Vec::new() };
     let mut nodes = Vec::new();
     for pair in widths.windows(2) {
         if !nodes.is_empty() {
