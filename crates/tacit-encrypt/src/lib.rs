@@ -27,6 +27,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pbs")]
+pub mod circuit;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod linear;
