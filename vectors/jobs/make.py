@@ -19,7 +19,7 @@ from eth_utils import keccak, to_checksum_address
 
 HERE = pathlib.Path(__file__).parent
 CHANNELS = "0x7ac1700000000000000000000000000000000002"
-KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19)]
+KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19, 0xC1FE)]
 DOMAIN = [
     {"name": "name", "type": "string"},
     {"name": "version", "type": "string"},
@@ -49,19 +49,21 @@ def address(label):
 
 
 def job_case(n, chain_id, key):
-    sealed, body = n % 2 == 1, bytes(range(n * 40))
-    enc = keccak(text=f"enc {n}")
+    # In the clear, sealed, or encrypted; by its number as privacy, and as form of the payload.
+    privacy, form = ((0, 0), (1, 1), (0, 0), (4, 2))[n]
+    body = bytes(range(n * 40))
+    enc = keccak(text=f"enc {n}") if form == 1 else b""
     message = {
         "jobId": word(f"job {n}"),
         "modelId": word(f"model {n}"),
         "channelId": word(f"channel {n}"),
         "client": address(f"client {n}"),
         "worker": address(f"worker {n}"),
-        "privacy": 1 if sealed else 0,
-        "evidence": (0, 3, 3)[n],
-        "price": (0, 200_000_000_000_000, 2**128 - 1)[n],
-        "cumulative": (0, 10**18, 2**128 - 1)[n],
-        "payloadHash": "0x" + keccak(b"\x01" + enc + body if sealed else b"\x00" + body).hex(),
+        "privacy": privacy,
+        "evidence": (0, 3, 3, 0)[n],
+        "price": (0, 200_000_000_000_000, 2**128 - 1, 5)[n],
+        "cumulative": (0, 10**18, 2**128 - 1, 10)[n],
+        "payloadHash": "0x" + keccak(bytes([form]) + enc + body).hex(),
     }
     typed = {
         "types": {"EIP712Domain": DOMAIN, "Job": [{"name": n, "type": t} for n, t in JOB]},
@@ -73,7 +75,7 @@ def job_case(n, chain_id, key):
     return {
         "chain_id": str(chain_id),
         "message": {k: v.lower() if isinstance(v, str) else str(v) for k, v in message.items()},
-        "enc": "0x" + enc.hex() if sealed else None,
+        "enc": "0x" + enc.hex() if enc else None,
         "body": "0x" + body.hex(),
         "key": key,
         "digest": "0x" + bytes(signed.message_hash).hex(),
@@ -92,6 +94,7 @@ def commitment_case(n):
     values = [0, -1, 2**63 - 1, -(2**63)][: n + 1]
     logits = [0, -1, 2**31 - 1, -(2**31)][: n + 1]
     proof = bytes(range(n * 60))
+    query, ciphertext = (keccak(text=f"{kind} {n}") * n for kind in ("query", "ciphertext"))
     return {
         "salts": ["0x" + salt.hex() for salt in salts],
         "input": [str(value) for value in values],
@@ -100,7 +103,19 @@ def commitment_case(n):
         "input_commitment": commitment("input", salts[0], b"".join(struct.pack("<q", v) for v in values)),
         "output_commitment": commitment("output", salts[1], b"".join(struct.pack("<i", v) for v in logits)),
         "evidence_hash": commitment("evidence", salts[2], proof),
+        "query": "0x" + query.hex(),
+        "ciphertext": "0x" + ciphertext.hex(),
+        "query_commitment": commitment("input", salts[0], query),
+        "ciphertext_commitment": commitment("output", salts[1], ciphertext),
     }
+
+
+def seed_case(n):
+    parts = {name: keccak(text=f"{name} {n}") for name in ("audit_key", "job_id", "model_id", "payload_hash")}
+    seed = blake3(b"".join(parts.values()), derive_key_context="tacit 2026 re-execution seed v1").digest()
+    commitment = blake3(seed, derive_key_context="tacit 2026 re-execution seed commitment v1").digest()
+    values = {**parts, "seed": seed, "seed_commitment": commitment}
+    return {name: "0x" + value.hex() for name, value in values.items()}
 
 
 def write(name, made_with, cases):
@@ -108,10 +123,11 @@ def write(name, made_with, cases):
     (HERE / name).write_text(text + "\n")
 
 
-chains = [1, 82_248, 2**53 + 1]
+chains = [1, 82_248, 2**53 + 1, 7]
 write(
     "job.json",
     {"eth-account": eth_account.__version__},
     [job_case(n, chain, key) for n, (chain, key) in enumerate(zip(chains, KEYS))],
 )
 write("commitments.json", {"blake3": blake3_version}, [commitment_case(n) for n in range(4)])
+write("seeds.json", {"blake3": blake3_version}, [seed_case(n) for n in range(3)])

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
 
@@ -78,15 +79,18 @@ pub(crate) struct Up {
 pub(crate) struct Ask {
     /// Name or id of a published model.
     pub(crate) model: String,
-    /// The question: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    /// The question: JSON `{"shape":[…],"data":[…]}`, `.npy`, or the model's columns by name: JSON `{"age":35,…}` or `.csv`.
     #[arg(long)]
     pub(crate) input: PathBuf,
-    /// Who can see the input: clear or sealed.
+    /// Which row of a table, counted from 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) row: Option<NonZeroUsize>,
+    /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed or proved.
-    #[arg(long, default_value = "proved")]
-    pub(crate) evidence: Evidence,
+    /// Why the answer is believed: signed or proved. The most that the privacy allows when left out: proved, or signed for encrypted.
+    #[arg(long)]
+    pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) max_price: Option<String>,
@@ -148,17 +152,23 @@ pub(crate) enum Model {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The network: float, QDQ or QLinear ONNX.
+    /// The network: float, QDQ or QLinear ONNX, or an ensemble of decision trees.
     pub(crate) onnx: PathBuf,
-    /// Real inputs to choose scales from, `[n, features]`.
+    /// Real inputs to choose scales from, `[n, features]`; decision trees need none.
     #[arg(long)]
-    pub(crate) calibration: PathBuf,
+    pub(crate) calibration: Option<PathBuf>,
     /// Rows held out from training, for the accuracy report: JSON `{"rows":[[…]],"labels":["…"]}`, or rows alone.
     #[arg(long)]
     pub(crate) held_out: Option<PathBuf>,
     /// Names of the classes in the order of the outputs, for a network that only gives scores: a,b,c.
     #[arg(long)]
     pub(crate) classes: Option<String>,
+    /// Names of the inputs in order: a JSON list. Inputs named `column=kind` are the kinds of one column.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) features: Option<PathBuf>,
+    /// Most bits of an encoded input: fewer leave more room under encryption, and cost accuracy.
+    #[arg(long, default_value_t = tacit_graph::graph::MAX_INPUT_BITS, value_parser = clap::value_parser!(u8).range(8..=16))]
+    pub(crate) input_bits: u8,
     /// Right answers for rows that were given alone, `[n]` numbers.
     #[arg(long, requires = "held_out")]
     pub(crate) labels: Option<PathBuf>,
@@ -189,9 +199,12 @@ pub(crate) struct LedgerAddress {
 pub(crate) struct Run {
     /// A `.tacit` file.
     pub(crate) model: PathBuf,
-    /// One or more rows: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    /// One or more rows: JSON `{"shape":[…],"data":[…]}`, `.npy`, or the model's columns by name: JSON `{"age":35,…}` or `.csv`.
     #[arg(long)]
     pub(crate) input: PathBuf,
+    /// Only this row of a table, counted from 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) row: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]
@@ -201,9 +214,12 @@ pub(crate) struct Prove {
     /// Refuse unless the proof shows nothing but the answer; proofs with a model whose weights are hidden always do.
     #[arg(long)]
     pub(crate) zk: bool,
-    /// One or more rows: JSON `{"shape":[…],"data":[…]}` or `.npy`.
+    /// One or more rows: JSON `{"shape":[…],"data":[…]}`, `.npy`, or the model's columns by name: JSON `{"age":35,…}` or `.csv`.
     #[arg(long)]
     pub(crate) input: PathBuf,
+    /// Only this row of a table, counted from 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) row: Option<NonZeroUsize>,
     /// Where to write answers and proof.
     #[arg(short, long)]
     pub(crate) output: PathBuf,

@@ -4,7 +4,9 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod encryption;
 mod failure;
+mod input_file;
 mod lifetime;
 mod local;
 mod measure;
@@ -15,6 +17,7 @@ mod output;
 mod question;
 mod role;
 mod shipped;
+mod table_file;
 mod tensor_file;
 
 use args::{Cli, Command};

@@ -96,12 +96,13 @@ impl Output {
     }
 }
 
-/// `1234` as `1.2 kB`.
+/// `24610` as `24.6 kB`.
 pub(crate) fn bytes(count: usize) -> String {
     if count < 1000 {
         format!("{count} B")
-    } else if count < 10_000 {
-        format!("{}.{} kB", count / 1000, count % 1000 / 100)
+    } else if count < 99_950 {
+        let tenths = (count + 50) / 100;
+        format!("{}.{} kB", tenths / 10, tenths % 10)
     } else if count < 10_000_000 {
         format!("{} kB", count.saturating_add(500) / 1000)
     } else {
@@ -114,5 +115,26 @@ pub(crate) fn short(id: &str) -> String {
     match (id.get(..6), id.get(id.len().saturating_sub(4)..)) {
         (Some(head), Some(tail)) if id.len() > 12 => format!("{head}…{tail}"),
         _ => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn lengths_have_three_digits_or_so() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (24_610, "24.6 kB"),
+            (99_949, "99.9 kB"),
+            (99_950, "100 kB"),
+            (161_501, "162 kB"),
+            (46_000_000, "46 MB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::commands::model::{first_axis_rows, import_onnx};
 use crate::failure::{Context, Failure};
 use crate::tensor_file::TensorFile;
 use serde::Deserialize;
+use tacit_graph::graph::MAX_INPUT_BITS;
 use tacit_graph::import::ImportOptions;
 use tacit_graph::{HidingKey, ModelFile};
 
@@ -21,13 +22,16 @@ pub(crate) struct Shipped {
     pub(crate) question: Sample,
     /// Another question, asked where one is needed besides.
     pub(crate) other_question: Sample,
+    /// Whether the demo proves it; the others are small enough to be asked under encryption.
+    pub(crate) proved: bool,
+    input_bits_max: u8,
     onnx: &'static [u8],
     calibration: &'static [u8],
     held_out: &'static str,
     features: Option<&'static str>,
 }
 
-/// A sample question: JSON input and the true label.
+/// A sample question: JSON input, numbers in order or a row with names, and the true label.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) input: &'static str,
@@ -53,6 +57,8 @@ static DIGITS: Shipped = Shipped {
     price: "0.0002",
     question: Sample { input: shipped_file!(include_str, "digits/samples/seven.json"), expected: "7" },
     other_question: Sample { input: shipped_file!(include_str, "digits/samples/three.json"), expected: "3" },
+    proved: true,
+    input_bits_max: MAX_INPUT_BITS,
     onnx: shipped_file!(include_bytes, "digits/model.onnx"),
     calibration: shipped_file!(include_bytes, "digits/calibration.npy"),
     held_out: shipped_file!(include_str, "digits/held_out.json"),
@@ -70,14 +76,74 @@ static BREAST_CANCER: Shipped = Shipped {
         input: shipped_file!(include_str, "breast-cancer/samples/benign.json"),
         expected: "benign",
     },
+    proved: true,
+    input_bits_max: MAX_INPUT_BITS,
     onnx: shipped_file!(include_bytes, "breast-cancer/model.onnx"),
     calibration: shipped_file!(include_bytes, "breast-cancer/calibration.npy"),
     held_out: shipped_file!(include_str, "breast-cancer/held_out.json"),
     features: Some(shipped_file!(include_str, "breast-cancer/features.json")),
 };
 
+static DIGITS_LINEAR: Shipped = Shipped {
+    name: "digits-linear",
+    price: "0.0001",
+    question: Sample { input: shipped_file!(include_str, "digits-linear/samples/seven.json"), expected: "7" },
+    other_question: Sample {
+        input: shipped_file!(include_str, "digits-linear/samples/three.json"),
+        expected: "3",
+    },
+    proved: false,
+    input_bits_max: LINEAR_INPUT_BITS,
+    onnx: shipped_file!(include_bytes, "digits-linear/model.onnx"),
+    calibration: shipped_file!(include_bytes, "digits-linear/calibration.npy"),
+    held_out: shipped_file!(include_str, "digits-linear/held_out.json"),
+    features: None,
+};
+
+static BREAST_CANCER_LINEAR: Shipped = Shipped {
+    name: "breast-cancer-linear",
+    price: "0.0003",
+    question: Sample {
+        input: shipped_file!(include_str, "breast-cancer-linear/samples/malignant.json"),
+        expected: "malignant",
+    },
+    other_question: Sample {
+        input: shipped_file!(include_str, "breast-cancer-linear/samples/benign.json"),
+        expected: "benign",
+    },
+    proved: false,
+    input_bits_max: LINEAR_INPUT_BITS,
+    onnx: shipped_file!(include_bytes, "breast-cancer-linear/model.onnx"),
+    calibration: shipped_file!(include_bytes, "breast-cancer-linear/calibration.npy"),
+    held_out: shipped_file!(include_str, "breast-cancer-linear/held_out.json"),
+    features: Some(shipped_file!(include_str, "breast-cancer-linear/features.json")),
+};
+
+static GERMAN_CREDIT: Shipped = Shipped {
+    name: "german-credit",
+    price: "0.0003",
+    question: Sample {
+        input: shipped_file!(include_str, "german-credit/samples/good.json"),
+        expected: "good",
+    },
+    other_question: Sample {
+        input: shipped_file!(include_str, "german-credit/samples/bad.json"),
+        expected: "bad",
+    },
+    proved: false,
+    input_bits_max: LINEAR_INPUT_BITS,
+    onnx: shipped_file!(include_bytes, "german-credit/model.onnx"),
+    calibration: shipped_file!(include_bytes, "german-credit/calibration.npy"),
+    held_out: shipped_file!(include_str, "german-credit/held_out.json"),
+    features: Some(shipped_file!(include_str, "german-credit/features.json")),
+};
+
+/// Bits that change no label of these models are left out, for shorter encrypted answers.
+const LINEAR_INPUT_BITS: u8 = 8;
+
 impl Shipped {
-    pub(crate) const ALL: [&'static Self; 2] = [&DIGITS, &BREAST_CANCER];
+    pub(crate) const ALL: [&'static Self; 5] =
+        [&DIGITS, &BREAST_CANCER, &DIGITS_LINEAR, &BREAST_CANCER_LINEAR, &GERMAN_CREDIT];
 
     /// Imports the network and commits to its weights.
     pub(crate) fn import(&self) -> Result<ModelFile, Failure> {
@@ -90,7 +156,8 @@ impl Shipped {
             Some(names) => Some(serde_json::from_str(names).failed("shipped_model", damaged, "")?),
             None => None,
         };
-        let options = ImportOptions { feature_names, ..ImportOptions::default() };
+        let options =
+            ImportOptions { feature_names, input_bits_max: self.input_bits_max, ..ImportOptions::default() };
         // Everyone has these weights; what the commitment hides is who asked what.
         let key = HidingKey { openings: OPENINGS_DEFAULT, seed: *PUBLIC_SEED };
         let rows = first_axis_rows(&calibration)?;

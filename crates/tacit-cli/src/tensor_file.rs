@@ -13,20 +13,14 @@ pub(crate) struct TensorFile {
 }
 
 /// Largest file read as a tensor.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
 
 impl TensorFile {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = read_limited(path, FILE_BYTES_MAX)?;
         let name = path.display();
         if bytes.starts_with(b"\x93NUMPY") {
-            return Self::from_npy(&bytes).map_err(|reason| {
-                Failure::new(
-                    "bad_input",
-                    format!("{name} is not an array this command can read: {reason}"),
-                    NPY_HINT,
-                )
-            });
+            return Self::from_npy_file(&bytes, path);
         }
         let text = std::str::from_utf8(&bytes).failed(
             "bad_input",
@@ -42,6 +36,15 @@ impl TensorFile {
     pub(crate) fn from_json(text: &str) -> Result<Self, Failure> {
         let tensor: Self = serde_json::from_str(text).failed("bad_input", "not a tensor", JSON_HINT)?;
         tensor.checked().map_err(|reason| Failure::new("bad_input", reason, JSON_HINT))
+    }
+
+    /// The array of a file, which errors name.
+    pub(crate) fn from_npy_file(bytes: &[u8], path: &Path) -> Result<Self, Failure> {
+        Self::from_npy(bytes).map_err(|reason| {
+            let name = path.display();
+            let refused = format!("{name} is not an array this command can read: {reason}");
+            Failure::new("bad_input", refused, NPY_HINT)
+        })
     }
 
     pub(crate) fn from_npy(bytes: &[u8]) -> Result<Self, String> {
@@ -138,7 +141,7 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> 
     )
 }
 
-const JSON_HINT: &str = r#"an input looks like {"shape":[3],"data":[1.0,2.5,3.0]}"#;
+pub(crate) const JSON_HINT: &str = r#"an input looks like {"shape":[3],"data":[1.0,2.5,3.0]}, or {"age":35,"purpose":"new car"} with the model's names"#;
 const NPY_HINT: &str = "save it with numpy.save as a C-ordered array of numbers";
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use core::time::Duration;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, Privacy};
+use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, JobHeader, JobId,
     job::{Payload, ReturnPath},
@@ -14,9 +15,10 @@ use tacit_wire::{
 use crate::{
     channel::Delivery,
     deliver::{Sending, Undelivered},
+    encrypted::EncryptedQuestion,
     error::GatewayError,
     gateway::Gateway,
-    input::{Input, InputReject},
+    input::Input,
     market::Offer,
     store::{JobRecord, JobState},
     view::AskAnswer,
@@ -28,14 +30,14 @@ use crate::{
 pub struct AskRequest {
     /// Name or id of a published model.
     pub model: String,
-    /// One row of numbers.
+    /// One row.
     pub input: Input,
     /// Who can see the input.
     #[serde(default = "sealed")]
     pub privacy: Privacy,
-    /// Why the answer is believed.
-    #[serde(default = "proved")]
-    pub evidence: Evidence,
+    /// Why the answer is believed; the most that its privacy allows when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// Most to pay; the gateway's default when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<Amount>,
@@ -59,10 +61,6 @@ const fn sealed() -> Privacy {
     Privacy::Sealed
 }
 
-const fn proved() -> Evidence {
-    Evidence::Proved
-}
-
 impl AskRequest {
     /// A question with the default modes: sealed and proved.
     #[must_use]
@@ -71,7 +69,7 @@ impl AskRequest {
             model: model.to_owned(),
             input,
             privacy: sealed(),
-            evidence: proved(),
+            evidence: None,
             max_price: None,
             job_id: None,
             worker: None,
@@ -79,12 +77,28 @@ impl AskRequest {
         }
     }
 
-    fn fingerprint(&self, values: &[i64]) -> B256 {
+    /// Why the answer will be believed.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        let most = if self.privacy == Privacy::Encrypted { Evidence::Signed } else { Evidence::Proved };
+        self.evidence.unwrap_or(most)
+    }
+
+    /// Refuses what no worker could do.
+    fn check_mode(&self) -> Result<(), GatewayError> {
+        match (self.privacy, self.evidence()) {
+            (Privacy::Clear | Privacy::Sealed, Evidence::Signed | Evidence::Proved)
+            | (Privacy::Encrypted, Evidence::Signed) => Ok(()),
+            (Privacy::Encrypted, Evidence::Proved) => Err(GatewayError::Unprovable),
+            (privacy, evidence) => Err(GatewayError::Unsupported { privacy, evidence }),
+        }
+    }
+
+    fn fingerprint(&self) -> B256 {
         let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-        hasher.update(self.model.as_bytes()).update(&[0, self.privacy as u8, self.evidence as u8]);
-        values.iter().for_each(|value| {
-            hasher.update(&value.to_le_bytes());
-        });
+        let named = u8::from(matches!(self.input, Input::Row(_)));
+        hasher.update(self.model.as_bytes()).update(&[named, self.privacy as u8, self.evidence() as u8]);
+        self.input.hash_into(&mut hasher);
         B256::from(*hasher.finalize().as_bytes())
     }
 }
@@ -95,26 +109,28 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
-        let values = request.input.row()?;
+        request.input.check()?;
         let job_id = request.job_id.unwrap_or_else(JobId::random);
-        let fingerprint = request.fingerprint(&values);
+        let fingerprint = request.fingerprint();
         let _turn = self.job_turn(job_id).await;
         if let Some(job) = self.store.job(job_id)?
             && let Some(delivery) = self.ask_again(job, fingerprint).await?
         {
             return self.answered(&request, job_id, delivery).await;
         }
-        let (privacy, evidence) = (request.privacy, request.evidence);
-        if !matches!(privacy, Privacy::Clear | Privacy::Sealed)
-            || !matches!(evidence, Evidence::Signed | Evidence::Proved)
-        {
-            return Err(GatewayError::Unsupported { privacy, evidence });
-        }
+        request.check_mode()?;
+        let (privacy, evidence) = (request.privacy, request.evidence());
         let model_id = self.resolve(&request.model).await?;
-        let offers = self.affordable(&request, model_id).await?;
+        let offers = match self.affordable(&request, model_id).await {
+            Err(GatewayError::NoAsk { privacy: Privacy::Encrypted, evidence }) => {
+                let no_ask = GatewayError::NoAsk { privacy, evidence };
+                return Err(self.why_not_encrypted(model_id).await.unwrap_or(no_ask));
+            }
+            offers => offers?,
+        };
         let mut failure = GatewayError::NoAsk { privacy, evidence };
         for offer in offers.into_iter().take(WORKERS_TRIED_MAX) {
-            let question = Question { request: &request, values: &values, fingerprint, job_id, model_id };
+            let question = Question { request: &request, fingerprint, job_id, model_id };
             match self.ask_worker(&question, &offer).await {
                 Ok(delivery) => return self.answered(&request, job_id, delivery).await,
                 Err(error) if error.may_ask_another() => failure = error,
@@ -155,7 +171,7 @@ impl Gateway {
 
     /// Offers within the price, from workers not caught before, cheapest first.
     async fn affordable(&self, request: &AskRequest, model_id: B256) -> Result<Vec<Offer>, GatewayError> {
-        let AskRequest { privacy, evidence, .. } = *request;
+        let (privacy, evidence) = (request.privacy, request.evidence());
         let max_price = request.max_price.unwrap_or(self.spending.max_price_default);
         let (_, offers) = self.offers(&request.model, model_id, privacy, evidence).await?;
         let (mut affordable, mut cheapest, mut distrusted) = (Vec::new(), None, None);
@@ -182,16 +198,38 @@ impl Gateway {
 
     async fn ask_worker(&self, question: &Question<'_>, offer: &Offer) -> Result<Delivery, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
-        let (expected, got) = (model.graph().features.len(), question.values.len());
-        if expected != got {
-            return Err(InputReject::Features { expected, got }.into());
+        let values = question.request.input.values(model.graph())?;
+        let encrypted = match question.request.privacy {
+            Privacy::Encrypted => {
+                tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
+                Some(self.encrypted_offer(question.model_id, &model, offer).await?)
+            }
+            _ => None,
+        };
+        let result = self.ask_over_channel(question, offer, &model, &values, encrypted).await;
+        if result.is_err() {
+            // It may have changed: the worker is asked for it again.
+            self.forget_encrypted_offer(offer.worker, question.model_id);
         }
+        result
+    }
+
+    /// Asks over the channel to a worker, which is opened first where there is none.
+    async fn ask_over_channel(
+        &self,
+        question: &Question<'_>,
+        offer: &Offer,
+        model: &VerifyingModel,
+        values: &[i64],
+        encrypted: Option<tacit_encrypt::Offer>,
+    ) -> Result<Delivery, GatewayError> {
         let lane = self.lane(offer.worker);
         let _alone = lane.lock().await;
         for _ in 0..ATTEMPTS_PER_WORKER {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
-            let job = self.make_job(question, offer, channel_id, cumulative)?;
+            let header = self.make_header(question, offer, channel_id, cumulative);
+            let job = self.make_job(question, offer, header, model, values, encrypted.as_ref())?;
             self.store.put_sent(&job)?;
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
@@ -207,27 +245,46 @@ impl Gateway {
         })
     }
 
-    fn make_job(
+    fn make_header(
         &self,
         question: &Question<'_>,
         offer: &Offer,
         channel_id: B256,
         cumulative: Amount,
-    ) -> Result<JobRecord, GatewayError> {
-        let request = question.request;
-        let header = JobHeader {
+    ) -> JobHeader {
+        JobHeader {
             chain_id: self.ledger.chain_id(),
             job_id: question.job_id,
             model_id: question.model_id,
             channel_id,
             client: self.address(),
             worker: offer.worker,
-            privacy: request.privacy,
-            evidence: request.evidence,
+            privacy: question.request.privacy,
+            evidence: question.request.evidence(),
             price: offer.price,
             cumulative,
+        }
+    }
+
+    fn make_job(
+        &self,
+        question: &Question<'_>,
+        offer: &Offer,
+        header: JobHeader,
+        model: &VerifyingModel,
+        values: &[i64],
+        encrypted: Option<&tacit_encrypt::Offer>,
+    ) -> Result<JobRecord, GatewayError> {
+        let encrypted = encrypted.map(EncryptedQuestion::fresh).transpose()?;
+        let (payload, path) = match &encrypted {
+            // Each time with randomness of its own: one secret never hides two rows, nor answers two workers.
+            Some(encrypted) => {
+                let made = encrypted.encrypt(model.graph(), values);
+                let (_, query) = made.map_err(|_| GatewayError::Internal)?;
+                Payload::encrypted(query)?
+            }
+            None => Payload::make(&header, offer.sealing_key, values)?,
         };
-        let (payload, path) = Payload::make(&header, offer.sealing_key, question.values)?;
         let response_key = match &path {
             ReturnPath::Clear => None,
             ReturnPath::Sealed { key, .. } => Some(B256::from(*key.to_bytes())),
@@ -235,11 +292,12 @@ impl Gateway {
         let signature = self.wallet.sign_digest(header.digest(&payload))?;
         Ok(JobRecord {
             fingerprint: question.fingerprint,
-            model: request.model.clone(),
+            model: question.request.model.clone(),
             endpoint: offer.endpoint.clone(),
             request: JobRequest { header, payload, signature },
-            values: question.values.to_vec(),
+            values: values.to_vec(),
             response_key,
+            encrypted,
             state: JobState::Sent,
         })
     }
@@ -264,7 +322,6 @@ impl Gateway {
 /// What stays the same whoever is asked.
 struct Question<'a> {
     request: &'a AskRequest,
-    values: &'a [i64],
     fingerprint: B256,
     job_id: JobId,
     model_id: B256,

@@ -4,7 +4,8 @@
 //! For `proved`, the verifier is given the gateway's own input, the model whose id the gateway recomputed, and the output
 //! in the answer, and says whether they are the row of the proof that the answer names; the receipt only has to agree with
 //! it. The other rows of the proof are other people's: nothing is known or believed about them. For `signed` the output is
-//! the worker's word: the checks bind the worker to that word, and to nothing more.
+//! the worker's word: the checks bind the worker to that word, and to nothing more. For an encrypted job they bind it to the ciphertexts
+//! both ways, and to the randomness with which its answer can be done again.
 
 use alloy_primitives::B256;
 use tacit_abi::{
@@ -12,10 +13,11 @@ use tacit_abi::{
     channels::SignedVoucher,
     receipts::{self, SignedReceipt},
 };
+use tacit_encrypt::{WireError, client::Secret};
 use tacit_graph::AnswerError;
 use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
-    Amount, Answer, JobHeader, RowProof, SealReject, SignatureReject, Wallet,
+    Amount, Answer, AnswerEvidence, JobHeader, Output, RowProof, SealReject, SignatureReject, Wallet,
     answer::AnswerFormatReject,
     wallet::{SignError, receipt_signer},
 };
@@ -26,9 +28,24 @@ use tacit_wire::{
 pub struct CheckedAnswer {
     header: JobHeader,
     answer: Answer,
+    logits: Vec<i32>,
     decoded: tacit_graph::Answer,
     verified: Option<Verified>,
     verify_cpu_us: u64,
+}
+
+/// What was asked, as only the client knows it.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// Raw values that the worker could read.
+    Values(&'a [i64]),
+    /// A query that it could not, and what decrypts its answer.
+    Encrypted {
+        /// The bytes that were sent.
+        query: &'a [u8],
+        /// Of this query.
+        secret: &'a Secret,
+    },
 }
 
 /// Why an answer is not believed, and not paid.
@@ -76,6 +93,18 @@ pub enum AnswerReject {
     /// The receipt's commitment does not open to the proof that came.
     #[error("the receipt commits to another proof")]
     EvidenceCommitment,
+    /// Logits where a ciphertext was asked for, or the other way round.
+    #[error("the output is not in the form that was asked for")]
+    OutputForm,
+    /// What should be a ciphertext of the output is none.
+    #[error("the encrypted output is none of this model's: {0}")]
+    Ciphertext(#[from] WireError),
+    /// Nothing says how the encrypted answer could be done again.
+    #[error("there is no commitment to what the encrypted answer was computed with")]
+    NoSeed,
+    /// A commitment to randomness where there was none to use.
+    #[error("there is a commitment to what an encrypted answer was computed with, and none was asked for")]
+    UnexpectedSeed,
     /// The output cannot be one of this model.
     #[error("the output cannot be this model's: {0}")]
     Output(#[from] AnswerError),
@@ -99,15 +128,14 @@ pub enum AnswerReject {
     Proof(#[from] Reject),
 }
 
-/// Checks `answer` against the job that was sent. `values` are the raw values that were sent, `model` the model whose
-/// id is the header's.
+/// Checks `answer` against the job that was sent. `model` is the model whose id is the header's.
 ///
 /// # Errors
 /// [`AnswerReject`]; no input makes this panic.
 pub fn check(
     header: &JobHeader,
     model: &VerifyingModel,
-    values: &[i64],
+    asked: Asked<'_>,
     answer: Answer,
 ) -> Result<CheckedAnswer, AnswerReject> {
     let start = thread_cpu_us();
@@ -116,32 +144,56 @@ pub fn check(
     if receipt.modelId != B256::from(*model.id().as_bytes()) {
         return Err(AnswerReject::ReceiptField { field: "model" });
     }
-    if receipt.inputCommitment != answer.salts.commit_input(values) {
+    let input_commitment = match asked {
+        Asked::Values(values) => answer.salts.commit_input(values),
+        Asked::Encrypted { query, .. } => answer.salts.commit_query(query),
+    };
+    if receipt.inputCommitment != input_commitment {
         return Err(AnswerReject::InputCommitment);
     }
     if receipt.outputCommitment != answer.salts.commit_output(&answer.output) {
         return Err(AnswerReject::OutputCommitment);
     }
-    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence()) {
+    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence.to_bytes()) {
         return Err(AnswerReject::EvidenceCommitment);
     }
-    let decoded = model.graph().decode_output(&answer.output)?;
-    let verified = match header.evidence {
-        Evidence::Signed if answer.proof.is_none() => None,
-        Evidence::Signed => return Err(AnswerReject::UnexpectedProof),
-        Evidence::Proved => Some(check_row(model, values, &answer)?),
-        evidence => return Err(AnswerReject::UncheckableEvidence { evidence }),
+    let logits = match (&answer.output, asked) {
+        (Output::Logits(logits), Asked::Values(_)) => logits.clone(),
+        (Output::Ciphertext(ciphertext), Asked::Encrypted { secret, .. }) => secret.decrypt(ciphertext)?,
+        _ => return Err(AnswerReject::OutputForm),
+    };
+    let decoded = model.graph().decode_output(&logits)?;
+    let verified = match (header.evidence, asked, &answer.evidence) {
+        (Evidence::Signed, _, AnswerEvidence::Proof(_)) => return Err(AnswerReject::UnexpectedProof),
+        (Evidence::Signed, Asked::Values(_), AnswerEvidence::None)
+        | (Evidence::Signed, Asked::Encrypted { .. }, AnswerEvidence::Seed(_)) => None,
+        (Evidence::Signed, Asked::Values(_), AnswerEvidence::Seed(_)) => {
+            return Err(AnswerReject::UnexpectedSeed);
+        }
+        (Evidence::Signed, Asked::Encrypted { .. }, AnswerEvidence::None) => {
+            return Err(AnswerReject::NoSeed);
+        }
+        (Evidence::Proved, Asked::Values(values), evidence) => {
+            let row = evidence.proof().ok_or(AnswerReject::NoProof)?;
+            Some(check_row(model, values, &logits, row)?)
+        }
+        (evidence, ..) => return Err(AnswerReject::UncheckableEvidence { evidence }),
     };
     let verify_cpu_us = thread_cpu_us().saturating_sub(start);
-    Ok(CheckedAnswer { header: *header, answer, decoded, verified, verify_cpu_us })
+    Ok(CheckedAnswer { header: *header, answer, logits, decoded, verified, verify_cpu_us })
 }
 
 /// Checks the proof, and that its row is this question with this output.
-fn check_row(model: &VerifyingModel, values: &[i64], answer: &Answer) -> Result<Verified, AnswerReject> {
-    let RowProof { rows, index, salt, proof } = answer.proof.as_ref().ok_or(AnswerReject::NoProof)?;
+fn check_row(
+    model: &VerifyingModel,
+    input: &[i64],
+    output: &[i32],
+    row: &RowProof,
+) -> Result<Verified, AnswerReject> {
+    let RowProof { rows, index, salt, proof } = row;
     let (rows, index) = (index_of(*rows), index_of(*index));
     let batch = tacit_verify::verify_batch(model, rows, proof)?;
-    let row = Row { input: values, output: &answer.output, salt: RowSalt::new(salt.0) };
+    let row = Row { input, output, salt: RowSalt::new(salt.0) };
     let verified = batch.row(index, row)?;
     if rows > 1 && !verified.zero_knowledge() {
         return Err(AnswerReject::Shown);
@@ -195,6 +247,10 @@ impl AnswerReject {
             Self::InputCommitment => "input_commitment",
             Self::OutputCommitment => "output_commitment",
             Self::EvidenceCommitment => "evidence_commitment",
+            Self::OutputForm => "output_form",
+            Self::Ciphertext(_) => "bad_ciphertext",
+            Self::NoSeed => "no_seed_commitment",
+            Self::UnexpectedSeed => "unexpected_seed_commitment",
             Self::Output(_) => "output_shape",
             Self::NoProof => "no_proof",
             Self::Shown => "proof_shows_question",
@@ -210,6 +266,12 @@ impl CheckedAnswer {
     #[must_use]
     pub fn answer(&self) -> &Answer {
         &self.answer
+    }
+
+    /// What the model gives, decrypted where it came encrypted.
+    #[must_use]
+    pub fn logits(&self) -> &[i32] {
+        &self.logits
     }
 
     /// What the model says, decoded.

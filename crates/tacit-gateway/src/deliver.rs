@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use tacit_wire::{
-    Answer, JobId, ResponseKey,
+    Answer, AnswerEvidence, JobId, Output, ResponseKey,
     http::HttpError,
     job::{Payload, ReturnPath},
     message::{ErrorBody, JobResponse},
@@ -17,7 +17,8 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
     channel::Delivery,
-    check::{self, AnswerReject, CheckedAnswer},
+    check::{self, AnswerReject, Asked, CheckedAnswer},
+    encrypted::EncryptedAnswer,
     error::GatewayError,
     gateway::Gateway,
     store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
@@ -163,6 +164,7 @@ impl Gateway {
 
     /// Checks a response; only if every check passes is a voucher signed, kept, and handed over.
     async fn receive(&self, job: &JobRecord, response: JobResponse) -> Result<Delivery, GatewayError> {
+        let answer_bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
         let checked = match self.open_and_check(job, response).await? {
             Ok(checked) => checked,
             Err(reject) => return Err(self.reject(job, reject)?),
@@ -170,11 +172,19 @@ impl Gateway {
         let header = &job.request.header;
         let voucher = checked.sign_voucher(&self.wallet)?;
         let answer = checked.answer();
+        let encrypted = match (&answer.output, &answer.evidence) {
+            (Output::Ciphertext(ciphertext), AnswerEvidence::Seed(commitment)) => {
+                Some(EncryptedAnswer { ciphertext: ciphertext.clone(), seed_commitment: *commitment })
+            }
+            _ => None,
+        };
         let record = AnswerRecord {
-            output: answer.output.clone(),
+            output: checked.logits().to_vec(),
+            encrypted,
+            answer_bytes,
             salts: answer.salts.clone(),
             time: answer.time,
-            proof: answer.proof.clone(),
+            proof: answer.evidence.proof().cloned(),
             receipt: answer.receipt.clone(),
             verify_cpu_us: checked.verify_cpu_us(),
             anchor: None,
@@ -195,13 +205,20 @@ impl Gateway {
         }
         let model = self.kept_model(header.model_id)?;
         let path = return_path(job).ok_or(GatewayError::Internal)?;
-        let values = job.values.clone();
+        let (values, encrypted) = (job.values.clone(), job.encrypted.clone());
         tokio::task::spawn_blocking(move || {
-            let opened = path.unwrap(&response.body)?;
-            check::check(&header, &model, &values, Answer::decode(&opened)?)
+            let opened = |asked: Asked<'_>| {
+                let opened = path.unwrap(&response.body)?;
+                check::check(&header, &model, asked, Answer::decode(&opened)?)
+            };
+            let Some(question) = encrypted else { return Ok(opened(Asked::Values(&values))) };
+            // Made again from what was kept; it was made once already.
+            let (secret, query) =
+                question.encrypt(model.graph(), &values).map_err(|_| GatewayError::Internal)?;
+            Ok(opened(Asked::Encrypted { query: &query, secret: &secret }))
         })
         .await
-        .map_err(|_| GatewayError::Internal)
+        .map_err(|_| GatewayError::Internal)?
     }
 
     fn reject(&self, job: &JobRecord, reject: AnswerReject) -> Result<GatewayError, GatewayError> {
@@ -265,7 +282,7 @@ fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
 
 fn return_path(job: &JobRecord) -> Option<ReturnPath> {
     match (&job.request.payload, job.response_key) {
-        (Payload::Clear { .. }, None) => Some(ReturnPath::Clear),
+        (Payload::Clear { .. } | Payload::Encrypted { .. }, None) => Some(ReturnPath::Clear),
         (Payload::Sealed { enc, .. }, Some(key)) => {
             Some(ReturnPath::Sealed { enc: enc.0, key: ResponseKey::from_bytes(key.0) })
         }

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, Privacy};
+use tacit_encrypt::{Misfit, OfferReject};
 use tacit_wire::{
     Amount, JobId, LedgerError, Revert, http::HttpError, job::PayloadReject, message::ErrorBody,
     wallet::SignError,
@@ -47,6 +48,26 @@ pub enum GatewayError {
         privacy: Privacy,
         /// Asked for.
         evidence: Evidence,
+    },
+    /// A proof is about values, and nobody but the user has them.
+    #[error("an encrypted answer cannot be proved: whoever proves has to read what the proof is about")]
+    Unprovable,
+    /// The model cannot be asked under encryption.
+    #[error("this model cannot be asked under encryption: {0}")]
+    DoesNotFit(Misfit),
+    /// A worker asks a price for encrypted jobs, and does not say how they are done.
+    #[error("worker {worker} does not say how this model is asked under encryption")]
+    NoOffer {
+        /// Who.
+        worker: Address,
+    },
+    /// What a worker says about encrypted jobs is not true of the model.
+    #[error("worker {worker} says what cannot be about asking this model under encryption: {reject}")]
+    BadOffer {
+        /// Who.
+        worker: Address,
+        /// What is wrong with it.
+        reject: OfferReject,
     },
     /// Nobody we would ask serves the model in this mode.
     #[error("nobody serves this model with {privacy} and {evidence}")]
@@ -207,11 +228,23 @@ impl GatewayError {
                 403,
                 "a gateway can spend money: talk to it from this machine, at localhost",
             ),
-            Self::Input(_) => ("bad_input", 422, "send one row: {\"shape\":[n],\"data\":[…]}"),
+            Self::Input(reject) => ("bad_input", 422, reject.hint()),
             Self::UnknownModel { .. } => ("unknown_model", 404, "list the models: tacit model list"),
-            Self::Unsupported { .. } => {
-                ("unsupported", 422, "this version does clear and sealed, with signed and proved")
+            Self::Unsupported { .. } => (
+                "unsupported",
+                422,
+                "this version does clear and sealed with signed and proved, and encrypted with signed",
+            ),
+            Self::Unprovable => (
+                "unprovable",
+                422,
+                "ask with --evidence signed, or with --privacy sealed, which only the worker can read",
+            ),
+            Self::DoesNotFit(_) => {
+                ("does_not_fit", 422, "ask with --privacy sealed, which only the worker can read")
             }
+            Self::NoOffer { .. } => ("no_offer", 502, "ask another worker"),
+            Self::BadOffer { .. } => ("bad_offer", 502, "ask another worker"),
             Self::NoAsk { .. } => ("no_ask", 404, "see who serves what: tacit model list"),
             Self::Distrusted { .. } => ("distrusted", 403, "ask another worker"),
             Self::TooExpensive { .. } => {
@@ -264,6 +297,8 @@ impl GatewayError {
         matches!(
             self,
             Self::ModelMismatch { .. }
+                | Self::NoOffer { .. }
+                | Self::BadOffer { .. }
                 | Self::Unreachable { job_id: None, .. }
                 | Self::Refused { .. }
                 | Self::StalePrice { .. }

@@ -3,10 +3,11 @@
 use core::time::Duration;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_primitives::{Address, B256};
+use tacit_encrypt::Offer;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
@@ -57,6 +58,8 @@ pub struct Gateway {
     jobs: Mutex<HashMap<JobId, Arc<tokio::sync::Mutex<()>>>>,
     /// Models whose id was recomputed.
     models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
+    /// What each worker said that it takes to ask a model under encryption, checked against the model.
+    encrypted_offers: Mutex<HashMap<(Address, B256), Offer>>,
 }
 
 /// The right to ask under a job id. Dropping it lets the next caller in.
@@ -98,6 +101,7 @@ impl Gateway {
             closing: tokio::sync::Mutex::default(),
             jobs: Mutex::default(),
             models: Mutex::default(),
+            encrypted_offers: Mutex::default(),
         }))
     }
 
@@ -143,5 +147,26 @@ impl Gateway {
             models.clear();
         }
         models.insert(model_id, Arc::clone(model));
+    }
+
+    pub(crate) fn kept_encrypted_offer(&self, worker: Address, model_id: B256) -> Option<Offer> {
+        self.encrypted_offers().get(&(worker, model_id)).copied()
+    }
+
+    pub(crate) fn keep_encrypted_offer(&self, worker: Address, model_id: B256, offer: Offer) {
+        let mut offers = self.encrypted_offers();
+        if offers.len() >= MODELS_KEPT_MAX {
+            offers.clear();
+        }
+        offers.insert((worker, model_id), offer);
+    }
+
+    /// Has the worker say it again next time.
+    pub(crate) fn forget_encrypted_offer(&self, worker: Address, model_id: B256) {
+        self.encrypted_offers().remove(&(worker, model_id));
+    }
+
+    fn encrypted_offers(&self) -> MutexGuard<'_, HashMap<(Address, B256), Offer>> {
+        self.encrypted_offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

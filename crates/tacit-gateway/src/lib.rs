@@ -2,7 +2,7 @@
 //!
 //! A [`Gateway`] runs on the user's own machine and holds the user's key. For each [`AskRequest`] it looks the model up
 //! on the ledger, recomputes the model's id from what the worker serves, picks the cheapest ask, validates the input,
-//! seals it, checks the answer ([`check`]), and only then signs a voucher.
+//! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher.
 //!
 //! # What the client risks
 //! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
@@ -17,6 +17,7 @@
 //! user trusts for the state of channels and asks. Proofs and receipts need no trust in it.
 
 pub mod check;
+pub mod encrypted;
 pub mod error;
 pub mod input;
 pub mod receipt;
@@ -31,11 +32,11 @@ mod market;
 pub mod view;
 
 pub use ask::AskRequest;
-pub use check::{AnswerReject, CheckedAnswer};
+pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayConfig, Spending};
 pub use http::Forgive;
-pub use input::{Input, InputReject};
-pub use receipt::{Bundle, BundleReject, VerifiedReceipt, verify_bundle};
+pub use input::{Input, InputReject, NamedRow};
+pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};
 pub use view::{AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

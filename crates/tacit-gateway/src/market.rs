@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IModels, Privacy};
+use tacit_encrypt::OfferReject;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
 
@@ -45,14 +46,7 @@ impl Gateway {
             .asks
             .into_iter()
             .filter(|ask| (ask.privacy, ask.evidence) == mode)
-            .filter_map(|ask| {
-                Some(Offer {
-                    worker: ask.worker,
-                    price: Amount(ask.price),
-                    sealing_key: ask.sealingKey,
-                    endpoint: origin(&ask.endpoint)?,
-                })
-            })
+            .filter_map(offer_of)
             .collect();
         offers.sort_by_key(|offer| (offer.price, offer.worker));
         Ok((listing.model, offers))
@@ -81,22 +75,54 @@ impl Gateway {
         let kept = self.store.model(model_id)?;
         let info = match &kept {
             Some(info) => info.clone(),
-            None => {
-                let url = format!("{}/v1/models/{model_id}", offer.endpoint);
-                let unreachable = |source| GatewayError::Unreachable {
-                    worker: offer.worker,
-                    job_id: None,
-                    source: Box::new(source),
-                };
-                self.http.get::<ModelInfo>(&url, MODEL_BYTES_MAX).await.map_err(unreachable)?
-            }
+            None => self.fetch_model(model_id, offer).await?,
         };
         let model = Arc::new(recompute(model_id, &info).ok_or_else(mismatch)?);
         if kept.is_none() {
-            self.store.put_model(&ModelInfo { model_id, ..info })?;
+            if let Some(Ok(said)) = info.offer.as_deref().map(|said| decode(&model, said)) {
+                self.keep_encrypted_offer(offer.worker, model_id, said);
+            }
+            // What a worker says of the model besides is its own word, and another worker's may differ.
+            self.store.put_model(&ModelInfo { model_id, offer: None, ..info })?;
         }
         self.cache_model(model_id, &model);
         Ok(model)
+    }
+
+    async fn fetch_model(&self, model_id: B256, offer: &Offer) -> Result<ModelInfo, GatewayError> {
+        let url = format!("{}/v1/models/{model_id}", offer.endpoint);
+        let unreachable = |source| GatewayError::Unreachable {
+            worker: offer.worker,
+            job_id: None,
+            source: Box::new(source),
+        };
+        self.http.get::<ModelInfo>(&url, MODEL_BYTES_MAX).await.map_err(unreachable)
+    }
+
+    /// What a worker says it takes to ask a model under encryption, checked against the model's graph. It is asked once.
+    pub(crate) async fn encrypted_offer(
+        &self,
+        model_id: B256,
+        model: &VerifyingModel,
+        offer: &Offer,
+    ) -> Result<tacit_encrypt::Offer, GatewayError> {
+        let worker = offer.worker;
+        if let Some(said) = self.kept_encrypted_offer(worker, model_id) {
+            return Ok(said);
+        }
+        let said = self.fetch_model(model_id, offer).await?.offer;
+        let said = decode(model, &said.ok_or(GatewayError::NoOffer { worker })?)
+            .map_err(|reject| GatewayError::BadOffer { worker, reject })?;
+        self.keep_encrypted_offer(worker, model_id, said);
+        Ok(said)
+    }
+
+    /// Why nobody offers a model under encryption, if its graph says why.
+    pub(crate) async fn why_not_encrypted(&self, model_id: B256) -> Option<GatewayError> {
+        let asks = self.ledger.listing(model_id).await.ok()?.asks;
+        let anyone = asks.into_iter().filter_map(offer_of).next()?;
+        let model = self.known_model(model_id, &anyone).await.ok()?;
+        tacit_encrypt::fits(model.graph()).err().map(GatewayError::DoesNotFit)
     }
 
     /// The model behind an id that was known before.
@@ -109,6 +135,15 @@ impl Gateway {
         self.cache_model(model_id, &model);
         Ok(model)
     }
+}
+
+fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, OfferReject> {
+    tacit_encrypt::Offer::decode(model.graph(), said)
+}
+
+fn offer_of(ask: IModels::Ask) -> Option<Offer> {
+    let endpoint = origin(&ask.endpoint)?;
+    Some(Offer { worker: ask.worker, price: Amount(ask.price), sealing_key: ask.sealingKey, endpoint })
 }
 
 /// The model, if graph and weight root give this id.

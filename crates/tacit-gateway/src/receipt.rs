@@ -3,6 +3,9 @@
 //! A bundle is the client's own copy: it holds the input and the answer in the clear. [`verify_bundle`] recomputes the
 //! model's id, opens the commitments, recovers the worker's signature, verifies the proof, and folds the inclusion
 //! proof to its root. [`check_anchor`] asks a ledger whether that root is anchored.
+//!
+//! Of an encrypted job the bundle holds both messages and the query's random bytes: the query is made again from the input and compared,
+//! and the answer decrypted. So a stranger sees that this worker gave this answer to this input, and takes its word for the rest.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -10,13 +13,17 @@ use tacit_abi::{
     Evidence, Privacy, Receipt,
     receipts::{self, SignedReceipt},
 };
+use tacit_graph::LabelScores;
+use tacit_verify::VerifyingModel;
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, RowProof, Salts,
-    message::{AnchorProof, ModelInfo, receipt_json},
+    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, Output,
+    RowProof, Salts,
+    message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
 };
 
 use crate::{
-    check::{self, AnswerReject},
+    check::{self, AnswerReject, Asked, CheckedAnswer},
+    encrypted::{EncryptedAnswer, EncryptedQuestion, QuestionReject},
     market,
 };
 
@@ -35,7 +42,7 @@ pub struct Bundle {
     pub model: ModelInfo,
     /// Raw values that were asked about, in units of `2^-24`.
     pub input: Vec<i64>,
-    /// Logits that were answered.
+    /// Logits that were answered, decrypted where they came encrypted.
     pub output: Vec<i32>,
     /// Opens the input commitment.
     pub input_salt: B256,
@@ -45,8 +52,23 @@ pub struct Bundle {
     pub evidence_salt: B256,
     /// The proof and the row of it that this is about; none when the evidence is the worker's word.
     pub proof: Option<RowProof>,
+    /// What travelled, where nobody else could read it.
+    pub encrypted: Option<EncryptedMessages>,
     /// Inclusion in an anchored batch, once it is.
     pub anchor: Option<AnchorProof>,
+}
+
+/// The messages of an encrypted job, and what makes and opens them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncryptedMessages {
+    /// Where the query comes from.
+    pub question: EncryptedQuestion,
+    /// The query, as it was sent.
+    #[serde(with = "base64_bytes")]
+    pub query: Vec<u8>,
+    /// What came back.
+    pub answer: EncryptedAnswer,
 }
 
 /// A receipt that was checked offline. Only [`verify_bundle`] makes one.
@@ -56,6 +78,7 @@ pub struct VerifiedReceipt {
     receipt: Receipt,
     hash: B256,
     answer: tacit_graph::Answer,
+    scores: Option<LabelScores>,
     security_bits: Option<u8>,
     anchor: Option<AnchorProof>,
 }
@@ -100,6 +123,18 @@ pub enum BundleReject {
     /// Graph and weight root are not the receipt's model.
     #[error("the file holds another model than the receipt names")]
     Model,
+    /// Encrypted messages are missing, or there are some and the job was not encrypted.
+    #[error("the file does not hold the messages of a job of the receipt's privacy")]
+    Messages,
+    /// The query cannot be made again.
+    #[error("the query cannot be made again: {0}")]
+    Question(#[from] QuestionReject),
+    /// The query is not the one that input and random bytes give.
+    #[error("the query in the file is not about the input in it")]
+    Query,
+    /// The encrypted answer holds another output.
+    #[error("the answer decrypts to another output than the file says")]
+    Decrypted,
     /// A commitment, the signature or the proof is false.
     #[error(transparent)]
     Answer(#[from] AnswerReject),
@@ -142,7 +177,7 @@ pub enum BundleReject {
 }
 
 /// Version of the format.
-pub const BUNDLE_VERSION: u32 = 2;
+pub const BUNDLE_VERSION: u32 = 3;
 /// Longest bundle file.
 pub const BUNDLE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest inclusion proof, as on the ledger.
@@ -162,6 +197,25 @@ impl Bundle {
             return Err(BundleReject::Version { expected: BUNDLE_VERSION, got: bundle.version });
         }
         Ok(bundle)
+    }
+
+    /// The worker's answer as it must have come.
+    fn answer(&self, output: Output, evidence: AnswerEvidence) -> Answer {
+        let [input, output_salt, evidence_salt] =
+            [self.input_salt, self.output_salt, self.evidence_salt].map(|salt| salt.0);
+        Answer {
+            output,
+            salts: Salts { input, output: output_salt, evidence: evidence_salt },
+            time: EngineTime::default(),
+            evidence,
+            receipt: self.receipt.clone(),
+        }
+    }
+}
+
+impl core::fmt::Debug for EncryptedMessages {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EncryptedMessages").field("question", &self.question).finish_non_exhaustive()
     }
 }
 
@@ -199,16 +253,16 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         return Err(BundleReject::Model);
     }
     let model = market::recompute(receipt.modelId, &bundle.model).ok_or(BundleReject::Model)?;
-    let salts =
-        Salts { input: bundle.input_salt.0, output: bundle.output_salt.0, evidence: bundle.evidence_salt.0 };
-    let answer = Answer {
-        output: bundle.output.clone(),
-        salts,
-        time: EngineTime::default(),
-        proof: bundle.proof.clone(),
-        receipt: bundle.receipt.clone(),
+    let checked = match (&bundle.encrypted, privacy) {
+        (None, Privacy::Encrypted) => return Err(BundleReject::Messages),
+        (Some(messages), Privacy::Encrypted) => check_encrypted(&header, &model, bundle, messages)?,
+        (Some(_), _) => return Err(BundleReject::Messages),
+        (None, _) => {
+            let evidence = bundle.proof.clone().map_or(AnswerEvidence::None, AnswerEvidence::Proof);
+            let answer = bundle.answer(Output::Logits(bundle.output.clone()), evidence);
+            check::check(&header, &model, Asked::Values(&bundle.input), answer)?
+        }
     };
-    let checked = check::check(&header, &model, &bundle.input, answer)?;
     let hash = checked.receipt_hash();
     if let Some(anchor) = &bundle.anchor {
         check_inclusion(hash, anchor)?;
@@ -217,9 +271,29 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         receipt: receipt.clone(),
         hash,
         answer: checked.decoded().clone(),
+        scores: model.graph().label_scores(&bundle.output),
         security_bits: checked.verified().map(tacit_verify::Verified::security_bits),
         anchor: bundle.anchor.clone(),
     })
+}
+
+fn check_encrypted(
+    header: &JobHeader,
+    model: &VerifyingModel,
+    bundle: &Bundle,
+    messages: &EncryptedMessages,
+) -> Result<CheckedAnswer, BundleReject> {
+    if bundle.proof.is_some() {
+        return Err(AnswerReject::UnexpectedProof.into());
+    }
+    let (secret, query) = messages.question.encrypt(model.graph(), &bundle.input)?;
+    if query != messages.query {
+        return Err(BundleReject::Query);
+    }
+    let EncryptedAnswer { ciphertext, seed_commitment } = messages.answer.clone();
+    let answer = bundle.answer(Output::Ciphertext(ciphertext), AnswerEvidence::Seed(seed_commitment));
+    let checked = check::check(header, model, Asked::Encrypted { query: &query, secret: &secret }, answer)?;
+    if checked.logits() == bundle.output { Ok(checked) } else { Err(BundleReject::Decrypted) }
 }
 
 pub(crate) fn check_inclusion(leaf: B256, anchor: &AnchorProof) -> Result<(), BundleReject> {
@@ -292,6 +366,12 @@ impl VerifiedReceipt {
     #[must_use]
     pub fn answer(&self) -> &tacit_graph::Answer {
         &self.answer
+    }
+
+    /// How sure the label is, if it answered one.
+    #[must_use]
+    pub fn scores(&self) -> Option<&LabelScores> {
+        self.scores.as_ref()
     }
 
     /// Bits of security of the proof; `None` when the answer is the worker's word.

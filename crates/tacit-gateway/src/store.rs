@@ -18,6 +18,8 @@ use tacit_wire::{
     message::{AnchorProof, JobRequest, ModelInfo, optional_voucher_json, receipt_json},
 };
 
+use crate::encrypted::{EncryptedAnswer, EncryptedQuestion};
+
 /// The gateway's file.
 #[derive(Debug)]
 pub struct Store {
@@ -59,10 +61,12 @@ pub struct JobRecord {
     pub endpoint: String,
     /// What was sent, byte for byte.
     pub request: JobRequest,
-    /// Raw values that were encoded and sealed.
+    /// Raw values that were encoded and sealed or encrypted.
     pub values: Vec<i64>,
     /// Key that opens the answer, when it comes sealed.
     pub response_key: Option<B256>,
+    /// What opens the answer, when it comes encrypted.
+    pub encrypted: Option<EncryptedQuestion>,
     /// How far it is.
     pub state: JobState,
 }
@@ -94,8 +98,13 @@ pub enum JobState {
 /// A checked answer: the client's copy of what the receipt commits to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerRecord {
-    /// Logits.
+    /// Logits, decrypted where they came encrypted.
     pub output: Vec<i32>,
+    /// What came, where that was encrypted.
+    pub encrypted: Option<EncryptedAnswer>,
+    /// Length of the answer as it came.
+    #[serde(default)]
+    pub answer_bytes: u64,
     /// Openings of the receipt's commitments.
     pub salts: Salts,
     /// What the engine says it took.

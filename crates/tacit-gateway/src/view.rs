@@ -5,6 +5,7 @@ use core::time::Duration;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, IModels, Privacy, receipts};
+use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
     Amount, JobId,
     message::{AskTerms, ReceiptInfo},
@@ -15,7 +16,7 @@ use crate::{
     channel::Delivery,
     error::GatewayError,
     gateway::Gateway,
-    receipt::{self, BUNDLE_VERSION, Bundle, BundleReject},
+    receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
     store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
 };
 
@@ -31,6 +32,12 @@ pub struct AskAnswer {
     /// The label, when the model gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// How sure the label is: each label with its score, or for a threshold the label above it with the one score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreEntry>,
+    /// How far the label leads: before the next one, or from the threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
     /// The values, when the model gives values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<f64>>,
@@ -53,6 +60,12 @@ pub struct AskAnswer {
     /// Jobs that the proof answers, this one among them; none without a proof.
     #[serde(default)]
     pub proved_together: u32,
+    /// Length of the question as it was sent.
+    #[serde(default)]
+    pub bytes_up: u64,
+    /// Length of the answer as it came.
+    #[serde(default)]
+    pub bytes_down: u64,
     /// What was paid.
     pub price: Amount,
     /// Whether the worker has acknowledged the voucher.
@@ -62,6 +75,15 @@ pub struct AskAnswer {
     /// Block that anchors the receipt, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+}
+
+/// A label's score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreEntry {
+    /// The label.
+    pub label: String,
+    /// Its score, in the model's units.
+    pub score: f64,
 }
 
 /// A receipt, briefly.
@@ -255,6 +277,11 @@ impl Gateway {
         let (job, answer) = self.answered_job(job_id)?;
         let header = &job.request.header;
         let model = self.store.model(header.model_id)?.ok_or(GatewayError::Internal)?;
+        let encrypted = job.encrypted.zip(answer.encrypted);
+        let encrypted = encrypted.map(|(question, answer)| {
+            let query = job.request.payload.body().to_vec();
+            EncryptedMessages { question, query, answer }
+        });
         Ok(Bundle {
             version: BUNDLE_VERSION,
             chain_id: header.chain_id,
@@ -266,6 +293,7 @@ impl Gateway {
             output_salt: B256::from(answer.salts.output),
             evidence_salt: B256::from(answer.salts.evidence),
             proof: answer.proof,
+            encrypted,
             anchor: answer.anchor,
         })
     }
@@ -325,7 +353,7 @@ impl Gateway {
 
     pub(crate) fn view_answer(&self, job_id: JobId, delivery: Delivery) -> Result<AskAnswer, GatewayError> {
         let entry = self.receipt(job_id)?;
-        let (_, answer) = self.answered_job(job_id)?;
+        let (job, answer) = self.answered_job(job_id)?;
         let model = self.kept_model(entry.model_id)?;
         let decoded = model.graph().decode_output(&answer.output).map_err(|_| GatewayError::Internal)?;
         let (label, values) = match decoded {
@@ -334,12 +362,15 @@ impl Gateway {
                 (None, Some(scores.into_iter().map(tacit_graph::Score::to_f64).collect()))
             }
         };
+        let (scores, margin) = score_entries(model.graph().label_scores(&answer.output));
         let proof = answer.proof.as_ref();
         Ok(AskAnswer {
             job_id,
             model: entry.model,
             model_id: entry.model_id,
             label,
+            scores,
+            margin,
             values,
             privacy: entry.privacy,
             evidence: entry.evidence,
@@ -349,8 +380,10 @@ impl Gateway {
             prove_ms: milliseconds(answer.time.wall_us),
             prove_cpu_ms: milliseconds(answer.time.cpu_us),
             verify_cpu_ms: milliseconds(answer.verify_cpu_us),
-            proof_bytes: proof.map_or(0, |proof| u64::try_from(proof.proof.len()).unwrap_or(u64::MAX)),
+            proof_bytes: proof.map_or(0, |proof| length(&proof.proof)),
             proved_together: proof.map_or(0, |proof| proof.rows),
+            bytes_up: length(job.request.payload.body()),
+            bytes_down: answer.answer_bytes,
             price: entry.price,
             paid: delivery == Delivery::Acknowledged,
             receipt: entry.receipt,
@@ -365,6 +398,15 @@ impl Gateway {
     }
 }
 
+/// Scores for people: each label with its score, and the margin.
+#[must_use]
+pub fn score_entries(found: Option<LabelScores>) -> (Vec<ScoreEntry>, Option<f64>) {
+    let entry = |LabelScore { label, score }| ScoreEntry { label, score: score.to_f64() };
+    found.map_or((Vec::new(), None), |LabelScores { scores, margin }| {
+        (scores.into_iter().map(entry).collect(), Some(margin.to_f64()))
+    })
+}
+
 fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
     let terms = AskTerms {
         privacy: Privacy::from_u8(ask.privacy)?,
@@ -372,6 +414,10 @@ fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
         price: Amount(ask.price),
     };
     Some(AskEntry { worker: ask.worker, terms, endpoint: tacit_wire::http::origin(&ask.endpoint)? })
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn milliseconds(us: u64) -> f64 {

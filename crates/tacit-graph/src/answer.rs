@@ -28,6 +28,24 @@ pub struct Score {
     pub fraction_bits: i8,
 }
 
+/// How sure a label is: what a person reads beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelScores {
+    /// For the largest of several: each label with its logit. For a threshold: the label above it, with the one logit.
+    pub scores: Vec<LabelScore>,
+    /// How far the answer leads: before the next label, or from the threshold. Not negative.
+    pub margin: Score,
+}
+
+/// A label's logit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelScore {
+    /// The label.
+    pub label: String,
+    /// Its logit.
+    pub score: Score,
+}
+
 /// Why a row or its logits are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -143,6 +161,34 @@ impl Graph {
             | Decoder::Values { fraction_bits } => *fraction_bits,
         };
         logits.iter().map(|logit| Score { logit: *logit, fraction_bits }).collect()
+    }
+}
+
+impl Graph {
+    /// Labels with their scores, and the answer's margin. `None` for a graph that gives values, and for logits of another length.
+    #[must_use]
+    pub fn label_scores(&self, logits: &[i32]) -> Option<LabelScores> {
+        let (labels, margin): (&[String], i32) = match (&self.decoder, logits) {
+            // No model's logits are so far apart that a difference saturates.
+            (Decoder::ArgMax { labels, .. }, logits) if labels.len() == logits.len() => {
+                let mut sorted = logits.to_vec();
+                sorted.sort_unstable();
+                let margin = match sorted.as_slice() {
+                    [.., next, most] => most.saturating_sub(*next),
+                    [_] => 0,
+                    [] => return None,
+                };
+                (labels, margin)
+            }
+            (Decoder::Threshold { labels: [_, above], .. }, [logit]) => {
+                (core::slice::from_ref(above), logit.saturating_abs())
+            }
+            _ => return None,
+        };
+        let entry = |(label, score): (&String, Score)| LabelScore { label: label.clone(), score };
+        let scores = labels.iter().zip(self.scores(logits)).map(entry).collect();
+        let margin = self.scores(&[margin]).pop()?;
+        Some(LabelScores { scores, margin })
     }
 }
 

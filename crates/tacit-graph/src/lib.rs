@@ -2,6 +2,7 @@
 //!
 //! - [`graph`] says what a model means; [`Graph::validate`] says which graphs are graphs.
 //! - [`Model`] is a valid graph with weights that fit it; nothing else can be executed.
+//! - [`columns`] reads rows with names.
 //! - [`execute`] runs it fast, [`mod@reference`] runs it slowly, straight from the definitions.
 //! - [`encoding`] and [`mod@file`] are the canonical bytes, [`ModelId`] the name they give a model.
 //!
@@ -21,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod columns;
 pub mod encoding;
 pub mod file;
 pub mod graph;
@@ -41,7 +43,8 @@ mod synthetic;
 mod tensor;
 mod validate;
 
-pub use answer::{Answer, AnswerError, Score};
+pub use answer::{Answer, AnswerError, LabelScore, LabelScores, Score};
+pub use columns::{Columns, RowError};
 pub use encoding::{
     EncodingError, decode_graph, decode_weights, encode_graph, encode_weights, feature_count,
 };

@@ -1,13 +1,16 @@
 //! The worker's answer: output, proof, salts and signed receipt.
 //!
 //! # Encoding
-//! `version (2) || count (u32) || logits (i32 each) || input salt || output salt || evidence salt || wall (u64, µs) ||
-//! cpu (u64, µs) || evidence length (u32) || evidence || receipt (ABI, 416 bytes) || signature (65 bytes)`, little endian.
+//! `version (3) || form (u8) || output || input salt || output salt || evidence salt || wall (u64, µs) || cpu (u64, µs) ||
+//! evidence length (u32) || evidence || receipt (ABI, 416 bytes) || signature (65 bytes)`, little endian. An output of form 0 is
+//! `count (u32) || logits (i32 each)`, one of form 1 `length (u32) || ciphertext`.
 //! Evidence is nothing for `signed`, and `rows (u32) || index (u32) || row salt (32) || proof` for `proved`: a proof may
 //! be about the rows of several jobs, and the row salt shows whoever knows the question and the answer that one is theirs.
+//! For an encrypted job it is the 32 bytes of the commitment to the answer's seed ([`crate::audit`]); its length tells it from a row.
 //!
 //! # Commitments
-//! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value.
+//! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value. The canonical bytes
+//! of numbers are their little-endian bytes, those of a query or ciphertext the bytes that travelled.
 //! Evidence is committed to with a salt as well: a proof without zero knowledge is a function of the input, so that a
 //! bare hash of it could be matched against guesses.
 
@@ -18,19 +21,41 @@ use serde::{Deserialize, Serialize};
 use tacit_abi::{Receipt, receipts::SignedReceipt};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::audit::SeedCommitment;
+
 /// What travels back to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Logits of the model's last layer.
-    pub output: Vec<i32>,
+    /// What the model gives.
+    pub output: Output,
     /// Openings of the receipt's commitments.
     pub salts: Salts,
     /// What the engine says it took; nobody checks it.
     pub time: EngineTime,
-    /// The proof; none when the evidence needs none.
-    pub proof: Option<RowProof>,
+    /// What there is besides the worker's word.
+    pub evidence: AnswerEvidence,
     /// The worker's account of the job.
     pub receipt: SignedReceipt,
+}
+
+/// What a model gives, in the form that the client asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Logits of the model's last layer.
+    Logits(Vec<i32>),
+    /// The same, readable by the client only.
+    Ciphertext(Vec<u8>),
+}
+
+/// What there is besides the worker's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerEvidence {
+    /// Nothing.
+    None,
+    /// A row of a proof.
+    Proof(RowProof),
+    /// A commitment to what an encrypted answer was computed with, so that it can be done again.
+    Seed(SeedCommitment),
 }
 
 /// A proof about the rows of one or more jobs, and what shows that one of them is this job's.
@@ -94,6 +119,12 @@ pub enum AnswerFormatReject {
         /// The length announced.
         got: usize,
     },
+    /// Neither logits nor a ciphertext.
+    #[error("unknown form {got} of an output")]
+    OutputForm {
+        /// What is there instead.
+        got: u8,
+    },
     /// The receipt is not the canonical ABI encoding of one.
     #[error("the receipt is malformed")]
     Receipt,
@@ -101,12 +132,17 @@ pub enum AnswerFormatReject {
 
 /// Most logits in one output.
 pub const OUTPUTS_MAX: usize = 1 << 16;
+/// Largest encrypted output.
+pub const CIPHERTEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest evidence.
 pub const EVIDENCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest answer body, sealed and padded.
 pub const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-const ANSWER_VERSION: u8 = 2;
+const ANSWER_VERSION: u8 = 3;
+const FORM_LOGITS: u8 = 0;
+const FORM_CIPHERTEXT: u8 = 1;
+const SEED_COMMITMENT_BYTES: usize = 32;
 const RECEIPT_BYTES: usize = 13 * 32;
 const SIGNATURE_BYTES: usize = 65;
 const INPUT_CONTEXT: &str = "tacit 2026 input commitment v1";
@@ -131,23 +167,32 @@ impl Salts {
         commit(INPUT_CONTEXT, &self.input, values.iter().map(|value| value.to_le_bytes()))
     }
 
-    /// Commitment to logits.
+    /// Commitment to the bytes of a query.
     #[must_use]
-    pub fn commit_output(&self, logits: &[i32]) -> B256 {
-        commit(OUTPUT_CONTEXT, &self.output, logits.iter().map(|logit| logit.to_le_bytes()))
+    pub fn commit_query(&self, query: &[u8]) -> B256 {
+        commit_bytes(INPUT_CONTEXT, &self.input, query)
+    }
+
+    /// Commitment to an output.
+    #[must_use]
+    pub fn commit_output(&self, output: &Output) -> B256 {
+        match output {
+            Output::Logits(logits) => {
+                commit(OUTPUT_CONTEXT, &self.output, logits.iter().map(|logit| logit.to_le_bytes()))
+            }
+            Output::Ciphertext(bytes) => commit_bytes(OUTPUT_CONTEXT, &self.output, bytes),
+        }
     }
 
     /// Commitment to evidence.
     #[must_use]
     pub fn commit_evidence(&self, evidence: &[u8]) -> B256 {
-        let mut hasher = blake3::Hasher::new_derive_key(EVIDENCE_CONTEXT);
-        hasher.update(&self.evidence).update(evidence);
-        B256::from(*hasher.finalize().as_bytes())
+        commit_bytes(EVIDENCE_CONTEXT, &self.evidence, evidence)
     }
 }
 
 impl RowProof {
-    /// The evidence of a `proved` answer.
+    /// The evidence of a `proved` answer: at least 40 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { rows, index, salt, proof } = self;
@@ -158,6 +203,75 @@ impl RowProof {
         let mut reader = Reader(bytes);
         let (rows, index) = (u32::from_le_bytes(reader.array()?), u32::from_le_bytes(reader.array()?));
         Ok(Self { rows, index, salt: B256::from(reader.array::<32>()?), proof: reader.0.to_vec() })
+    }
+}
+
+impl AnswerEvidence {
+    /// What the receipt's evidence commitment is about.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Proof(row) => row.to_bytes(),
+            Self::Seed(SeedCommitment(commitment)) => commitment.to_vec(),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerFormatReject> {
+        match bytes.len() {
+            0 => Ok(Self::None),
+            SEED_COMMITMENT_BYTES => Ok(Self::Seed(SeedCommitment(B256::from_slice(bytes)))),
+            _ => RowProof::from_bytes(bytes).map(Self::Proof),
+        }
+    }
+
+    /// The row of a proof, if there is one.
+    #[must_use]
+    pub fn proof(&self) -> Option<&RowProof> {
+        if let Self::Proof(row) = self { Some(row) } else { None }
+    }
+}
+
+impl Output {
+    fn encode(&self, bytes: &mut Vec<u8>) -> Result<(), AnswerFormatReject> {
+        match self {
+            Self::Logits(logits) => {
+                bytes.push(FORM_LOGITS);
+                bytes.extend_from_slice(&length("outputs", logits.len(), OUTPUTS_MAX)?.to_le_bytes());
+                logits.iter().for_each(|logit| bytes.extend_from_slice(&logit.to_le_bytes()));
+            }
+            Self::Ciphertext(ciphertext) => {
+                let length = length("ciphertext bytes", ciphertext.len(), CIPHERTEXT_BYTES_MAX)?;
+                bytes.push(FORM_CIPHERTEXT);
+                bytes.extend_from_slice(&length.to_le_bytes());
+                bytes.extend_from_slice(ciphertext);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, AnswerFormatReject> {
+        match reader.array::<1>()? {
+            [FORM_LOGITS] => {
+                let outputs = reader.length("outputs", OUTPUTS_MAX)?;
+                let (logits, _) = reader.take(outputs.saturating_mul(4))?.as_chunks::<4>();
+                Ok(Self::Logits(logits.iter().map(|logit| i32::from_le_bytes(*logit)).collect()))
+            }
+            [FORM_CIPHERTEXT] => {
+                let length = reader.length("ciphertext bytes", CIPHERTEXT_BYTES_MAX)?;
+                Ok(Self::Ciphertext(reader.take(length)?.to_vec()))
+            }
+            [got] => Err(AnswerFormatReject::OutputForm { got }),
+        }
+    }
+}
+
+impl core::fmt::Debug for Output {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Logits(logits) => f.debug_tuple("Logits").field(logits).finish(),
+            Self::Ciphertext(ciphertext) => write!(f, "Ciphertext({} bytes)", ciphertext.len()),
+        }
     }
 }
 
@@ -173,6 +287,12 @@ impl core::fmt::Debug for Salts {
     }
 }
 
+fn commit_bytes(context: &str, salt: &[u8; 32], bytes: &[u8]) -> B256 {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(salt).update(bytes);
+    B256::from(*hasher.finalize().as_bytes())
+}
+
 fn commit<const N: usize>(context: &str, salt: &[u8; 32], values: impl Iterator<Item = [u8; N]>) -> B256 {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(salt);
@@ -183,27 +303,19 @@ fn commit<const N: usize>(context: &str, salt: &[u8; 32], values: impl Iterator<
 }
 
 impl Answer {
-    /// What the receipt's evidence commitment is about.
-    #[must_use]
-    pub fn evidence(&self) -> Vec<u8> {
-        self.proof.as_ref().map(RowProof::to_bytes).unwrap_or_default()
-    }
-
     /// Bytes to send.
     ///
     /// # Errors
     /// [`AnswerFormatReject::TooLong`] or [`AnswerFormatReject::Receipt`] for what [`Self::decode`] would refuse.
     pub fn encode(&self) -> Result<Vec<u8>, AnswerFormatReject> {
-        let outputs = length("outputs", self.output.len(), OUTPUTS_MAX)?;
-        let evidence = self.evidence();
+        let evidence = self.evidence.to_bytes();
         let evidence_length = length("evidence bytes", evidence.len(), EVIDENCE_BYTES_MAX)?;
         let receipt = self.receipt.receipt.abi_encode();
         if receipt.len() != RECEIPT_BYTES || self.receipt.signature.len() != SIGNATURE_BYTES {
             return Err(AnswerFormatReject::Receipt);
         }
         let mut bytes = vec![ANSWER_VERSION];
-        bytes.extend_from_slice(&outputs.to_le_bytes());
-        self.output.iter().for_each(|logit| bytes.extend_from_slice(&logit.to_le_bytes()));
+        self.output.encode(&mut bytes)?;
         for salt in [&self.salts.input, &self.salts.output, &self.salts.evidence] {
             bytes.extend_from_slice(salt);
         }
@@ -225,24 +337,21 @@ impl Answer {
         if reader.array::<1>()? != [ANSWER_VERSION] {
             return Err(AnswerFormatReject::Version);
         }
-        let outputs = reader.length("outputs", OUTPUTS_MAX)?;
-        let (logits, _) = reader.take(outputs.saturating_mul(4))?.as_chunks::<4>();
-        let output = logits.iter().map(|logit| i32::from_le_bytes(*logit)).collect();
+        let output = Output::read(&mut reader)?;
         let salts = Salts { input: reader.array()?, output: reader.array()?, evidence: reader.array()? };
         let time = EngineTime {
             wall_us: u64::from_le_bytes(reader.array()?),
             cpu_us: u64::from_le_bytes(reader.array()?),
         };
         let evidence = reader.length("evidence bytes", EVIDENCE_BYTES_MAX)?;
-        let evidence = reader.take(evidence)?;
-        let proof = if evidence.is_empty() { None } else { Some(RowProof::from_bytes(evidence)?) };
+        let evidence = AnswerEvidence::from_bytes(reader.take(evidence)?)?;
         let receipt = Receipt::abi_decode_validate(reader.take(RECEIPT_BYTES)?)
             .map_err(|_| AnswerFormatReject::Receipt)?;
         let signature = Bytes::copy_from_slice(reader.take(SIGNATURE_BYTES)?);
         if !reader.0.is_empty() {
             return Err(AnswerFormatReject::Trailing { got: reader.0.len() });
         }
-        Ok(Self { output, salts, time, proof, receipt: SignedReceipt { receipt, signature } })
+        Ok(Self { output, salts, time, evidence, receipt: SignedReceipt { receipt, signature } })
     }
 }
 
@@ -280,9 +389,19 @@ mod tests {
     use super::*;
     use crate::Wallet;
 
-    fn answer() -> Answer {
+    /// A proved answer and an encrypted one.
+    fn answers() -> [Answer; 2] {
+        let row = RowProof { rows: 3, index: 1, salt: B256::repeat_byte(9), proof: b"proof".to_vec() };
+        let seed = SeedCommitment(B256::repeat_byte(8));
+        let ciphertext = Output::Ciphertext(b"nobody reads this".to_vec());
+        [
+            answer(Output::Logits(vec![3, -4]), AnswerEvidence::Proof(row)),
+            answer(ciphertext, AnswerEvidence::Seed(seed)),
+        ]
+    }
+
+    fn answer(output: Output, evidence: AnswerEvidence) -> Answer {
         let salts = Salts::random();
-        let proof = RowProof { rows: 3, index: 1, salt: B256::repeat_byte(9), proof: b"proof".to_vec() };
         let receipt = Receipt {
             jobId: B256::repeat_byte(1),
             modelId: B256::repeat_byte(2),
@@ -292,79 +411,100 @@ mod tests {
             privacy: 1,
             evidence: 3,
             inputCommitment: salts.commit_input(&[1, 2]),
-            outputCommitment: salts.commit_output(&[3, -4]),
-            evidenceHash: salts.commit_evidence(&proof.to_bytes()),
+            outputCommitment: salts.commit_output(&output),
+            evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
             price: 6,
             cumulative: 7,
             completedAt: 8,
         };
         Answer {
-            output: vec![3, -4],
+            output,
             salts,
             time: EngineTime { wall_us: 9, cpu_us: 10 },
-            proof: Some(proof),
+            evidence,
             receipt: Wallet::random().sign_receipt(receipt, 1).unwrap(),
         }
     }
 
     #[test]
     fn an_answer_survives_and_has_one_encoding() {
-        let answer = answer();
-        let bytes = answer.encode().unwrap();
-        assert_eq!(Answer::decode(&bytes).unwrap(), answer);
-        for length in 0..bytes.len() {
-            assert!(Answer::decode(&bytes[..length]).is_err());
+        for answer in answers() {
+            let bytes = answer.encode().unwrap();
+            assert_eq!(Answer::decode(&bytes).unwrap(), answer);
+            for length in 0..bytes.len() {
+                assert!(Answer::decode(&bytes[..length]).is_err());
+            }
+            assert_eq!(
+                Answer::decode(&[bytes.as_slice(), &[0]].concat()),
+                Err(AnswerFormatReject::Trailing { got: 1 })
+            );
         }
-        assert_eq!(
-            Answer::decode(&[bytes.as_slice(), &[0]].concat()),
-            Err(AnswerFormatReject::Trailing { got: 1 })
-        );
     }
 
     #[test]
     fn every_flipped_byte_changes_the_answer_or_is_refused() {
-        let answer = answer();
-        let bytes = answer.encode().unwrap();
-        for at in 0..bytes.len() {
-            let mut bad = bytes.clone();
-            bad[at] ^= 0x80;
-            assert_ne!(Answer::decode(&bad).ok().as_ref(), Some(&answer), "byte {at}");
+        for answer in answers() {
+            let bytes = answer.encode().unwrap();
+            for at in 0..bytes.len() {
+                let mut bad = bytes.clone();
+                bad[at] ^= 0x80;
+                assert_ne!(Answer::decode(&bad).ok().as_ref(), Some(&answer), "byte {at}");
+            }
         }
     }
 
     #[test]
     fn each_malformed_part_is_named() {
-        let bytes = answer().encode().unwrap();
-        let mut version = bytes.clone();
-        version[0] = 1;
-        assert_eq!(Answer::decode(&version), Err(AnswerFormatReject::Version));
-        let mut outputs = bytes.clone();
-        outputs[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(matches!(Answer::decode(&outputs), Err(AnswerFormatReject::TooLong { what: "outputs", .. })));
+        let [proved, encrypted] = answers();
+        let bytes = proved.encode().unwrap();
+        let with = |bytes: &[u8], from: usize, part: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes[from..from + part.len()].copy_from_slice(part);
+            Answer::decode(&bytes).unwrap_err()
+        };
+        for version in [1, 2, 4] {
+            assert_eq!(with(&bytes, 0, &[version]), AnswerFormatReject::Version);
+        }
+        assert_eq!(with(&bytes, 1, &[2]), AnswerFormatReject::OutputForm { got: 2 });
+        let huge = u32::MAX.to_le_bytes();
+        assert!(matches!(with(&bytes, 2, &huge), AnswerFormatReject::TooLong { what: "outputs", .. }));
+        let ciphertext = encrypted.encode().unwrap();
+        let refused = with(&ciphertext, 2, &huge);
+        assert!(matches!(refused, AnswerFormatReject::TooLong { what: "ciphertext bytes", .. }));
         assert_eq!(Answer::decode(&bytes[..50]), Err(AnswerFormatReject::Truncated));
-        let mut receipt = bytes.clone();
         let privacy_word = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES + 5 * 32;
-        receipt[privacy_word] = 1;
-        assert_eq!(Answer::decode(&receipt), Err(AnswerFormatReject::Receipt));
-        let mut long = answer();
-        long.proof.as_mut().unwrap().proof = vec![0; EVIDENCE_BYTES_MAX];
+        assert_eq!(with(&bytes, privacy_word, &[1]), AnswerFormatReject::Receipt);
+        let mut long = proved;
+        let AnswerEvidence::Proof(row) = &mut long.evidence else { panic!("not proved") };
+        row.proof = vec![0; EVIDENCE_BYTES_MAX];
         assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "evidence bytes", .. })));
+        let long = Answer { output: Output::Ciphertext(vec![0; CIPHERTEXT_BYTES_MAX + 1]), ..encrypted };
+        assert!(matches!(long.encode(), Err(AnswerFormatReject::TooLong { what: "ciphertext bytes", .. })));
     }
 
     #[test]
-    fn evidence_is_none_or_a_row_of_a_proof() {
-        let answer = Answer { proof: None, ..answer() };
-        assert!(answer.evidence().is_empty());
-        let mut bytes = answer.encode().unwrap();
+    fn evidence_is_none_or_a_seed_or_a_row_of_a_proof() {
+        let [proved, _] = answers();
+        let answer = Answer { evidence: AnswerEvidence::None, ..proved };
+        let bytes = answer.encode().unwrap();
         assert_eq!(Answer::decode(&bytes).unwrap(), answer);
-        // Seven bytes are no row, wherever the rest of the answer would then begin.
-        let length = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES - 4;
-        bytes[length..length + 4].copy_from_slice(&7_u32.to_le_bytes());
-        bytes.splice(length + 4..length + 4, [0; 7]);
-        assert_eq!(Answer::decode(&bytes), Err(AnswerFormatReject::Truncated));
+        let with = |evidence: &[u8]| {
+            let mut bytes = bytes.clone();
+            let length = bytes.len() - SIGNATURE_BYTES - RECEIPT_BYTES - 4;
+            bytes[length..length + 4].copy_from_slice(&(evidence.len() as u32).to_le_bytes());
+            bytes.splice(length + 4..length + 4, evidence.iter().copied());
+            Answer::decode(&bytes).map(|answer| answer.evidence)
+        };
         let row = RowProof { rows: 2, index: 1, salt: B256::repeat_byte(3), proof: vec![7] };
         assert_eq!(row.to_bytes(), [[2, 0, 0, 0, 1, 0, 0, 0].as_slice(), &[3; 32], &[7]].concat());
         assert!(!format!("{row:?}").contains("03"));
+        let seed = AnswerEvidence::Seed(SeedCommitment(B256::repeat_byte(3)));
+        assert_eq!(with(&row.to_bytes()), Ok(AnswerEvidence::Proof(row)));
+        assert_eq!((seed.to_bytes().as_slice(), with(&[3; 32])), (&[3; 32][..], Ok(seed)));
+        // Too short for a row, wherever the rest of the answer would then begin.
+        for length in (1..40).filter(|length| *length != SEED_COMMITMENT_BYTES) {
+            assert_eq!(with(&vec![0; length]), Err(AnswerFormatReject::Truncated), "{length}");
+        }
     }
 
     /// Vectors made by `vectors/jobs/make.py` with the reference BLAKE3.
@@ -383,10 +523,13 @@ mod tests {
             let input: Vec<i64> =
                 list(&case["input"]).iter().map(|value| value.as_str().unwrap().parse().unwrap()).collect();
             let output: Vec<i32> = serde_json::from_value(case["output"].clone()).unwrap();
-            let proof: Bytes = case["proof"].as_str().unwrap().parse().unwrap();
             assert_eq!(salts.commit_input(&input), word(&case["input_commitment"]));
-            assert_eq!(salts.commit_output(&output), word(&case["output_commitment"]));
-            assert_eq!(salts.commit_evidence(&proof), word(&case["evidence_hash"]));
+            let bytes = |name: &str| case[name].as_str().unwrap().parse::<Bytes>().unwrap().to_vec();
+            let ciphertext = Output::Ciphertext(bytes("ciphertext"));
+            assert_eq!(salts.commit_output(&Output::Logits(output)), word(&case["output_commitment"]));
+            assert_eq!(salts.commit_evidence(&bytes("proof")), word(&case["evidence_hash"]));
+            assert_eq!(salts.commit_query(&bytes("query")), word(&case["query_commitment"]));
+            assert_eq!(salts.commit_output(&ciphertext), word(&case["ciphertext_commitment"]));
         }
     }
 
@@ -396,7 +539,10 @@ mod tests {
         assert_ne!(one.commit_input(&[5]), other.commit_input(&[5]));
         assert_ne!(one.commit_input(&[5]), one.commit_input(&[6]));
         let same = Salts { input: [1; 32], output: [1; 32], evidence: [1; 32] };
-        assert_ne!(same.commit_output(&[5, 0]), same.commit_input(&[5]));
+        let output = same.commit_output(&Output::Logits(vec![5, 0]));
+        assert_ne!(output, same.commit_input(&[5]));
+        let bytes = 5_i64.to_le_bytes();
+        assert_ne!(same.commit_output(&Output::Ciphertext(bytes.to_vec())), same.commit_query(&bytes));
         assert_ne!(same.commit_evidence(&5_i64.to_le_bytes()), same.commit_input(&[5]));
     }
 

@@ -1,4 +1,4 @@
-//! A job: its public terms, and its payload in the clear or sealed.
+//! A job: its public terms, and its payload in the clear, sealed or encrypted.
 //!
 //! # Binding
 //! The HPKE `info` names the protocol version, chain, worker and model; the associated data is the whole header. The
@@ -6,7 +6,9 @@
 //! to another header, spend a client's credit, or reuse either on another chain.
 //!
 //! # Payload
-//! `version (1) || count (u32) || values (i64 each)`, little endian, raw values in units of `2^-24`.
+//! `version (1) || count (u32) || values (i64 each)`, little endian, raw values in units of `2^-24`; or, encrypted, the bytes of a query
+//! (`specs/0004-encrypted.md`), which are nothing but bytes here. An encrypted job travels both ways in the clear: there is nothing to
+//! seal that the worker itself could read.
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
@@ -69,6 +71,21 @@ pub enum Payload {
         #[serde(with = "crate::message::base64_bytes")]
         body: Vec<u8>,
     },
+    /// Readable by the client only.
+    Encrypted {
+        /// A query.
+        #[serde(with = "crate::message::base64_bytes")]
+        body: Vec<u8>,
+    },
+}
+
+/// What a worker finds in a payload.
+#[expect(missing_debug_implementations, reason = "it may hold the client's input")]
+pub enum Contents {
+    /// Raw values in units of `2^-24`.
+    Values(Zeroizing<Vec<i64>>),
+    /// A query, which only its client can read.
+    Query(Vec<u8>),
 }
 
 /// How the answer to a job travels back.
@@ -115,6 +132,14 @@ pub enum PayloadReject {
         /// Values announced.
         got: usize,
     },
+    /// A query longer than any.
+    #[error("a query has at most {limit} bytes, got {got}")]
+    QueryLength {
+        /// The limit.
+        limit: usize,
+        /// Its length.
+        got: usize,
+    },
     /// Bytes are missing or left over.
     #[error("the payload is {got} bytes, not {expected}")]
     Length {
@@ -129,6 +154,8 @@ pub enum PayloadReject {
 pub const VALUES_MAX: usize = 1 << 16;
 /// Largest payload body, sealed and padded.
 pub const PAYLOAD_BYTES_MAX: usize = 1152 * 1024;
+/// Largest query.
+pub const QUERY_BYTES_MAX: usize = 512 * 1024;
 
 const PAYLOAD_VERSION: u8 = 1;
 const INFO_LABEL: &[u8] = b"tacit job v1";
@@ -179,6 +206,7 @@ impl core::fmt::Debug for Payload {
         let (form, body) = match self {
             Self::Clear { body } => ("clear", body),
             Self::Sealed { body, .. } => ("sealed", body),
+            Self::Encrypted { body } => ("encrypted", body),
         };
         write!(f, "Payload({form}, {} bytes)", body.len())
     }
@@ -245,7 +273,7 @@ pub fn domain(chain_id: u64) -> Eip712Domain {
 }
 
 impl Payload {
-    /// Puts raw values in the form that the header's privacy asks for.
+    /// Puts raw values in the form that the header's privacy asks for; for encrypted jobs, see [`Self::encrypted`].
     ///
     /// # Errors
     /// [`PayloadReject::UnsupportedPrivacy`], [`PayloadReject::TooManyValues`] or a bad `sealing_key`.
@@ -267,7 +295,16 @@ impl Payload {
         }
     }
 
-    /// Reads the raw values as the worker.
+    /// A query as it travels.
+    ///
+    /// # Errors
+    /// [`PayloadReject::QueryLength`].
+    pub fn encrypted(query: Vec<u8>) -> Result<(Self, ReturnPath), PayloadReject> {
+        check_query_length(&query)?;
+        Ok((Self::Encrypted { body: query }, ReturnPath::Clear))
+    }
+
+    /// Reads, as the worker, what there is to read.
     ///
     /// # Errors
     /// [`PayloadReject`].
@@ -275,27 +312,41 @@ impl Payload {
         &self,
         header: &JobHeader,
         key: &SealingKey,
-    ) -> Result<(Zeroizing<Vec<i64>>, ReturnPath), PayloadReject> {
+    ) -> Result<(Contents, ReturnPath), PayloadReject> {
         match (self, header.privacy) {
-            (Self::Clear { body }, Privacy::Clear) => Ok((decode_values(body)?, ReturnPath::Clear)),
+            (Self::Clear { body }, Privacy::Clear) => {
+                Ok((Contents::Values(decode_values(body)?), ReturnPath::Clear))
+            }
             (Self::Sealed { enc, body }, Privacy::Sealed) => {
                 let sealed = Sealed { enc: enc.0, ciphertext: body.clone() };
                 let (opened, key) = key.open(&sealed, &header.info(), &header.associated_data())?;
-                Ok((decode_values(&opened)?, ReturnPath::Sealed { enc: enc.0, key }))
+                Ok((Contents::Values(decode_values(&opened)?), ReturnPath::Sealed { enc: enc.0, key }))
             }
-            (Self::Clear { .. } | Self::Sealed { .. }, Privacy::Clear | Privacy::Sealed) => {
-                Err(PayloadReject::WrongForm { privacy: header.privacy })
+            (Self::Encrypted { body }, Privacy::Encrypted) => {
+                check_query_length(body)?;
+                Ok((Contents::Query(body.clone()), ReturnPath::Clear))
+            }
+            (_, privacy @ (Privacy::Clear | Privacy::Sealed | Privacy::Encrypted)) => {
+                Err(PayloadReject::WrongForm { privacy })
             }
             (_, privacy) => Err(PayloadReject::UnsupportedPrivacy { privacy }),
         }
     }
 
-    /// `keccak256(form || enc || body)`.
+    /// Bytes that travel.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        let (Self::Clear { body } | Self::Sealed { body, .. } | Self::Encrypted { body }) = self;
+        body
+    }
+
+    /// `keccak256(form || enc || body)`; only a sealed payload has `enc`.
     #[must_use]
     pub fn hash(&self) -> B256 {
         match self {
             Self::Clear { body } => keccak256([[0].as_slice(), body].concat()),
             Self::Sealed { enc, body } => keccak256([[1].as_slice(), enc.as_slice(), body].concat()),
+            Self::Encrypted { body } => keccak256([[2].as_slice(), body].concat()),
         }
     }
 }
@@ -322,6 +373,11 @@ impl ReturnPath {
             Self::Sealed { enc, key } => key.open(enc, body),
         }
     }
+}
+
+fn check_query_length(query: &[u8]) -> Result<(), PayloadReject> {
+    let (limit, got) = (QUERY_BYTES_MAX, query.len());
+    if got > limit { Err(PayloadReject::QueryLength { limit, got }) } else { Ok(()) }
 }
 
 fn encode_values(values: &[i64]) -> Result<Zeroizing<Vec<u8>>, PayloadReject> {
@@ -401,11 +457,39 @@ pub(crate) mod tests {
             let (payload, client_path) = Payload::make(&header, key.public(), &values).unwrap();
             let json = serde_json::to_string(&payload).unwrap();
             let payload: Payload = serde_json::from_str(&json).unwrap();
-            let (opened, worker_path) = payload.open(&header, &key).unwrap();
+            let (Contents::Values(opened), worker_path) = payload.open(&header, &key).unwrap() else {
+                panic!("not values")
+            };
             assert_eq!(opened.as_slice(), values);
             let body = worker_path.wrap(b"answer".to_vec()).unwrap();
             assert_eq!(client_path.unwrap(&body).unwrap().as_slice(), b"answer");
         }
+    }
+
+    #[test]
+    fn a_query_arrives_as_it_is() {
+        let (key, header) = (SealingKey::random(), header(Privacy::Encrypted));
+        let (payload, client_path) = Payload::encrypted(vec![1, 2, 3]).unwrap();
+        let json = serde_json::to_string(&payload).unwrap();
+        assert_eq!(json, r#"{"encrypted":{"body":"AQID"}}"#);
+        let payload: Payload = serde_json::from_str(&json).unwrap();
+        let (Contents::Query(query), worker_path) = payload.open(&header, &key).unwrap() else {
+            panic!("not a query")
+        };
+        assert_eq!(query, [1, 2, 3]);
+        let body = worker_path.wrap(b"answer".to_vec()).unwrap();
+        assert_eq!(
+            (body.as_slice(), client_path.unwrap(&body).unwrap().as_slice()),
+            (&b"answer"[..], &b"answer"[..])
+        );
+        // The same bytes in another form are signed for as something else.
+        assert_ne!(payload.hash(), Payload::Clear { body: vec![1, 2, 3] }.hash());
+        let limit = QUERY_BYTES_MAX;
+        assert!(Payload::encrypted(vec![0; limit]).is_ok());
+        let long = Payload::Encrypted { body: vec![0; limit + 1] };
+        let refused = PayloadReject::QueryLength { limit, got: limit + 1 };
+        assert_eq!(long.open(&header, &key).err(), Some(refused));
+        assert_eq!(Payload::encrypted(vec![0; limit + 1]).err(), Some(refused));
     }
 
     #[test]
@@ -454,9 +538,10 @@ pub(crate) mod tests {
                 cumulative: Amount(text(&message["cumulative"]).parse().unwrap()),
             };
             let body = text(&case["body"]).parse::<Bytes>().unwrap().to_vec();
-            let payload = match case["enc"].as_str() {
-                Some(enc) => Payload::Sealed { enc: enc.parse().unwrap(), body },
-                None => Payload::Clear { body },
+            let payload = match header.privacy {
+                Privacy::Sealed => Payload::Sealed { enc: text(&case["enc"]).parse().unwrap(), body },
+                Privacy::Encrypted => Payload::Encrypted { body },
+                _ => Payload::Clear { body },
             };
             assert_eq!(payload.hash(), text(&message["payloadHash"]).parse::<B256>().unwrap());
             let digest = header.digest(&payload);
@@ -473,8 +558,20 @@ pub(crate) mod tests {
     fn the_form_must_be_the_announced_one() {
         let key = SealingKey::random();
         let (clear, _) = Payload::make(&header(Privacy::Clear), key.public(), &[1]).unwrap();
-        let wrong = PayloadReject::WrongForm { privacy: Privacy::Sealed };
-        assert_eq!(clear.open(&header(Privacy::Sealed), &key).err(), Some(wrong));
+        let (encrypted, _) = Payload::encrypted(vec![1]).unwrap();
+        for (payload, privacy) in [
+            (&clear, Privacy::Sealed),
+            (&clear, Privacy::Encrypted),
+            (&encrypted, Privacy::Clear),
+            (&encrypted, Privacy::Sealed),
+        ] {
+            let wrong = PayloadReject::WrongForm { privacy };
+            assert_eq!(payload.open(&header(privacy), &key).err(), Some(wrong));
+        }
+        // What is to be encrypted is never sent as values.
+        let unencrypted = PayloadReject::UnsupportedPrivacy { privacy: Privacy::Encrypted };
+        let values = Payload::make(&header(Privacy::Encrypted), key.public(), &[1]);
+        assert_eq!(values.err(), Some(unencrypted));
         let unsupported = PayloadReject::UnsupportedPrivacy { privacy: Privacy::Shared };
         assert_eq!(clear.open(&header(Privacy::Shared), &key).err(), Some(unsupported));
         assert_eq!(Payload::make(&header(Privacy::Shared), key.public(), &[1]).err(), Some(unsupported));

@@ -1,7 +1,7 @@
 //! What gateway and worker say to each other, and to the ledger.
 //!
-//! A job is a [`JobHeader`] (public terms: model, channel, price) with a payload (the encoded input, sealed to the
-//! worker or in the clear), authorised by the channel's signer. An [`Answer`] carries the output, the proof, the salts
+//! A job is a [`JobHeader`] (public terms: model, channel, price) with a payload (the encoded input, in the clear, sealed to the
+//! worker, or encrypted so that nobody but the client reads it), authorised by the channel's signer. An [`Answer`] carries the output, the proof, the salts
 //! that open the receipt's commitments, and the receipt the worker signed. A voucher pays for it.
 //!
 //! Nothing here decides anything: rules about whom to pay and what to serve live in the gateway and the worker. What
@@ -11,6 +11,7 @@
 
 pub mod amount;
 pub mod answer;
+pub mod audit;
 pub mod http;
 pub mod job;
 mod keyfile;
@@ -21,8 +22,9 @@ pub mod sealing;
 pub mod wallet;
 
 pub use amount::Amount;
-pub use answer::{Answer, EngineTime, RowProof, Salts};
-pub use job::{JobHeader, JobId, Payload};
+pub use answer::{Answer, AnswerEvidence, EngineTime, Output, RowProof, Salts};
+pub use audit::{AnswerSeed, AuditKey, SeedCommitment};
+pub use job::{Contents, JobHeader, JobId, Payload};
 pub use keyfile::KeyFileError;
 pub use ledger::{LedgerClient, LedgerError};
 pub use revert::Revert;

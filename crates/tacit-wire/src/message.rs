@@ -18,6 +18,9 @@ pub struct ModelInfo {
     pub graph: Vec<u8>,
     /// Hiding commitment to the weights.
     pub weight_root: B256,
+    /// What it takes to ask under encryption, where the worker does that; the reader checks it against the graph.
+    #[serde(default, with = "optional_base64_bytes", skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Vec<u8>>,
 }
 
 /// Asks for one answer.
@@ -170,6 +173,35 @@ pub mod base64_bytes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         BASE64_STANDARD.decode(text).map_err(|_| de::Error::custom("not base64"))
+    }
+}
+
+/// [`base64_bytes`], or null.
+pub mod optional_base64_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::base64_bytes;
+
+    #[derive(Deserialize)]
+    struct Json(#[serde(with = "base64_bytes")] Vec<u8>);
+
+    /// Writes base64 or null.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => base64_bytes::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads base64 or null.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Json>::deserialize(deserializer)?.map(|json| json.0))
     }
 }
 
@@ -381,6 +413,26 @@ mod tests {
         let read: ReceiptInfo = serde_json::from_str(&serde_json::to_string(&info).unwrap()).unwrap();
         assert_eq!(read, info);
         assert_eq!(receipt_signer(&read.receipt, 7), Ok(wallet.address()));
+    }
+
+    #[test]
+    fn a_model_is_described_with_and_without_an_offer() {
+        let plain = ModelInfo {
+            model_id: B256::ZERO,
+            name: "small".to_owned(),
+            graph: vec![1],
+            weight_root: B256::ZERO,
+            offer: None,
+        };
+        let offered = ModelInfo { offer: Some(vec![1, 2, 3]), ..plain.clone() };
+        for info in [&plain, &offered] {
+            let json = serde_json::to_string(info).unwrap();
+            assert_eq!(json.contains(r#""offer":"AQID""#), info.offer.is_some());
+            assert_eq!(serde_json::from_str::<ModelInfo>(&json).unwrap(), *info);
+        }
+        let mut json = serde_json::to_value(&offered).unwrap();
+        json["offer"] = "no base64".into();
+        assert!(serde_json::from_value::<ModelInfo>(json).is_err());
     }
 
     #[test]

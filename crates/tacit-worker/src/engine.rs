@@ -5,25 +5,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy_primitives::B256;
 use rand::TryRngCore;
 use tacit_abi::Evidence;
+use tacit_encrypt::{Offer, server::EncryptedModel};
 use tacit_prove::{CommittedModel, Seed};
 use tacit_verify::{RowSalt, plan::Plan};
-use tacit_wire::{JobHeader, RowProof};
+use tacit_wire::{AnswerSeed, JobHeader, Output, RowProof};
 use zeroize::Zeroizing;
 
-/// A job whose input the worker could read and found well-formed.
+/// A job whose input is well-formed.
 #[expect(missing_debug_implementations, reason = "it holds the client's input")]
 pub struct OpenedJob {
     /// Public terms.
     pub header: JobHeader,
+    /// What there is to compute on.
+    pub input: JobInput,
+}
+
+/// What there is to compute on: the input itself, or, in an encrypted job, what nobody but the client can read.
+#[expect(missing_debug_implementations, reason = "it holds the client's input")]
+pub enum JobInput {
     /// Raw values in units of `2^-24`, one per feature of the model.
-    pub values: Zeroizing<Vec<i64>>,
+    Values(Zeroizing<Vec<i64>>),
+    /// A query for the model's offer.
+    Query {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// What the answer's randomness is drawn from.
+        seed: AnswerSeed,
+    },
 }
 
 /// What an engine gives back.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineAnswer {
-    /// Logits.
-    pub output: Vec<i32>,
+    /// Logits; a ciphertext of them in an encrypted job.
+    pub output: Output,
     /// The proof; none when the header's evidence needs none.
     pub proof: Option<RowProof>,
 }
@@ -40,6 +55,11 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`]; the job then costs nothing.
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError>;
+
+    /// What clients need to ask under encryption; none where that cannot be done.
+    fn offer(&self) -> Option<&Offer> {
+        None
+    }
 
     /// Most jobs with evidence `proved` that one proof may answer.
     fn together_max(&self) -> usize {
@@ -72,6 +92,7 @@ pub trait Openings: Send + Sync + 'static {
 pub struct GraphEngine {
     model: Arc<CommittedModel>,
     hiding: Option<Hidden>,
+    encrypted: Option<EncryptedModel>,
 }
 
 /// What proofs against a hiding commitment need besides.
@@ -94,14 +115,21 @@ impl GraphEngine {
     /// An engine for a committed model.
     #[must_use]
     pub fn new(model: Arc<CommittedModel>) -> Self {
-        Self { model, hiding: None }
+        Self { model, hiding: None, encrypted: None }
     }
 
     /// An engine for a model whose commitment hides, and where its openings are counted.
     #[must_use]
     pub fn hiding(model: Arc<CommittedModel>, openings: Arc<dyn Openings>) -> Self {
         let hiding = Some(Hidden { openings, recorded: Mutex::new(0), together_max: 1 });
-        Self { model, hiding }.together(TOGETHER_MAX, TOGETHER_BYTES_DEFAULT)
+        Self { model, hiding, encrypted: None }.together(TOGETHER_MAX, TOGETHER_BYTES_DEFAULT)
+    }
+
+    /// Also answers encrypted jobs about the same model.
+    #[must_use]
+    pub fn encrypted(mut self, model: EncryptedModel) -> Self {
+        self.encrypted = Some(model);
+        self
     }
 
     /// Answers at most so many jobs by one proof, and fewer where that would take more memory than `bytes`.
@@ -132,8 +160,11 @@ impl GraphEngine {
     /// One proof of all these jobs.
     fn prove(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
         let rows = u32::try_from(jobs.len()).map_err(failed)?;
-        let inputs: Zeroizing<Vec<Vec<i64>>> =
-            Zeroizing::new(jobs.iter().map(|job| job.values.to_vec()).collect());
+        let inputs = jobs.iter().map(|job| match &job.input {
+            JobInput::Values(values) => Ok(values.to_vec()),
+            JobInput::Query { .. } => Err(EngineError("what cannot be read cannot be proved".into())),
+        });
+        let inputs = Zeroizing::new(inputs.collect::<Result<Vec<_>, _>>()?);
         let salts = jobs.iter().map(|_| secret()).collect::<Result<Vec<_>, _>>()?;
         let row_salts: Vec<RowSalt> = salts.iter().map(|salt| RowSalt::new(**salt)).collect();
         let proved = match &self.hiding {
@@ -148,16 +179,26 @@ impl GraphEngine {
         };
         let answer = |(index, (output, salt)): (u32, (Vec<i32>, Zeroizing<[u8; 32]>))| {
             let proof = RowProof { rows, index, salt: B256::from(*salt), proof: proved.proof.clone() };
-            EngineAnswer { output, proof: Some(proof) }
+            EngineAnswer { output: Output::Logits(output), proof: Some(proof) }
         };
         Ok((0..).zip(proved.outputs.into_iter().zip(salts)).map(answer).collect())
     }
 
-    fn execute(&self, values: &[i64]) -> Result<Vec<i32>, EngineError> {
-        let model = self.model.model();
-        let encoded = model.graph().encode_input(values).map_err(failed)?;
-        let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
-        Ok(trace.logits().to_vec())
+    fn execute(&self, input: &JobInput) -> Result<Output, EngineError> {
+        match input {
+            JobInput::Values(values) => {
+                let model = self.model.model();
+                let encoded = model.graph().encode_input(values).map_err(failed)?;
+                let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
+                Ok(Output::Logits(trace.logits().to_vec()))
+            }
+            JobInput::Query { bytes, seed } => {
+                let none = || EngineError("this model is not offered under encryption".into());
+                let model = self.encrypted.as_ref().ok_or_else(none)?;
+                let seed = tacit_encrypt::Seed::new(*seed.to_bytes());
+                model.answer(bytes, None, &seed).map(Output::Ciphertext).map_err(failed)
+            }
+        }
     }
 }
 
@@ -175,9 +216,13 @@ impl Hidden {
 impl Engine for GraphEngine {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         if job.header.evidence != Evidence::Proved {
-            return Ok(EngineAnswer { output: self.execute(&job.values)?, proof: None });
+            return Ok(EngineAnswer { output: self.execute(&job.input)?, proof: None });
         }
         self.prove(&[job])?.pop().ok_or_else(|| EngineError("a proof of one job has no row".into()))
+    }
+
+    fn offer(&self) -> Option<&Offer> {
+        self.encrypted.as_ref().map(EncryptedModel::offer)
     }
 
     fn together_max(&self) -> usize {
@@ -197,7 +242,7 @@ impl core::fmt::Debug for GraphEngine {
 
 impl core::fmt::Debug for EngineAnswer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "EngineAnswer({} logits, {:?})", self.output.len(), self.proof)
+        write!(f, "EngineAnswer({:?}, {:?})", self.output, self.proof)
     }
 }
 

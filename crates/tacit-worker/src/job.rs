@@ -8,15 +8,15 @@ use tacit_abi::{
     Receipt,
 };
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, LedgerError, Revert, RowProof, Salts,
-    job::{PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
+    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
+    job::{Contents, PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
     message::{JobRequest, JobResponse},
     sealing::SealReject,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    engine::{EngineAnswer, OpenedJob},
+    engine::{EngineAnswer, JobInput, OpenedJob},
     reject::JobReject,
     served::ServedModel,
     store::{ChannelRecord, JobRecord},
@@ -91,14 +91,35 @@ impl Worker {
         }
         let channel = self.held_channel(&header, &listed)?;
         self.check_balance(&header, &channel)?;
-        let (values, path) = payload.open(&header, &self.sealing)?;
-        let (expected, got) = (model.features(), values.len());
-        if expected != got {
-            return Err(JobReject::WrongShape { expected, got });
-        }
+        let (input, path) = self.open_payload(&header, &payload, &model)?;
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
-        let opened = Arc::new(OpenedJob { header, values });
+        let opened = Arc::new(OpenedJob { header, input });
         Ok(Admitted { opened, digest, model, channel, path, reservation, _place: place })
+    }
+
+    /// What there is to compute on, once its shape is the model's.
+    fn open_payload(
+        &self,
+        header: &JobHeader,
+        payload: &Payload,
+        model: &ServedModel,
+    ) -> Result<(JobInput, ReturnPath), JobReject> {
+        let (contents, path) = payload.open(header, &self.sealing)?;
+        let input = match contents {
+            Contents::Values(values) => {
+                let (expected, got) = (model.features(), values.len());
+                if expected != got {
+                    return Err(JobReject::WrongShape { expected, got });
+                }
+                JobInput::Values(values)
+            }
+            Contents::Query(bytes) => {
+                let JobHeader { job_id, model_id, privacy, evidence, .. } = *header;
+                model.offer().ok_or(JobReject::UnsupportedMode { privacy, evidence })?.check_query(&bytes)?;
+                JobInput::Query { bytes, seed: self.audit.seed(job_id, model_id, payload.hash()) }
+            }
+        };
+        Ok((input, path))
     }
 
     fn check_terms(&self, header: &JobHeader, payload: &Payload) -> Result<&ServedModel, JobReject> {
@@ -117,8 +138,7 @@ impl Worker {
         if header.price != expected {
             return Err(JobReject::StalePrice { expected, got: header.price });
         }
-        let (Payload::Clear { body } | Payload::Sealed { body, .. }) = payload;
-        if body.len() > PAYLOAD_BYTES_MAX {
+        if payload.body().len() > PAYLOAD_BYTES_MAX {
             return Err(PayloadReject::Seal(SealReject::TooLong).into());
         }
         Ok(model)
@@ -218,7 +238,14 @@ impl Worker {
         let bill = self.billing.bill(header);
         let salts = Salts::random();
         let EngineAnswer { output, proof } = answered;
-        let evidence = proof.as_ref().map(RowProof::to_bytes).unwrap_or_default();
+        let (input_commitment, evidence) = match &opened.input {
+            JobInput::Values(values) => {
+                (salts.commit_input(values), proof.map_or(AnswerEvidence::None, AnswerEvidence::Proof))
+            }
+            JobInput::Query { bytes, seed } => {
+                (salts.commit_query(bytes), AnswerEvidence::Seed(seed.commitment()))
+            }
+        };
         let receipt = Receipt {
             jobId: header.job_id.0,
             modelId: header.model_id,
@@ -227,15 +254,15 @@ impl Worker {
             worker: header.worker,
             privacy: header.privacy as u8,
             evidence: header.evidence as u8,
-            inputCommitment: salts.commit_input(&opened.values),
+            inputCommitment: input_commitment,
             outputCommitment: salts.commit_output(&output),
-            evidenceHash: salts.commit_evidence(&evidence),
+            evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
             price: bill.price.0,
             cumulative: bill.cumulative.0,
             completedAt: unix_time_s(),
         };
         let receipt = self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
-        let answer = Answer { output, salts, time, proof, receipt: receipt.clone() };
+        let answer = Answer { output, salts, time, evidence, receipt: receipt.clone() };
         let encoded = answer.encode().map_err(|_| JobReject::Internal)?;
         let body = path.wrap(encoded).map_err(|_| JobReject::Internal)?;
         Ok((JobRecord { digest, receipt, paid: false, batch: None }, body))

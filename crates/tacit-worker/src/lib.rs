@@ -4,6 +4,9 @@
 //! and prove, jobs that wait for one model in one proof, signs a receipt, keeps the answer, and sends it. A voucher pays; settlement and anchoring of receipts run
 //! beside. How the receipt is priced is the [`Billing`] policy's word.
 //!
+//! A job may be encrypted: the engine then computes on what it cannot read, and nothing in this crate or below it, built alone, has a name
+//! for what could ([`JobInput`]).
+//!
 //! # What the worker risks
 //! One job per channel: the next one is refused until the last one is paid. A voucher is on disk before it is
 //! acknowledged, and settled before the channel's grace period ends.
@@ -29,7 +32,9 @@ mod together;
 mod worker;
 
 pub use billing::{AskedPrice, Bill, Billing};
-pub use engine::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings, TOGETHER_MAX};
+pub use engine::{
+    Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
+};
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;

@@ -145,6 +145,9 @@ pub enum JobReject {
     /// The payload does not open or decode.
     #[error(transparent)]
     Payload(#[from] PayloadReject),
+    /// The payload is no query for this model.
+    #[error("the query is refused: {0}")]
+    Query(#[from] tacit_encrypt::WireError),
     /// Another number of values than the model takes.
     #[error("the model takes {expected} values, not {got}")]
     WrongShape {
@@ -219,6 +222,7 @@ impl JobReject {
             }
             Self::DepositTooSmall { .. } => ("deposit_too_small", 402, "top up the channel"),
             Self::Payload(_) => ("bad_payload", 422, "seal the job to the key in the worker's current ask"),
+            Self::Query(_) => ("bad_query", 422, "encrypt the row for the offer that comes with the model"),
             Self::WrongShape { .. } => ("wrong_shape", 422, "send one row with one value per feature"),
             Self::Busy => ("busy", 503, "try again, or ask another worker"),
             Self::UnknownJob { .. } => ("unknown_job", 404, ""),

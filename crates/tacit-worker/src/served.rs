@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use tacit_abi::{Evidence, Privacy};
+use tacit_encrypt::Offer;
 use tacit_graph::{Graph, GraphError};
 use tacit_wire::{
     Amount,
@@ -17,12 +18,14 @@ use crate::engine::Engine;
 pub struct ServedModel {
     info: ModelInfo,
     features: usize,
+    offer: Option<Offer>,
     engine: Arc<dyn Engine>,
     asks: Vec<AskTerms>,
 }
 
 impl ServedModel {
-    /// Serves the model with this graph and weight root under `name`, in no mode yet.
+    /// Serves the model with this graph and weight root under `name`, in no mode yet. What the engine offers to answer under
+    /// encryption is published with the model.
     ///
     /// # Errors
     /// A graph that is none.
@@ -35,13 +38,24 @@ impl ServedModel {
         let features = graph.validate()?.inputs();
         let graph = tacit_graph::encode_graph(graph);
         let model_id = B256::from(*tacit_graph::model_id(&graph, &weight_root).as_bytes());
-        let info = ModelInfo { model_id, name: name.to_owned(), graph, weight_root: B256::from(weight_root) };
-        Ok(Self { info, features, engine, asks: Vec::new() })
+        let offer = engine.offer().copied();
+        let info = ModelInfo {
+            model_id,
+            name: name.to_owned(),
+            graph,
+            weight_root: B256::from(weight_root),
+            offer: offer.as_ref().map(Offer::encode),
+        };
+        Ok(Self { info, features, offer, engine, asks: Vec::new() })
     }
 
-    /// Also serves this mode at this price; a later price for the same mode replaces the earlier.
+    /// Also serves this mode at this price; a later price for the same mode replaces the earlier. Modes that nobody could serve are left
+    /// out: encrypted ones where the engine has no offer, and `proved` beside them.
     #[must_use]
     pub fn ask(mut self, privacy: Privacy, evidence: Evidence, price: Amount) -> Self {
+        if privacy == Privacy::Encrypted && (self.offer.is_none() || evidence == Evidence::Proved) {
+            return self;
+        }
         self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));
         self.asks.push(AskTerms { privacy, evidence, price });
         self
@@ -76,6 +90,12 @@ impl ServedModel {
     #[must_use]
     pub fn terms(&self) -> ModelTerms {
         ModelTerms { model_id: self.info.model_id, name: self.info.name.clone(), asks: self.asks.clone() }
+    }
+
+    /// What clients need to ask under encryption, where the engine does that.
+    #[must_use]
+    pub fn offer(&self) -> Option<&Offer> {
+        self.offer.as_ref()
     }
 
     pub(crate) fn features(&self) -> usize {

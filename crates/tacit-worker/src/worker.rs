@@ -8,7 +8,9 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::IModels;
-use tacit_wire::{Amount, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet, message::WorkerInfo};
+use tacit_wire::{
+    Amount, AuditKey, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet, message::WorkerInfo,
+};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
@@ -26,6 +28,8 @@ pub struct WorkerConfig {
     pub wallet: Wallet,
     /// Key that jobs are sealed to.
     pub sealing: SealingKey,
+    /// Key from which the seeds of encrypted answers are derived.
+    pub audit: AuditKey,
     /// The operator's ledger.
     pub ledger: LedgerClient,
     /// Where jobs, vouchers and receipts are kept.
@@ -72,6 +76,7 @@ impl Default for Limits {
 pub struct Worker {
     pub(crate) wallet: Wallet,
     pub(crate) sealing: SealingKey,
+    pub(crate) audit: AuditKey,
     pub(crate) ledger: LedgerClient,
     pub(crate) store: Store,
     pub(crate) models: HashMap<B256, ServedModel>,
@@ -144,13 +149,15 @@ impl Worker {
     /// # Errors
     /// [`WorkerError::Store`] when the file holds what this program cannot read.
     pub fn open(config: WorkerConfig) -> Result<Arc<Self>, WorkerError> {
-        let WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits } = config;
+        let WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits } =
+            config;
         // Reading once here turns an unreadable file into an error at start rather than at the first job.
         store.channels()?;
         let admitted = limits.running_max.saturating_add(limits.waiting_max);
         Ok(Arc::new(Self {
             wallet,
             sealing,
+            audit,
             ledger,
             store,
             models: models.into_iter().map(|model| (model.model_id(), model)).collect(),
@@ -171,10 +178,11 @@ impl Worker {
     /// A key file or the database cannot be used.
     pub fn open_folder(
         folder: &Path,
-    ) -> Result<(SealingKey, Store), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(SealingKey, AuditKey, Store), Box<dyn std::error::Error + Send + Sync>> {
         std::fs::create_dir_all(folder)?;
         Ok((
             SealingKey::load_or_create(&folder.join("sealing.key"))?,
+            AuditKey::load_or_create(&folder.join("audit.key"))?,
             Store::open(&folder.join("worker.redb"))?,
         ))
     }

@@ -3,25 +3,27 @@
 use crate::args::Ask;
 use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
+use crate::input_file::InputFile;
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
-use crate::tensor_file::TensorFile;
 use serde_json::{Value, json};
+use tacit_abi::Privacy;
 use tacit_gateway::AskAnswer;
 use tacit_wire::JobId;
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
-    let input = TensorFile::read(&arguments.input)?;
-    // JSON cannot say NaN; name the culprit here rather than send a hole.
-    question::raw_rows(std::slice::from_ref(&input.data))?;
+    let input = InputFile::read(&arguments.input)?.one(arguments.row)?.to_json()?;
     let job_id = match &arguments.job_id {
         Some(id) => id.parse().failed("bad_job_id", format!("{id:?}"), "a job id is 0x and 64 hex digits")?,
         None => JobId::random().0,
     };
     let mut request = json!({
-        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy, "evidence": arguments.evidence,
+        "job_id": job_id, "model": arguments.model, "input": input, "privacy": arguments.privacy,
         "anchor_wait_ms": ANCHOR_WAIT_MS,
     });
+    if let Some(evidence) = arguments.evidence {
+        request["evidence"] = json!(evidence);
+    }
     if let Some(price) = &arguments.max_price {
         let price: tacit_wire::Amount =
             price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;
@@ -50,24 +52,30 @@ pub(crate) fn read(reply: Value) -> Result<AskAnswer, Failure> {
 
 /// An answer as one line.
 pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
-    let word = match (&answer.label, &answer.values) {
-        (Some(label), _) => label.clone(),
-        (None, Some(values)) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        (None, None) => String::new(),
-    };
+    let word = question::word(answer.label.as_deref(), answer.values.as_deref());
+    let sure = question::sureness(answer.label.as_deref(), &answer.scores, answer.margin);
+    let sure = sure.map_or_else(String::new, |sure| format!("{sure} · "));
+    let length = |count: u64| bytes(usize::try_from(count).unwrap_or(usize::MAX));
     let evidence = if answer.verified {
         format!(
             "proved: {:.0} ms, verified: {:.1} ms, {}",
             answer.prove_cpu_ms,
             answer.verify_cpu_ms,
-            bytes(usize::try_from(answer.proof_bytes).unwrap_or(usize::MAX))
+            length(answer.proof_bytes)
+        )
+    } else if answer.privacy == Privacy::Encrypted {
+        format!(
+            "encrypted: {} up, {} down, worker {:.1} ms · signed: the worker's word",
+            length(answer.bytes_up),
+            length(answer.bytes_down),
+            answer.prove_cpu_ms
         )
     } else {
         "signed: the worker's word".to_owned()
     };
     let place = answer.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
     format!(
-        "{}   ({evidence} · paid {} · receipt {}, {place})",
+        "{}   ({sure}{evidence} · paid {} · receipt {}, {place})",
         output.paint(Style::Strong, &word),
         answer.price,
         short(&answer.receipt.to_string()),

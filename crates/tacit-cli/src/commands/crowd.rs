@@ -145,7 +145,7 @@ async fn ask_all(
     for (client, gateway) in gateways.iter().enumerate() {
         let row: Vec<f64> = (0..features).map(|index| ((client * 31 + index * 7) % 16) as f64).collect();
         let input = Input::from_floats(&[features as u64], &row).failed("bench", "the question", "")?;
-        let request = AskRequest { evidence, ..AskRequest::new(MODEL, input) };
+        let request = AskRequest { evidence: Some(evidence), ..AskRequest::new(MODEL, input) };
         let gateway = Arc::clone(gateway);
         asking.push(tokio::spawn(async move {
             let start = Instant::now();

@@ -2,6 +2,7 @@
 
 use crate::args::{Import, Model as Command, OPENINGS_DEFAULT};
 use crate::commands::wallet;
+use crate::encryption::Encryption;
 use crate::failure::{Context, Failure};
 use crate::openings::OpeningsFile;
 use crate::output::{Output, Style, bytes, short};
@@ -12,8 +13,9 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use serde_json::{Value, json};
 use std::path::Path;
+use tacit_graph::columns::{Column, Content};
 use tacit_graph::import::{HeldOut, ImportOptions, Imported};
-use tacit_graph::{HidingKey, ImportReport, Model, ModelFile};
+use tacit_graph::{Columns, HidingKey, ImportReport, Model, ModelFile};
 use tacit_prove::{CommitError, CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::ledger::Listing;
@@ -133,7 +135,10 @@ fn rerandomise(path: &Path, openings: Option<u32>, output: Output) -> Result<(),
 
 fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
     let onnx = read_limited(&arguments.onnx, ONNX_BYTES_MAX)?;
-    let calibration = first_axis_rows(&TensorFile::read(&arguments.calibration)?)?;
+    let calibration = match &arguments.calibration {
+        Some(path) => first_axis_rows(&TensorFile::read(path)?)?,
+        None => Vec::new(),
+    };
     let held_out = arguments
         .held_out
         .as_deref()
@@ -142,7 +147,10 @@ fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
     let name =
         arguments.output.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let classes = arguments.classes.as_ref().map(|names| names.split(',').map(str::to_owned).collect());
-    let options = ImportOptions { labels: classes, ..ImportOptions::default() };
+    let feature_names = arguments.features.as_deref().map(read_names).transpose()?;
+    let input_bits_max = arguments.input_bits;
+    let options =
+        ImportOptions { labels: classes, feature_names, input_bits_max, ..ImportOptions::default() };
     let key = if arguments.plain { None } else { Some(fresh_key(arguments.openings)?) };
     let file = import_onnx(&name, &onnx, &calibration, held_out.as_ref(), &options, key)?;
     write_private(&arguments.output, &file.encode())?;
@@ -166,6 +174,15 @@ pub(crate) fn import_onnx(
         .map_err(|error| Failure::new("cannot_import", &error, error.hint()))?;
     let weight_root = commit_as(model.clone(), hiding, 0)?.weight_root();
     Ok(ModelFile { name: name.to_owned(), weight_root, hiding, model, report })
+}
+
+/// Names of features: a JSON list.
+fn read_names(path: &Path) -> Result<Vec<String>, Failure> {
+    serde_json::from_slice(&read_limited(path, ONNX_BYTES_MAX)?).failed(
+        "bad_input",
+        format!("{} does not hold names", path.display()),
+        r#"give ["age","purpose=new car",…], a name for each input in order"#,
+    )
 }
 
 /// Rows along the first axis; a lone axis is one row.
@@ -201,7 +218,7 @@ fn report_json(file: &ModelFile) -> Value {
     json!({
         "model_id": file.id().to_string(), "name": file.name, "task": task, "params": params, "macs": macs,
         "operators": operators, "float_score": float_score, "integer_score": integer_score, "agreement": agreement,
-        "rows": rows,
+        "rows": rows, "columns": columns_json(file), "encrypted": Encryption::of(&file.model).json,
     })
 }
 
@@ -224,7 +241,40 @@ fn describe(file: &ModelFile, output: Output) -> String {
             report.rows
         );
     }
+    text += &columns_line(file);
+    text += &format!("\n  encrypted   {}", Encryption::of(&file.model).line);
     text
+}
+
+/// Columns by name; none for a model whose inputs have no names of their own.
+fn columns_json(file: &ModelFile) -> Option<Value> {
+    let columns = Columns::new(&file.model.graph().features).ok()?;
+    let column = |column: &Column<'_>| match &column.content {
+        Content::Number(_) => json!({"name": column.name}),
+        Content::Kinds(kinds) => {
+            json!({"name": column.name, "kinds": kinds.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()})
+        }
+    };
+    Some(columns.as_slice().iter().map(column).collect())
+}
+
+fn columns_line(file: &ModelFile) -> String {
+    let Ok(columns) = Columns::new(&file.model.graph().features) else { return String::new() };
+    let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+    for Column { name, content } in columns.as_slice() {
+        match content {
+            Content::Number(_) => numbers.push(name.escape_debug().to_string()),
+            Content::Kinds(kinds) => {
+                let kinds: Vec<String> =
+                    kinds.iter().map(|(kind, _)| kind.escape_debug().to_string()).collect();
+                lines.push(format!("{}: {}", name.escape_debug(), kinds.join(" | ")));
+            }
+        }
+    }
+    if !numbers.is_empty() {
+        lines.insert(0, format!("numbers: {}", numbers.join(", ")));
+    }
+    format!("\n  columns     {}", lines.join("\n              "))
 }
 
 fn listing_json(listing: &Listing) -> Value {

@@ -3,15 +3,16 @@
 use crate::args;
 use crate::commands::model::{Opened, open};
 use crate::failure::{Context, Failure};
+use crate::input_file::InputFile;
 use crate::measure;
 use crate::memory;
 use crate::output::{Output, bytes};
-use crate::question;
+use crate::question::{self, Told};
 use crate::tensor_file::{read_limited, write_private};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 use tacit_graph::ModelId;
 use tacit_prove::{ProveError, Seed};
@@ -40,7 +41,7 @@ struct ProofFile {
 pub(crate) fn prove(arguments: &args::Prove, output: Output) -> Result<(), Failure> {
     let file = question::read_model(&arguments.model)?;
     let graph = file.model.graph();
-    let inputs = question::read_rows(graph, &arguments.input)?;
+    let inputs = InputFile::read(&arguments.input)?.values(graph, arguments.row)?;
     if arguments.zk && file.hiding.is_none() {
         return Err(Failure::new(
             "not_hiding",
@@ -179,12 +180,12 @@ fn read(path: &Path) -> Result<ProofFile, Failure> {
     ))
 }
 
-fn answers(graph: &tacit_graph::Graph, outputs: &[Vec<i32>]) -> Result<Vec<Value>, Failure> {
+fn answers(graph: &tacit_graph::Graph, outputs: &[Vec<i32>]) -> Result<Vec<Told>, Failure> {
     outputs.iter().map(|logits| question::answer(graph, logits)).collect()
 }
 
-fn lines(answers: &[Value]) -> String {
-    answers.iter().map(question::answer_line).collect::<Vec<_>>().join("\n")
+fn lines(answers: &[Told]) -> String {
+    answers.iter().map(Told::line).collect::<Vec<_>>().join("\n")
 }
 
 /// Memory that nobody needs to be told of.

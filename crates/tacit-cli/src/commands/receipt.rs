@@ -5,12 +5,13 @@ use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
+use crate::question::Told;
 use crate::tensor_file::{read_limited, write_private};
 use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::path::Path;
 use tacit_gateway::receipt::{self, BUNDLE_BYTES_MAX};
-use tacit_gateway::view::ReceiptEntry;
+use tacit_gateway::view::{ReceiptEntry, score_entries};
 use tacit_gateway::{Bundle, VerifiedReceipt, verify_bundle};
 
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
@@ -62,7 +63,7 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
     let mut text = format!(
         "receipt {} holds: {} by model {}, signed by worker {}",
         verified.hash(),
-        result["answer"],
+        Told::new(verified.answer(), verified.scores().cloned()).line(),
         verified.receipt().modelId,
         verified.receipt().worker,
     );
@@ -90,8 +91,10 @@ pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
         }
     };
     let receipt = verified.receipt();
+    let (scores, margin) = score_entries(verified.scores().cloned());
     json!({
-        "verified": true, "receipt": verified.hash(), "answer": answer, "model_id": receipt.modelId,
+        "verified": true, "receipt": verified.hash(), "answer": answer, "scores": scores,
+        "margin": margin, "model_id": receipt.modelId,
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId,
         "price": tacit_wire::Amount(receipt.price), "security_bits": verified.security_bits(),
         "completed_at": receipt.completedAt,

@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::failure::{Context, Failure};
+use crate::input_file::InputFile;
 use crate::output::Output;
 use crate::question;
 use serde_json::json;
@@ -9,13 +10,13 @@ use tacit_graph::Model;
 
 pub(crate) fn run(arguments: &args::Run, output: Output) -> Result<(), Failure> {
     let file = question::read_model(&arguments.model)?;
-    let rows = question::read_rows(file.model.graph(), &arguments.input)?;
+    let rows = InputFile::read(&arguments.input)?.values(file.model.graph(), arguments.row)?;
     let answers = logits(&file.model, &rows)?
         .iter()
         .map(|logits| question::answer(file.model.graph(), logits))
         .collect::<Result<Vec<_>, _>>()?;
     let result = json!({"model_id": file.id().to_string(), "answers": answers});
-    output.data(&result, || answers.iter().map(question::answer_line).collect::<Vec<_>>().join("\n"));
+    output.data(&result, || answers.iter().map(question::Told::line).collect::<Vec<_>>().join("\n"));
     Ok(())
 }
 

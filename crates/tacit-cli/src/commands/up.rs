@@ -35,7 +35,7 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
     output.data(&result, || {
         let names: Vec<_> = offers.iter().map(|offer| offer.file.name.as_str()).collect();
         format!(
-            "ledger   {}   (Ethereum JSON-RPC, chain {})\nworker   {}   (serves {})\ngateway  {}\n\nkept in {}; ctrl-c stops it\ntry: tacit ask digits --input models/digits/samples/seven.json",
+            "ledger   {}   (Ethereum JSON-RPC, chain {})\nworker   {}   (serves {})\ngateway  {}\n\nkept in {}; ctrl-c stops it\ntry: tacit ask digits --input models/digits/samples/seven.json\nor:  tacit ask german-credit --input models/german-credit/samples/good.json",
             network.ledger.url(),
             network.ledger.ready["chain_id"],
             network.worker.url(),

@@ -4,12 +4,15 @@ use crate::args;
 use crate::commands::model::{Opened, open as open_model};
 use crate::commands::node::{bind, url};
 use crate::failure::{Context, Failure};
-use crate::output::Output;
+use crate::output::{Output, bytes};
 use crate::{lifetime, network, question};
+use alloy_primitives::B256;
+use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
+use tacit_encrypt::{Misfit, Offer, server::EncryptedModel};
 use tacit_graph::ModelFile;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
@@ -21,7 +24,7 @@ use tacit_worker::{
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
     let wallet = open_wallet(&arguments.key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
-    let mut models = Vec::new();
+    let (mut models, mut encrypted) = (Vec::new(), Vec::new());
     for text in &arguments.models {
         let (file, price) = text.rsplit_once('=').ok_or_else(|| {
             Failure::new(
@@ -36,19 +39,21 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         crate::memory::ensure(&file, 1)?;
         let together = Together { jobs_max: arguments.together, bytes: crate::memory::free_bytes() };
         let opened = open_model(&file, path, output)?;
-        models.push(serve(&file, opened, price, together)?);
+        let (served, misfit) = serve(&file, opened, price, together)?;
+        encrypted.push(Encrypted::new(&served, misfit));
+        models.push(served);
     }
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
     let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice))?;
     publish(&worker, &endpoint).await?;
-    let result = json!({"role": "worker", "url": url, "endpoint": endpoint, "info": worker.info()});
+    let result = json!({
+        "role": "worker", "url": url, "endpoint": endpoint, "info": worker.info(), "encrypted": encrypted,
+    });
     output.data(&result, || {
-        let info = worker.info();
-        let models: Vec<_> =
-            info.models.iter().map(|model| format!("  {} {}", model.name, model.model_id)).collect();
-        format!("worker {} at {endpoint} serves\n{}", info.worker, models.join("\n"))
+        let models: Vec<_> = encrypted.iter().map(Encrypted::line).collect();
+        format!("worker {} at {endpoint} serves\n{}", worker.address(), models.join("\n"))
     });
     worker.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
         "worker",
@@ -65,13 +70,56 @@ struct Together {
     bytes: Option<u64>,
 }
 
-/// The honest service of a model: `signed` and `proved`, in the clear and sealed, at one price.
+/// Whether a model is offered under encryption.
+#[derive(Debug, Serialize)]
+struct Encrypted {
+    model: String,
+    model_id: B256,
+    /// Bytes of a question and of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offer: Option<Lengths>,
+    /// Why there is no offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Lengths {
+    query_bytes: usize,
+    answer_bytes: usize,
+}
+
+impl Encrypted {
+    fn new(served: &ServedModel, misfit: Option<Misfit>) -> Self {
+        let lengths =
+            |offer: &Offer| Lengths { query_bytes: offer.query_bytes(), answer_bytes: offer.answer_bytes() };
+        Self {
+            model: served.info().name.clone(),
+            model_id: served.model_id(),
+            offer: served.offer().map(lengths),
+            reason: misfit.map(|misfit| misfit.to_string()),
+        }
+    }
+
+    fn line(&self) -> String {
+        let encrypted = match (&self.offer, &self.reason) {
+            (Some(Lengths { query_bytes, answer_bytes }), _) => {
+                format!("also encrypted: {} up, {} down", bytes(*query_bytes), bytes(*answer_bytes))
+            }
+            (None, reason) => format!("not encrypted: {}", reason.as_deref().unwrap_or("not offered")),
+        };
+        format!("  {} {} ({encrypted})", self.model, self.model_id)
+    }
+}
+
+/// The honest service of a model: `signed` and `proved`, in the clear and sealed, and `signed` under encryption where the model fits, at one
+/// price. Where it does not fit, the reason comes with it.
 fn serve(
     file: &ModelFile,
     opened: Opened,
     price: Amount,
     together: Together,
-) -> Result<ServedModel, Failure> {
+) -> Result<(ServedModel, Option<Misfit>), Failure> {
     let Opened { committed, openings } = opened;
     let root = committed.weight_root();
     let committed = Arc::new(committed);
@@ -80,7 +128,12 @@ fn serve(
         None => GraphEngine::new(committed),
     };
     let bytes = together.bytes.unwrap_or(TOGETHER_BYTES_DEFAULT).min(TOGETHER_BYTES_DEFAULT);
-    let engine = Arc::new(engine.together(together.jobs_max, bytes));
+    let engine = engine.together(together.jobs_max, bytes);
+    let (engine, misfit) = match EncryptedModel::new(&file.model) {
+        Ok(model) => (engine.encrypted(model), None),
+        Err(misfit) => (engine, Some(misfit)),
+    };
+    let engine = Arc::new(engine);
     let mut served = ServedModel::new(&file.name, file.model.graph(), root, engine).failed(
         "bad_model",
         &file.name,
@@ -91,7 +144,7 @@ fn serve(
             served = served.ask(privacy, evidence, price);
         }
     }
-    Ok(served)
+    Ok((served.ask(Privacy::Encrypted, Evidence::Signed, price), misfit))
 }
 
 /// Opens a worker on a data folder.
@@ -102,16 +155,13 @@ pub(crate) fn open(
     models: Vec<ServedModel>,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
-    let (sealing, store) = Worker::open_folder(data).map_err(|error| {
+    let (sealing, audit, store) = Worker::open_folder(data).map_err(|error| {
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
     let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
-    Worker::open(WorkerConfig { wallet, sealing, ledger, store, models, billing, settlement, limits }).failed(
-        "worker",
-        "the worker cannot start",
-        "",
-    )
+    let config = WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits };
+    Worker::open(config).failed("worker", "the worker cannot start", "")
 }
 
 /// Publishes models and prices on the ledger.

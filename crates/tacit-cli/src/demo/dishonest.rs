@@ -5,6 +5,7 @@ use crate::failure::{Context, Failure};
 use std::sync::{Arc, Mutex, PoisonError};
 use tacit_graph::{Model, ModelFile, Weights};
 use tacit_wire::JobHeader;
+use tacit_wire::Output;
 use tacit_worker::{
     AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings,
 };
@@ -116,7 +117,9 @@ struct ChangedOutput(GraphEngine);
 impl Engine for ChangedOutput {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         let mut answer = self.0.answer(job)?;
-        if let Some(logit) = answer.output.first_mut() {
+        if let Output::Logits(logits) = &mut answer.output
+            && let Some(logit) = logits.first_mut()
+        {
             *logit = logit.saturating_add(1);
         }
         Ok(answer)

@@ -6,8 +6,10 @@ use crate::args::Demo;
 use crate::client::GatewayClient;
 use crate::commands::ask::{self, ANCHOR_WAIT_MS};
 use crate::commands::receipt;
+use crate::commands::run::logits;
 use crate::commands::worker;
 use crate::failure::{Context, Failure};
+use crate::input_file::InputFile;
 use crate::local::{self, Listen, LocalNetwork, Offer};
 use crate::measure::round;
 use crate::output::{Output, Style, short};
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
 use tacit_abi::{Evidence, Privacy};
-use tacit_gateway::{AskAnswer, Bundle, verify_bundle, view::Status};
+use tacit_gateway::{AskAnswer, Bundle, VerifiedReceipt, verify_bundle, view::Status};
 use tacit_wire::{Amount, Wallet};
 use tacit_worker::ServedModel;
 use tokio::sync::oneshot;
@@ -32,7 +34,7 @@ pub(crate) async fn demo(arguments: &Demo, output: Output) -> Result<(), Failure
         "check the folder and its permissions",
     )?;
     // Dropping the play ends its processes and removes its folder, however it ends.
-    let (questions, dishonest) = tokio::select! {
+    let Played { questions, encrypted, dishonest } = tokio::select! {
         played = play(data, output) => played?,
         () = lifetime::ended(false) => {
             return Err(Failure::new("interrupted", "interrupted; everything it started was stopped", ""));
@@ -42,9 +44,14 @@ pub(crate) async fn demo(arguments: &Demo, output: Output) -> Result<(), Failure
     let honest = questions
         .iter()
         .all(|question| question["verified"] == true && question["label"] == question["expected"]);
+    let unseen = encrypted.iter().all(|question| {
+        question["exact"] == true && question["opened"] == true && question["label"] == question["expected"]
+    });
     let caught = dishonest.iter().all(|case| case["caught"] == true && case["paid"] == "0");
-    let result = json!({"questions": questions, "dishonest": dishonest, "wall_ms": wall_ms});
-    if !(honest && caught) {
+    let result = json!({
+        "questions": questions, "encrypted": encrypted, "dishonest": dishonest, "wall_ms": wall_ms,
+    });
+    if !(honest && unseen && caught) {
         output.data(&result, String::new);
         return Err(Failure::new(
             "demo",
@@ -62,20 +69,30 @@ pub(crate) async fn demo(arguments: &Demo, output: Output) -> Result<(), Failure
     Ok(())
 }
 
-async fn play(data: &Path, output: Output) -> Result<(Vec<Value>, Vec<Value>), Failure> {
+/// What the scenes gave.
+struct Played {
+    questions: Vec<Value>,
+    encrypted: Vec<Value>,
+    dishonest: Vec<Value>,
+}
+
+async fn play(data: &Path, output: Output) -> Result<Played, Failure> {
     let stage = Stage::set(data, output).await?;
-    let mut questions = Vec::new();
+    let (mut questions, mut encrypted, mut dishonest) = (Vec::new(), Vec::new(), Vec::new());
     stage.scene(3, "Private questions, proved answers");
-    for offer in &stage.offers {
+    for offer in stage.offers.iter().filter(|offer| offer.shipped.proved) {
         questions.push(stage.question(offer).await?);
     }
-    stage.scene(4, "Dishonest workers offer the same model for less");
-    let mut dishonest = Vec::new();
+    stage.scene(4, "Questions that nobody else can read, the worker included");
+    for name in UNSEEN {
+        encrypted.push(stage.unseen(name).await?);
+    }
+    stage.scene(5, "Dishonest workers offer the same model for less");
     for cheat in Cheat::ALL {
         dishonest.push(stage.dishonest(cheat).await?);
     }
     stage.network.stop().await;
-    Ok((questions, dishonest))
+    Ok(Played { questions, encrypted, dishonest })
 }
 
 /// The running network with everything the scenes need.
@@ -94,13 +111,13 @@ impl<'a> Stage<'a> {
         let ledger = local::start_ledger(data, listen.ledger).await?;
         output.line(format!("  Ethereum JSON-RPC at {}, chain {}", ledger.url(), ledger.ready["chain_id"]));
 
-        scene(output, 2, "A worker publishes two models and their prices");
+        scene(output, 2, "A worker publishes its models and their prices");
         let offers = local::offers(data, output)?;
         let worker = local::start_worker(data, listen.worker, &ledger, &offers).await?;
         for offer in &offers {
             let report = &offer.file.report;
             output.line(format!(
-                "  {:<14} {}  {} parameters, right on {:.1} % of {} held-out rows (as floats {:.1} %), {} an answer",
+                "  {:<20} {}  {} parameters, right on {:.1} % of {} held-out rows (as floats {:.1} %), {} an answer",
                 offer.file.name,
                 short(&offer.file.id().to_string()),
                 report.params,
@@ -126,26 +143,36 @@ impl<'a> Stage<'a> {
         scene(self.output, number, title);
     }
 
-    /// Asks through the gateway; sealed and proved, as by default.
-    async fn ask(&self, model: &str, input: &str, worker: Option<Address>) -> Result<AskAnswer, Failure> {
-        let input: Value =
-            serde_json::from_str(input).failed("demo", "the sample question is damaged", "")?;
-        let request =
-            json!({"model": model, "input": input, "anchor_wait_ms": ANCHOR_WAIT_MS, "worker": worker});
+    /// Asks through the gateway, for the most evidence that the privacy allows.
+    async fn ask(
+        &self,
+        model: &str,
+        input: &str,
+        privacy: Privacy,
+        worker: Option<Address>,
+    ) -> Result<AskAnswer, Failure> {
+        let input = InputFile::from_json(input)?.one(None)?.to_json()?;
+        let request = json!({
+            "model": model, "input": input, "privacy": privacy, "anchor_wait_ms": ANCHOR_WAIT_MS, "worker": worker,
+        });
         ask::read(self.gateway.post("/v1/ask", &request).await?)
     }
 
-    async fn question(&self, offer: &Offer) -> Result<Value, Failure> {
+    /// Shows the question, asks it, shows the answer, and checks the saved receipt as a stranger would years later: nothing but the
+    /// file, no network.
+    async fn asked(
+        &self,
+        offer: &Offer,
+        privacy: Privacy,
+    ) -> Result<(AskAnswer, Bundle, VerifiedReceipt), Failure> {
         let output = self.output;
         let sample = &offer.shipped.question;
         output.line(format!("\n  {} is asked about:", output.paint(Style::Strong, &offer.file.name)));
         for line in picture::draw(offer.file.model.graph(), sample.input)? {
             output.line(format!("      {line}"));
         }
-        let answer = self.ask(&offer.file.name, sample.input, None).await?;
+        let answer = self.ask(&offer.file.name, sample.input, privacy, None).await?;
         output.line(format!("  {}", ask::line(&answer, output)));
-
-        // What a stranger would do years later: nothing but the file, no network.
         let bundle = self.gateway.get(&format!("/v1/receipts/{}/bundle", answer.receipt)).await?;
         let path = self.data.join(format!("receipt-{}.json", offer.file.name));
         std::fs::write(&path, bundle.to_string()).failed(
@@ -156,6 +183,12 @@ impl<'a> Stage<'a> {
         let bytes = std::fs::read(&path).failed("no_file", path.display(), "")?;
         let bundle = Bundle::from_json(&bytes).map_err(|reject| receipt::refused(&reject))?;
         let verified = verify_bundle(&bundle).map_err(|reject| receipt::refused(&reject))?;
+        Ok((answer, bundle, verified))
+    }
+
+    async fn question(&self, offer: &Offer) -> Result<Value, Failure> {
+        let (output, sample) = (self.output, &offer.shipped.question);
+        let (answer, _, verified) = self.asked(offer, Privacy::Sealed).await?;
         let again =
             verified.hash() == answer.receipt && receipt::result(&verified)["answer"] == json!(answer.label);
         let bits = verified.security_bits().unwrap_or(0);
@@ -171,6 +204,38 @@ impl<'a> Stage<'a> {
         }))
     }
 
+    /// A question under encryption, and the same computed here: what came back is the graph's output, bit for bit.
+    async fn unseen(&self, name: &str) -> Result<Value, Failure> {
+        let (output, missing) = (self.output, || Failure::new("demo", "the model is not offered", ""));
+        let offer = self.offers.iter().find(|offer| offer.file.name == name).ok_or_else(missing)?;
+        let sample = &offer.shipped.question;
+        let start = Instant::now();
+        let (answer, bundle, verified) = self.asked(offer, Privacy::Encrypted).await?;
+        let wall_ms = start.elapsed().as_secs_f64() * 1000.0;
+        let model = &offer.file.model;
+        let rows = InputFile::from_json(sample.input)?.values(model.graph(), None)?;
+        let exact = logits(model, &rows)?.first() == Some(&bundle.output);
+        let opened = verified.hash() == answer.receipt;
+        let mark = |good: bool| {
+            if good { output.paint(Style::Good, "✓") } else { output.paint(Style::Bad, "✗") }
+        };
+        output.line(format!(
+            "  {} what was decrypted is what the graph gives here, bit for bit; no keys were sent, nothing is kept",
+            mark(exact)
+        ));
+        output.line(format!(
+            "  {} the saved receipt opens offline: the question encrypted again, the answer decrypted again",
+            mark(opened)
+        ));
+        Ok(json!({
+            "model": answer.model, "privacy": answer.privacy, "evidence": answer.evidence, "label": answer.label,
+            "expected": sample.expected, "scores": answer.scores, "margin": answer.margin, "exact": exact, "opened": opened,
+            "bytes_up": answer.bytes_up, "bytes_down": answer.bytes_down, "key_bytes": 0,
+            "worker_cpu_ms": round(answer.prove_cpu_ms), "wall_ms": round(wall_ms), "price": answer.price,
+            "receipt": answer.receipt, "block": answer.block,
+        }))
+    }
+
     /// A cheat undercuts the honest worker, is asked, and is found out.
     async fn dishonest(&self, cheat: Cheat) -> Result<Value, Failure> {
         let output = self.output;
@@ -181,12 +246,14 @@ impl<'a> Stage<'a> {
         let _stop = self.hire(cheat, wallet, offer).await?;
         let mut paid_before = Amount::ZERO;
         for _ in 0..cheat.questions_before() {
-            let honest =
-                self.ask(&offer.file.name, offer.shipped.other_question.input, Some(address)).await?;
+            let honest = self
+                .ask(&offer.file.name, offer.shipped.other_question.input, Privacy::Sealed, Some(address))
+                .await?;
             paid_before = honest.price;
             output.line(format!("    first it answers honestly, and is paid {}", honest.price));
         }
-        let asked = self.ask(&offer.file.name, offer.shipped.question.input, Some(address)).await;
+        let question = offer.shipped.question.input;
+        let asked = self.ask(&offer.file.name, question, Privacy::Sealed, Some(address)).await;
         let (caught, reason) = match asked {
             Err(failure) if failure.code == cheat.refusal() => (true, failure.message),
             Err(failure) => return Err(failure),
@@ -262,5 +329,7 @@ fn scene(output: Output, number: usize, title: &str) {
     output.line(format!("\n{}", output.paint(Style::Strong, &format!("{number}. {title}"))));
 }
 
+/// A medical and a financial question.
+const UNSEEN: [&str; 2] = ["breast-cancer-linear", "german-credit"];
 /// Half of what the honest worker asks.
 const CHEAP: &str = "0.0001";

@@ -1,12 +1,12 @@
 //! `tacit demo`, and what it leaves behind.
 
 use super::{tacit, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_demo_answers_two_questions_and_catches_four_cheats() {
+fn the_demo_answers_four_questions_and_catches_four_cheats() {
     let output = tacit().args(["--json", "demo"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let demo: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -24,6 +24,18 @@ fn the_demo_answers_two_questions_and_catches_four_cheats() {
         assert!(question["verify_cpu_ms"].as_f64().unwrap() > 0.0);
         assert!(question["block"].as_u64().unwrap() > 0);
         assert_eq!(question["receipt"].as_str().unwrap().len(), 66);
+    }
+    let encrypted = demo["encrypted"].as_array().unwrap();
+    let models: Vec<_> = encrypted.iter().map(|question| question["model"].as_str().unwrap()).collect();
+    assert_eq!(models, ["breast-cancer-linear", "german-credit"]);
+    for question in encrypted {
+        assert_eq!(question["label"], question["expected"], "{question}");
+        assert_eq!((&question["privacy"], &question["evidence"]), (&json!("encrypted"), &json!("signed")));
+        assert_eq!((&question["exact"], &question["opened"]), (&json!(true), &json!(true)), "{question}");
+        assert_eq!((&question["bytes_up"], &question["key_bytes"]), (&json!(24_610), &json!(0)));
+        assert!(question["bytes_down"].as_u64().unwrap() > 5_000);
+        assert!(question["worker_cpu_ms"].as_f64().unwrap() > 0.0);
+        assert!(question["margin"].as_f64().unwrap() > 0.0);
     }
     let dishonest = demo["dishonest"].as_array().unwrap();
     let cases: Vec<_> = dishonest.iter().map(|case| case["case"].as_str().unwrap()).collect();

@@ -26,6 +26,18 @@ fn digits() -> Digits {
     Digits { folder, model, question: repository("models/digits/samples/seven.json") }
 }
 
+/// The credit model, as it is shipped.
+fn credit(folder: &Path) -> PathBuf {
+    let model = folder.join("german-credit.tacit");
+    let file = |name: &str| repository(&format!("models/german-credit/{name}"));
+    let (onnx, rows) = (file("model.onnx"), file("calibration.npy"));
+    let (names, held_out) = (file("features.json"), file("held_out.json"));
+    let import = ["model", "import", words(&onnx), "--calibration", words(&rows), "--input-bits", "8"];
+    let more = ["--features", words(&names), "--held-out", words(&held_out), "-o", words(&model)];
+    ok(&[&import[..], &more].concat());
+    model
+}
+
 fn write(folder: &Path, name: &str, content: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, content).unwrap();
@@ -52,6 +64,104 @@ fn a_model_is_imported_run_proved_and_verified() {
 
     let other = format!("0x{}", "11".repeat(32));
     assert_eq!(refused(&["verify", words(&proof), "--model", &other])["code"], "wrong_model");
+}
+
+#[test]
+fn a_row_with_names_is_run_and_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = credit(folder.path());
+    let model = words(&model);
+    let sample = |name: &str| repository(&format!("models/german-credit/samples/{name}"));
+    for label in ["good", "bad"] {
+        let row = sample(&format!("{label}.json"));
+        let answers = ok(&["run", model, "--input", words(&row)])["answers"].clone();
+        assert_eq!(answers[0]["label"], label);
+        let (score, margin) = (&answers[0]["scores"][0], answers[0]["margin"].as_f64().unwrap());
+        assert_eq!(score["label"], "good");
+        assert_eq!(score["score"], if label == "good" { margin } else { -margin });
+    }
+    let people = sample("applicants.csv");
+    let all = ok(&["run", model, "--input", words(&people)])["answers"].clone();
+    assert_eq!(all.as_array().unwrap().len(), 5);
+    let third = ok(&["run", model, "--input", words(&people), "--row", "3"])["answers"].clone();
+    assert_eq!((third.as_array().unwrap().len(), &third[0]), (1, &all[2]));
+
+    let proof = folder.path().join("proof.json");
+    let proved = ok(&["prove", model, "--input", words(&people), "--row", "3", "-o", words(&proof)]);
+    assert_eq!(proved["answers"], third);
+    assert_eq!(ok(&["verify", words(&proof)])["answers"], third);
+
+    let text =
+        |arguments: &[&str]| String::from_utf8(tacit().args(arguments).output().unwrap().stdout).unwrap();
+    let line = text(&["run", model, "--input", words(&people), "--row", "3"]);
+    let margin = third[0]["margin"].as_f64().unwrap();
+    assert_eq!(line, format!("{}   (margin {margin:.2})\n", third[0]["label"].as_str().unwrap()));
+}
+
+/// What a person reads who got a row wrong.
+#[test]
+fn a_wrong_row_is_told_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = credit(folder.path());
+    let person: Value =
+        serde_json::from_slice(&std::fs::read(repository("models/german-credit/samples/good.json")).unwrap())
+            .unwrap();
+    let told = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut row = person.as_object().unwrap().clone();
+        change(&mut row);
+        let path = write(folder.path(), "person.json", &Value::Object(row).to_string());
+        let output = tacit().arg("run").arg(&model).arg("--input").arg(path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(
+        told(&|row| {
+            row.remove("age");
+            row.remove("purpose");
+        }),
+        "error: the row lacks \"purpose\" and \"age\"\n\nhint: give every column of the model by its name\n"
+    );
+    assert_eq!(
+        told(&|row| {
+            let age = row.remove("age").unwrap();
+            row.insert("Age:".to_owned(), age);
+        }),
+        "error: there is no column \"Age:\": is it \"age\"?\n\nhint: give every column of the model by its name\n"
+    );
+    assert_eq!(
+        told(&|row| {
+            row.insert("purpose".to_owned(), json!("a new car"));
+        }),
+        "error: \"purpose\" is \"a new car\", which is none of \"new car\", \"used car\", \"furniture\", \"radio or television\", \
+         \"appliances\", \"repairs\", \"education\", \"retraining\", \"business\" and \"other\"\n\nhint: write the kind as the model does\n"
+    );
+    assert_eq!(
+        told(&|row| {
+            row.insert("amount".to_owned(), json!("3.000,00"));
+        }),
+        "error: \"amount\" is \"3.000,00\": the text is not a decimal number\n\nhint: write digits with a point, such as 12.5\n"
+    );
+}
+
+#[test]
+fn a_model_is_shown_with_its_columns_and_its_way_to_be_asked_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = credit(folder.path());
+    let shown = ok(&["model", "show", words(&model)]);
+    let columns = shown["columns"].as_array().unwrap();
+    assert_eq!((columns.len(), &columns[1]["name"]), (20, &json!("months")));
+    assert_eq!(columns[14], json!({"name": "housing", "kinds": ["rent", "own", "free"]}));
+    let encrypted = &shown["encrypted"];
+    assert_eq!((&encrypted["tier"], &encrypted["bootstraps"]), (&json!("linear"), &json!(0)));
+    assert!(encrypted["query_bytes"].as_u64().unwrap() > 10_000);
+    assert!(encrypted["answer_bytes"].as_u64().unwrap() > 5_000);
+    assert!(encrypted["worker_ms"].as_f64().unwrap() > 0.0);
+
+    // A network with tables between its layers does not fit, and is told why.
+    let digits = digits();
+    let misfit = ok(&["model", "show", words(&digits.model)])["encrypted"].clone();
+    assert!(misfit["misfit"].as_str().unwrap().contains("a look-up in a table"), "{misfit}");
+    assert!(!misfit["hint"].as_str().unwrap().is_empty());
 }
 
 #[test]
@@ -150,4 +260,27 @@ fn bench_prints_one_object_a_line() {
     {
         assert!(lines.iter().all(|line| line.get(key).is_some()), "{key}");
     }
+}
+
+/// Decision trees: no calibration rows, the same commands.
+#[test]
+fn trees_are_imported_run_proved_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let trees = repository("crates/tacit-graph/tests/fixtures/trees");
+    let expected: Value =
+        serde_json::from_str(&std::fs::read_to_string(trees.join("expected.json")).unwrap()).unwrap();
+    let (row, label) = (&expected["rows"]["cancer"][3], &expected["ensembles"]["xgb"]["labels"][3]);
+    let question = json!({"shape": [1, 30], "data": row}).to_string();
+    let question = write(folder.path(), "row.json", &question);
+    let (model, proof) = (folder.path().join("trees.tacit"), folder.path().join("proof.json"));
+    ok(&["model", "import", words(&trees.join("xgb.onnx")), "-o", words(&model)]);
+    let answer = ok(&["run", words(&model), "--input", words(&question)]);
+    assert_eq!(answer["answers"][0]["label"], *label);
+    let proved = ok(&["prove", words(&model), "--input", words(&question), "-o", words(&proof)]);
+    assert_eq!(proved["answers"], answer["answers"]);
+    assert_eq!(ok(&["verify", words(&proof)])["answers"], answer["answers"]);
+    // A network without calibration rows is refused.
+    let network = repository("models/digits/model.onnx");
+    let refused = refused(&["model", "import", words(&network), "-o", words(&model)]);
+    assert_eq!(refused["code"], "cannot_import");
 }

@@ -94,6 +94,24 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
         ok(&as_words(&up.ask(answer["model_id"].as_str().unwrap(), &seven, &["--evidence", "signed"])));
     assert_eq!((&by_id["label"], &by_id["verified"]), (&answer["label"], &Value::Bool(false)));
 
+    let scores = answer["scores"].as_array().unwrap();
+    assert_eq!((scores.len(), &scores[7]["label"]), (10, &Value::from("7")));
+    let most = scores.iter().map(|entry| entry["score"].as_f64().unwrap()).fold(f64::MIN, f64::max);
+    assert_eq!(scores[7]["score"], most);
+
+    // Rows with names, of an object and of a table.
+    let person = repository("models/german-credit/samples/good.json");
+    let named = ok(&as_words(&up.ask("german-credit", &person, &["--evidence", "signed"])));
+    assert_eq!(named["label"], "good");
+    assert_eq!(named["margin"], named["scores"][0]["score"]);
+    let unseen = ok(&as_words(&up.ask("german-credit", &person, &["--privacy", "encrypted"])));
+    assert_eq!((&unseen["label"], &unseen["margin"]), (&named["label"], &named["margin"]));
+    let people = repository("models/german-credit/samples/applicants.csv");
+    let second = ok(&as_words(&up.ask("german-credit", &people, &["--row", "2", "--evidence", "signed"])));
+    assert!(["good", "bad"].contains(&second["label"].as_str().unwrap()));
+    let nameless = folder.path().join("nameless.json");
+    std::fs::write(&nameless, r#"{"pixel":1}"#).unwrap();
+
     let paid = up.signed();
     let short = folder.path().join("short.json");
     std::fs::write(&short, r#"{"shape":[2],"data":[1,2]}"#).unwrap();
@@ -105,10 +123,16 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
     for (model, input, more, code) in [
         ("digits", &short, &[][..], "bad_input"),
         ("digits", &npy_nan, &[], "bad_value"),
+        ("digits", &nameless, &[], "bad_input"),
+        ("german-credit", &nameless, &[], "bad_input"),
+        ("german-credit", &people, &[], "many_rows"),
+        ("german-credit", &people, &["--row", "6"], "no_row"),
         ("nobody-made-this", &seven, &[], "unknown_model"),
         ("digits", &seven, &["--max-price", "0.0000001"], "too_expensive"),
         ("digits", &seven, &["--evidence", "attested"], "unsupported"),
-        ("digits", &seven, &["--privacy", "encrypted"], "unsupported"),
+        ("digits", &seven, &["--privacy", "encrypted"], "does_not_fit"),
+        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "proved"], "unprovable"),
+        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "audited"], "unsupported"),
     ] {
         assert_eq!(refused(&as_words(&up.ask(model, input, more)))["code"], code, "{model} {more:?}");
     }
@@ -120,7 +144,7 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
     let ledger = up.url("ledger").to_owned();
     let anchored = ok(&["receipt", "verify", words(&file), "--ledger", &ledger]);
     assert_eq!(anchored["block"], answer["block"]);
-    assert_eq!(ok(&["model", "list", "--ledger", &ledger])["models"].as_array().unwrap().len(), 2);
+    assert_eq!(ok(&["model", "list", "--ledger", &ledger])["models"].as_array().unwrap().len(), 5);
     drop(up);
 
     // Years later: no network at all.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use proptest::prelude::*;
 use tacit_abi::Evidence;
-use tacit_gateway::{AskRequest, Gateway};
-use tacit_wire::{Amount, JobId, SealingKey};
+use tacit_gateway::{AskRequest, Gateway, verify_bundle};
+use tacit_wire::{Amount, AuditKey, JobId, SealingKey};
 
 use crate::{
     disk::{Death, Disk},
     support::{
-        Ledger, PRICE, RunningWorker, WorkerPlan, expected_label, gateway_on, ledger, question, wallet,
+        Ledger, PRICE, RunningWorker, WorkerPlan, encrypted_question, expected_label, gateway_on, honest,
+        honest_encrypted, ledger, question, wallet,
     },
 };
 
@@ -29,7 +30,7 @@ struct Pair<'a> {
     gateway: Option<Arc<Gateway>>,
     worker_key: u8,
     worker_disk: Disk,
-    sealing: tempfile::TempDir,
+    keys: tempfile::TempDir,
     worker: Option<RunningWorker>,
     port: u16,
 }
@@ -43,7 +44,7 @@ impl<'a> Pair<'a> {
             gateway: None,
             worker_key,
             worker_disk: Disk::default(),
-            sealing: tempfile::tempdir().unwrap(),
+            keys: tempfile::tempdir().unwrap(),
             worker: None,
             port: 0,
         };
@@ -59,7 +60,9 @@ impl<'a> Pair<'a> {
         drop(self.worker.take());
         let mut plan = WorkerPlan::honest(self.worker_key);
         plan.disk = self.worker_disk.clone();
-        plan.sealing = SealingKey::load_or_create(&self.sealing.path().join("key")).unwrap();
+        plan.models = vec![honest(), honest_encrypted()];
+        plan.sealing = SealingKey::load_or_create(&self.keys.path().join("sealing.key")).unwrap();
+        plan.audit = AuditKey::load_or_create(&self.keys.path().join("audit.key")).unwrap();
         plan.port = self.port;
         // Anchoring has tests of its own; here every synchronisation belongs to a job.
         plan.settlement.anchor_delay = core::time::Duration::from_secs(3600);
@@ -123,7 +126,12 @@ impl<'a> Pair<'a> {
         self.worker_disk.die(None);
         self.gateway().resume().await.unwrap();
         self.check_bounds().await;
-        assert_eq!(self.gateway().receipts().unwrap().len(), asked);
+        let receipts = self.gateway().receipts().unwrap();
+        assert_eq!(receipts.len(), asked);
+        for receipt in receipts {
+            // Whatever opens the answer was kept too.
+            let _ = verify_bundle(&self.gateway().bundle(receipt.job_id).unwrap()).unwrap();
+        }
         let earnings = self.worker.as_ref().unwrap().worker.earnings().unwrap();
         assert_eq!(earnings.vouchered, Amount(asked as u128 * PRICE.0));
         assert_eq!((earnings.jobs, earnings.unpaid_jobs), (asked as u64, 0));
@@ -132,8 +140,15 @@ impl<'a> Pair<'a> {
 }
 
 fn signed(seed: u64) -> AskRequest {
-    AskRequest { evidence: Evidence::Signed, job_id: Some(JobId::random()), worker: None, ..question(seed) }
+    AskRequest { evidence: Some(Evidence::Signed), job_id: Some(JobId::random()), ..question(seed) }
 }
+
+fn encrypted(seed: u64) -> AskRequest {
+    AskRequest { job_id: Some(JobId::random()), ..encrypted_question(seed) }
+}
+
+/// Every kind of question that waits for no proof.
+const KINDS: [fn(u64) -> AskRequest; 2] = [signed, encrypted];
 
 fn everyone() -> Vec<Address> {
     (1..=CLIENTS).map(|key| wallet(key).address()).collect()
@@ -144,45 +159,49 @@ fn deaths(syncs: u64) -> impl Iterator<Item = Death> {
 }
 
 /// Asks two questions with one death on the way.
-async fn two_questions(pair: &mut Pair<'_>) {
+async fn two_questions(pair: &mut Pair<'_>, kind: fn(u64) -> AskRequest) {
     let worker = Some(wallet(pair.worker_key).address());
     for seed in [1, 2] {
-        pair.ask(&AskRequest { worker, ..signed(seed) }).await;
+        pair.ask(&AskRequest { worker, ..kind(seed) }).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_killed_anywhere_pays_once_for_each_answer() {
-    let ledger = ledger(&everyone()).await;
-    let mut pair = Pair::new(&ledger, 10, 1).await;
-    let start = pair.gateway_disk.syncs();
-    two_questions(&mut pair).await;
-    let syncs = pair.gateway_disk.syncs() - start;
-    pair.check_end(2).await;
-    assert!(syncs >= 8, "the gateway synchronises before each step that matters");
-    for (client, death) in (11..).zip(deaths(syncs)) {
-        assert!(client < CLIENTS, "more deaths than clients");
-        let mut pair = Pair::new(&ledger, client, 1).await;
-        pair.gateway_disk.die(Some(death));
-        two_questions(&mut pair).await;
+    for kind in KINDS {
+        let ledger = ledger(&everyone()).await;
+        let mut pair = Pair::new(&ledger, 10, 1).await;
+        let start = pair.gateway_disk.syncs();
+        two_questions(&mut pair, kind).await;
+        let syncs = pair.gateway_disk.syncs() - start;
         pair.check_end(2).await;
+        assert!(syncs >= 8, "the gateway synchronises before each step that matters");
+        for (client, death) in (11..).zip(deaths(syncs)) {
+            assert!(client < CLIENTS, "more deaths than clients");
+            let mut pair = Pair::new(&ledger, client, 1).await;
+            pair.gateway_disk.die(Some(death));
+            two_questions(&mut pair, kind).await;
+            pair.check_end(2).await;
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_anywhere_is_paid_for_each_answer() {
-    let ledger = ledger(&everyone()).await;
-    let mut pair = Pair::new(&ledger, 10, 1).await;
-    let start = pair.worker_disk.syncs();
-    two_questions(&mut pair).await;
-    let syncs = pair.worker_disk.syncs() - start;
-    pair.check_end(2).await;
-    assert!(syncs >= 4, "the worker synchronises before each step that matters");
-    for (client, death) in (11..).zip(deaths(syncs)) {
-        let mut pair = Pair::new(&ledger, client, 1).await;
-        pair.worker_disk.die(Some(death));
-        two_questions(&mut pair).await;
+    for kind in KINDS {
+        let ledger = ledger(&everyone()).await;
+        let mut pair = Pair::new(&ledger, 10, 1).await;
+        let start = pair.worker_disk.syncs();
+        two_questions(&mut pair, kind).await;
+        let syncs = pair.worker_disk.syncs() - start;
         pair.check_end(2).await;
+        assert!(syncs >= 4, "the worker synchronises before each step that matters");
+        for (client, death) in (11..).zip(deaths(syncs)) {
+            let mut pair = Pair::new(&ledger, client, 1).await;
+            pair.worker_disk.die(Some(death));
+            two_questions(&mut pair, kind).await;
+            pair.check_end(2).await;
+        }
     }
 }
 
@@ -191,7 +210,7 @@ async fn receipts_are_anchored_wherever_the_worker_is_killed() {
     let ledger = ledger(&everyone()).await;
     for (client, death) in (10..).zip(deaths(4)) {
         let mut pair = Pair::new(&ledger, client, 1).await;
-        two_questions(&mut pair).await;
+        two_questions(&mut pair, signed).await;
         pair.worker_disk.die(Some(death));
         let _ = pair.worker.as_ref().unwrap().worker.anchor_receipts().await;
         pair.revive().await;
@@ -211,7 +230,7 @@ async fn coins_are_settled_once_wherever_the_worker_is_killed() {
     let ledger = ledger(&everyone()).await;
     for (client, death) in (10..).zip(deaths(2)) {
         let mut pair = Pair::new(&ledger, client, 1).await;
-        two_questions(&mut pair).await;
+        two_questions(&mut pair, signed).await;
         pair.worker_disk.die(Some(death));
         let _ = pair.worker.as_ref().unwrap().worker.settle_all().await;
         pair.revive().await;
@@ -236,7 +255,7 @@ proptest! {
 
     #[test]
     fn any_mixture_of_deaths_and_repetitions_keeps_the_accounts(
-        steps in proptest::collection::vec((any_death(), any_death(), any::<bool>()), 1..5)
+        steps in proptest::collection::vec((any_death(), any_death(), any::<bool>(), 0..KINDS.len()), 1..5)
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
@@ -244,14 +263,14 @@ proptest! {
             let mut pair = Pair::new(&ledger, 2, 1).await;
             let mut asked = 0;
             let mut last: Option<AskRequest> = None;
-            for (gateway_death, worker_death, repeat) in &steps {
+            for (gateway_death, worker_death, repeat, kind) in &steps {
                 pair.gateway_disk.die(*gateway_death);
                 pair.worker_disk.die(*worker_death);
                 let request = match last.take() {
                     Some(request) if *repeat => request,
                     _ => {
                         asked += 1;
-                        signed(asked)
+                        KINDS[*kind](asked)
                     }
                 };
                 pair.ask(&request).await;

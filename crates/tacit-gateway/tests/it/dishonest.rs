@@ -15,9 +15,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tacit_abi::{Evidence, Privacy, Receipt};
-use tacit_gateway::{AnswerReject, AskRequest, Gateway, GatewayError, check::check};
+use tacit_gateway::{AnswerReject, AskRequest, Asked, Gateway, GatewayError, check::check};
 use tacit_wire::{
-    Amount, Answer, EngineTime, JobHeader, JobId, RowProof, Salts,
+    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, Output, RowProof, Salts, SeedCommitment,
     http::{HttpError, JsonClient},
     message::ErrorReply,
 };
@@ -25,7 +25,7 @@ use tacit_worker::{AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError,
 
 use crate::support::{
     FEATURES, Ledger, PRICE, RunningWorker, Server, WorkerPlan, expected_label, gateway, ledger, listen,
-    model, other_model, question, served, wallet,
+    logits, model, other_model, question, served, wallet,
 };
 
 /// Asks a cheat, expects it to be caught, and makes sure that nothing was signed and that it is not asked again.
@@ -67,7 +67,7 @@ struct ChangedOutput;
 impl Engine for ChangedOutput {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         let mut answer = GraphEngine::new(model()).answer(job)?;
-        answer.output[0] += 1;
+        logits(&mut answer.output)[0] += 1;
         Ok(answer)
     }
 }
@@ -134,9 +134,9 @@ async fn a_cheat_does_not_keep_the_question_from_an_honest_worker() {
 }
 
 /// Stands between gateway and worker, and alters what comes back.
-type Alter = fn(&str, &mut Value);
+pub(crate) type Alter = fn(&str, &mut Value);
 
-async fn line(worker: &RunningWorker, alter: Alter) -> Server {
+pub(crate) async fn line(worker: &RunningWorker, alter: Alter) -> Server {
     let router = Router::new().fallback(forward).with_state((worker.server.url.clone(), alter));
     Server::spawn(listen(0).await, |listener| async move {
         let _ = axum::serve(listener, router).await;
@@ -177,7 +177,7 @@ async fn ask_over(
     let line = line(&worker, alter).await;
     worker.worker.publish_and_ask(&line.url).await.unwrap();
     let gateway = gateway(&ledger.client, 2);
-    let request = AskRequest { privacy, evidence: Evidence::Signed, ..question(1) };
+    let request = AskRequest { privacy, evidence: Some(Evidence::Signed), ..question(1) };
     let result = gateway.ask(request).await;
     (result, gateway, worker, ledger)
 }
@@ -192,7 +192,7 @@ async fn line_caught(alter: Alter, privacy: Privacy, expected: fn(&AnswerReject)
     assert_eq!(worker.worker.earnings().unwrap().vouchered, Amount::ZERO);
 }
 
-fn change_body(value: &mut Value, change: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn change_body(value: &mut Value, change: impl FnOnce(&mut Vec<u8>)) {
     use tacit_wire::message::JobResponse;
     let mut response: JobResponse = serde_json::from_value(value.clone()).unwrap();
     change(&mut response.body);
@@ -213,7 +213,7 @@ async fn an_altered_sealed_answer_is_caught() {
 async fn an_altered_clear_answer_is_caught() {
     let output: Alter = |path, value| {
         if path == "/v1/jobs" {
-            change_body(value, |body| body[5] ^= 1);
+            change_body(value, |body| body[6] ^= 1);
         }
     };
     line_caught(output, Privacy::Clear, |reject| matches!(reject, AnswerReject::OutputCommitment)).await;
@@ -291,9 +291,9 @@ async fn a_busy_worker_is_still_paid_for_what_it_answered() {
     let line = line(&worker, alter).await;
     worker.worker.publish_and_ask(&line.url).await.unwrap();
     let gateway = gateway(&ledger.client, 2);
-    let lost = gateway.ask(AskRequest { evidence: Evidence::Signed, ..question(1) }).await;
+    let lost = gateway.ask(AskRequest { evidence: Some(Evidence::Signed), ..question(1) }).await;
     assert!(matches!(lost, Err(GatewayError::Unreachable { job_id: Some(_), .. })), "{lost:?}");
-    let next = AskRequest { evidence: Evidence::Signed, ..question(2) };
+    let next = AskRequest { evidence: Some(Evidence::Signed), ..question(2) };
     let busy = gateway.ask(next.clone()).await;
     assert!(matches!(busy, Err(GatewayError::Unreachable { job_id: Some(_), .. })), "{busy:?}");
     gateway.ask(next).await.unwrap();
@@ -385,20 +385,25 @@ fn handmade(evidence: Evidence) -> (JobHeader, Vec<i64>, Answer) {
     let salt = [9; 32];
     let rows = std::slice::from_ref(&values);
     let proved = tacit_prove::prove_batch(&model(), rows, &[tacit_verify::RowSalt::new(salt)]).unwrap();
-    let output = proved.outputs[0].clone();
+    let output = Output::Logits(proved.outputs[0].clone());
     let row = RowProof { rows: 1, index: 0, salt: B256::from(salt), proof: proved.proof };
-    let proof = (evidence == Evidence::Proved).then_some(row);
-    let answer = sign(&header, &values, output, proof);
+    let proved = evidence == Evidence::Proved;
+    let evidence = if proved { AnswerEvidence::Proof(row) } else { AnswerEvidence::None };
+    let answer = sign(&header, Asked::Values(&values), output, evidence);
     (header, values, answer)
 }
 
-fn some_proof() -> Option<RowProof> {
-    Some(RowProof { rows: 1, index: 0, salt: B256::ZERO, proof: vec![1, 2, 3] })
+fn some_proof() -> AnswerEvidence {
+    AnswerEvidence::Proof(RowProof { rows: 1, index: 0, salt: B256::ZERO, proof: vec![1, 2, 3] })
 }
 
-fn sign(header: &JobHeader, values: &[i64], output: Vec<i32>, proof: Option<RowProof>) -> Answer {
+/// An answer with a receipt that is true to it.
+pub(crate) fn sign(header: &JobHeader, asked: Asked<'_>, output: Output, evidence: AnswerEvidence) -> Answer {
     let salts = Salts::random();
-    let evidence = proof.as_ref().map(RowProof::to_bytes).unwrap_or_default();
+    let input_commitment = match asked {
+        Asked::Values(values) => salts.commit_input(values),
+        Asked::Encrypted { query, .. } => salts.commit_query(query),
+    };
     let receipt = Receipt {
         jobId: header.job_id.0,
         modelId: header.model_id,
@@ -407,34 +412,38 @@ fn sign(header: &JobHeader, values: &[i64], output: Vec<i32>, proof: Option<RowP
         worker: header.worker,
         privacy: header.privacy as u8,
         evidence: header.evidence as u8,
-        inputCommitment: salts.commit_input(values),
+        inputCommitment: input_commitment,
         outputCommitment: salts.commit_output(&output),
-        evidenceHash: salts.commit_evidence(&evidence),
+        evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
         price: header.price.0,
         cumulative: header.cumulative.0,
         completedAt: 1,
     };
     let receipt = wallet(1).sign_receipt(receipt, header.chain_id).unwrap();
-    Answer { output, salts, time: EngineTime::default(), proof, receipt }
+    Answer { output, salts, time: EngineTime::default(), evidence, receipt }
 }
 
 #[test]
 fn each_check_catches_what_it_is_for() {
     for evidence in [Evidence::Signed, Evidence::Proved] {
         let (header, values, answer) = handmade(evidence);
-        let verify = |answer: Answer| check(&header, model().verifying_model(), &values, answer);
+        let asked = Asked::Values(&values);
+        let verify = |answer: Answer| check(&header, model().verifying_model(), asked, answer);
         let checked = verify(answer.clone()).unwrap();
         assert_eq!(checked.verified().is_some(), evidence == Evidence::Proved);
 
         // Altered on the way, signature kept: the commitments notice.
         let mut output = answer.clone();
-        output.output[0] += 1;
+        logits(&mut output.output)[0] += 1;
         assert_eq!(verify(output), Err(AnswerReject::OutputCommitment));
         let mut salted = answer.clone();
         salted.salts.input[0] ^= 1;
         assert_eq!(verify(salted), Err(AnswerReject::InputCommitment));
         let mut proof = answer.clone();
-        proof.proof = proof.proof.map(|row| RowProof { index: 1, ..row }).or_else(some_proof);
+        proof.evidence = match proof.evidence {
+            AnswerEvidence::Proof(row) => AnswerEvidence::Proof(RowProof { index: 1, ..row }),
+            _ => some_proof(),
+        };
         assert_eq!(verify(proof), Err(AnswerReject::EvidenceCommitment));
         let mut receipt = answer.clone();
         receipt.receipt.receipt.completedAt += 1;
@@ -444,21 +453,30 @@ fn each_check_catches_what_it_is_for() {
         assert!(matches!(verify(signature), Err(AnswerReject::ReceiptSignature(_))));
 
         // Signed by the worker, and false all the same.
-        let (_, honest, honest_proof) = (&values, answer.output.clone(), answer.proof.clone());
+        let signed = |output: &Output, evidence: &AnswerEvidence| {
+            verify(sign(&header, asked, output.clone(), evidence.clone()))
+        };
+        let (honest, honest_evidence) = (&answer.output, &answer.evidence);
         let mut other_input = values.clone();
         other_input[0] += 1 << 24;
-        let swapped = sign(&header, &other_input, honest.clone(), honest_proof.clone());
+        let swapped = sign(&header, Asked::Values(&other_input), honest.clone(), honest_evidence.clone());
         assert_eq!(verify(swapped), Err(AnswerReject::InputCommitment));
-        let short = sign(&header, &values, honest[1..].to_vec(), honest_proof.clone());
-        assert!(matches!(verify(short), Err(AnswerReject::Output(_))));
-        let odd_proof = sign(&header, &values, honest.clone(), some_proof());
+        let mut short = honest.clone();
+        logits(&mut short).pop();
+        assert!(matches!(signed(&short, honest_evidence), Err(AnswerReject::Output(_))));
+        let ciphertext = Output::Ciphertext(vec![1; 100]);
+        assert_eq!(signed(&ciphertext, honest_evidence), Err(AnswerReject::OutputForm));
+        let seed = AnswerEvidence::Seed(SeedCommitment(B256::ZERO));
         match evidence {
             Evidence::Proved => {
-                assert!(matches!(verify(odd_proof), Err(AnswerReject::Proof(_))));
-                let unproved = sign(&header, &values, honest.clone(), None);
-                assert_eq!(verify(unproved), Err(AnswerReject::NoProof));
+                assert!(matches!(signed(honest, &some_proof()), Err(AnswerReject::Proof(_))));
+                assert_eq!(signed(honest, &AnswerEvidence::None), Err(AnswerReject::NoProof));
+                assert_eq!(signed(honest, &seed), Err(AnswerReject::NoProof));
             }
-            _ => assert_eq!(verify(odd_proof), Err(AnswerReject::UnexpectedProof)),
+            _ => {
+                assert_eq!(signed(honest, &some_proof()), Err(AnswerReject::UnexpectedProof));
+                assert_eq!(signed(honest, &seed), Err(AnswerReject::UnexpectedSeed));
+            }
         }
     }
 }
@@ -476,7 +494,7 @@ fn each_field_of_the_receipt_is_compared() {
         ("evidence", JobHeader { evidence: Evidence::Proved, ..header }),
     ];
     for (field, other) in others {
-        let refused = check(&other, model().verifying_model(), &values, answer.clone());
+        let refused = check(&other, model().verifying_model(), Asked::Values(&values), answer.clone());
         assert_eq!(refused, Err(AnswerReject::ReceiptField { field }));
     }
     for other in [
@@ -484,20 +502,20 @@ fn each_field_of_the_receipt_is_compared() {
         JobHeader { cumulative: Amount(PRICE.0 - 1), ..header },
         JobHeader { price: Amount(PRICE.0 + 1), ..header },
     ] {
-        let refused = check(&other, model().verifying_model(), &values, answer.clone());
+        let refused = check(&other, model().verifying_model(), Asked::Values(&values), answer.clone());
         assert!(matches!(refused, Err(AnswerReject::Overcharge { .. })));
     }
     // Another chain is another signing domain.
     let other = JobHeader { chain_id: 6, ..header };
     assert_eq!(
-        check(&other, model().verifying_model(), &values, answer.clone()),
+        check(&other, model().verifying_model(), Asked::Values(&values), answer.clone()),
         Err(AnswerReject::ReceiptSigner)
     );
     // A model that is not the header's.
-    let refused = check(&header, other_model().verifying_model(), &values, answer);
+    let refused = check(&header, other_model().verifying_model(), Asked::Values(&values), answer);
     assert_eq!(refused, Err(AnswerReject::ReceiptField { field: "model" }));
     let audited = JobHeader { evidence: Evidence::Audited, ..header };
-    let answer = sign(&audited, &values, vec![0; 3], None);
-    let refused = check(&audited, model().verifying_model(), &values, answer);
+    let answer = sign(&audited, Asked::Values(&values), Output::Logits(vec![0; 3]), AnswerEvidence::None);
+    let refused = check(&audited, model().verifying_model(), Asked::Values(&values), answer);
     assert_eq!(refused, Err(AnswerReject::UncheckableEvidence { evidence: Evidence::Audited }));
 }

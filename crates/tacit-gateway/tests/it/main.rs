@@ -9,6 +9,7 @@
 mod crash;
 mod dishonest;
 mod disk;
+mod encrypted;
 mod refusals;
 mod story;
 mod support;

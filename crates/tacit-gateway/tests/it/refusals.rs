@@ -32,12 +32,12 @@ async fn a_bad_question_costs_nothing() {
     assert!(matches!(error, GatewayError::Input(InputReject::ManyRows { .. })));
     let error = ask(with(floats(&[9], FEATURES))).await;
     assert!(matches!(error, GatewayError::Input(InputReject::ShapeMismatch { .. })));
-    for privacy in [Privacy::Enclave, Privacy::Shared, Privacy::Encrypted] {
+    for privacy in [Privacy::Enclave, Privacy::Shared] {
         let error = ask(AskRequest { privacy, ..question(1) }).await;
         assert!(matches!(error, GatewayError::Unsupported { .. }));
     }
     for evidence in [Evidence::Audited, Evidence::Attested] {
-        let error = ask(AskRequest { evidence, ..question(1) }).await;
+        let error = ask(AskRequest { evidence: Some(evidence), ..question(1) }).await;
         assert!(matches!(error, GatewayError::Unsupported { .. }));
     }
     let error = ask(AskRequest { max_price: Some(Amount(PRICE.0 - 1)), ..question(1) }).await;
@@ -245,7 +245,7 @@ async fn the_gateways_door_closes_and_forgives() {
     let ledger = ledger(&[wallet(1).address(), wallet(2).address()]).await;
     let worker = WorkerPlan::honest(1).start(&ledger.client).await;
     let gateway = gateway(&ledger.client, 2);
-    let asked = gateway.ask(AskRequest { evidence: Evidence::Signed, ..question(1) }).await.unwrap();
+    let asked = gateway.ask(AskRequest { evidence: Some(Evidence::Signed), ..question(1) }).await.unwrap();
     let serving = std::sync::Arc::clone(&gateway);
     let server = Server::spawn(listen(0).await, |listener| async move {
         let _ = serving.serve(listener, core::future::pending()).await;

@@ -4,15 +4,18 @@ use core::time::Duration;
 
 use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::{
-    Bundle, BundleReject, GatewayError, Input, receipt::check_anchor, receipt::same_chain, verify_bundle,
+    AskRequest, Bundle, BundleReject, GatewayError, Input, InputReject, receipt::check_anchor,
+    receipt::same_chain, verify_bundle, view::score_entries,
 };
+use tacit_graph::RowError;
 use tacit_wire::{
     Amount, JobId,
     message::{AnchorProof, ReceiptInfo},
 };
 
 use crate::support::{
-    FEATURES, PRICE, WorkerPlan, expected_label, gateway, gateway_on, ledger, question, wallet,
+    FEATURES, PRICE, WorkerPlan, expected_label, gateway, gateway_on, ledger, named_model, question, served,
+    wallet,
 };
 
 type Alter = fn(&mut Bundle);
@@ -67,7 +70,7 @@ async fn every_supported_mode_answers_over_one_channel() {
     for privacy in [Privacy::Clear, Privacy::Sealed] {
         for evidence in [Evidence::Signed, Evidence::Proved] {
             asked += 1;
-            let request = tacit_gateway::AskRequest { privacy, evidence, ..question(asked) };
+            let request = tacit_gateway::AskRequest { privacy, evidence: Some(evidence), ..question(asked) };
             let answer = gateway.ask(request.clone()).await.unwrap();
             assert_eq!(answer.label, Some(expected_label(&request)));
             assert_eq!(answer.verified, evidence == Evidence::Proved);
@@ -81,6 +84,46 @@ async fn every_supported_mode_answers_over_one_channel() {
     assert_eq!(channels[0].signed, Amount(PRICE.0 * u128::from(asked)));
     assert_eq!(gateway.receipts().unwrap().len(), 4);
     assert_eq!(worker.worker.earnings().unwrap().unpaid_jobs, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_with_names_is_a_question_like_its_numbers() {
+    let ledger = ledger(&[wallet(1).address(), wallet(2).address()]).await;
+    let named = named_model();
+    let engine = std::sync::Arc::new(tacit_worker::GraphEngine::new(std::sync::Arc::clone(&named)));
+    let plan = WorkerPlan { models: vec![served(&named, "loans", engine, PRICE)], ..WorkerPlan::honest(1) };
+    let _worker = plan.start(&ledger.client).await;
+    let gateway = gateway(&ledger.client, 2);
+    let row = |json: &str| serde_json::from_str::<Input>(&format!("{{\"row\":{json}}}")).unwrap();
+    let asked =
+        |input: Input| AskRequest { evidence: Some(Evidence::Signed), ..AskRequest::new("loans", input) };
+    let refused = gateway.ask(asked(row(r#"{"age":35,"months":24,"amount":12.5,"purpose":"boat"}"#))).await;
+    assert!(matches!(refused, Err(GatewayError::Input(InputReject::Row(RowError::Kind { count: 3, .. })))));
+    assert!(gateway.status().await.unwrap().channels.is_empty(), "a refused row cost something");
+
+    let job_id = Some(JobId::random());
+    let first = row(r#"{"age":35,"months":24,"amount":12.5,"purpose":"roof"}"#);
+    let answer = gateway.ask(AskRequest { job_id, ..asked(first) }).await.unwrap();
+    let numbers = Input::from_floats(&[6], &[35.0, 24.0, 12.5, 0.0, 1.0, 0.0]).unwrap();
+    let same = gateway.ask(asked(numbers.clone())).await.unwrap();
+    assert_eq!((&answer.label, &answer.scores), (&same.label, &same.scores));
+    // The same row in another order is the same job.
+    let again = row(r#"{"purpose":"roof","amount":12.5,"months":24,"age":35}"#);
+    assert_eq!(gateway.ask(AskRequest { job_id, ..asked(again) }).await.unwrap().receipt, answer.receipt);
+    let other = row(r#"{"purpose":"roof","amount":12.5,"months":24,"age":36}"#);
+    for other in [other, numbers.clone()] {
+        let reused = gateway.ask(AskRequest { job_id, ..asked(other) }).await;
+        assert!(matches!(reused, Err(GatewayError::JobIdReused { .. })));
+    }
+
+    // Scores are those of the graph, in the answer and on the receipt.
+    let graph = named.model().graph();
+    let encoded = graph.encode_input(&numbers.values(graph).unwrap()).unwrap();
+    let logits = tacit_graph::execute(named.model(), &encoded, 1).unwrap().logits();
+    let expected = graph.label_scores(&logits).unwrap();
+    let verified = verify_bundle(&gateway.bundle(answer.job_id).unwrap()).unwrap();
+    assert_eq!(verified.scores(), Some(&expected));
+    assert_eq!((answer.scores, answer.margin), score_entries(Some(expected)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +148,7 @@ async fn many_at_once_are_each_paid_once() {
     let gateway = gateway(&ledger.client, 2);
     let asking = (0..8).map(|seed| {
         let gateway = std::sync::Arc::clone(&gateway);
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         tokio::spawn(async move { gateway.ask(request).await })
     });
     for answer in asking.collect::<Vec<_>>() {
@@ -144,7 +187,7 @@ async fn an_exhausted_channel_is_topped_up() {
     })
     .unwrap();
     for seed in 0..3 {
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         assert!(gateway.ask(request).await.unwrap().paid);
     }
     let channels = gateway.status().await.unwrap().channels;
@@ -209,7 +252,7 @@ async fn receipts_of_a_batch_are_each_included() {
     let gateway = gateway(&ledger.client, 2);
     let mut jobs = Vec::new();
     for seed in 0..3 {
-        let request = tacit_gateway::AskRequest { evidence: Evidence::Signed, ..question(seed) };
+        let request = tacit_gateway::AskRequest { evidence: Some(Evidence::Signed), ..question(seed) };
         jobs.push(gateway.ask(request).await.unwrap().job_id);
     }
     assert_eq!(worker.worker.earnings().unwrap().unanchored, 3);

@@ -7,12 +7,13 @@ use std::{
 
 use alloy_primitives::{Address, U256};
 use tacit_abi::{Evidence, Privacy};
+use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{AskRequest, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore};
-use tacit_graph::synthetic_mlp;
+use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
-use tacit_wire::{Amount, LedgerClient, SealingKey, Wallet};
+use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet};
 use tacit_worker::{
     AskedPrice, Billing, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
     Store as WorkerStore, Worker, WorkerConfig,
@@ -102,6 +103,18 @@ pub(crate) fn other_model() -> Arc<CommittedModel> {
     Arc::clone(MODEL.get_or_init(|| commit(2)))
 }
 
+/// The small model with names for its features: three numbers and a column of three kinds.
+pub(crate) fn named_model() -> Arc<CommittedModel> {
+    let small = model();
+    let mut graph = small.model().graph().clone();
+    let names = ["age", "months", "amount", "purpose=car", "purpose=roof", "purpose=other"];
+    for (feature, name) in graph.features.iter_mut().zip(names) {
+        feature.name = name.to_owned();
+    }
+    let model = Model::new(graph, small.model().weights().clone()).unwrap();
+    Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
+}
+
 /// The small model behind a commitment that hides, with so many openings spent.
 pub(crate) fn hiding_model(openings_used: u32) -> Arc<CommittedModel> {
     let hiding = Hiding { openings_max: OPENINGS, openings_used, seed: Seed::new([7; 32]) };
@@ -124,7 +137,36 @@ fn commit(seed: u64) -> Arc<CommittedModel> {
     Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
 }
 
-/// The model with an engine, in every mode this version does.
+/// A linear model: one that can be asked under encryption.
+pub(crate) fn linear_model() -> Arc<CommittedModel> {
+    static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| {
+        let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 3], 3).unwrap();
+        Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
+    }))
+}
+
+/// The honest engine of a linear model.
+pub(crate) fn encrypted_engine(model: &Arc<CommittedModel>) -> GraphEngine {
+    let encrypted = EncryptedModel::new(model.model()).unwrap();
+    GraphEngine::new(Arc::clone(model)).encrypted(encrypted)
+}
+
+/// The honest offer of the linear model, encrypted too.
+pub(crate) fn honest_encrypted() -> ServedModel {
+    let model = linear_model();
+    served(&model, "linear", Arc::new(encrypted_engine(&model)), PRICE)
+}
+
+/// The logits of an output that is not encrypted.
+pub(crate) fn logits(output: &mut Output) -> &mut Vec<i32> {
+    match output {
+        Output::Logits(logits) => logits,
+        Output::Ciphertext(_) => panic!("not logits"),
+    }
+}
+
+/// The model with an engine, in every mode that the engine does.
 pub(crate) fn served(
     model: &Arc<CommittedModel>,
     name: &str,
@@ -137,7 +179,7 @@ pub(crate) fn served(
             served = served.ask(privacy, evidence, price);
         }
     }
-    served
+    served.ask(Privacy::Encrypted, Evidence::Signed, price)
 }
 
 /// The honest offer of the small model.
@@ -152,6 +194,7 @@ pub(crate) struct WorkerPlan {
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) disk: Disk,
     pub(crate) sealing: SealingKey,
+    pub(crate) audit: AuditKey,
     /// Listens here, so that a restarted worker is found again.
     pub(crate) port: u16,
     pub(crate) settlement: SettlementPolicy,
@@ -166,6 +209,7 @@ impl WorkerPlan {
             billing: Arc::new(AskedPrice),
             disk: Disk::default(),
             sealing: SealingKey::random(),
+            audit: AuditKey::random(),
             port: 0,
             settlement: SettlementPolicy { anchor_delay: core::time::Duration::ZERO, ..Default::default() },
             limits: Limits::default(),
@@ -184,6 +228,7 @@ impl WorkerPlan {
         let worker = Worker::open(WorkerConfig {
             wallet: wallet(self.key),
             sealing: self.sealing,
+            audit: self.audit,
             ledger: ledger.clone(),
             store: WorkerStore::with_backend(self.disk.open()).unwrap(),
             models: self.models,
@@ -232,10 +277,16 @@ pub(crate) fn question(seed: u64) -> AskRequest {
     AskRequest::new("small", Input::from_floats(&[FEATURES as u64], &data).unwrap())
 }
 
+/// The same question for the linear model, under encryption.
+pub(crate) fn encrypted_question(seed: u64) -> AskRequest {
+    AskRequest { model: "linear".to_owned(), privacy: Privacy::Encrypted, ..question(seed) }
+}
+
 /// The label that the graph gives, computed here.
 pub(crate) fn expected_label(request: &AskRequest) -> String {
-    let model = model();
-    let encoded = model.model().graph().encode_input(&request.input.row().unwrap()).unwrap();
+    let model = if request.model == "linear" { linear_model() } else { model() };
+    let values = request.input.values(model.model().graph()).unwrap();
+    let encoded = model.model().graph().encode_input(&values).unwrap();
     let trace = tacit_graph::execute(model.model(), &encoded, 1).unwrap();
     model.model().graph().decode_output(&trace.logits()).unwrap().to_string()
 }

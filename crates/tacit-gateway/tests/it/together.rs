@@ -12,14 +12,14 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::{AnswerReject, AskAnswer, AskRequest, Gateway, GatewayError, verify_bundle};
 use tacit_prove::{CommittedModel, ProvedBatch, Seed};
 use tacit_verify::{Reject, RowSalt};
-use tacit_wire::{Amount, JobHeader, JobId, RowProof};
-use tacit_worker::{Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob, Openings};
+use tacit_wire::{Amount, JobHeader, JobId, Output, RowProof};
+use tacit_worker::{Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings};
 
 use crate::{
     disk::{Death, Disk, Medium},
     support::{
         FEATURES, Ledger, OPENINGS, PRICE, RunningWorker, Uncounted, WorkerPlan, expected_label, gateway,
-        gateway_on, hiding_model, ledger, model, question, served, wallet,
+        gateway_on, hiding_model, ledger, logits, model, question, served, wallet,
     },
 };
 
@@ -217,7 +217,7 @@ async fn a_job_without_a_proof_is_nobodys_company() {
     let hall = Hall::open(4, Together::Honest).await;
     let mut asking = vec![hall.ask(0).await];
     for client in 1..3 {
-        let request = AskRequest { evidence: Evidence::Signed, ..question(client as u64) };
+        let request = AskRequest { evidence: Some(Evidence::Signed), ..question(client as u64) };
         asking.push(hall.ask_for(client, request).await);
     }
     asking.push(hall.ask(3).await);
@@ -299,7 +299,7 @@ fn job(values: &[i64]) -> OpenedJob {
         price: PRICE,
         cumulative: PRICE,
     };
-    OpenedJob { header, values: values.to_vec().into() }
+    OpenedJob { header, input: JobInput::Values(values.to_vec().into()) }
 }
 
 /// A batch of strangers' rows.
@@ -332,7 +332,7 @@ impl Batch {
             salt: self.salts[index],
             proof: self.proved.proof.clone(),
         });
-        EngineAnswer { output: self.proved.outputs[index].clone(), proof }
+        EngineAnswer { output: Output::Logits(self.proved.outputs[index].clone()), proof }
     }
 }
 
@@ -341,7 +341,10 @@ struct Cheat<F>(F);
 
 impl<F: Fn(&[i64]) -> EngineAnswer + Send + Sync + 'static> Engine for Cheat<F> {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
-        Ok((self.0)(&job.values))
+        match &job.input {
+            JobInput::Values(values) => Ok((self.0)(values)),
+            JobInput::Query { .. } => Err(EngineError("not values".into())),
+        }
     }
 }
 
@@ -429,7 +432,7 @@ async fn an_altered_answer_in_a_batch_is_caught() {
     let prover = Arc::clone(&model);
     let cheat = move |asked: &[i64]| {
         let mut answer = Batch::of(&prover, &[row(1), asked.to_vec()]).answer(1);
-        answer.output[0] += 1;
+        logits(&mut answer.output)[0] += 1;
         answer
     };
     caught(&model, cheat, fingerprint(1)).await;
@@ -477,11 +480,12 @@ async fn one_row_does_not_serve_two_clients() {
     let cheat = move |asked: &[i64]| {
         let mut first = first.lock().unwrap();
         let kept = first.get_or_insert_with(|| Batch::of(&prover, &[asked.to_vec(), row(1)]).answer(0));
-        let output = match count.fetch_add(1, Ordering::SeqCst) {
-            0 => kept.output.clone(),
-            1 => kept.output.iter().map(|logit| logit + 1).collect(),
-            _ => Batch::of(&prover, &[asked.to_vec()]).answer(0).output,
-        };
+        let mut output = kept.output.clone();
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 => {}
+            1 => logits(&mut output).iter_mut().for_each(|logit| *logit += 1),
+            _ => output = Batch::of(&prover, &[asked.to_vec()]).answer(0).output,
+        }
         EngineAnswer { output, proof: kept.proof.clone() }
     };
     let ledger = everyone().await;

@@ -13,7 +13,10 @@ use tacit_worker::{Engine, EngineAnswer, EngineError, GraphEngine, JobReject, Li
 
 use crate::{
     disk::Death,
-    support::{FEATURES, Ledger, PRICE, RunningWorker, WorkerPlan, honest, ledger, model, served, wallet},
+    support::{
+        FEATURES, Ledger, PRICE, RunningWorker, WorkerPlan, honest, honest_encrypted, ledger, model, served,
+        wallet,
+    },
 };
 
 /// A worker, a client's channel to it, and the terms of the next job.
@@ -344,8 +347,60 @@ fn what_a_worker_keeps_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     // Answers that travelled in the clear, and vouchers, lay in a file that everyone on the machine could read.
     let folder = tempfile::tempdir().unwrap();
-    let (_sealing, _store) = Worker::open_folder(folder.path()).unwrap();
+    let (_sealing, _audit, _store) = Worker::open_folder(folder.path()).unwrap();
+    assert!(folder.path().join("audit.key").exists());
     for file in std::fs::read_dir(folder.path()).unwrap() {
         assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_query_for_the_model_is_refused() {
+    use tacit_encrypt::WireError;
+    let plan = WorkerPlan { models: vec![honest(), honest_encrypted()], ..WorkerPlan::honest(1) };
+    let table = Table::lay(plan).await;
+    let linear = honest_encrypted();
+    let offer = *linear.offer().unwrap();
+    let header = JobHeader { model_id: linear.model_id(), privacy: Privacy::Encrypted, ..table.header };
+    let refused = async |header: JobHeader, payload: Payload| {
+        let signature = wallet(2).sign_digest(header.digest(&payload)).unwrap();
+        table.worker().answer(JobRequest { header, payload, signature }).await.unwrap_err()
+    };
+    let query = |length: usize, first: u8| {
+        let mut body = vec![0; length];
+        body[..2].copy_from_slice(&[first, 1]);
+        Payload::Encrypted { body }
+    };
+    let length = offer.query_bytes();
+    let short = refused(header, query(length - 1, 1)).await;
+    assert!(matches!(short, JobReject::Query(WireError::Length { expected, .. }) if expected == length));
+    assert_eq!(short.body().code, "bad_query");
+    assert!(matches!(
+        refused(header, query(length, 2)).await,
+        JobReject::Query(WireError::Version { got: 2 })
+    ));
+    let mut over = vec![0xff; length];
+    over[..2].copy_from_slice(&[1, 1]);
+    let over = refused(header, Payload::Encrypted { body: over }).await;
+    assert!(matches!(over, JobReject::Query(WireError::Coefficient { .. })));
+    let long = refused(header, query(tacit_wire::job::QUERY_BYTES_MAX + 1, 1)).await;
+    assert!(matches!(long, JobReject::Payload(PayloadReject::QueryLength { .. })));
+    // A header that promises one form, with another behind it.
+    let clear = Payload::Clear { body: vec![1, 0, 0, 0, 0] };
+    let wrong = refused(header, clear).await;
+    assert!(matches!(wrong, JobReject::Payload(PayloadReject::WrongForm { privacy: Privacy::Encrypted })));
+    let wrong = refused(JobHeader { privacy: Privacy::Sealed, ..header }, query(length, 1)).await;
+    assert!(matches!(wrong, JobReject::Payload(PayloadReject::WrongForm { privacy: Privacy::Sealed })));
+    // Modes and models that are not offered so.
+    for header in [
+        JobHeader { evidence: Evidence::Proved, ..header },
+        JobHeader { evidence: Evidence::Audited, ..header },
+        JobHeader { model_id: honest().model_id(), ..header },
+    ] {
+        assert!(matches!(refused(header, query(length, 1)).await, JobReject::UnsupportedMode { .. }));
+    }
+    assert_eq!(table.worker().earnings().unwrap().jobs, 0);
+    // Anything in the shape of a query is answered, and says nothing of the weights but numbers under a key that nobody has.
+    let signature = wallet(2).sign_digest(header.digest(&query(length, 1))).unwrap();
+    table.worker().answer(JobRequest { header, payload: query(length, 1), signature }).await.unwrap();
 }

@@ -8,6 +8,7 @@ use super::{
     onnx::Constant,
     program::{Factor, Node, Part, Program, Values},
     tensor::{Access, Real, size},
+    trees::Read,
 };
 use crate::graph::{Group, MAX_AXES, MAX_AXIS, MAX_CELLS, Stride, View};
 
@@ -15,6 +16,8 @@ use crate::graph::{Group, MAX_AXES, MAX_AXIS, MAX_CELLS, Stride, View};
 #[derive(Debug)]
 pub(super) struct Builder {
     pub(super) program: Program,
+    /// Ensembles of trees by the names of their outputs; the program's input are their scores, end to end.
+    pub(super) trees: BTreeMap<String, Result<Read, NodeReason>>,
     /// Functions of whole tensors made so far.
     mapped: BTreeMap<u32, Vec<(Expr, u32)>>,
 }
@@ -50,7 +53,7 @@ type Made = Result<Real, NodeReason>;
 
 impl Builder {
     pub(super) fn new(input_axes: Vec<u32>) -> Self {
-        Self { program: Program::new(input_axes), mapped: BTreeMap::new() }
+        Self { program: Program::new(input_axes), trees: BTreeMap::new(), mapped: BTreeMap::new() }
     }
 
     /// Adds a node over the frame's axes; `labels` are the logical axes of the result.

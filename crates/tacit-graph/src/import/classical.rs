@@ -10,6 +10,7 @@ use super::{
     node::{Made, Node, real},
     onnx::{Constant, FLOAT},
     tensor::Real,
+    trees,
 };
 
 pub(super) fn evaluate(node: &Node<'_>, builder: &mut Builder) -> Made {
@@ -35,6 +36,7 @@ pub(super) fn evaluate(node: &Node<'_>, builder: &mut Builder) -> Made {
         }
         "ArrayFeatureExtractor" => moves::look_up(node, builder),
         "LabelEncoder" => label_encoder(node),
+        "TreeEnsembleClassifier" | "TreeEnsembleRegressor" | "TreeEnsemble" => trees::evaluate(node, builder),
         _ => Err(NodeReason::Operator),
     }
 }

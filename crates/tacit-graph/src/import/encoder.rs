@@ -30,15 +30,23 @@ pub(super) enum Grid {
 }
 
 impl Encoder {
-    /// Encoders for the raw rows, of about `levels` steps.
-    pub(super) fn new(fronted: &Fronted, raw: &[Vec<f64>], levels: i64) -> Result<Self, ImportError> {
+    /// Encoders for the raw rows, of about `levels` steps and at most `bits_max` bits, unless the network itself sets the steps.
+    pub(super) fn new(
+        fronted: &Fronted,
+        raw: &[Vec<f64>],
+        levels: i64,
+        bits_max: u8,
+    ) -> Result<Self, ImportError> {
+        let levels = levels.min((1i64 << bits_max.min(MAX_INPUT_BITS)) - 1);
         let ranges: Vec<(f64, f64)> = (0..fronted.scaling.len())
             .map(|feature| range(raw.iter().filter_map(|row| row.get(feature)).copied()))
             .collect();
         if takes_any_grid(fronted) {
             Self::each(fronted, &ranges, levels)
         } else {
-            Self::same(fronted, &ranges, levels)
+            let made = Self::same(fronted, &ranges, levels)?;
+            // Zero at zero leaves one side empty where values have one sign.
+            if made.bits > bits_max { Self::same(fronted, &ranges, levels / 2) } else { Ok(made) }
         }
     }
 

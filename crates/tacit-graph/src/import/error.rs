@@ -135,6 +135,12 @@ pub enum ImportError {
         /// Bits asked for.
         got: u8,
     },
+    /// Options outside their range.
+    #[error("the most input bits are 8 to 16, got {got}")]
+    InputBits {
+        /// Bits asked for.
+        got: u8,
+    },
     /// The quantised network breaks a limit of the integer graph.
     #[error("the quantised network is refused: {0}")]
     Graph(#[from] GraphError),
@@ -213,6 +219,26 @@ pub enum NodeReason {
     /// A layer over the limits.
     #[error("a layer is too large")]
     TooLarge,
+    /// Nodes that make no trees.
+    #[error("its nodes do not make trees: one is missing, there twice, or below two others")]
+    NotTrees,
+    /// Trees over the limit.
+    #[error("a tree is deeper than 128 comparisons")]
+    TreeDepth,
+    /// A comparison of a feature that is not there.
+    #[error("it compares feature {feature}, of {width}")]
+    TreeFeature {
+        /// The feature.
+        feature: usize,
+        /// Features there are.
+        width: usize,
+    },
+    /// Something between the features and the trees, or beside them.
+    #[error("an ensemble of trees has to read the features as they are, and nothing else may read them")]
+    BesideTrees,
+    /// Something behind the trees that no table can be made of.
+    #[error("what follows an ensemble of trees has to be linear")]
+    AfterTrees,
 }
 
 impl ImportError {
@@ -238,7 +264,7 @@ impl ImportError {
             Self::HeldOutCount { .. } => "give one label for each held-out row",
             Self::HeldOutNumber { .. } => "give the true values as decimals",
             Self::OutOfRange { .. } => "scale the training data, for example with StandardScaler",
-            Self::TableBits { .. } => "leave the option at its default",
+            Self::TableBits { .. } | Self::InputBits { .. } => "leave the option at its default",
         }
     }
 }
@@ -251,7 +277,11 @@ impl NodeReason {
             Self::TensorType { .. } => "export the network with float32 weights",
             Self::Normaliser => "leave post-processing out of the exported network",
             Self::NotFinite => "train the network again: its weights are not finite",
-            Self::TooLarge => "use a smaller network",
+            Self::TooLarge | Self::TreeDepth => "use a smaller network",
+            Self::BesideTrees => {
+                "export the trees alone, trained on the features as they are: scaling changes no tree"
+            }
+            Self::AfterTrees => "export scores, or name labels for them",
             _ => "see the table of operators in the documentation",
         }
     }

@@ -11,11 +11,13 @@ use super::{
     error::{ImportError, NodeReason},
     expr::Expr,
     node::Node,
-    onnx::{Constant, GraphProto, ModelProto, NodeProto},
+    onnx::{Constant, DOUBLE, GraphProto, ModelProto, NodeProto},
     operators,
     program::Program,
     tensor::Real,
+    trees,
 };
+use crate::validate::MAX_FEATURES;
 
 /// An ONNX value.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(super) enum Value {
     Winner(Decision),
     /// The label at that index.
     Label(Decision, Vec<String>),
+    /// The network's input where ensembles of trees read it, which nothing else can; rounded to single precision or not.
+    Features { single: bool },
     /// Only for people to look at.
     Ignored,
     /// Not importable, nor is what depends on it.
@@ -98,10 +102,16 @@ pub(super) fn lower(
     let shape: Vec<u32> =
         dims.iter().filter(|dim| **dim != 1).map(|dim| u32::try_from(*dim).unwrap_or(u32::MAX)).collect();
     let shape = if shape.is_empty() { vec![1] } else { shape };
-    let mut builder = Builder::new(shape.clone());
-    values.insert(name, Value::Real(Real::whole(0, &dims, &shape)));
     if graph.node.len() > MAX_ONNX_NODES {
         return Err(ImportError::NodeCount { got: graph.node.len() });
+    }
+    let mut builder = Builder::new(shape.clone());
+    if graph.node.iter().any(trees::is_trees) {
+        builder = trees::builder(graph);
+        let double = graph.input.iter().any(|input| input.name == name && element(input) == Some(DOUBLE));
+        values.insert(name, Value::Features { single: !double });
+    } else {
+        values.insert(name, Value::Real(Real::whole(0, &dims, &shape)));
     }
     let uses = uses(graph);
     let mut budget = MAX_WEIGHTS;
@@ -126,6 +136,26 @@ pub(super) fn lower(
         }
     }
     answer(graph, &values, builder, chosen)
+}
+
+/// Features of a row as far as the file says.
+pub(super) fn declared_width(model: &ModelProto) -> Result<usize, ImportError> {
+    let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
+    let values = constants(graph)?;
+    let known = graph.input.iter().find(|input| !values.contains_key(&input.name));
+    let dims =
+        known.and_then(|input| Some(&input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim));
+    let width = match dims.map(Vec::as_slice) {
+        Some([_batch, dims @ ..]) if !dims.is_empty() => dims.iter().try_fold(1usize, |width, dim| {
+            width.checked_mul(usize::try_from(dim.dim_value?).ok().filter(|dim| *dim > 0)?)
+        }),
+        _ => None,
+    };
+    width.filter(|width| *width <= MAX_FEATURES).ok_or(ImportError::NoCalibration)
+}
+
+fn element(input: &super::onnx::ValueInfoProto) -> Option<i32> {
+    Some(input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type)
 }
 
 /// How often each value is read; outputs count as read.

@@ -3,7 +3,8 @@
 //! Lowering gives a `program` in the operators of the integer graph, with real weights and any functions. Whatever
 //! ONNX has for moving elements about becomes views; batch normalisation, scalings and biases fold into weights; chains
 //! of functions become one. Then one operator at a time is quantised for the calibration rows. The operators covered
-//! are in [`supported_operators`]; anything else is refused by name.
+//! are in [`supported_operators`]; anything else is refused by name. Ensembles of decision trees go a way of their own, on
+//! which nothing is rounded but the numbers at the leaves (`trees`).
 //!
 //! This is the only place where floats decide something, and they decide it before the model exists: tables of
 //! smooth functions come from the machine's `exp` and `tanh`, so two machines may import one file to models that
@@ -39,6 +40,7 @@ mod score;
 mod search;
 mod tables;
 mod tensor;
+mod trees;
 mod wide;
 mod windows;
 
@@ -49,12 +51,13 @@ pub use operators::supported_operators;
 
 use crate::{
     file::ImportReport,
-    graph::{Decoder, MAX_TABLE_BITS},
+    graph::{Decoder, Feature, Graph, MAX_INPUT_BITS, MAX_TABLE_BITS, MIN_INPUT_BITS},
     model::Model,
     raw::RawValue,
 };
 use expr::{Expr, Unary};
 use lower::{Meaning, Network};
+use search::MostBits;
 
 /// Rows with their true answers, not used for training or calibration.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +81,23 @@ pub struct ImportOptions {
     /// Most bits of a table, 4 to 16: larger tables are finer and cost more to prove. Fewer are used where the
     /// calibration rows show no difference.
     pub table_bits_max: u8,
+    /// Most bits of an encoded input, 8 to 16: under encryption fewer leave more room. A network that comes with steps of its own keeps them.
+    pub input_bits_max: u8,
+    /// Whether trees may wait for look-ups where that makes fewer of them in all: better for proofs of deep trees, worse
+    /// under encryption.
+    pub gates: bool,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { labels: None, feature_names: None, outputs: None, table_bits_max: MAX_TABLE_BITS }
+        Self {
+            labels: None,
+            feature_names: None,
+            outputs: None,
+            table_bits_max: MAX_TABLE_BITS,
+            input_bits_max: MAX_INPUT_BITS,
+            gates: false,
+        }
     }
 }
 
@@ -96,6 +111,9 @@ pub struct Imported {
 }
 
 /// Imports an ONNX file, calibrating on rows of real raw inputs.
+///
+/// Ensembles of trees need no calibration: rows, if there are any, only serve to measure the agreement. Without any, the file
+/// has to say how many features there are.
 ///
 /// A row is the network's input for a batch of one, flattened in ONNX's order. A network that ends in scores without
 /// naming classes is taken for a classifier when labels are given in `options`, when it ends in softmax, or when it
@@ -112,7 +130,15 @@ pub fn import(
     if !(TABLE_BITS_MIN..=MAX_TABLE_BITS).contains(&options.table_bits_max) {
         return Err(ImportError::TableBits { got: options.table_bits_max });
     }
-    let width = calibration.first().ok_or(ImportError::NoCalibration)?.len();
+    if !(INPUT_BITS_LEAST..=MAX_INPUT_BITS).contains(&options.input_bits_max) {
+        return Err(ImportError::InputBits { got: options.input_bits_max });
+    }
+    let parsed = parse(onnx_bytes)?;
+    let width = match calibration.first().or(held_out.and_then(|held_out| held_out.rows.first())) {
+        Some(row) if has_trees(&parsed) || !calibration.is_empty() => row.len(),
+        None if has_trees(&parsed) => lower::declared_width(&parsed)?,
+        _ => return Err(ImportError::NoCalibration),
+    };
     check_rows(calibration, width)?;
     if let Some(held_out) = held_out {
         check_rows(held_out.rows, width)?;
@@ -121,7 +147,7 @@ pub fn import(
             return Err(ImportError::HeldOutCount { rows, labels });
         }
     }
-    let mut network = lower::lower(&parse(onnx_bytes)?, width, options.outputs.as_deref())?;
+    let mut network = lower::lower(&parsed, width, options.outputs.as_deref())?;
     let meaning = settle(&network, held_out, options)?;
     if let Some(names) = options.feature_names.as_ref().filter(|names| names.len() != width) {
         return Err(ImportError::FeatureNameCount { expected: width, got: names.len() });
@@ -140,12 +166,37 @@ pub fn import(
             network.program(true)?
         }
     };
-    let quantised =
-        search::search(&decisive, calibration, options.table_bits_max, meaning == Meaning::Values)?;
+    let ensembles = trees::ensembles(&network.builder);
+    if !ensembles.is_empty() {
+        let scores = |row: &Vec<f64>| ensembles.iter().flat_map(|ensemble| ensemble.scores(row)).collect();
+        let graph = Graph {
+            features: unscaled_features(width, options.feature_names.as_deref()),
+            input_axes: vec![u32::try_from(width).unwrap_or(u32::MAX)],
+            input_bits: MIN_INPUT_BITS,
+            nodes: Vec::new(),
+            tables: Vec::new(),
+            decoder: Decoder::Values { fraction_bits: 0 },
+        };
+        let refused = |reason| ImportError::Node {
+            node: String::new(),
+            operator: "ai.onnx.ml.TreeEnsemble".to_owned(),
+            reason,
+        };
+        let made = ensembles.iter().try_for_each(|ensemble| ensemble.check_features(width));
+        let tail = trees::Tail::new(&decisive).ok_or(NodeReason::AfterTrees);
+        let made = made.and(tail).and_then(|tail| trees::quantise(&ensembles, &tail, graph, options.gates));
+        let trees::Quantised { mut graph, weights, fraction_bits } = made.map_err(refused)?;
+        graph.decoder = decoder(&meaning, outputs, fraction_bits);
+        let model = Model::new(graph, weights)?;
+        let report = score::report(&model, &scores, &whole, &decisive, calibration, held_out)?;
+        return Ok(Imported { model, report });
+    }
+    let most = MostBits { table: options.table_bits_max, input: options.input_bits_max };
+    let quantised = search::search(&decisive, calibration, most, meaning == Meaning::Values)?;
     let decoder = decoder(&meaning, outputs, quantised.fraction_bits);
     let (graph, weights) = quantised.into_parts(options.feature_names.as_deref(), decoder);
     let model = Model::new(graph, weights)?;
-    let report = score::report(&model, &whole, &decisive, calibration, held_out)?;
+    let report = score::report(&model, &Vec::clone, &whole, &decisive, calibration, held_out)?;
     Ok(Imported { model, report })
 }
 
@@ -162,11 +213,29 @@ pub fn run_float(
     let width = rows.first().ok_or(ImportError::NoCalibration)?.len();
     check_rows(rows, width)?;
     let mut network = lower::lower(&parse(onnx_bytes)?, width, outputs)?;
-    let mut made = run::outputs(&network.program(false)?, rows);
+    let program = network.program(false)?;
+    let ensembles = trees::ensembles(&network.builder);
+    let mut made = if ensembles.is_empty() {
+        run::outputs(&program, rows)
+    } else {
+        let scores = |row: &Vec<f64>| ensembles.iter().flat_map(|ensemble| ensemble.scores(row)).collect();
+        run::outputs(&program, &rows.iter().map(scores).collect::<Vec<Vec<f64>>>())
+    };
     if let Some(log) = network.softmax {
         made.iter_mut().for_each(|row| *row = softmax(row, log));
     }
     Ok(made)
+}
+
+fn has_trees(model: &onnx::ModelProto) -> bool {
+    model.graph.iter().flat_map(|graph| &graph.node).any(trees::is_trees)
+}
+
+/// Features that are not encoded yet.
+fn unscaled_features(width: usize, names: Option<&[String]>) -> Vec<Feature> {
+    let name = |index: usize| names.and_then(|names| names.get(index)).cloned().unwrap_or_default();
+    let one = |index| Feature { name: name(index), offset: 0, multiplier: 0, shift: 0, steps: Vec::new() };
+    (0..width).map(one).collect()
 }
 
 fn softmax(x: &[f64], log: bool) -> Vec<f64> {
@@ -251,6 +320,8 @@ pub const MAX_ONNX_BYTES: usize = 1 << 28;
 const MAX_LAYER_CELLS: usize = 1 << 22;
 /// Least that can be asked for.
 const TABLE_BITS_MIN: u8 = 4;
+/// Fewest bits that inputs can be held to.
+const INPUT_BITS_LEAST: u8 = 8;
 
 #[cfg(test)]
 mod tests;

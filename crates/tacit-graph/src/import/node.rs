@@ -65,6 +65,7 @@ impl<'a> Node<'a> {
                 operators::real_of(value, builder)
             }
             Value::Winner(decision) => super::reduce::winner(decision, builder),
+            Value::Features { .. } => Err(NodeReason::BesideTrees),
             _ => Err(NodeReason::NeedsRow { input }),
         }
     }

@@ -11,7 +11,7 @@ use super::{
     lower::Value,
     moves,
     node::{Made, Node, constant, real},
-    onnx::{BOOL, Constant, Data, FLOAT, INT8, INT16, INT32, INT64, UINT8, UINT16},
+    onnx::{BOOL, Constant, DOUBLE, Data, FLOAT, INT8, INT16, INT32, INT64, UINT8, UINT16},
     program, quantised, recurrent, reduce,
     tensor::Real,
     windows,
@@ -625,6 +625,11 @@ fn cast(node: &Node<'_>, builder: &mut Builder) -> Made {
             real(mapped(given, &Expr::X.then(Unary::Not).then(Unary::Not), builder))
         }
         Value::Real(given) if whole => real(mapped(given, &Expr::X.then(Unary::Truncate), builder)),
+        Value::Features { single } => match to {
+            FLOAT => Ok(vec![Value::Features { single: true }]),
+            DOUBLE => Ok(vec![Value::Features { single: *single }]),
+            _ => Err(NodeReason::BesideTrees),
+        },
         value => Ok(vec![value.clone()]),
     }
 }
@@ -781,6 +786,9 @@ const OPERATORS: &[(&str, &str)] = &[
     ("ThresholdedRelu", ""),
     ("Tile", "repeats constant"),
     ("Transpose", ""),
+    ("TreeEnsemble", "of ai.onnx.ml, below"),
+    ("TreeEnsembleClassifier", "of ai.onnx.ml, below"),
+    ("TreeEnsembleRegressor", "of ai.onnx.ml, below"),
     ("Unsqueeze", ""),
     ("Upsample", "nearest and linear"),
     ("Where", "any of the three may be constant"),

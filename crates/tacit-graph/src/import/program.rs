@@ -127,6 +127,15 @@ impl Program {
         made
     }
 
+    /// Whether the output is a linear function of the input, and constants.
+    pub(super) fn is_linear(&self) -> bool {
+        let linear = |node: &Node| match node {
+            Node::Contract { right: Factor::Weights { .. }, .. } | Node::Combine { .. } => true,
+            Node::Contract { right: Factor::View(_), .. } | Node::Maximum { .. } | Node::Map { .. } => false,
+        };
+        self.nodes.iter().all(linear)
+    }
+
     /// Nodes that read each tensor.
     pub(super) fn readers(&self) -> Vec<Vec<usize>> {
         let mut readers = vec![Vec::new(); self.shapes.len()];

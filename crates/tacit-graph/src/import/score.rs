@@ -18,9 +18,11 @@ enum Answers {
 
 /// Measures on the held-out rows, or only the agreement, on the calibration rows.
 ///
-/// `whole` is the whole network, `decisive` what comes before what only dresses up a decision.
+/// `whole` is the whole network, `decisive` what comes before what only dresses up a decision, `input` what both read of
+/// a raw row.
 pub(super) fn report(
     model: &Model,
+    input: &dyn Fn(&Vec<f64>) -> Vec<f64>,
     whole: &Program,
     decisive: &Program,
     calibration: &[Vec<f64>],
@@ -32,7 +34,7 @@ pub(super) fn report(
         return Ok(report);
     }
     report.rows = rows.len() as u64;
-    match answers(model, whole, decisive, rows)? {
+    match answers(model, input, whole, decisive, rows)? {
         Answers::Labels { float, integer } => {
             let same = |a: &[String], b: &[String]| {
                 a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
@@ -59,19 +61,21 @@ pub(super) fn report(
 
 fn answers(
     model: &Model,
+    input: &dyn Fn(&Vec<f64>) -> Vec<f64>,
     whole: &Program,
     decisive: &Program,
     rows: &[Vec<f64>],
 ) -> Result<Answers, ImportError> {
     let graph = model.graph();
     let logits = integer_logits(model, rows)?;
+    let inputs: Vec<Vec<f64>> = rows.iter().map(input).collect();
     if matches!(graph.decoder, Decoder::Values { .. }) {
         let integer =
             logits.iter().map(|row| graph.scores(row).iter().map(|score| score.to_f64()).collect()).collect();
-        return Ok(Answers::Values { float: run::outputs(whole, rows), integer });
+        return Ok(Answers::Values { float: run::outputs(whole, &inputs), integer });
     }
     let integer = logits.iter().map(|row| integer_label(graph, row)).collect();
-    let float = run::outputs(decisive, rows);
+    let float = run::outputs(decisive, &inputs);
     Ok(Answers::Labels { float: float.iter().map(|row| float_label(graph, row)).collect(), integer })
 }
 

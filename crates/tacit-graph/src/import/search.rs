@@ -14,13 +14,23 @@ use super::{
 };
 use crate::graph::View;
 
+/// Most bits that anything may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MostBits {
+    /// A table.
+    pub(super) table: u8,
+    /// An encoded input.
+    pub(super) input: u8,
+}
+
 /// Quantises a program for calibration rows.
 pub(super) fn search(
     program: &Program,
     calibration: &[Vec<f64>],
-    bits_max: u8,
+    most: MostBits,
     values: bool,
 ) -> Result<Quantised, ImportError> {
+    let bits_max = most.table;
     let mut fronted = Fronted::new(program);
     fronted.program = pick::picked(&moments::rewritten(&fronted.program));
     if !values && let Some(first) = calibration.first() {
@@ -34,7 +44,7 @@ pub(super) fn search(
     let even = |program: &Program| Demands::even(program, LEVELS_USUAL, LEVELS_USUAL, Precision::Layer);
     let mut demands = even(&fronted.program);
     let attempt = |fronted: &Fronted, sample: &Sample, demands: &Demands, table_bits: u8| {
-        quantise(fronted, &rows, sample, Settings { demands, table_bits })
+        quantise(fronted, &rows, sample, Settings { demands, table_bits, input_bits: most.input })
     };
     let spread = deviation(&sample.outputs);
     let good = |made: &Quantised| {

@@ -14,7 +14,7 @@ use crate::{graph::Decoder, raw::RawValueError};
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = dims.iter().map(|dim| DimensionProto { dim_value: (*dim > 0).then_some(*dim) }).collect();
     let shape = Some(ShapeProto { dim });
-    let tensor_type = Some(TensorTypeProto { shape });
+    let tensor_type = Some(TensorTypeProto { elem_type: 1, shape });
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
 }
 
@@ -162,6 +162,10 @@ fn options() {
     for got in [3, 17] {
         let options = ImportOptions { table_bits_max: got, ..ImportOptions::default() };
         assert_eq!(refused(options), ImportError::TableBits { got });
+    }
+    for got in [7, 17] {
+        let options = ImportOptions { input_bits_max: got, ..ImportOptions::default() };
+        assert_eq!(refused(options), ImportError::InputBits { got });
     }
     let labels = Some(vec!["a".to_owned(); 3]);
     let options = ImportOptions { labels, ..ImportOptions::default() };

@@ -3,8 +3,8 @@
 use crate::support::stepped_feature;
 use proptest::prelude::*;
 use tacit_graph::{
-    Answer, AnswerError, Decoder, Feature, Graph, MAX_DECIMAL_BYTES, ModelId, ModelIdError, Operator,
-    RawValue, RawValueError, Score, TensorId, encode_graph, model_id,
+    Answer, AnswerError, Decoder, Feature, Graph, LabelScores, MAX_DECIMAL_BYTES, ModelId, ModelIdError,
+    Operator, RawValue, RawValueError, Score, TensorId, encode_graph, model_id,
 };
 
 fn raw(text: &str) -> Result<i64, RawValueError> {
@@ -163,6 +163,29 @@ fn scores_are_decimals() {
     assert_eq!(shown(7, 60), "0");
     let graph = graph(Decoder::Values { fraction_bits: 1 }, 2);
     assert_eq!(graph.decode_output(&[1, -4]).unwrap().to_string(), "0.5 -2");
+}
+
+#[test]
+fn a_label_has_scores_and_a_margin() {
+    let labels = ["a", "b", "c"].map(String::from).to_vec();
+    let largest = graph(Decoder::ArgMax { labels, fraction_bits: 1 }, 3);
+    let scores = |graph: &Graph, logits: &[i32]| {
+        let LabelScores { scores, margin } = graph.label_scores(logits)?;
+        let shown = scores.iter().map(|entry| format!("{} {}", entry.label, entry.score)).collect::<Vec<_>>();
+        Some((shown.join(", "), margin.to_string()))
+    };
+    let shown = |scores: &str, margin: &str| Some((scores.to_owned(), margin.to_owned()));
+    assert_eq!(scores(&largest, &[-3, 4, 1]), shown("a -1.5, b 2, c 0.5", "1.5"));
+    assert_eq!(scores(&largest, &[4, 4, 1]), shown("a 2, b 2, c 0.5", "0"));
+    assert_eq!(scores(&largest, &[1, 2]), None);
+    let sign = graph(Decoder::Threshold { labels: ["no".into(), "yes".into()], fraction_bits: 2 }, 1);
+    assert_eq!(scores(&sign, &[-3]), shown("yes -0.75", "0.75"));
+    assert_eq!(scores(&sign, &[5]), shown("yes 1.25", "1.25"));
+    assert_eq!(scores(&sign, &[]), None);
+    assert_eq!(scores(&graph(Decoder::Values { fraction_bits: 0 }, 1), &[1]), None);
+    // No model makes these: cut, not wrapped.
+    assert_eq!(scores(&sign, &[i32::MIN]).unwrap().1, "536870911.75");
+    assert_eq!(scores(&largest, &[i32::MIN, i32::MAX, 0]).unwrap().1, "1073741823.5");
 }
 
 #[test]

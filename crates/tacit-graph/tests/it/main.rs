@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod answers;
+mod columns;
 mod encoding;
 mod equal;
 mod fixtures;
@@ -9,4 +10,5 @@ mod operators;
 mod refusals;
 mod shipped;
 mod support;
+mod trees;
 mod vectors;

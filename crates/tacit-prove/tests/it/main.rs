@@ -6,6 +6,7 @@ mod batches;
 mod operators;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;
 mod vectors;
 mod zero_knowledge;
 

@@ -37,6 +37,8 @@ pub(super) struct Settings<'a> {
     pub(super) demands: &'a Demands,
     /// Most bits of a table.
     pub(super) table_bits: u8,
+    /// Most bits of an encoded input.
+    pub(super) input_bits: u8,
 }
 
 /// A quantised network without its decoder's labels.
@@ -109,7 +111,7 @@ pub(super) fn quantise(
     settings: Settings<'_>,
 ) -> Result<Quantised, ImportError> {
     let program = &fronted.program;
-    let encoder = Encoder::new(fronted, raw, settings.demands.input_levels)?;
+    let encoder = Encoder::new(fronted, raw, settings.demands.input_levels, settings.input_bits)?;
     let graph = Graph {
         features: encoder.features.clone(),
         input_axes: program.shape(0).to_vec(),
