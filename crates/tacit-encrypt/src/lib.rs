@@ -37,7 +37,8 @@ pub mod plan;
 mod ring;
 mod sample;
 pub mod server;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod tests;
 pub mod wire;
 

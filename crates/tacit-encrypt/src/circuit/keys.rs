@@ -3,8 +3,8 @@
 //! # Encoding
 //! `1 ‖ parameters (u8) ‖ seed (32) ‖` numbers, packed from the lowest bit: the polynomial that is sent of each row of the bootstrap key
 //! ([`super::backend`] says in which order), `key_bits` a coefficient; the polynomials that are sent of the zeros, as many as the large key has, `key_bits` a
-//! coefficient; for each coefficient of the large key and for each digit from the coarsest, 32 bits of the switching key. The last
-//! byte is filled with zeros. All masks come from the seed. Bits below those that are sent are zero.
+//! coefficient; for each coefficient of the large key and for each digit from the coarsest, 32 bits of the switching key. They end with a
+//! byte. All masks come from the seed. Bits below those that are sent are zero.
 
 use std::sync::OnceLock;
 
@@ -54,9 +54,6 @@ pub enum KeyReject {
         /// Bytes given.
         got: usize,
     },
-    /// Bits after the last number.
-    #[error("the last byte of the keys is not filled with zeros")]
-    Filling,
 }
 
 const VERSION: u8 = 1;
@@ -109,9 +106,6 @@ impl EvaluationKeys {
         let zero_bodies: Vec<Vec<u64>> =
             (0..parameters.polynomials).map(|_| polynomial(&mut numbers)).collect();
         let switch = numbers.numbers(parameters.switch_rows(), QUERY_BITS);
-        if !numbers.is_done() {
-            return Err(KeyReject::Filling);
-        }
         let rows_of_bit = parameters.digits * (parameters.polynomials + 1);
         let rows: Vec<u64> = bodies
             .par_chunks(rows_of_bit)
@@ -188,7 +182,7 @@ impl EvaluationKeys {
     }
 }
 
-/// Checks all but the filling of encoded keys.
+/// Checks whether bytes are encoded keys, without the work of expanding them.
 ///
 /// # Errors
 /// Says what is wrong with them.

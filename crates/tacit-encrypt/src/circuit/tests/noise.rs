@@ -1,11 +1,11 @@
 //! Every term of noise, measured for every set of parameters.
 
+use super::Keys;
 use crate::{
     Seed,
     circuit::{
         backend::Variant,
-        client::{ClientKeys, encrypt},
-        keys::EvaluationKeys,
+        client::encrypt,
         lwe::Lwe,
         noise::power,
         parameters::{Parameters, SETS},
@@ -15,11 +15,6 @@ use crate::{
         wire::Query,
     },
 };
-
-fn keys(parameters: &'static Parameters, variant: Variant) -> (ClientKeys, EvaluationKeys) {
-    let (keys, bytes) = ClientKeys::generate(parameters, &Seed::new([parameters.id; 32]));
-    (keys, EvaluationKeys::decode(&bytes, variant).unwrap())
-}
 
 fn phase(lwe: &Lwe, key: &[u64]) -> u64 {
     lwe.mask.iter().zip(key).fold(lwe.body, |phase, (a, s)| phase.wrapping_sub(a.wrapping_mul(*s)))
@@ -43,7 +38,8 @@ fn ratio(errors: impl Iterator<Item = u64>, variance: f64) -> f64 {
 /// Errors of some coefficients of some bootstraps. With a table of one entry each of them is that, or less that. Neighbours share much of their
 /// noise, and all share the key's, so bounds are wider than the number of samples would have them.
 fn bootstrap_errors(variant: Variant, parameters: &'static Parameters, runs: usize) -> Vec<u64> {
-    let (client, keys) = keys(parameters, variant);
+    let keys = Keys::of(parameters);
+    let (client, keys) = (&keys.client, keys.evaluation(variant));
     let mut random = Random(7);
     let inputs: Vec<_> = (0..runs)
         .map(|_| random_lwe(&mut random, parameters.small).switch(parameters.log_degree + 1))
@@ -87,7 +83,7 @@ fn bootstraps_by_integers_are_as_noisy_as_computed() {
 #[test]
 fn switching_keys_is_as_noisy_as_computed() {
     for parameters in SETS {
-        let (client, keys) = keys(parameters, Variant::Fast);
+        let Keys { client, fast: keys, .. } = Keys::of(parameters);
         let mut random = Random(8);
         let errors = (0..600).map(|_| {
             let large = random_lwe(&mut random, parameters.large());
@@ -101,8 +97,8 @@ fn switching_keys_is_as_noisy_as_computed() {
 #[test]
 fn zeros_are_as_noisy_as_computed() {
     for parameters in SETS {
-        let (client, keys) = keys(parameters, Variant::Fast);
-        let zeros: Vec<Zero> = (0..80).map(|seed| Zero::new(&keys, &Seed::new([seed; 32]))).collect();
+        let Keys { client, fast: keys, .. } = Keys::of(parameters);
+        let zeros: Vec<Zero> = (0..80).map(|seed| Zero::new(keys, &Seed::new([seed; 32]))).collect();
         let places = (0..parameters.degree()).step_by(50);
         let errors = places.flat_map(|at| zeros.iter().map(move |zero| (zero, at)));
         let errors = errors.map(|(zero, at)| phase(&zero.coefficient(at), client.large()));
@@ -118,7 +114,7 @@ fn zeros_are_as_noisy_as_computed() {
 fn queries_are_as_noisy_as_computed() {
     let model = tacit_graph::synthetic_mlp(&[2500, 4, 2], 1).unwrap();
     for parameters in SETS {
-        let (client, _) = keys(parameters, Variant::Fast);
+        let client = &Keys::of(parameters).client;
         // Whether this model fits these parameters does not matter.
         let mut offer = CircuitModel::new(&model, Variant::Fast).unwrap().offer().clone();
         offer.parameters = parameters;
@@ -126,7 +122,7 @@ fn queries_are_as_noisy_as_computed() {
         let mut random = Random(11);
         let mut errors = Vec::new();
         for seed in 0..4 {
-            let (_, query) = encrypt(&offer, &row, &Seed::new([seed; 32]), &client).unwrap();
+            let (_, query) = encrypt(&offer, &row, &Seed::new([seed; 32]), client).unwrap();
             let query = Query::decode(&offer, &query).unwrap();
             let sums = QuerySums::new(&query, parameters);
             for _ in 0..60 {
