@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tacit_encrypt::{Seed, client, server::EncryptedModel};
+use tacit_graph::Model;
 
 use crate::{
     args::BenchEncrypt,
@@ -15,7 +16,7 @@ pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Fail
     let mut lines = Vec::new();
     for name in &arguments.models {
         output.note(format!("measuring encrypt {name} …"));
-        lines.extend(measure_one(name, arguments.runs)?);
+        lines.extend(measure_any(name, arguments)?);
     }
     if output.is_json() {
         lines.iter().for_each(|line| output.data(line, String::new));
@@ -25,14 +26,27 @@ pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Fail
     Ok(())
 }
 
-fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
-    let hint = "linear models only: mlp:64,10 is one";
+#[cfg(feature = "pbs")]
+fn measure_any(name: &str, arguments: &BenchEncrypt) -> Result<Vec<Value>, Failure> {
     let model = model(name)?;
+    match EncryptedModel::new(&model) {
+        Err(tacit_encrypt::Misfit::NotLinear { .. }) => super::circuit::measure(name, &model, arguments),
+        _ => measure_linear(name, &model, arguments.runs),
+    }
+}
+
+#[cfg(not(feature = "pbs"))]
+fn measure_any(name: &str, arguments: &BenchEncrypt) -> Result<Vec<Value>, Failure> {
+    measure_linear(name, &model(name)?, arguments.runs)
+}
+
+fn measure_linear(name: &str, model: &Model, runs: usize) -> Result<Vec<Value>, Failure> {
+    let hint = "linear models only: mlp:64,10 is one; others need a build with the feature pbs";
     let graph = model.graph();
-    let row = rows(&model, 1).pop().unwrap_or_default();
+    let row = rows(model, 1).pop().unwrap_or_default();
     let row = graph.encode_input(&row).failed("bench", "the row cannot be encoded", "")?;
     let prepared = || {
-        EncryptedModel::new(&model).failed("does_not_fit", "the model cannot be asked under encryption", hint)
+        EncryptedModel::new(model).failed("does_not_fit", "the model cannot be asked under encryption", hint)
     };
     let (prepare, server) = measure::cost(runs.min(3), prepared)?;
     let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
@@ -44,7 +58,7 @@ fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
     let (reply, answer) = measure::cost(runs, answer)?;
     let read = || secret.decrypt(&answer).map_err(|error| refused(&error));
     let (read, outputs) = measure::cost(runs, read)?;
-    let expected = tacit_graph::execute(&model, &row, 1).failed("bench", "the model does not run", "")?;
+    let expected = tacit_graph::execute(model, &row, 1).failed("bench", "the model does not run", "")?;
     if outputs != expected.logits() {
         return Err(Failure::new("wrong_answer", "the decrypted answer is not the model's", ""));
     }

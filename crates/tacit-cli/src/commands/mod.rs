@@ -2,6 +2,8 @@
 
 pub(crate) mod ask;
 pub(crate) mod bench;
+#[cfg(feature = "pbs")]
+pub(crate) mod circuit;
 pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod gateway;
