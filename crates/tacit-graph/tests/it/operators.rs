@@ -173,7 +173,7 @@ it or with `--held-out` only measure the agreement.
   precision are compared as ONNX Runtime does, with the input rounded to a multiple of `2^-24` first. An input that is the threshold is always seen as such; inputs closer than `2^-24` to
   a smaller threshold may not be told from it, so features of very small numbers should be scaled before training.
 - *Leaves* are rounded to one unit, a power of two, as fine as 16 bits allow. Labels are those of ONNX Runtime unless two scores are within that rounding.
-- *What is around the trees*: `Cast`, `Identity`, `ZipMap` and anything linear or that only dresses up a decision; base values, `post_transform` `NONE`, `LOGISTIC`, `SOFTMAX`, sums and averages. A class without a
+- *What is around the trees*: `Cast`, `Identity`, `ZipMap` and anything linear (voting, bagging) or that only dresses up a decision; base values, `post_transform` `NONE`, `LOGISTIC`, `SOFTMAX`, sums and averages. A class without a
   weight at a leaf counts zero there. Of two classes with a weight each, the second one's score decides by its sign, as in ONNX Runtime.
 - *Refused*: anything between the features and the trees (scaling changes no tree: train on raw features), anything non-linear behind them (AdaBoost's votes), `MIN` and `MAX`, `PROBIT`, base values that ONNX Runtime
   adds to the wrong one of two classes, trees deeper than 128, more than 2^18 nodes, more than 16383 thresholds of one feature.
