@@ -436,7 +436,8 @@ pub(crate) struct BenchGateway {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchEncrypt {
-    /// Linear models: mlp:64,10 (untrained) and the like, or a `.tacit` file; may be given several times.
+    /// Linear models: mlp:64,10 (untrained) and the like, or a `.tacit` file; with the feature pbs also models with look-ups, such as
+    /// mlp:64,32,10; may be given several times.
     #[arg(long = "model", default_values = ["mlp:30,1", "mlp:64,10", "mlp:784,10", "mlp:384,1000"])]
     pub(crate) models: Vec<String>,
     /// Runs of which the median is reported.
@@ -445,6 +446,10 @@ pub(crate) struct BenchEncrypt {
     /// Ask every row of this file once instead, and say how many labels are right: JSON `{"rows":[[…]],"labels":["…"]}`.
     #[arg(long)]
     pub(crate) held_out: Option<PathBuf>,
+    /// Bootstrap with integers alone: the same bits on every machine, and slower.
+    #[cfg(feature = "pbs")]
+    #[arg(long)]
+    pub(crate) reproducible: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,10 +21,7 @@ pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Fail
     let held_out = arguments.held_out.as_deref().map(|path| read_held_out(path, None)).transpose()?;
     for name in &arguments.models {
         output.note(format!("measuring encrypt {name} …"));
-        lines.extend(match &held_out {
-            None => measure_one(name, arguments.runs)?,
-            Some(held_out) => measure_rows(name, held_out)?,
-        });
+        lines.extend(measure_any(name, arguments, held_out.as_ref())?);
     }
     let columns = if held_out.is_some() { ROWS_COLUMNS } else { COLUMNS };
     if output.is_json() {
@@ -35,12 +32,41 @@ pub(crate) fn bench(arguments: &BenchEncrypt, output: Output) -> Result<(), Fail
     Ok(())
 }
 
-fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
+#[cfg(feature = "pbs")]
+fn measure_any(
+    name: &str,
+    arguments: &BenchEncrypt,
+    held_out: Option<&HeldOutFile>,
+) -> Result<Vec<Value>, Failure> {
     let model = model(name)?;
+    match EncryptedModel::new(&model) {
+        Err(tacit_encrypt::Misfit::NotLinear { .. }) => super::circuit::measure(name, &model, arguments),
+        _ => measure_linear(name, &model, arguments.runs, held_out),
+    }
+}
+
+#[cfg(not(feature = "pbs"))]
+fn measure_any(
+    name: &str,
+    arguments: &BenchEncrypt,
+    held_out: Option<&HeldOutFile>,
+) -> Result<Vec<Value>, Failure> {
+    measure_linear(name, &model(name)?, arguments.runs, held_out)
+}
+
+fn measure_linear(
+    name: &str,
+    model: &Model,
+    runs: usize,
+    held_out: Option<&HeldOutFile>,
+) -> Result<Vec<Value>, Failure> {
+    if let Some(held_out) = held_out {
+        return measure_rows(name, model, held_out);
+    }
     let graph = model.graph();
-    let row = rows(&model, 1).pop().unwrap_or_default();
+    let row = rows(model, 1).pop().unwrap_or_default();
     let row = graph.encode_input(&row).failed("bench", "the row cannot be encoded", "")?;
-    let (prepare, server) = measure::cost(runs.min(3), || prepared(&model))?;
+    let (prepare, server) = measure::cost(runs.min(3), || prepared(model))?;
     let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
     // Seeds for measuring: these questions are thrown away.
     let ask =
@@ -50,7 +76,7 @@ fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
     let (reply, answer) = measure::cost(runs, answer)?;
     let read = || secret.decrypt(&answer).map_err(|error| refused(&error));
     let (read, outputs) = measure::cost(runs, read)?;
-    let expected = tacit_graph::execute(&model, &row, 1).failed("bench", "the model does not run", "")?;
+    let expected = tacit_graph::execute(model, &row, 1).failed("bench", "the model does not run", "")?;
     if outputs != expected.logits() {
         return Err(Failure::new("wrong_answer", "the decrypted answer is not the model's", ""));
     }
@@ -71,16 +97,15 @@ fn measure_one(name: &str, runs: usize) -> Result<Vec<Value>, Failure> {
 }
 
 fn prepared(model: &Model) -> Result<EncryptedModel, Failure> {
-    let hint = "linear models only: mlp:64,10 is one";
+    let hint = "linear models only: mlp:64,10 is one; others need a build with the feature pbs";
     EncryptedModel::new(model).failed("does_not_fit", "the model cannot be asked under encryption", hint)
 }
 
 /// Every row once, each question with randomness of its own: the mean of a row, and how many labels are right.
-fn measure_rows(name: &str, held_out: &HeldOutFile) -> Result<Vec<Value>, Failure> {
+fn measure_rows(name: &str, model: &Model, held_out: &HeldOutFile) -> Result<Vec<Value>, Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
-    let model = model(name)?;
     let graph = model.graph();
-    let server = prepared(&model)?;
+    let server = prepared(model)?;
     let encode = |row: &Vec<f64>| {
         let raw: Result<Vec<_>, _> = row.iter().map(|x| RawValue::from_f64(*x)).collect();
         graph.encode_values(&raw.map_err(|error| refused(&error))?).map_err(|error| refused(&error))
@@ -119,7 +144,7 @@ fn measure_rows(name: &str, held_out: &HeldOutFile) -> Result<Vec<Value>, Failur
     let outputs: Vec<Vec<i32>> = outputs.map_err(|error| refused(&error))?;
     let (mut right, mut same) = (0usize, 0usize);
     for ((row, label), logits) in rows.iter().zip(&held_out.labels).zip(outputs) {
-        let expected = tacit_graph::execute(&model, row, 1).failed("bench", "the model does not run", "")?;
+        let expected = tacit_graph::execute(model, row, 1).failed("bench", "the model does not run", "")?;
         same += usize::from(expected.logits() == logits);
         let answer = graph.decode_output(&logits).map_err(|error| refused(&error))?;
         right += usize::from(answer.to_string() == *label);

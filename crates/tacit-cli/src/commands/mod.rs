@@ -3,6 +3,8 @@
 pub(crate) mod ask;
 pub(crate) mod audit;
 pub(crate) mod bench;
+#[cfg(feature = "pbs")]
+pub(crate) mod circuit;
 pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod gateway;
