@@ -2,9 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
+use tacit_gateway::CanaryRate;
 
 /// Ask AI about data nobody else can see, believe the answer, pay for what was done.
 #[derive(Debug, Parser)]
@@ -88,7 +89,7 @@ pub(crate) struct Ask {
     /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed or proved. The most that the privacy allows when left out: proved, or signed for encrypted.
+    /// Why the answer is believed: signed, proved, or, for encrypted, audited by hidden questions. When left out: proved, or signed for encrypted.
     #[arg(long)]
     pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.
@@ -248,17 +249,51 @@ pub(crate) enum Receipt {
         /// Write everything needed to verify it to this file.
         #[arg(short, long)]
         output: Option<PathBuf>,
+        /// Write only what an auditor of an encrypted job may see: receipt and ciphertexts, neither the question nor what decrypts it.
+        #[arg(long, requires = "output")]
+        for_audit: bool,
         #[command(flatten)]
         gateway: GatewayAddress,
     },
-    /// Check a saved receipt: offline, or against a ledger with --ledger.
+    /// Check a saved receipt: offline, or against a ledger with --ledger. Or evidence of a false answer.
     Verify {
-        /// File written by `tacit receipt show -o`.
+        /// File written by `tacit receipt show -o` or `tacit receipt evidence -o`.
         file: PathBuf,
         /// Also check that the receipt's batch is anchored on this ledger.
         #[arg(long, value_name = "URL")]
         ledger: Option<String>,
     },
+    /// List false answers to hidden questions, or save what convicts the worker that gave one.
+    Evidence {
+        /// The hidden question's job; all of them are listed when it is left out.
+        #[arg(requires = "output")]
+        id: Option<String>,
+        /// Write what convicts the worker to this file.
+        #[arg(short, long, requires = "id")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        gateway: GatewayAddress,
+    },
+    /// Do the encrypted job of a saved receipt again and compare the answers: for the model's owner, or whoever is given the seed.
+    Audit(Audit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// File written by `tacit receipt show --for-audit -o`, or by `tacit receipt show -o`.
+    pub(crate) file: PathBuf,
+    /// The `.tacit` file of the model that answered.
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// Data folder of the worker that answered: its `audit.key` gives the seed.
+    #[arg(long, value_name = "DIR", required_unless_present = "seed", conflicts_with = "seed")]
+    pub(crate) data: Option<PathBuf>,
+    /// The seed of the answer, from whoever has the worker's key.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) seed: Option<String>,
+    /// Also print the seed, so that another auditor can do the job again without the key. Not for the client: it undoes what hides the weights.
+    #[arg(long, requires = "data")]
+    pub(crate) give_seed: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -336,6 +371,12 @@ pub(crate) struct Worker {
     /// Most jobs that are proved together.
     #[arg(long, default_value_t = tacit_worker::TOGETHER_MAX, value_parser = together)]
     pub(crate) together: usize,
+    /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota: Option<NonZeroU64>,
+    /// Most questions about a model that all clients get answered in a UTC day: what holds against a client with many accounts.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota_total: Option<NonZeroU64>,
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
@@ -356,6 +397,12 @@ pub(crate) struct Gateway {
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) listen: SocketAddr,
+    /// Hidden questions for each audited one, 0 to 1; a worker's first is always preceded by one.
+    #[arg(long, value_name = "RATE", default_value = "0.25", value_parser = canary_rate)]
+    pub(crate) canary_rate: CanaryRate,
+    /// Rows proved by others to choose among for hidden questions; more of them cost proofs, and repeat less.
+    #[arg(long, value_name = "N", default_value_t = tacit_gateway::canary::ROWS_DEFAULT)]
+    pub(crate) canary_rows: usize,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
     #[command(flatten)]
@@ -395,6 +442,9 @@ pub(crate) struct BenchEncrypt {
     /// Runs of which the median is reported.
     #[arg(long, default_value_t = 11)]
     pub(crate) runs: usize,
+    /// Ask every row of this file once instead, and say how many labels are right: JSON `{"rows":[[…]],"labels":["…"]}`.
+    #[arg(long)]
+    pub(crate) held_out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -415,6 +465,11 @@ pub(crate) struct BenchModel {
     /// Report every layer of plain proofs: time to prove over time to run.
     #[arg(long)]
     pub(crate) per_layer: bool,
+}
+
+/// A rate of hidden questions.
+fn canary_rate(text: &str) -> Result<CanaryRate, String> {
+    text.parse().ok().and_then(CanaryRate::new).ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// A number of rows that one proof can hold.

@@ -20,7 +20,7 @@ use crate::{
     gateway::Gateway,
     input::Input,
     market::Offer,
-    store::{JobRecord, JobState},
+    store::{JobRecord, JobState, Purpose},
     view::AskAnswer,
 };
 
@@ -35,7 +35,7 @@ pub struct AskRequest {
     /// Who can see the input.
     #[serde(default = "sealed")]
     pub privacy: Privacy,
-    /// Why the answer is believed; the most that its privacy allows when left out.
+    /// Why the answer is believed; when left out, the most that one job can give: proved, or signed under encryption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// Most to pay; the gateway's default when left out.
@@ -52,8 +52,10 @@ pub struct AskRequest {
     pub anchor_wait_ms: Option<u64>,
 }
 
+/// Workers asked before a question is given up.
+pub(crate) const WORKERS_TRIED_MAX: usize = 5;
+
 const ATTEMPTS_PER_WORKER: u32 = 2;
-const WORKERS_TRIED_MAX: usize = 5;
 const ANCHOR_WAIT_MAX: Duration = Duration::from_secs(30);
 const FINGERPRINT_CONTEXT: &str = "tacit 2026 question fingerprint v1";
 
@@ -88,19 +90,20 @@ impl AskRequest {
     fn check_mode(&self) -> Result<(), GatewayError> {
         match (self.privacy, self.evidence()) {
             (Privacy::Clear | Privacy::Sealed, Evidence::Signed | Evidence::Proved)
-            | (Privacy::Encrypted, Evidence::Signed) => Ok(()),
+            | (Privacy::Encrypted, Evidence::Signed | Evidence::Audited) => Ok(()),
             (Privacy::Encrypted, Evidence::Proved) => Err(GatewayError::Unprovable),
             (privacy, evidence) => Err(GatewayError::Unsupported { privacy, evidence }),
         }
     }
+}
 
-    fn fingerprint(&self) -> B256 {
-        let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-        let named = u8::from(matches!(self.input, Input::Row(_)));
-        hasher.update(self.model.as_bytes()).update(&[named, self.privacy as u8, self.evidence() as u8]);
-        self.input.hash_into(&mut hasher);
-        B256::from(*hasher.finalize().as_bytes())
-    }
+/// Tells a question from another one under the same id.
+pub(crate) fn fingerprint(model: &str, privacy: Privacy, evidence: Evidence, input: &Input) -> B256 {
+    let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
+    let named = u8::from(matches!(input, Input::Row(_)));
+    hasher.update(model.as_bytes()).update(&[named, privacy as u8, evidence as u8]);
+    input.hash_into(&mut hasher);
+    B256::from(*hasher.finalize().as_bytes())
 }
 
 impl Gateway {
@@ -110,29 +113,59 @@ impl Gateway {
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
         request.input.check()?;
-        let job_id = request.job_id.unwrap_or_else(JobId::random);
-        let fingerprint = request.fingerprint();
-        let _turn = self.job_turn(job_id).await;
-        if let Some(job) = self.store.job(job_id)?
-            && let Some(delivery) = self.ask_again(job, fingerprint).await?
-        {
-            return self.answered(&request, job_id, delivery).await;
+        let (privacy, evidence) = (request.privacy, request.evidence());
+        let mut question = Question {
+            model: &request.model,
+            privacy,
+            evidence,
+            max_price: request.max_price.unwrap_or(self.spending.max_price_default),
+            fingerprint: fingerprint(&request.model, privacy, evidence, &request.input),
+            job_id: request.job_id.unwrap_or_else(JobId::random),
+            model_id: B256::ZERO,
+            purpose: Purpose::default(),
+        };
+        let _turn = self.job_turn(question.job_id).await;
+        if let Some(asked) = self.ask_again(&mut question).await? {
+            return self.answered(&request, question.job_id, asked).await;
         }
         request.check_mode()?;
-        let (privacy, evidence) = (request.privacy, request.evidence());
-        let model_id = self.resolve(&request.model).await?;
-        let offers = match self.affordable(&request, model_id).await {
+        question.model_id = self.resolve(&request.model).await?;
+        let model_id = question.model_id;
+        let offers = match self.affordable(&question, request.worker).await {
             Err(GatewayError::NoAsk { privacy: Privacy::Encrypted, evidence }) => {
                 let no_ask = GatewayError::NoAsk { privacy, evidence };
                 return Err(self.why_not_encrypted(model_id).await.unwrap_or(no_ask));
             }
             offers => offers?,
         };
+        let asked = self.ask_someone(&question, &request.input, &offers).await?;
+        self.answered(&request, question.job_id, asked).await
+    }
+
+    /// Takes a question that was asked before to its end. `None` when it may be asked anew.
+    async fn ask_again(&self, question: &mut Question<'_>) -> Result<Option<Asked>, GatewayError> {
+        let Some(job) = self.store.job(question.job_id)? else { return Ok(None) };
+        let Some(delivery) = self.finish(&job, question.fingerprint).await? else { return Ok(None) };
+        let mut asked = Asked { delivery, spent: Amount::ZERO };
+        if question.evidence == Evidence::Audited {
+            question.model_id = job.request.header.model_id;
+            asked.spent = self.settle_audit(question, &job).await?;
+        }
+        Ok(Some(asked))
+    }
+
+    /// Asks one worker after another until one answers.
+    async fn ask_someone(
+        &self,
+        question: &Question<'_>,
+        input: &Input,
+        offers: &[Offer],
+    ) -> Result<Asked, GatewayError> {
+        let (privacy, evidence) = (question.privacy, question.evidence);
         let mut failure = GatewayError::NoAsk { privacy, evidence };
-        for offer in offers.into_iter().take(WORKERS_TRIED_MAX) {
-            let question = Question { request: &request, fingerprint, job_id, model_id };
-            match self.ask_worker(&question, &offer).await {
-                Ok(delivery) => return self.answered(&request, job_id, delivery).await,
+        for offer in offers.iter().take(WORKERS_TRIED_MAX) {
+            match self.ask_worker(question, input, offer).await {
+                Ok(asked) => return Ok(asked),
                 Err(error) if error.may_ask_another() => failure = error,
                 Err(error) => return Err(error),
             }
@@ -140,8 +173,33 @@ impl Gateway {
         Err(failure)
     }
 
-    /// Takes a job that was asked before to its end. `None` when it may be asked anew.
-    async fn ask_again(&self, job: JobRecord, fingerprint: B256) -> Result<Option<Delivery>, GatewayError> {
+    /// Asks a question of the gateway's own, which has no canaries, and takes it to its end if it was asked before.
+    pub(crate) async fn ask_plainly(
+        &self,
+        question: &Question<'_>,
+        values: &[i64],
+        offers: &[Offer],
+    ) -> Result<(), GatewayError> {
+        let _turn = self.job_turn(question.job_id).await;
+        if let Some(job) = self.store.job(question.job_id)?
+            && self.finish(&job, question.fingerprint).await?.is_some()
+        {
+            return Ok(());
+        }
+        let mut failure = GatewayError::NobodyProves;
+        for offer in offers.iter().take(WORKERS_TRIED_MAX) {
+            let model = self.known_model(question.model_id, offer).await?;
+            match self.ask_over_channel(question, offer, &model, values, None).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.may_ask_another() => failure = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Takes a job that was sent before to its end. `None` when it may be sent anew.
+    async fn finish(&self, job: &JobRecord, fingerprint: B256) -> Result<Option<Delivery>, GatewayError> {
         let job_id = job.request.header.job_id;
         if job.fingerprint != fingerprint {
             return Err(GatewayError::JobIdReused { job_id });
@@ -170,13 +228,16 @@ impl Gateway {
     }
 
     /// Offers within the price, from workers not caught before, cheapest first.
-    async fn affordable(&self, request: &AskRequest, model_id: B256) -> Result<Vec<Offer>, GatewayError> {
-        let (privacy, evidence) = (request.privacy, request.evidence());
-        let max_price = request.max_price.unwrap_or(self.spending.max_price_default);
-        let (_, offers) = self.offers(&request.model, model_id, privacy, evidence).await?;
+    async fn affordable(
+        &self,
+        question: &Question<'_>,
+        only: Option<Address>,
+    ) -> Result<Vec<Offer>, GatewayError> {
+        let Question { model, model_id, privacy, evidence, max_price, .. } = *question;
+        let (_, offers) = self.offers(model, model_id, privacy, evidence).await?;
         let (mut affordable, mut cheapest, mut distrusted) = (Vec::new(), None, None);
         for offer in offers {
-            if request.worker.is_some_and(|worker| worker != offer.worker) {
+            if only.is_some_and(|worker| worker != offer.worker) {
                 continue;
             }
             if let Some(distrust) = self.store.distrust(offer.worker)? {
@@ -196,26 +257,35 @@ impl Gateway {
         }
     }
 
-    async fn ask_worker(&self, question: &Question<'_>, offer: &Offer) -> Result<Delivery, GatewayError> {
+    async fn ask_worker(
+        &self,
+        question: &Question<'_>,
+        input: &Input,
+        offer: &Offer,
+    ) -> Result<Asked, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
-        let values = question.request.input.values(model.graph())?;
-        let encrypted = match question.request.privacy {
-            Privacy::Encrypted => {
-                tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
-                Some(self.encrypted_offer(question.model_id, &model, offer).await?)
-            }
-            _ => None,
+        let values = input.values(model.graph())?;
+        if question.privacy != Privacy::Encrypted {
+            let delivery = self.ask_over_channel(question, offer, &model, &values, None).await?;
+            return Ok(Asked { delivery, spent: Amount::ZERO });
+        }
+        tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
+        let encrypted = self.encrypted_offer(question.model_id, &model, offer).await?;
+        let asked = if question.evidence == Evidence::Audited {
+            self.ask_audited(question, offer, &model, &values, encrypted).await
+        } else {
+            let delivery = self.ask_over_channel(question, offer, &model, &values, Some(encrypted)).await;
+            delivery.map(|delivery| Asked { delivery, spent: Amount::ZERO })
         };
-        let result = self.ask_over_channel(question, offer, &model, &values, encrypted).await;
-        if result.is_err() {
-            // It may have changed: the worker is asked for it again.
+        if asked.is_err() {
+            // The worker's offer may have changed: it is asked for it again.
             self.forget_encrypted_offer(offer.worker, question.model_id);
         }
-        result
+        asked
     }
 
     /// Asks over the channel to a worker, which is opened first where there is none.
-    async fn ask_over_channel(
+    pub(crate) async fn ask_over_channel(
         &self,
         question: &Question<'_>,
         offer: &Offer,
@@ -242,6 +312,7 @@ impl Gateway {
             code: "wrong_cumulative".to_owned(),
             message: "the accounts of the channel cannot be brought together".to_owned(),
             hint: "ask another worker".to_owned(),
+            opens_at: None,
         })
     }
 
@@ -259,8 +330,8 @@ impl Gateway {
             channel_id,
             client: self.address(),
             worker: offer.worker,
-            privacy: question.request.privacy,
-            evidence: question.request.evidence(),
+            privacy: question.privacy,
+            evidence: question.evidence,
             price: offer.price,
             cumulative,
         }
@@ -292,12 +363,13 @@ impl Gateway {
         let signature = self.wallet.sign_digest(header.digest(&payload))?;
         Ok(JobRecord {
             fingerprint: question.fingerprint,
-            model: question.request.model.clone(),
+            model: question.model.to_owned(),
             endpoint: offer.endpoint.clone(),
             request: JobRequest { header, payload, signature },
             values: values.to_vec(),
             response_key,
             encrypted,
+            purpose: question.purpose,
             state: JobState::Sent,
         })
     }
@@ -306,7 +378,7 @@ impl Gateway {
         &self,
         request: &AskRequest,
         job_id: JobId,
-        delivery: Delivery,
+        asked: Asked,
     ) -> Result<AskAnswer, GatewayError> {
         if let Some(wait_ms) = request.anchor_wait_ms {
             let wait = Duration::from_millis(wait_ms).min(ANCHOR_WAIT_MAX);
@@ -315,14 +387,26 @@ impl Gateway {
                 tracing::warn!(%error, "the receipt's place is not known yet");
             }
         }
-        self.view_answer(job_id, delivery)
+        self.view_answer(job_id, &asked)
     }
 }
 
 /// What stays the same whoever is asked.
-struct Question<'a> {
-    request: &'a AskRequest,
-    fingerprint: B256,
-    job_id: JobId,
-    model_id: B256,
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) privacy: Privacy,
+    pub(crate) evidence: Evidence,
+    pub(crate) max_price: Amount,
+    pub(crate) fingerprint: B256,
+    pub(crate) job_id: JobId,
+    pub(crate) model_id: B256,
+    pub(crate) purpose: Purpose,
+}
+
+/// What became of a question that was answered.
+pub(crate) struct Asked {
+    pub(crate) delivery: Delivery,
+    /// Paid beside it, for canaries and proofs.
+    pub(crate) spent: Amount,
 }

@@ -22,6 +22,8 @@ use tacit_wire::{
     wallet::{SignError, receipt_signer},
 };
 
+use crate::canary;
+
 /// An answer that passed every check. Only [`check`] makes one, and only one of these can be paid.
 #[must_use = "a checked answer is owed a voucher"]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +128,9 @@ pub enum AnswerReject {
     /// The proof is not one of this model, input and output.
     #[error("the proof is false: {0}")]
     Proof(#[from] Reject),
+    /// A hidden question was answered otherwise than its proved answer says.
+    #[error("a hidden question, whose answer is proved, was answered falsely")]
+    WrongCanary,
 }
 
 /// Checks `answer` against the job that was sent. `model` is the model whose id is the header's.
@@ -165,12 +170,16 @@ pub fn check(
     let decoded = model.graph().decode_output(&logits)?;
     let verified = match (header.evidence, asked, &answer.evidence) {
         (Evidence::Signed, _, AnswerEvidence::Proof(_)) => return Err(AnswerReject::UnexpectedProof),
+        (Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::Proof(_)) => {
+            return Err(AnswerReject::UnexpectedProof);
+        }
+        // What makes an audited answer more than the worker's word is in other jobs: `crate::canary`.
         (Evidence::Signed, Asked::Values(_), AnswerEvidence::None)
-        | (Evidence::Signed, Asked::Encrypted { .. }, AnswerEvidence::Seed(_)) => None,
+        | (Evidence::Signed | Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::Seed(_)) => None,
         (Evidence::Signed, Asked::Values(_), AnswerEvidence::Seed(_)) => {
             return Err(AnswerReject::UnexpectedSeed);
         }
-        (Evidence::Signed, Asked::Encrypted { .. }, AnswerEvidence::None) => {
+        (Evidence::Signed | Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::None) => {
             return Err(AnswerReject::NoSeed);
         }
         (Evidence::Proved, Asked::Values(values), evidence) => {
@@ -257,6 +266,7 @@ impl AnswerReject {
             Self::UnexpectedProof => "unexpected_proof",
             Self::UncheckableEvidence { .. } => "uncheckable_evidence",
             Self::Proof(_) => "false_proof",
+            Self::WrongCanary => canary::WRONG_CANARY,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     encrypted::EncryptedAnswer,
     error::GatewayError,
     gateway::Gateway,
-    store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
+    store::{AnswerRecord, ChannelRecord, JobRecord, JobState, Purpose},
 };
 
 /// Whether this is the first time that a job leaves.
@@ -100,6 +100,16 @@ impl Gateway {
         Ok(())
     }
 
+    /// Finishes what is in flight with a worker, as far as that can be done.
+    pub(crate) async fn finish_with(&self, worker: Address) -> Result<(), GatewayError> {
+        for (channel_id, channel) in self.store.channels()? {
+            if channel.worker == worker && channel.in_flight.is_some() {
+                self.resume_channel(channel_id, worker).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Finishes the job that a channel awaits. The caller holds the lane.
     pub(crate) async fn finish_in_flight(&self, channel: &ChannelRecord) -> Result<(), GatewayError> {
         let Some(job_id) = channel.in_flight else { return Ok(()) };
@@ -170,7 +180,6 @@ impl Gateway {
             Err(reject) => return Err(self.reject(job, reject)?),
         };
         let header = &job.request.header;
-        let voucher = checked.sign_voucher(&self.wallet)?;
         let answer = checked.answer();
         let encrypted = match (&answer.output, &answer.evidence) {
             (Output::Ciphertext(ciphertext), AnswerEvidence::Seed(commitment)) => {
@@ -189,6 +198,15 @@ impl Gateway {
             verify_cpu_us: checked.verify_cpu_us(),
             anchor: None,
         };
+        if let Purpose::Canary { known: Some(truth) } = job.purpose
+            && !self.agrees_with(truth, job, &record)?
+        {
+            let reject = AnswerReject::WrongCanary;
+            self.store.put_false_canary(job, &record, truth, reject.code(), &reject.to_string())?;
+            let (worker, job_id) = (header.worker, header.job_id);
+            return Err(GatewayError::Rejected { worker, job_id, reject: Box::new(reject) });
+        }
+        let voucher = checked.sign_voucher(&self.wallet)?;
         self.store.put_signed(job, &record, &voucher)?;
         let channel = self.store.channel(header.channel_id)?.ok_or(GatewayError::Internal)?;
         self.deliver_voucher(&job.endpoint, header.channel_id, &channel).await
@@ -219,6 +237,20 @@ impl Gateway {
         })
         .await
         .map_err(|_| GatewayError::Internal)?
+    }
+
+    /// Whether a canary is answered as the job that proved its row says.
+    fn agrees_with(
+        &self,
+        truth: JobId,
+        job: &JobRecord,
+        answer: &AnswerRecord,
+    ) -> Result<bool, GatewayError> {
+        let truth = self.store.answer(truth)?.ok_or(GatewayError::Internal)?;
+        let model = self.kept_model(job.request.header.model_id)?;
+        let question = job.encrypted.as_ref().ok_or(GatewayError::Internal)?;
+        let agrees = question.agrees(model.graph(), &truth.output, &answer.output);
+        agrees.map_err(|_| GatewayError::Internal)
     }
 
     fn reject(&self, job: &JobRecord, reject: AnswerReject) -> Result<GatewayError, GatewayError> {
@@ -262,8 +294,9 @@ impl Gateway {
             _ => {}
         }
         self.store.put_refused(job, &body.code, &body.message)?;
-        let ErrorBody { code, message, hint, .. } = body.clone();
-        Ok(Undelivered::Failed(GatewayError::Refused { worker: header.worker, code, message, hint }))
+        let ErrorBody { code, message, hint, opens_at, .. } = body.clone();
+        let worker = header.worker;
+        Ok(Undelivered::Failed(GatewayError::Refused { worker, code, message, hint, opens_at }))
     }
 
     async fn asked_price(&self, job: &JobRecord) -> Result<Option<tacit_wire::Amount>, GatewayError> {

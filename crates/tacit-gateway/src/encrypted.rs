@@ -15,8 +15,10 @@ use tacit_encrypt::{
     client::{self, EncryptError, Secret},
 };
 use tacit_graph::{AnswerError, Graph};
-use tacit_wire::{SeedCommitment, message::base64_bytes};
+use tacit_wire::{JobId, message::base64_bytes};
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub use tacit_wire::audit_file::EncryptedAnswer;
 
 use crate::error::GatewayError;
 
@@ -34,17 +36,6 @@ pub struct EncryptedQuestion {
     pub offer: Vec<u8>,
     /// Random bytes of this question.
     pub seed: QuerySeed,
-}
-
-/// What came back for an encrypted job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EncryptedAnswer {
-    /// The output, as it came.
-    #[serde(with = "base64_bytes")]
-    pub ciphertext: Vec<u8>,
-    /// The worker's commitment to what it was computed with.
-    pub seed_commitment: SeedCommitment,
 }
 
 /// Why the messages of an encrypted job cannot be made again.
@@ -79,7 +70,27 @@ impl EncryptedQuestion {
         let row = graph.encode_input(values)?;
         Ok(client::encrypt(&offer, &row, &Seed::new(self.seed.0), None)?)
     }
+
+    /// Whether outputs are what they must be, by a proved answer to the same row. Where the offer is exact: the very same.
+    ///
+    /// # Errors
+    /// [`QuestionReject::Offer`].
+    pub fn agrees(&self, graph: &Graph, proved: &[i32], answered: &[i32]) -> Result<bool, QuestionReject> {
+        // An offer that is not exact compares labels, and only on rows whose label the noise cannot turn.
+        match Offer::decode(graph, &self.offer)? {
+            Offer::Linear(_) => Ok(proved == answered),
+        }
+    }
+
+    /// Id of the job that proves the answer to this question's row, at some attempt: nobody else can tell that the two jobs are about one row.
+    pub(crate) fn proof_job(&self, attempt: u32) -> JobId {
+        let mut hasher = blake3::Hasher::new_derive_key(PROOF_JOB_CONTEXT);
+        hasher.update(&self.seed.0).update(&attempt.to_le_bytes());
+        JobId(B256::from(*hasher.finalize().as_bytes()))
+    }
 }
+
+const PROOF_JOB_CONTEXT: &str = "tacit 2026 proof of a hidden question v1";
 
 impl From<B256> for QuerySeed {
     fn from(bytes: B256) -> Self {

@@ -8,7 +8,7 @@ use tacit_wire::{
     wallet::SignError,
 };
 
-use crate::{check::AnswerReject, input::InputReject, store::StoreError};
+use crate::{canary::WRONG_CANARY, check::AnswerReject, input::InputReject, store::StoreError};
 
 /// Why a question gets no answer. Unless the variant says so, nothing was paid and nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,43 @@ pub enum GatewayError {
         /// Deposit and gas.
         needed: Amount,
     },
+    /// With the hidden questions that audit it the answer may cost more than allowed.
+    #[error(
+        "the answer costs {price}, with the hidden questions that audit it up to {in_all}, and at most {max_price} is allowed"
+    )]
+    AuditTooExpensive {
+        /// The ask.
+        price: Amount,
+        /// With every hidden question and proof that may be needed.
+        in_all: Amount,
+        /// What the request or the configuration allows.
+        max_price: Amount,
+    },
+    /// Hidden questions need answers that are known to be true.
+    #[error(
+        "nobody proves answers of this model, so there is nothing that hidden questions could be compared with"
+    )]
+    NobodyProves,
+    /// A hidden question was answered, and what it is to be compared with cannot be had now. The answer to the user's question, if it was
+    /// asked, is kept until then.
+    #[error(
+        "what worker {worker} answered to a hidden question cannot be compared with a proof yet: {source}"
+    )]
+    NotJudged {
+        /// Whose answer.
+        worker: Address,
+        /// Why not.
+        source: Box<Self>,
+    },
+    /// A hidden question was answered falsely, and paid before that was known. The user's own question may have been answered and paid as well;
+    /// its answer is not given out.
+    #[error("worker {worker} answered a hidden question falsely (job {job_id})")]
+    WrongCanary {
+        /// Who.
+        worker: Address,
+        /// The hidden question.
+        job_id: JobId,
+    },
     /// What the worker serves is not the model on the ledger.
     #[error("worker {worker} serves another model than {expected}")]
     ModelMismatch {
@@ -132,6 +169,8 @@ pub enum GatewayError {
         message: String,
         /// The worker's hint.
         hint: String,
+        /// From when on it would not, as the worker says, seconds since 1970.
+        opens_at: Option<u64>,
     },
     /// The price changed between the ledger and the worker.
     #[error("the price of worker {worker} has changed")]
@@ -233,12 +272,12 @@ impl GatewayError {
             Self::Unsupported { .. } => (
                 "unsupported",
                 422,
-                "this version does clear and sealed with signed and proved, and encrypted with signed",
+                "this version does clear and sealed with signed and proved, and encrypted with signed and audited",
             ),
             Self::Unprovable => (
                 "unprovable",
                 422,
-                "ask with --evidence signed, or with --privacy sealed, which only the worker can read",
+                "ask with --evidence audited or signed, or with --privacy sealed, which only the worker can read",
             ),
             Self::DoesNotFit(_) => {
                 ("does_not_fit", 422, "ask with --privacy sealed, which only the worker can read")
@@ -250,12 +289,23 @@ impl GatewayError {
             Self::TooExpensive { .. } => {
                 ("too_expensive", 402, "raise --max-price, or wait for a cheaper ask")
             }
+            Self::AuditTooExpensive { .. } => {
+                ("too_expensive", 402, "raise --max-price, or ask with --evidence signed")
+            }
+            Self::NobodyProves => {
+                ("nobody_proves", 404, "ask with --evidence signed: the worker's word is all there is then")
+            }
+            Self::NotJudged { .. } => ("not_judged", 503, "ask again with the same job id: it is paid once"),
+            Self::WrongCanary { .. } => {
+                (WRONG_CANARY, 502, "it is not asked again; what convicts it: tacit receipt evidence")
+            }
             Self::NoFunds { .. } => ("no_funds", 402, "send coins to this address: tacit wallet send"),
             Self::ModelMismatch { .. } => ("model_mismatch", 502, "ask another worker"),
             Self::Unreachable { job_id: None, .. } => ("unreachable", 502, "is the worker running?"),
             Self::Unreachable { .. } => {
                 ("unreachable", 502, "ask again with the same job id: it is paid once")
             }
+            Self::Refused { code, hint, .. } if code == "quota_exceeded" => ("quota_exceeded", 429, hint),
             Self::Refused { hint, .. } => ("refused", 502, hint),
             Self::StalePrice { .. } => {
                 ("stale_price", 409, "ask again to accept the new price, if it is allowed")
@@ -287,9 +337,12 @@ impl GatewayError {
         let (code, _, hint) = self.describe();
         let demand = match self {
             Self::TooExpensive { cheapest, .. } => Some(*cheapest),
+            Self::AuditTooExpensive { in_all, .. } => Some(*in_all),
             _ => None,
         };
-        ErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned(), demand }
+        let opens_at = if let Self::Refused { opens_at, .. } = self { *opens_at } else { None };
+        let (code, hint) = (code.to_owned(), hint.to_owned());
+        ErrorBody { code, message: self.to_string(), hint, demand, opens_at }
     }
 
     /// Whether another worker may be asked instead: nothing was sent to this one that it could answer later.

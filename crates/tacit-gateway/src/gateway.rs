@@ -11,7 +11,7 @@ use tacit_encrypt::Offer;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
-use crate::{error::GatewayError, store::Store};
+use crate::{canary::CanaryPolicy, error::GatewayError, store::Store};
 
 /// What a gateway is made of.
 #[expect(missing_debug_implementations, reason = "it holds a secret key")]
@@ -24,6 +24,8 @@ pub struct GatewayConfig {
     pub store: Store,
     /// How much may be spent.
     pub spending: Spending,
+    /// How questions are hidden among the user's where answers are audited.
+    pub canaries: CanaryPolicy,
 }
 
 /// How much a gateway may spend.
@@ -49,9 +51,12 @@ pub struct Gateway {
     pub(crate) ledger: LedgerClient,
     pub(crate) store: Store,
     pub(crate) spending: Spending,
+    pub(crate) canaries: CanaryPolicy,
     pub(crate) http: JsonClient,
     /// One job at a time for each worker: a channel owes for one at most.
     lanes: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
+    /// One audited question at a time for each worker, with its canaries. Whoever holds one may wait for a lane, and nobody the other way round.
+    audit_turns: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
     /// One at a time closes channels: each step is taken once.
     pub(crate) closing: tokio::sync::Mutex<()>,
     /// One caller at a time for each job id: asking twice at once is asking once.
@@ -89,15 +94,17 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] when the file is unreadable or HTTP is not available.
     pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
-        let GatewayConfig { wallet, ledger, store, spending } = config;
+        let GatewayConfig { wallet, ledger, store, spending, canaries } = config;
         store.channels()?;
         Ok(Arc::new(Self {
             wallet,
             ledger,
             store,
             spending,
+            canaries,
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
             lanes: Mutex::default(),
+            audit_turns: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             jobs: Mutex::default(),
             models: Mutex::default(),
@@ -126,6 +133,11 @@ impl Gateway {
     pub(crate) fn lane(&self, worker: Address) -> Arc<tokio::sync::Mutex<()>> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(worker).or_default())
+    }
+
+    pub(crate) fn audit_turn(&self, worker: Address) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.audit_turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(worker).or_default())
     }
 
     /// Waits until nobody else asks under this id.

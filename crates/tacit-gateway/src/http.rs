@@ -7,6 +7,8 @@
 //! | `GET /v1/receipts` | receipts, newest first |
 //! | `GET /v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
 //! | `GET /v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
+//! | `GET /v1/evidence` | [`FraudEntries`]: hidden questions that were answered falsely |
+//! | `GET /v1/evidence/{job id}` | [`FraudBundle`]: what convicts the worker, elsewhere |
 //! | `GET /v1/status` | address, balance, channels |
 //! | `POST /v1/close` | `{}` in, [`Channels`] out: every channel is retired, and its deposit on its way home |
 //! | `POST /v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
@@ -33,12 +35,13 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tacit_wire::message::ErrorReply;
+use tacit_wire::{JobId, message::ErrorReply};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     ask::AskRequest,
     error::GatewayError,
+    fraud::{FraudBundle, FraudEntry},
     gateway::Gateway,
     receipt::Bundle,
     view::{AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
@@ -50,6 +53,13 @@ use crate::{
 pub struct Forgive {
     /// Who.
     pub worker: Address,
+}
+
+/// False answers to hidden questions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FraudEntries {
+    /// Each with the job that [`FraudBundle`] is to be had for.
+    pub false_answers: Vec<FraudEntry>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +94,8 @@ impl Gateway {
             .route("/v1/receipts", get(receipts))
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/receipts/{id}/bundle", get(bundle))
+            .route("/v1/evidence", get(evidence))
+            .route("/v1/evidence/{id}", get(fraud))
             .route("/v1/status", get(status))
             .route("/v1/close", post(close))
             .route("/v1/forgive", post(forgive))
@@ -213,6 +225,16 @@ async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<B
     let job_id = gateway.find_receipt(&id)?;
     gateway.fetch_anchor(job_id).await?;
     gateway.bundle(job_id).map(Json)
+}
+
+async fn evidence(State(gateway): Shared) -> Result<Json<FraudEntries>, GatewayError> {
+    Ok(Json(FraudEntries { false_answers: gateway.false_answers()? }))
+}
+
+async fn fraud(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<FraudBundle>, GatewayError> {
+    let job_id = id.parse::<JobId>();
+    let unknown = |_| GatewayError::UnknownReceipt { id: id.chars().take(80).collect() };
+    gateway.false_answer(job_id.map_err(unknown)?).map(Json)
 }
 
 async fn status(State(gateway): Shared) -> Result<Json<Status>, GatewayError> {

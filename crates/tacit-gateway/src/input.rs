@@ -81,6 +81,12 @@ impl Input {
         Ok(Self::Tensor { shape: shape.to_vec(), data })
     }
 
+    /// An input of raw values, in units of `2^-24`.
+    pub(crate) fn from_raw(values: &[i64]) -> Self {
+        let data: Vec<Number> = values.iter().map(|value| Number(RawValue::from_raw(*value))).collect();
+        Self::Tensor { shape: vec![u64::try_from(data.len()).unwrap_or(u64::MAX)], data }
+    }
+
     /// What can be refused before the model is known: numbers that are not one row.
     ///
     /// # Errors

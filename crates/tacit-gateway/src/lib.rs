@@ -2,7 +2,8 @@
 //!
 //! A [`Gateway`] runs on the user's own machine and holds the user's key. For each [`AskRequest`] it looks the model up
 //! on the ledger, recomputes the model's id from what the worker serves, picks the cheapest ask, validates the input,
-//! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher.
+//! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher. What a worker answers to encrypted questions is audited by questions
+//! hidden among them ([`canary`]).
 //!
 //! # What the client risks
 //! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
@@ -16,9 +17,11 @@
 //! **Boundary:** workers and their endpoints are untrusted; the ledger's JSON-RPC is the user's own node or one the
 //! user trusts for the state of channels and asks. Proofs and receipts need no trust in it.
 
+pub mod canary;
 pub mod check;
 pub mod encrypted;
 pub mod error;
+pub mod fraud;
 pub mod input;
 pub mod receipt;
 pub mod store;
@@ -32,10 +35,12 @@ mod market;
 pub mod view;
 
 pub use ask::AskRequest;
+pub use canary::{CanaryPolicy, CanaryRate};
 pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use error::GatewayError;
+pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
 pub use gateway::{Gateway, GatewayConfig, Spending};
-pub use http::Forgive;
+pub use http::{Forgive, FraudEntries};
 pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};

@@ -16,8 +16,9 @@ use tacit_abi::{
 use tacit_graph::LabelScores;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
-    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerClient, LedgerError, Output,
-    RowProof, Salts,
+    Amount, Answer, AnswerEvidence, AuditFile, EngineTime, JobHeader, JobId, LedgerClient, LedgerError,
+    Output, RowProof, Salts,
+    audit_file::{self, AuditMessages},
     message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
 };
 
@@ -177,9 +178,9 @@ pub enum BundleReject {
 }
 
 /// Version of the format.
-pub const BUNDLE_VERSION: u32 = 3;
+pub const BUNDLE_VERSION: u32 = audit_file::RECEIPT_FILE_VERSION;
 /// Longest bundle file.
-pub const BUNDLE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const BUNDLE_BYTES_MAX: usize = audit_file::RECEIPT_FILE_BYTES_MAX;
 /// Longest inclusion proof, as on the ledger.
 pub const SIBLINGS_MAX: usize = 32;
 
@@ -197,6 +198,25 @@ impl Bundle {
             return Err(BundleReject::Version { expected: BUNDLE_VERSION, got: bundle.version });
         }
         Ok(bundle)
+    }
+
+    /// What an auditor may see: the receipt, the ciphertexts both ways, and what opens the receipt's commitments to them. Neither the row nor
+    /// what decrypts it.
+    ///
+    /// # Errors
+    /// [`BundleReject::Messages`] when the job was not encrypted: there is nothing to do again without the row.
+    pub fn for_audit(&self) -> Result<AuditFile, BundleReject> {
+        let EncryptedMessages { question: _, query, answer } =
+            self.encrypted.clone().ok_or(BundleReject::Messages)?;
+        Ok(AuditFile {
+            version: self.version,
+            chain_id: self.chain_id,
+            receipt: self.receipt.clone(),
+            input_salt: self.input_salt,
+            output_salt: self.output_salt,
+            evidence_salt: self.evidence_salt,
+            encrypted: Some(AuditMessages { query, answer }),
+        })
     }
 
     /// The worker's answer as it must have come.

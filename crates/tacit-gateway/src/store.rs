@@ -10,11 +10,12 @@ use alloy_primitives::{Address, B256};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tacit_abi::{
+    Evidence,
     channels::SignedVoucher,
     receipts::{self, SignedReceipt},
 };
 use tacit_wire::{
-    Amount, EngineTime, JobId, RowProof, Salts,
+    Amount, EngineTime, JobHeader, JobId, RowProof, Salts,
     message::{AnchorProof, JobRequest, ModelInfo, optional_voucher_json, receipt_json},
 };
 
@@ -67,8 +68,58 @@ pub struct JobRecord {
     pub response_key: Option<B256>,
     /// What opens the answer, when it comes encrypted.
     pub encrypted: Option<EncryptedQuestion>,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// How far it is.
     pub state: JobState,
+}
+
+/// What a job is for. Its worker cannot tell a question from a canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The user asked.
+    Question {
+        /// Whether a canary is asked after it, without which its answer is not given out.
+        then_canary: bool,
+    },
+    /// Its answer is proved, for canaries to be compared with.
+    KnownRow {
+        /// The worker whose canaries it is paid for.
+        audited: Address,
+    },
+    /// A row of the gateway's own, hidden among the user's.
+    Canary {
+        /// The job that proved the answer to the same row; none for a row that nobody has seen yet, whose answer is proved afterwards.
+        known: Option<JobId>,
+    },
+}
+
+/// What is known of a worker's answers to canaries about one model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canaries {
+    /// Right answers.
+    pub right: u64,
+    /// Wrong answers.
+    pub wrong: u64,
+    /// Right answers since the last wrong one.
+    pub right_in_row: u64,
+    /// A question whose answer waits for a canary to be asked.
+    pub due: Option<JobId>,
+    /// Canaries that were answered and paid, and whose rows are still to be proved.
+    pub open: Vec<JobId>,
+    /// Paid for canaries, and for the proofs that they are compared with.
+    pub spent: Amount,
+}
+
+/// A row whose answer was proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRow {
+    /// The job that proved it.
+    pub job_id: JobId,
+    /// Who proved it, and so has seen the row.
+    pub prover: Address,
 }
 
 /// How far a job is.
@@ -162,6 +213,12 @@ const RECEIPTS: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("
 const CHANNELS: Bytes32Table<'_> = TableDefinition::new("channels");
 const MODELS: Bytes32Table<'_> = TableDefinition::new("models");
 const DISTRUSTED: TableDefinition<'_, [u8; 20], &[u8]> = TableDefinition::new("distrusted");
+/// By worker and model.
+const CANARIES: TableDefinition<'_, ([u8; 20], [u8; 32]), &[u8]> = TableDefinition::new("canaries");
+/// Provers by model and job.
+const KNOWN_ROWS: TableDefinition<'_, ([u8; 32], [u8; 32]), [u8; 20]> = TableDefinition::new("known_rows");
+/// Jobs that proved what a canary should have been answered, by the canary's job.
+const FALSE_ANSWERS: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("false_answers");
 
 macro_rules! from_redb {
     ($($error:ty),+) => {$(
@@ -187,6 +244,12 @@ impl core::fmt::Debug for JobRecord {
             .field("header", &self.request.header)
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+impl Default for Purpose {
+    fn default() -> Self {
+        Self::Question { then_canary: false }
     }
 }
 
@@ -221,6 +284,9 @@ impl Store {
         write.open_table(CHANNELS)?;
         write.open_table(MODELS)?;
         write.open_table(DISTRUSTED)?;
+        write.open_table(CANARIES)?;
+        write.open_table(KNOWN_ROWS)?;
+        write.open_table(FALSE_ANSWERS)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -306,6 +372,47 @@ impl Store {
         Ok(jobs)
     }
 
+    /// What is known of a worker's answers to canaries about a model.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn canaries(&self, worker: Address, model_id: B256) -> Result<Canaries, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(CANARIES)?.get((worker.into_array(), model_id.0))?;
+        Ok(found.map(|bytes| serde_json::from_slice(bytes.value())).transpose()?.unwrap_or_default())
+    }
+
+    /// Rows of a model whose answers were proved, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn known_rows(&self, model_id: B256, limit: usize) -> Result<Vec<KnownRow>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(KNOWN_ROWS)?;
+        let mut rows = Vec::new();
+        for entry in table.range((model_id.0, [0; 32])..=(model_id.0, [0xff; 32]))?.take(limit) {
+            let (key, prover) = entry?;
+            let (_, job_id) = key.value();
+            rows.push(KnownRow { job_id: JobId(B256::from(job_id)), prover: Address::from(prover.value()) });
+        }
+        Ok(rows)
+    }
+
+    /// Canaries that were answered falsely, each with the job that proved the true answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn false_answers(&self) -> Result<Vec<(JobId, JobId)>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(FALSE_ANSWERS)?;
+        let mut jobs = Vec::new();
+        for entry in table.iter()? {
+            let (canary, truth) = entry?;
+            jobs.push((JobId(B256::from(canary.value())), JobId(B256::from(truth.value()))));
+        }
+        Ok(jobs)
+    }
+
     /// Keeps a channel.
     ///
     /// # Errors
@@ -353,6 +460,9 @@ impl Store {
             channel.in_flight = Some(header.job_id);
             *stored = Some(job.clone());
         })?;
+        if job.purpose == (Purpose::Question { then_canary: true }) {
+            note(&write, header, |canaries| canaries.due = Some(header.job_id))?;
+        }
         Ok(write.commit()?)
     }
 
@@ -369,6 +479,7 @@ impl Store {
                 stored.state = JobState::Refused { code: code.to_owned(), message: message.to_owned() };
             }
         })?;
+        forget_due(&write, header)?;
         Ok(write.commit()?)
     }
 
@@ -377,17 +488,69 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn put_rejected(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        reject(&write, job, code, message)?;
+        forget_due(&write, &job.request.header)?;
+        Ok(write.commit()?)
+    }
+
+    /// Notes that a canary was answered falsely before it was paid, as [`Self::put_rejected`] does, and keeps the answer as evidence.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_false_canary(
+        &self,
+        job: &JobRecord,
+        answer: &AnswerRecord,
+        truth: JobId,
+        code: &str,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        reject(&write, job, code, message)?;
+        put(&write, ANSWERS, job.request.header.job_id.0, answer)?;
+        write.open_table(FALSE_ANSWERS)?.insert(job.request.header.job_id.0.0, truth.0.0)?;
+        note(&write, &job.request.header, Canaries::count_wrong)?;
+        Ok(write.commit()?)
+    }
+
+    /// Notes that an open canary was answered rightly.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_judged_right(&self, job: &JobRecord) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        note(&write, &job.request.header, |canaries| {
+            canaries.open.retain(|open| *open != job.request.header.job_id);
+            canaries.count_right();
+        })?;
+        Ok(write.commit()?)
+    }
+
+    /// Notes that an open canary was answered falsely: its channel is retired and its worker not asked again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_judged_wrong(
+        &self,
+        job: &JobRecord,
+        truth: JobId,
+        code: &str,
+        message: &str,
+    ) -> Result<(), StoreError> {
         let header = &job.request.header;
         let distrust = Distrust { code: code.to_owned(), message: message.to_owned(), job_id: header.job_id };
         let write = self.database.begin_write()?;
-        update(&write, header.job_id, header.channel_id, |stored, channel| {
-            channel.in_flight = None;
-            channel.retired = true;
-            if let Some(stored) = stored {
-                stored.state = JobState::Rejected { code: code.to_owned(), message: message.to_owned() };
-            }
-        })?;
+        let mut channel: ChannelRecord =
+            get(&write, CHANNELS, header.channel_id)?.ok_or(StoreError::Missing)?;
+        channel.retired = true;
+        put(&write, CHANNELS, header.channel_id, &channel)?;
         put_distrust(&write, header.worker, &distrust)?;
+        write.open_table(FALSE_ANSWERS)?.insert(header.job_id.0.0, truth.0.0)?;
+        note(&write, header, |canaries| {
+            canaries.open.retain(|open| *open != header.job_id);
+            canaries.count_wrong();
+        })?;
         Ok(write.commit()?)
     }
 
@@ -434,6 +597,7 @@ impl Store {
                 stored.state = JobState::Signed;
             }
         })?;
+        note_answered(&write, job)?;
         put(&write, ANSWERS, header.job_id.0, answer)?;
         let hash = receipts::leaf(&answer.receipt.receipt, header.chain_id);
         write.open_table(RECEIPTS)?.insert(hash.0, header.job_id.0.0)?;
@@ -490,6 +654,95 @@ fn update(
         put(write, JOBS, job_id.0, &job)?;
     }
     put(write, CHANNELS, channel_id, &channel)
+}
+
+impl Canaries {
+    fn count_right(&mut self) {
+        // Counts of answers that a person paid for stay far below the end of their range.
+        self.right = self.right.saturating_add(1);
+        self.right_in_row = self.right_in_row.saturating_add(1);
+    }
+
+    fn count_wrong(&mut self) {
+        self.wrong = self.wrong.saturating_add(1);
+        self.right_in_row = 0;
+        // Whoever is caught is asked nothing more.
+        self.due = None;
+    }
+
+    /// Answers that were compared with a proved one.
+    #[must_use]
+    pub fn judged(&self) -> u64 {
+        self.right.saturating_add(self.wrong)
+    }
+}
+
+fn note(
+    write: &WriteTransaction,
+    header: &JobHeader,
+    change: impl FnOnce(&mut Canaries),
+) -> Result<(), StoreError> {
+    note_of(write, header.worker, header.model_id, change)
+}
+
+fn note_of(
+    write: &WriteTransaction,
+    worker: Address,
+    model_id: B256,
+    change: impl FnOnce(&mut Canaries),
+) -> Result<(), StoreError> {
+    let key = (worker.into_array(), model_id.0);
+    let mut table = write.open_table(CANARIES)?;
+    let found = table.get(key)?.map(|bytes| serde_json::from_slice(bytes.value())).transpose()?;
+    let mut canaries: Canaries = found.unwrap_or_default();
+    change(&mut canaries);
+    table.insert(key, serde_json::to_vec(&canaries)?.as_slice())?;
+    Ok(())
+}
+
+/// A question that got no answer waits for no canary.
+fn forget_due(write: &WriteTransaction, header: &JobHeader) -> Result<(), StoreError> {
+    if header.evidence != Evidence::Audited {
+        return Ok(());
+    }
+    note(write, header, |canaries| canaries.due = canaries.due.filter(|due| *due != header.job_id))
+}
+
+/// What the checked answer to a job means for canaries.
+fn note_answered(write: &WriteTransaction, job: &JobRecord) -> Result<(), StoreError> {
+    let header = &job.request.header;
+    let spend = |canaries: &mut Canaries| {
+        canaries.spent = canaries.spent.checked_add(header.price).unwrap_or(canaries.spent);
+    };
+    match job.purpose {
+        Purpose::Question { .. } => Ok(()),
+        Purpose::KnownRow { audited } => {
+            let key = (header.model_id.0, header.job_id.0.0);
+            write.open_table(KNOWN_ROWS)?.insert(key, header.worker.into_array())?;
+            note_of(write, audited, header.model_id, spend)
+        }
+        Purpose::Canary { known } => note(write, header, |canaries| {
+            spend(canaries);
+            canaries.due = None;
+            match known {
+                Some(_) => canaries.count_right(),
+                None => canaries.open.push(header.job_id),
+            }
+        }),
+    }
+}
+
+fn reject(write: &WriteTransaction, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+    let header = &job.request.header;
+    let distrust = Distrust { code: code.to_owned(), message: message.to_owned(), job_id: header.job_id };
+    update(write, header.job_id, header.channel_id, |stored, channel| {
+        channel.in_flight = None;
+        channel.retired = true;
+        if let Some(stored) = stored {
+            stored.state = JobState::Rejected { code: code.to_owned(), message: message.to_owned() };
+        }
+    })?;
+    put_distrust(write, header.worker, &distrust)
 }
 
 fn put_distrust(write: &WriteTransaction, worker: Address, distrust: &Distrust) -> Result<(), StoreError> {

@@ -13,11 +13,12 @@ use tacit_wire::{
 use tokio::time::Instant;
 
 use crate::{
+    ask::Asked,
     channel::Delivery,
     error::GatewayError,
     gateway::Gateway,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
-    store::{AnswerRecord, ChannelRecord, JobRecord, JobState},
+    store::{AnswerRecord, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
 };
 
 /// An answer that was checked.
@@ -66,8 +67,17 @@ pub struct AskAnswer {
     /// Length of the answer as it came.
     #[serde(default)]
     pub bytes_down: u64,
+    /// Hidden questions about this model that the worker was asked, and that were compared with proved answers; counted for audited answers.
+    #[serde(default)]
+    pub canaries_asked: u64,
+    /// Those of them that it answered rightly.
+    #[serde(default)]
+    pub canaries_passed: u64,
     /// What was paid.
     pub price: Amount,
+    /// What was paid beside it now, for hidden questions and the proofs that they are compared with.
+    #[serde(default)]
+    pub canary_price: Amount,
     /// Whether the worker has acknowledged the voucher.
     pub paid: bool,
     /// Hash of the receipt.
@@ -103,6 +113,9 @@ pub struct ReceiptEntry {
     pub privacy: Privacy,
     /// Why the answer is believed.
     pub evidence: Evidence,
+    /// Who asked, and what for.
+    #[serde(default)]
+    pub kind: ReceiptKind,
     /// What was paid.
     pub price: Amount,
     /// When the worker says that it answered, seconds since 1970.
@@ -110,6 +123,19 @@ pub struct ReceiptEntry {
     /// Block that anchors it, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+}
+
+/// What a receipt's question was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptKind {
+    /// The user asked.
+    #[default]
+    Question,
+    /// The gateway asked, to audit the worker.
+    Canary,
+    /// The gateway asked for a proof to compare such an answer with.
+    KnownRow,
 }
 
 /// A published model.
@@ -250,6 +276,7 @@ impl Gateway {
             worker: header.worker,
             privacy: header.privacy,
             evidence: header.evidence,
+            kind: job.purpose.into(),
             price: header.price,
             completed_at: answer.receipt.receipt.completedAt,
             block: answer.anchor.as_ref().map(|anchor| anchor.block),
@@ -274,7 +301,15 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::UnknownReceipt`].
     pub fn bundle(&self, job_id: JobId) -> Result<Bundle, GatewayError> {
-        let (job, answer) = self.answered_job(job_id)?;
+        self.answered_job(job_id)?;
+        self.kept_bundle(job_id)
+    }
+
+    /// The same for any answer that was kept, paid or not.
+    pub(crate) fn kept_bundle(&self, job_id: JobId) -> Result<Bundle, GatewayError> {
+        let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
+        let job = self.store.job(job_id)?.ok_or_else(unknown)?;
+        let answer = self.store.answer(job_id)?.ok_or_else(unknown)?;
         let header = &job.request.header;
         let model = self.store.model(header.model_id)?.ok_or(GatewayError::Internal)?;
         let encrypted = job.encrypted.zip(answer.encrypted);
@@ -351,7 +386,7 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn view_answer(&self, job_id: JobId, delivery: Delivery) -> Result<AskAnswer, GatewayError> {
+    pub(crate) fn view_answer(&self, job_id: JobId, asked: &Asked) -> Result<AskAnswer, GatewayError> {
         let entry = self.receipt(job_id)?;
         let (job, answer) = self.answered_job(job_id)?;
         let model = self.kept_model(entry.model_id)?;
@@ -364,6 +399,10 @@ impl Gateway {
         };
         let (scores, margin) = score_entries(model.graph().label_scores(&answer.output));
         let proof = answer.proof.as_ref();
+        let canaries = match entry.evidence {
+            Evidence::Audited => self.store.canaries(entry.worker, entry.model_id)?,
+            _ => Canaries::default(),
+        };
         Ok(AskAnswer {
             job_id,
             model: entry.model,
@@ -384,8 +423,11 @@ impl Gateway {
             proved_together: proof.map_or(0, |proof| proof.rows),
             bytes_up: length(job.request.payload.body()),
             bytes_down: answer.answer_bytes,
+            canaries_asked: canaries.judged(),
+            canaries_passed: canaries.right,
             price: entry.price,
-            paid: delivery == Delivery::Acknowledged,
+            canary_price: asked.spent,
+            paid: asked.delivery == Delivery::Acknowledged,
             receipt: entry.receipt,
             block: entry.block,
         })
@@ -395,6 +437,16 @@ impl Gateway {
         let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
         let job = self.store.job(job_id)?.filter(|job| job.state == JobState::Signed).ok_or_else(unknown)?;
         Ok((job, self.store.answer(job_id)?.ok_or_else(unknown)?))
+    }
+}
+
+impl From<Purpose> for ReceiptKind {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Question { .. } => Self::Question,
+            Purpose::Canary { .. } => Self::Canary,
+            Purpose::KnownRow { .. } => Self::KnownRow,
+        }
     }
 }
 

@@ -52,11 +52,19 @@ impl AuditKey {
     /// [`KeyFileError`].
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         if path.exists() {
-            return Ok(Self(*keyfile::read(path)?));
+            return Self::load(path);
         }
         let key = Self::random();
         keyfile::create(path, &Zeroizing::new(key.0))?;
         Ok(key)
+    }
+
+    /// The key at `path`.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; a missing file is one.
+    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        Ok(Self(*keyfile::read(path)?))
     }
 
     /// The seed of one job's answer.
@@ -100,6 +108,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.key");
         let seed = |key: AuditKey| key.seed(JobId(B256::ZERO), B256::ZERO, B256::ZERO).commitment();
+        // Whoever audits never makes a key: nothing was answered with it.
+        assert!(matches!(AuditKey::load(&path), Err(KeyFileError::Io { .. })));
         let made = seed(AuditKey::load_or_create(&path).unwrap());
         assert_eq!(seed(AuditKey::load_or_create(&path).unwrap()), made);
         assert_ne!(seed(AuditKey::random()), made);

@@ -12,6 +12,7 @@
 pub mod amount;
 pub mod answer;
 pub mod audit;
+pub mod audit_file;
 pub mod http;
 pub mod job;
 mod keyfile;
@@ -24,6 +25,7 @@ pub mod wallet;
 pub use amount::Amount;
 pub use answer::{Answer, AnswerEvidence, EngineTime, Output, RowProof, Salts};
 pub use audit::{AnswerSeed, AuditKey, SeedCommitment};
+pub use audit_file::{AuditFile, AuditReject, AuditedJob};
 pub use job::{Contents, JobHeader, JobId, Payload};
 pub use keyfile::KeyFileError;
 pub use ledger::{LedgerClient, LedgerError};

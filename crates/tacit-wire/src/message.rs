@@ -151,6 +151,9 @@ pub struct ErrorBody {
     /// The price or cumulative amount that would be accepted, where the refusal is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand: Option<Amount>,
+    /// From when on it would be accepted, seconds since 1970, where it is refused for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<u64>,
 }
 
 /// Bytes as standard base64 text.

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     engine::{EngineAnswer, JobInput, OpenedJob},
+    quota::Counting,
     reject::JobReject,
     served::ServedModel,
     store::{ChannelRecord, JobRecord},
@@ -31,6 +32,7 @@ struct Admitted {
     channel: ChannelRecord,
     path: ReturnPath,
     reservation: Reservation,
+    counting: Counting,
     _place: OwnedSemaphorePermit,
 }
 
@@ -91,10 +93,11 @@ impl Worker {
         }
         let channel = self.held_channel(&header, &listed)?;
         self.check_balance(&header, &channel)?;
+        let counting = self.count(&header, &model)?;
         let (input, path) = self.open_payload(&header, &payload, &model)?;
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
         let opened = Arc::new(OpenedJob { header, input });
-        Ok(Admitted { opened, digest, model, channel, path, reservation, _place: place })
+        Ok(Admitted { opened, digest, model, channel, path, reservation, counting, _place: place })
     }
 
     /// What there is to compute on, once its shape is the model's.
@@ -217,11 +220,11 @@ impl Worker {
     }
 
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
-        let Admitted { opened, digest, model, channel, path, reservation, _place } = admitted;
+        let Admitted { opened, digest, model, channel, path, reservation, counting, _place } = admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
         let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
-        self.store.put_answer(opened.header.job_id, &job, &body, channel)?;
-        drop(reservation);
+        self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day())?;
+        drop((reservation, counting));
         Ok(body)
     }
 
@@ -259,7 +262,7 @@ impl Worker {
             evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
             price: bill.price.0,
             cumulative: bill.cumulative.0,
-            completedAt: unix_time_s(),
+            completedAt: self.clock.unix_time_s(),
         };
         let receipt = self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
         let answer = Answer { output, salts, time, evidence, receipt: receipt.clone() };
@@ -293,8 +296,4 @@ impl Worker {
         };
         Ok(tacit_wire::message::ReceiptInfo { receipt: job.receipt, anchor })
     }
-}
-
-fn unix_time_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

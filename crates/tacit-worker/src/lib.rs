@@ -17,8 +17,11 @@
 //!
 //! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
 
+pub mod audit;
 pub mod billing;
+pub mod clock;
 pub mod engine;
+pub mod quota;
 pub mod reject;
 pub mod served;
 pub mod settle;
@@ -31,10 +34,13 @@ mod payment;
 mod together;
 mod worker;
 
+pub use audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute};
 pub use billing::{AskedPrice, Bill, Billing};
+pub use clock::{Clock, SystemClock};
 pub use engine::{
     Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
 };
+pub use quota::Quota;
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;

@@ -4,7 +4,11 @@ use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_wire::{Amount, JobId, LedgerError, SignatureReject, job::PayloadReject, message::ErrorBody};
 
-use crate::{engine::EngineError, store::StoreError};
+use crate::{
+    engine::EngineError,
+    quota::{Counted, Day},
+    store::StoreError,
+};
 
 /// Why a request is refused. Nothing was computed or charged, save where the variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +160,16 @@ pub enum JobReject {
         /// Values in the payload.
         got: usize,
     },
+    /// The model's owner lets no more questions be answered today.
+    #[error("at most {limit} of {} questions about this model are answered in a day; the next from {opens} 00:00 UTC", scope(*counted))]
+    QuotaExceeded {
+        /// Whose questions were counted.
+        counted: Counted,
+        /// Most in a day.
+        limit: u64,
+        /// The day on which it opens again.
+        opens: Day,
+    },
     /// Too much work is waiting.
     #[error("the worker is busy")]
     Busy,
@@ -224,6 +238,9 @@ impl JobReject {
             Self::Payload(_) => ("bad_payload", 422, "seal the job to the key in the worker's current ask"),
             Self::Query(_) => ("bad_query", 422, "encrypt the row for the offer that comes with the model"),
             Self::WrongShape { .. } => ("wrong_shape", 422, "send one row with one value per feature"),
+            Self::QuotaExceeded { .. } => {
+                ("quota_exceeded", 429, "ask again when it opens, or ask another worker")
+            }
             Self::Busy => ("busy", 503, "try again, or ask another worker"),
             Self::UnknownJob { .. } => ("unknown_job", 404, ""),
             Self::Underpaid { .. } => ("underpaid", 402, "sign a voucher for the amount on the receipt"),
@@ -245,6 +262,18 @@ impl JobReject {
             Self::PaymentRequired { demand, .. } | Self::Underpaid { demand, .. } => Some(*demand),
             _ => None,
         };
-        ErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned(), demand }
+        let opens_at = match self {
+            Self::QuotaExceeded { opens, .. } => Some(opens.start_s()),
+            _ => None,
+        };
+        let (code, hint) = (code.to_owned(), hint.to_owned());
+        ErrorBody { code, message: self.to_string(), hint, demand, opens_at }
+    }
+}
+
+fn scope(counted: Counted) -> &'static str {
+    match counted {
+        Counted::Client => "one client's",
+        Counted::All => "all clients'",
     }
 }

@@ -11,7 +11,7 @@ use tacit_wire::{
     message::{AskTerms, ModelInfo, ModelTerms},
 };
 
-use crate::engine::Engine;
+use crate::{engine::Engine, quota::Quota};
 
 /// A model, the engine that computes it, and what is asked for it.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub struct ServedModel {
     offer: Option<Offer>,
     engine: Arc<dyn Engine>,
     asks: Vec<AskTerms>,
+    quota: Quota,
 }
 
 impl ServedModel {
@@ -46,7 +47,7 @@ impl ServedModel {
             weight_root: B256::from(weight_root),
             offer: offer.as_ref().map(Offer::encode),
         };
-        Ok(Self { info, features, offer, engine, asks: Vec::new() })
+        Ok(Self { info, features, offer, engine, asks: Vec::new(), quota: Quota::default() })
     }
 
     /// Also serves this mode at this price; a later price for the same mode replaces the earlier. Modes that nobody could serve are left
@@ -58,6 +59,13 @@ impl ServedModel {
         }
         self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));
         self.asks.push(AskTerms { privacy, evidence, price });
+        self
+    }
+
+    /// Answers no more questions in a day than this.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
         self
     }
 
@@ -96,6 +104,12 @@ impl ServedModel {
     #[must_use]
     pub fn offer(&self) -> Option<&Offer> {
         self.offer.as_ref()
+    }
+
+    /// Most questions in a day.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.quota
     }
 
     pub(crate) fn features(&self) -> usize {

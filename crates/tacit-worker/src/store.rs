@@ -17,6 +17,8 @@ use tacit_wire::{
     message::{optional_voucher_json, receipt_json},
 };
 
+use crate::quota::{Day, DayCount, Question};
+
 /// The worker's file.
 #[derive(Debug)]
 pub struct Store {
@@ -88,6 +90,10 @@ const ANSWERED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("answe
 const CHANNELS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("channels");
 const UNANCHORED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("unanchored");
 const BATCHES: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("batches");
+/// Answers by day, model and client.
+const CLIENT_DAYS: TableDefinition<'_, (u64, [u8; 32], [u8; 20]), u64> = TableDefinition::new("client_days");
+/// Answers by day and model.
+const MODEL_DAYS: TableDefinition<'_, (u64, [u8; 32]), u64> = TableDefinition::new("model_days");
 
 /// Paid answers kept for repeated requests; of older ones only the receipt stays.
 pub const ANSWERS_KEPT_MAX: u64 = 1_000;
@@ -151,6 +157,8 @@ impl Store {
         write.open_table(CHANNELS)?;
         write.open_table(UNANCHORED)?;
         write.open_table(BATCHES)?;
+        write.open_table(CLIENT_DAYS)?;
+        write.open_table(MODEL_DAYS)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -211,7 +219,33 @@ impl Store {
         Ok(self.database.begin_read()?.open_table(JOBS)?.len()?)
     }
 
-    /// Keeps an answer and marks its channel as owing for it, in one step. `channel` counts only if it is not known yet.
+    /// Answers about a model in a day, with those that are being given `beside` and are not on disk yet.
+    pub(crate) fn day_count(
+        &self,
+        day: Day,
+        model_id: B256,
+        client: Address,
+        beside: &[Question],
+    ) -> Result<DayCount, StoreError> {
+        let read = self.database.begin_read()?;
+        let kept = |found: Option<redb::AccessGuard<'_, u64>>| found.map_or(0, |count| count.value());
+        let key = (day.0, model_id.0, client.into_array());
+        let mut count = DayCount {
+            client: kept(read.open_table(CLIENT_DAYS)?.get(key)?),
+            total: kept(read.open_table(MODEL_DAYS)?.get((day.0, model_id.0))?),
+        };
+        let jobs = read.open_table(JOBS)?;
+        for question in beside {
+            if jobs.get(question.job_id.0.0)?.is_none() {
+                count.total = count.total.checked_add(1).ok_or(StoreError::Overflow)?;
+                count.client += u64::from(question.client == client);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Keeps an answer, counts it for its day, and marks its channel as owing for it, in one step. `channel` counts only if it is not
+    /// known yet.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -221,6 +255,7 @@ impl Store {
         job: &JobRecord,
         body: &[u8],
         channel: ChannelRecord,
+        day: Day,
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         let channel_id = job.receipt.receipt.channelId;
@@ -235,6 +270,7 @@ impl Store {
         }
         put(&write, JOBS, job_id.0, &JobRecord { paid, ..job.clone() })?;
         put(&write, CHANNELS, channel_id, &channel)?;
+        count(&write, day, job.receipt.receipt.modelId, job.receipt.receipt.client)?;
         write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
         append(&write, ANSWERED, job_id)?;
         drop_old_answers(&write)?;
@@ -402,6 +438,23 @@ fn append(
     Ok(())
 }
 
+/// One more answer in a day. Counts of days that no clock in order goes back to are dropped.
+fn count(write: &WriteTransaction, day: Day, model_id: B256, client: Address) -> Result<(), StoreError> {
+    let kept_from = day.before().0;
+    let more = |count: u64| count.checked_add(1).ok_or(StoreError::Overflow);
+    let mut clients = write.open_table(CLIENT_DAYS)?;
+    clients.retain_in(..(kept_from, [0; 32], [0; 20]), |_, _| false)?;
+    let key = (day.0, model_id.0, client.into_array());
+    let before = clients.get(key)?.map_or(0, |count| count.value());
+    clients.insert(key, more(before)?)?;
+    let mut models = write.open_table(MODEL_DAYS)?;
+    models.retain_in(..(kept_from, [0; 32]), |_, _| false)?;
+    let key = (day.0, model_id.0);
+    let before = models.get(key)?.map_or(0, |count| count.value());
+    models.insert(key, more(before)?)?;
+    Ok(())
+}
+
 /// Drops the bytes of the oldest paid answers beyond the limit. Unpaid ones are at most one a channel, and stay.
 fn drop_old_answers(write: &WriteTransaction) -> Result<(), StoreError> {
     let mut order = write.open_table(ANSWERED)?;
@@ -467,7 +520,7 @@ mod tests {
         let total = ANSWERS_KEPT_MAX + 2;
         for number in 1..=total {
             let (job_id, job) = record(number, channel_id, number.into());
-            store.put_answer(job_id, &job, b"answer", channel()).unwrap();
+            store.put_answer(job_id, &job, b"answer", channel(), Day(1)).unwrap();
             store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
         }
         for (number, kept) in [(1, false), (2, false), (3, true), (total, true)] {
@@ -476,6 +529,42 @@ mod tests {
             assert!(store.job(job_id).unwrap().unwrap().paid);
         }
         assert_eq!((store.jobs_count().unwrap(), store.unanchored_count().unwrap()), (total, total));
+    }
+
+    #[test]
+    fn answers_are_counted_by_day_model_and_client_and_old_days_are_dropped() {
+        let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+        let clients = [1, 2].map(Address::repeat_byte);
+        let mut number = 0;
+        let mut answer = |day: u64, model: u8, client: Address| {
+            number += 1;
+            let (job_id, mut job) = record(number, B256::repeat_byte(1), 0);
+            (job.receipt.receipt.modelId, job.receipt.receipt.client) = (B256::repeat_byte(model), client);
+            store.put_answer(job_id, &job, b"", channel(), Day(day)).unwrap();
+            job_id
+        };
+        let known = answer(5, 1, clients[0]);
+        for (day, model, client) in [(5, 1, 0), (5, 1, 1), (5, 2, 0), (6, 1, 0)] {
+            answer(day, model, clients[client]);
+        }
+        let count = |day: u64, model: u8, client: Address, beside: &[Question]| {
+            let count = store.day_count(Day(day), B256::repeat_byte(model), client, beside).unwrap();
+            (count.client, count.total)
+        };
+        assert_eq!(count(5, 1, clients[0], &[]), (2, 3));
+        assert_eq!(count(5, 1, clients[1], &[]), (1, 3));
+        assert_eq!(count(5, 2, clients[1], &[]), (0, 1));
+        assert_eq!(count(6, 1, clients[0], &[]), (1, 1));
+        // What is on disk is not counted again because it has not left the list of what is being answered.
+        let beside =
+            |job_id, client| Question { day: Day(5), model_id: B256::repeat_byte(1), client, job_id };
+        let new = JobId(B256::repeat_byte(9));
+        assert_eq!(count(5, 1, clients[0], &[beside(known, clients[0])]), (2, 3));
+        assert_eq!(count(5, 1, clients[0], &[beside(new, clients[0])]), (3, 4));
+        assert_eq!(count(5, 1, clients[0], &[beside(new, clients[1])]), (2, 4));
+        answer(7, 1, clients[0]);
+        assert_eq!(count(5, 1, clients[0], &[]), (0, 0));
+        assert_eq!(count(6, 1, clients[0], &[]), (1, 1));
     }
 
     #[test]
@@ -496,7 +585,7 @@ mod tests {
         let channel_id = B256::repeat_byte(1);
         for number in 1..=5 {
             let (job_id, job) = record(number, channel_id, number.into());
-            store.put_answer(job_id, &job, b"", channel()).unwrap();
+            store.put_answer(job_id, &job, b"", channel(), Day(1)).unwrap();
             store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
         }
         let mut sizes = Vec::new();

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     billing::Billing,
+    clock::Clock,
+    quota::Question,
     served::ServedModel,
     settle::SettlementPolicy,
     store::{Store, StoreError},
@@ -42,6 +44,8 @@ pub struct WorkerConfig {
     pub settlement: SettlementPolicy,
     /// How much to take on.
     pub limits: Limits,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// How much a worker takes on.
@@ -83,12 +87,15 @@ pub struct Worker {
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) settlement: SettlementPolicy,
     pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Jobs admitted, running or waiting.
     pub(crate) admitted: Arc<Semaphore>,
     pub(crate) running: Semaphore,
     pub(crate) queues: Queues,
     /// The job that each busy channel is computing.
     pub(crate) busy: Mutex<HashMap<B256, JobId>>,
+    /// Questions that are being answered, each of which counts.
+    counting: Mutex<Vec<Question>>,
     /// Told after each payment.
     pub(crate) paid: Notify,
 }
@@ -149,8 +156,18 @@ impl Worker {
     /// # Errors
     /// [`WorkerError::Store`] when the file holds what this program cannot read.
     pub fn open(config: WorkerConfig) -> Result<Arc<Self>, WorkerError> {
-        let WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits } =
-            config;
+        let WorkerConfig {
+            wallet,
+            sealing,
+            audit,
+            ledger,
+            store,
+            models,
+            billing,
+            settlement,
+            limits,
+            clock,
+        } = config;
         // Reading once here turns an unreadable file into an error at start rather than at the first job.
         store.channels()?;
         let admitted = limits.running_max.saturating_add(limits.waiting_max);
@@ -164,10 +181,12 @@ impl Worker {
             billing,
             settlement,
             limits,
+            clock,
             admitted: Arc::new(Semaphore::new(admitted)),
             running: Semaphore::new(limits.running_max),
             queues: Queues::default(),
             busy: Mutex::default(),
+            counting: Mutex::default(),
             paid: Notify::new(),
         }))
     }
@@ -269,5 +288,10 @@ impl Worker {
     pub(crate) fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<B256, JobId>> {
         // The map is whole after every operation on it, so a panic elsewhere leaves nothing to repair.
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counting(&self) -> std::sync::MutexGuard<'_, Vec<Question>> {
+        // As with `busy`.
+        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,9 +7,9 @@ use crate::input_file::InputFile;
 use crate::output::{Output, Style, bytes, short};
 use crate::question;
 use serde_json::{Value, json};
-use tacit_abi::Privacy;
+use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::AskAnswer;
-use tacit_wire::JobId;
+use tacit_wire::{Amount, JobId};
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
     let input = InputFile::read(&arguments.input)?.one(arguments.row)?.to_json()?;
@@ -31,7 +31,9 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
     }
     let gateway = GatewayClient::new(&arguments.gateway.url)?;
     let reply = gateway.post("/v1/ask", &request).await.map_err(|mut failure| {
-        if ["unreachable", "timeout", "gateway", "ledger_failed"].contains(&failure.code.as_str()) {
+        if ["unreachable", "timeout", "gateway", "ledger_failed", "not_judged"]
+            .contains(&failure.code.as_str())
+        {
             failure.hint = format!("ask again with --job-id {job_id}: it is the same job, and is paid once");
         }
         failure
@@ -65,21 +67,36 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
         )
     } else if answer.privacy == Privacy::Encrypted {
         format!(
-            "encrypted: {} up, {} down, worker {:.1} ms · signed: the worker's word",
+            "encrypted: {} up, {} down, worker {:.1} ms · {}",
             length(answer.bytes_up),
             length(answer.bytes_down),
-            answer.prove_cpu_ms
+            answer.prove_cpu_ms,
+            audited(answer)
         )
     } else {
         "signed: the worker's word".to_owned()
     };
     let place = answer.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
+    let beside = match answer.canary_price {
+        Amount::ZERO => String::new(),
+        spent => format!(", and {spent} for hidden questions"),
+    };
     format!(
-        "{}   ({sure}{evidence} · paid {} · receipt {}, {place})",
+        "{}   ({sure}{evidence} · paid {}{beside} · receipt {}, {place})",
         output.paint(Style::Strong, &word),
         answer.price,
         short(&answer.receipt.to_string()),
     )
+}
+
+/// Why an encrypted answer is believed.
+fn audited(answer: &AskAnswer) -> String {
+    let AskAnswer { canaries_asked, canaries_passed, .. } = answer;
+    if answer.evidence != Evidence::Audited {
+        return "signed: the worker's word".to_owned();
+    }
+    let questions = if *canaries_asked == 1 { "question" } else { "questions" };
+    format!("audited: {canaries_passed} of {canaries_asked} hidden {questions} right")
 }
 
 /// Long enough for a worker on the same ledger to anchor its batch.

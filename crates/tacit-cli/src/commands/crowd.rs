@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tacit_abi::Evidence;
-use tacit_gateway::{AskAnswer, AskRequest, Gateway, GatewayConfig, Input, Spending, Store};
+use tacit_gateway::{AskAnswer, AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store};
 use tacit_graph::{HidingKey, ImportReport, ModelFile};
 
 /// Measures every model with every number of clients.
@@ -127,7 +127,8 @@ async fn gateway(data: &Path, owner: &str, ledger: &str) -> Result<Arc<Gateway>,
     let wallet = open_wallet(&key(data, owner))?;
     let ledger = network::ledger(ledger).await?;
     let store = Store::open(&data.join(format!("{owner}.redb"))).failed("gateway", owner, "")?;
-    Gateway::open(GatewayConfig { wallet, ledger, store, spending: Spending::default() }).failed(
+    let (spending, canaries) = (Spending::default(), CanaryPolicy::default());
+    Gateway::open(GatewayConfig { wallet, ledger, store, spending, canaries }).failed(
         "gateway",
         "a gateway cannot start",
         "",

@@ -7,7 +7,7 @@ use crate::failure::{Context, Failure};
 use crate::output::Output;
 use crate::{lifetime, network};
 use serde_json::json;
-use tacit_gateway::{Gateway, GatewayConfig, Spending, Store};
+use tacit_gateway::{CanaryPolicy, Gateway, GatewayConfig, Spending, Store};
 
 pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result<(), Failure> {
     if !arguments.listen.ip().is_loopback() {
@@ -30,8 +30,10 @@ pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result
         format!("cannot open {}", data.display()),
         "another gateway may be using it; check the folder and its permissions",
     )?;
-    let gateway = Gateway::open(GatewayConfig { wallet, ledger, store, spending: Spending::default() })
-        .failed("gateway", "the gateway cannot start", "")?;
+    let canaries =
+        CanaryPolicy { rate: arguments.canary_rate, rows: arguments.canary_rows, ..CanaryPolicy::default() };
+    let config = GatewayConfig { wallet, ledger, store, spending: Spending::default(), canaries };
+    let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;
     let listener = bind(arguments.listen, "gateway").await?;
     let url = url(&listener)?;
     let result = json!({"role": "gateway", "url": url, "client": gateway.address()});

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod ask;
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod crowd;
 pub(crate) mod encrypt;

@@ -194,7 +194,7 @@ pub(crate) fn first_axis_rows(tensor: &TensorFile) -> Result<Vec<Vec<f64>>, Fail
 }
 
 /// Rows and labels from one JSON file `{"rows":[[…]],"labels":["…"]}`, or rows from a tensor file and labels from another.
-fn read_held_out(rows: &Path, labels: Option<&Path>) -> Result<HeldOutFile, Failure> {
+pub(crate) fn read_held_out(rows: &Path, labels: Option<&Path>) -> Result<HeldOutFile, Failure> {
     if let Some(labels) = labels {
         let labels = TensorFile::read(labels)?.data.iter().map(ToString::to_string).collect();
         return Ok(HeldOutFile { rows: first_axis_rows(&TensorFile::read(rows)?)?, labels });

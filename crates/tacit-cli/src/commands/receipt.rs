@@ -10,9 +10,10 @@ use crate::tensor_file::{read_limited, write_private};
 use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::path::Path;
-use tacit_gateway::receipt::{self, BUNDLE_BYTES_MAX};
-use tacit_gateway::view::{ReceiptEntry, score_entries};
-use tacit_gateway::{Bundle, VerifiedReceipt, verify_bundle};
+use tacit_gateway::fraud::{FRAUD_BYTES_MAX, FraudEntry};
+use tacit_gateway::receipt;
+use tacit_gateway::view::{ReceiptEntry, ReceiptKind, score_entries};
+use tacit_gateway::{Bundle, FraudBundle, FraudEntries, VerifiedReceipt, verify_bundle, verify_fraud};
 
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
@@ -27,7 +28,7 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             });
             Ok(())
         }
-        Command::Show { id, output: file, gateway } => {
+        Command::Show { id, output: file, for_audit, gateway } => {
             let id: B256 = id.parse().failed(
                 "bad_receipt_id",
                 format!("{id:?}"),
@@ -36,27 +37,108 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             let gateway = GatewayClient::new(&gateway.url)?;
             let reply = gateway.get(&format!("/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
-            if let Some(file) = file {
-                let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
-                write_private(file, bundle.to_string().as_bytes())?;
-            }
-            output.data(&reply, || {
-                let saved = file.as_ref().map(|file| {
-                    format!(
-                        "\nsaved with its evidence to {}; it holds the question and the answer in the clear",
-                        file.display()
-                    )
-                });
-                line(&entry) + &saved.unwrap_or_default()
-            });
+            let saved = match file {
+                Some(file) => Some(save(&gateway, &id, file, *for_audit).await?),
+                None => None,
+            };
+            output.data(&reply, || line(&entry) + &saved.unwrap_or_default());
             Ok(())
         }
+        Command::Evidence { id, output: file, gateway } => {
+            let gateway = GatewayClient::new(&gateway.url)?;
+            match (id, file) {
+                (Some(id), Some(file)) => save_evidence(&gateway, id, file, output).await,
+                _ => list_evidence(&gateway, output).await,
+            }
+        }
+        Command::Audit(arguments) => crate::commands::audit::audit(arguments, output),
         Command::Verify { file, ledger } => verify(file, ledger.as_deref(), output).await,
     }
 }
 
+/// Writes a receipt to a file, and says what is in it.
+async fn save(gateway: &GatewayClient, id: &B256, file: &Path, for_audit: bool) -> Result<String, Failure> {
+    let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
+    if !for_audit {
+        write_private(file, bundle.to_string().as_bytes())?;
+        let file = file.display();
+        return Ok(format!(
+            "\nsaved with its evidence to {file}; it holds the question and the answer in the clear"
+        ));
+    }
+    let for_audit = read::<Bundle>(bundle)?.for_audit().failed(
+        "not_encrypted",
+        id,
+        "only an encrypted job can be done again by an auditor who must not see the question",
+    )?;
+    let json = serde_json::to_vec(&for_audit).failed("cannot_write", file.display(), "")?;
+    write_private(file, &json)?;
+    Ok(format!("\nsaved for an auditor to {}; the question cannot be read from it", file.display()))
+}
+
+async fn list_evidence(gateway: &GatewayClient, output: Output) -> Result<(), Failure> {
+    let reply = gateway.get("/v1/evidence").await?;
+    let entries: FraudEntries = read(reply.clone())?;
+    output.data(&reply, || {
+        let line = |entry: &FraudEntry| {
+            let worker = short(&entry.worker.to_string());
+            format!("{}  {}  answered falsely by {worker}", entry.job_id, entry.model)
+        };
+        match entries.false_answers.as_slice() {
+            [] => "no hidden question was answered falsely".to_owned(),
+            entries => entries.iter().map(line).collect::<Vec<_>>().join("\n"),
+        }
+    });
+    Ok(())
+}
+
+async fn save_evidence(
+    gateway: &GatewayClient,
+    id: &str,
+    file: &Path,
+    output: Output,
+) -> Result<(), Failure> {
+    let hint = "an id is 0x and 64 hex digits: tacit receipt evidence";
+    let id: B256 = id.parse().failed("bad_receipt_id", format!("{id:?}"), hint)?;
+    let evidence = gateway.get(&format!("/v1/evidence/{id}")).await?;
+    let bundle: FraudBundle = read(evidence.clone())?;
+    write_private(file, evidence.to_string().as_bytes())?;
+    let worker = bundle.answer.receipt.receipt.worker;
+    output.data(&json!({"job_id": id, "worker": worker}), || {
+        format!("what convicts worker {worker} is saved to {}; the row in it is nobody's", file.display())
+    });
+    Ok(())
+}
+
+/// Checks evidence of a false answer.
+fn verify_evidence(bytes: &[u8], output: Output) -> Result<(), Failure> {
+    let fraud = FraudBundle::from_json(bytes).and_then(|bundle| verify_fraud(&bundle));
+    let hint = "it convicts nobody";
+    let fraud = fraud.map_err(|reject| Failure::new("evidence_rejected", &reject, hint))?;
+    let result = json!({
+        "verified": true, "worker": fraud.worker, "model_id": fraud.model_id, "receipt": fraud.receipt,
+        "answered": answer(&fraud.answered), "proved": answer(&fraud.proved),
+        "security_bits": fraud.security_bits,
+    });
+    output.data(&result, || {
+        format!(
+            "worker {} answered falsely: it signed receipt {} for {}, and {} is proved at {} bits for model {}",
+            fraud.worker,
+            fraud.receipt,
+            result["answered"],
+            result["proved"],
+            fraud.security_bits,
+            fraud.model_id
+        )
+    });
+    Ok(())
+}
+
 async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(), Failure> {
-    let bytes = read_limited(file, BUNDLE_BYTES_MAX as u64)?;
+    let bytes = read_limited(file, FRAUD_BYTES_MAX as u64)?;
+    if let (Ok(Kind { truth: Some(_) }), None) = (serde_json::from_slice(&bytes), ledger) {
+        return verify_evidence(&bytes, output);
+    }
     let bundle = Bundle::from_json(&bytes).map_err(|reject| refused(&reject))?;
     let verified = verify_bundle(&bundle).map_err(|reject| refused(&reject))?;
     let mut result = result(&verified);
@@ -82,14 +164,24 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
     Ok(())
 }
 
-/// A checked receipt for programs.
-pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
-    let answer = match verified.answer() {
+/// What tells evidence of a false answer from a receipt.
+#[derive(serde::Deserialize)]
+struct Kind {
+    truth: Option<serde::de::IgnoredAny>,
+}
+
+fn answer(answer: &tacit_graph::Answer) -> Value {
+    match answer {
         tacit_graph::Answer::Label { label, .. } => json!(label),
         tacit_graph::Answer::Values(scores) => {
             json!(scores.iter().map(|score| score.to_f64()).collect::<Vec<_>>())
         }
-    };
+    }
+}
+
+/// A checked receipt for programs.
+pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
+    let answer = answer(verified.answer());
     let receipt = verified.receipt();
     let (scores, margin) = score_entries(verified.scores().cloned());
     json!({
@@ -120,8 +212,13 @@ fn read<T: serde::de::DeserializeOwned>(reply: Value) -> Result<T, Failure> {
 
 fn line(entry: &ReceiptEntry) -> String {
     let place = entry.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
+    let kind = match entry.kind {
+        ReceiptKind::Question => "",
+        ReceiptKind::Canary => "  (a hidden question)",
+        ReceiptKind::KnownRow => "  (for hidden questions)",
+    };
     format!(
-        "{}  {}  {} + {}  paid {} to {}  {place}",
+        "{}  {}  {} + {}  paid {} to {}  {place}{kind}",
         entry.receipt,
         entry.model,
         entry.privacy,

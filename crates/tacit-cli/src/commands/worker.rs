@@ -17,13 +17,14 @@ use tacit_graph::ModelFile;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
-    AskedPrice, Billing, GraphEngine, Limits, ServedModel, SettlementPolicy, Worker, WorkerConfig,
-    WorkerError,
+    AskedPrice, Billing, GraphEngine, Limits, Quota, ServedModel, SettlementPolicy, SystemClock, Worker,
+    WorkerConfig, WorkerError,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
     let wallet = open_wallet(&arguments.key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
+    let quota = Quota { per_client: arguments.quota, total: arguments.quota_total };
     let (mut models, mut encrypted) = (Vec::new(), Vec::new());
     for text in &arguments.models {
         let (file, price) = text.rsplit_once('=').ok_or_else(|| {
@@ -41,7 +42,7 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         let opened = open_model(&file, path, output)?;
         let (served, misfit) = serve(&file, opened, price, together)?;
         encrypted.push(Encrypted::new(&served, misfit));
-        models.push(served);
+        models.push(served.with_quota(quota));
     }
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
@@ -50,6 +51,7 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
     publish(&worker, &endpoint).await?;
     let result = json!({
         "role": "worker", "url": url, "endpoint": endpoint, "info": worker.info(), "encrypted": encrypted,
+        "quota": quota,
     });
     output.data(&result, || {
         let models: Vec<_> = encrypted.iter().map(Encrypted::line).collect();
@@ -112,7 +114,7 @@ impl Encrypted {
     }
 }
 
-/// The honest service of a model: `signed` and `proved`, in the clear and sealed, and `signed` under encryption where the model fits, at one
+/// The honest service of a model: `signed` and `proved`, in the clear and sealed, and `signed` and `audited` under encryption where the model fits, at one
 /// price. Where it does not fit, the reason comes with it.
 fn serve(
     file: &ModelFile,
@@ -144,7 +146,10 @@ fn serve(
             served = served.ask(privacy, evidence, price);
         }
     }
-    Ok((served.ask(Privacy::Encrypted, Evidence::Signed, price), misfit))
+    for evidence in [Evidence::Signed, Evidence::Audited] {
+        served = served.ask(Privacy::Encrypted, evidence, price);
+    }
+    Ok((served, misfit))
 }
 
 /// Opens a worker on a data folder.
@@ -160,7 +165,9 @@ pub(crate) fn open(
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
     let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
-    let config = WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits };
+    let clock = Arc::new(SystemClock);
+    let config =
+        WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits, clock };
     Worker::open(config).failed("worker", "the worker cannot start", "")
 }
 

@@ -132,7 +132,7 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
         ("digits", &seven, &["--evidence", "attested"], "unsupported"),
         ("digits", &seven, &["--privacy", "encrypted"], "does_not_fit"),
         ("digits", &seven, &["--privacy", "encrypted", "--evidence", "proved"], "unprovable"),
-        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "audited"], "unsupported"),
+        ("digits", &seven, &["--privacy", "encrypted", "--evidence", "audited"], "does_not_fit"),
     ] {
         assert_eq!(refused(&as_words(&up.ask(model, input, more)))["code"], code, "{model} {more:?}");
     }

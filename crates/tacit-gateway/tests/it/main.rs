@@ -6,10 +6,13 @@
     reason = "a helper of tests fails by panicking, as a test does"
 )]
 
+mod audit;
+mod canaries;
 mod crash;
 mod dishonest;
 mod disk;
 mod encrypted;
+mod quota;
 mod refusals;
 mod story;
 mod support;

@@ -184,6 +184,7 @@ async fn an_exhausted_channel_is_topped_up() {
         ledger: ledger.client.clone(),
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,
+        canaries: tacit_gateway::CanaryPolicy::default(),
     })
     .unwrap();
     for seed in 0..3 {

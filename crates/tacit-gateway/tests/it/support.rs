@@ -8,15 +8,17 @@ use std::{
 use alloy_primitives::{Address, U256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
-use tacit_gateway::{AskRequest, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore};
+use tacit_gateway::{
+    AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
+};
 use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet};
 use tacit_worker::{
-    AskedPrice, Billing, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
-    Store as WorkerStore, Worker, WorkerConfig,
+    AskedPrice, Billing, Clock, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
+    Store as WorkerStore, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -140,10 +142,18 @@ fn commit(seed: u64) -> Arc<CommittedModel> {
 /// A linear model: one that can be asked under encryption.
 pub(crate) fn linear_model() -> Arc<CommittedModel> {
     static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
-    Arc::clone(MODEL.get_or_init(|| {
-        let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 3], 3).unwrap();
-        Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
-    }))
+    Arc::clone(MODEL.get_or_init(|| commit_linear(3)))
+}
+
+/// Another linear model of the same shape.
+pub(crate) fn other_linear_model() -> Arc<CommittedModel> {
+    static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| commit_linear(4)))
+}
+
+fn commit_linear(seed: u64) -> Arc<CommittedModel> {
+    let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 3], seed).unwrap();
+    Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
 }
 
 /// The honest engine of a linear model.
@@ -179,7 +189,10 @@ pub(crate) fn served(
             served = served.ask(privacy, evidence, price);
         }
     }
-    served.ask(Privacy::Encrypted, Evidence::Signed, price)
+    for evidence in [Evidence::Signed, Evidence::Audited] {
+        served = served.ask(Privacy::Encrypted, evidence, price);
+    }
+    served
 }
 
 /// The honest offer of the small model.
@@ -199,6 +212,7 @@ pub(crate) struct WorkerPlan {
     pub(crate) port: u16,
     pub(crate) settlement: SettlementPolicy,
     pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl WorkerPlan {
@@ -213,6 +227,7 @@ impl WorkerPlan {
             port: 0,
             settlement: SettlementPolicy { anchor_delay: core::time::Duration::ZERO, ..Default::default() },
             limits: Limits::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -235,6 +250,7 @@ impl WorkerPlan {
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,
+            clock: self.clock,
         })
         .unwrap();
         let serving = Arc::clone(&worker);
@@ -258,11 +274,21 @@ pub(crate) async fn listen(port: u16) -> StdListener {
 }
 
 pub(crate) fn gateway_on(ledger: &LedgerClient, key: u8, disk: &Disk) -> Arc<Gateway> {
+    gateway_with(ledger, key, disk, CanaryPolicy::default())
+}
+
+pub(crate) fn gateway_with(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    canaries: CanaryPolicy,
+) -> Arc<Gateway> {
     Gateway::open(GatewayConfig {
         wallet: wallet(key),
         ledger: ledger.clone(),
         store: GatewayStore::with_backend(disk.open()).unwrap(),
         spending: Spending::default(),
+        canaries,
     })
     .unwrap()
 }

@@ -394,7 +394,7 @@ async fn what_is_no_query_for_the_model_is_refused() {
     // Modes and models that are not offered so.
     for header in [
         JobHeader { evidence: Evidence::Proved, ..header },
-        JobHeader { evidence: Evidence::Audited, ..header },
+        JobHeader { evidence: Evidence::Attested, ..header },
         JobHeader { model_id: honest().model_id(), ..header },
     ] {
         assert!(matches!(refused(header, query(length, 1)).await, JobReject::UnsupportedMode { .. }));

@@ -173,7 +173,7 @@ it or with `--held-out` only measure the agreement.
   precision are compared as ONNX Runtime does, with the input rounded to a multiple of `2^-24` first. An input that is the threshold is always seen as such; inputs closer than `2^-24` to
   a smaller threshold may not be told from it, so features of very small numbers should be scaled before training.
 - *Leaves* are rounded to one unit, a power of two, as fine as 16 bits allow. Labels are those of ONNX Runtime unless two scores are within that rounding.
-- *What is around the trees*: `Cast`, `Identity`, `ZipMap` and anything linear or that only dresses up a decision; base values, `post_transform` `NONE`, `LOGISTIC`, `SOFTMAX`, sums and averages. A class without a
+- *What is around the trees*: `Cast`, `Identity`, `ZipMap` and anything linear (voting, bagging) or that only dresses up a decision; base values, `post_transform` `NONE`, `LOGISTIC`, `SOFTMAX`, sums and averages. A class without a
   weight at a leaf counts zero there. Of two classes with a weight each, the second one's score decides by its sign, as in ONNX Runtime.
 - *Refused*: anything between the features and the trees (scaling changes no tree: train on raw features), anything non-linear behind them (AdaBoost's votes), `MIN` and `MAX`, `PROBIT`, base values that ONNX Runtime
   adds to the wrong one of two classes, trees deeper than 128, more than 2^18 nodes, more than 16383 thresholds of one feature.
@@ -181,7 +181,7 @@ it or with `--held-out` only measure the agreement.
 - *What is public*: thresholds are in the graph, feature by feature, and so are the leaves, in its tables. Only which of them belong together is in the weights. A model of trees is a secret in no mode.
 
 Leaves are decided in groups, each by one look-up of a sum of at most 16 values, which is one bootstrap where the model is computed under encryption; what depends on one feature alone takes none.
-`cargo run --release -p tacit-graph --example trees_report MODEL.onnx` counts them. Test splits of a quarter, seed 0; *made* has 12 000 rows of 20 features from scikit-learn's `make_classification`:
+`cargo run --release -p tacit-graph --example trees_report MODEL.onnx HELD_OUT.npy LABELS.npy` counts them, `bench/encrypt/make_models.py FOLDER --trees` makes these. Test splits of a quarter, seed 0; *made* has 12 000 rows of 20 features from scikit-learn's `make_classification`:
 
 | ensemble | data | look-ups of groups | comparisons | parameters | labels that agree |
 |---|---|---|---|---|---|

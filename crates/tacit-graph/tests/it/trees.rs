@@ -577,13 +577,13 @@ fn gates_are_for_the_asking() {
     };
     let (without, with) = (look_ups(false), look_ups(true));
     assert!(without.0 == 2 && with.0 > 2, "{with:?} {without:?}");
-    assert!(with.1 * 3 < without.1 * 2, "{with:?} {without:?}");
+    assert!(with.1 < without.1, "{with:?} {without:?}");
 }
 
 /// A way through more features than one sum can count: gates of gates.
 #[test]
 fn long_ways() {
-    for length in [3usize, 14, 15, 16, 17, 40] {
+    for length in [3usize, 14, 15, 16, 17, 40, 128] {
         let mut tree = Tree::Leaf(vec![1.0]);
         for feature in (0..length).rev() {
             // Leaves beside the way differ, so that nothing folds.
@@ -812,6 +812,8 @@ fn joined_lists_that_are_not_supported() {
         reason(&node)
     };
     assert_eq!(mode(6), attribute("membership_values"));
+    let whole = good.clone().tensor("membership_values", 7, |m| m.int(1, 1).int(7, 3));
+    assert_eq!(reason(&whole), NodeReason::TensorType { data_type: 7 });
     assert_eq!(mode(7), attribute("nodes_modes"));
     assert_eq!(reason(&good.clone().int("post_transform", 9)), attribute("post_transform"));
     assert_eq!(reason(&good.int("aggregate_function", 3)), attribute("aggregate_function"));
@@ -833,6 +835,23 @@ fn the_number_of_features_has_to_be_known() {
     let held_out = HeldOut { rows: &[vec![0.0; 4]], labels: &["0".to_owned()] };
     let made = import(&dense, &[], Some(held_out), &ImportOptions::default());
     assert_eq!(made.unwrap_err(), ImportError::NoCalibration);
+}
+
+#[test]
+fn too_many_nodes() {
+    let many = vec![0; (1 << 18) + 1];
+    let older = Node::new("TreeEnsembleRegressor", &["y"]).ints("nodes_nodeids", &many);
+    assert_eq!(reason(&older), NodeReason::TooLarge);
+    let newer = Node::new("TreeEnsemble", &["y"]).ints("nodes_featureids", &many);
+    assert_eq!(reason(&newer), NodeReason::TooLarge);
+    // One branch that both its sides lead to, again and again: small to write, and far too deep.
+    let tree =
+        Tree::Branch { feature: 0, mode: 0, threshold: 0.0, yes: Box::new(stump()), no: Box::new(stump()) };
+    let good = joined(std::slice::from_ref(&tree), 1);
+    let head = Node::new("TreeEnsemble", &["y"]);
+    let mut node = head.clone().ints("nodes_truenodeids", &[0, 0, 0]).ints("nodes_trueleafs", &[0, 0, 0]);
+    node.0.0.extend_from_slice(&good.0.0[head.0.0.len()..]);
+    assert_eq!(reason(&node), NodeReason::TreeDepth);
 }
 
 /// More steps than a feature's bits can count.

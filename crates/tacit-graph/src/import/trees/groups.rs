@@ -169,15 +169,18 @@ struct Search<'a> {
     known: BTreeMap<(usize, Option<usize>), (Cost, Choice)>,
 }
 
-/// The cheapest cover found for a tree and what it costs. `outputs` are, for each leaf, the scores that it adds something
+/// The cheapest cover found for a tree and what it costs; none for trees beyond all bounds. `outputs` are, for each leaf, the scores that it adds something
 /// to; a gate costs as much as one look-up when `gates` are welcome, else more than anything that can do without.
-pub(super) fn cover(tree: &Pruned, outputs: &[Vec<usize>], gates: bool) -> (Cover, u32) {
+pub(super) fn cover(tree: &Pruned, outputs: &[Vec<usize>], gates: bool) -> Option<(Cover, u32)> {
     let gate_cost = if gates { 1 } else { GATE_COST };
     let mut search = Search { tree, outputs, gate_cost, known: BTreeMap::new() };
     let cost = search.best(0, None);
+    if cost >= NEVER {
+        return None;
+    }
     let mut cover = Cover::default();
     search.collect(0, None, None, &mut cover);
-    (cover, cost.0)
+    Some((cover, cost.0))
 }
 
 impl Search<'_> {
@@ -495,6 +498,84 @@ impl Digit {
 }
 
 /// What an unwelcome gate costs.
-const GATE_COST: u32 = 1 << 20;
+const GATE_COST: u32 = 1 << 12;
 /// Chunks looked at for each branch and gate.
 const CHUNKS_TRIED: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full tree; `test` gives the feature and the step of the branch at a depth and place.
+    fn full(depth: usize, test: &dyn Fn(usize, usize) -> (usize, i64)) -> (Pruned, usize) {
+        let mut tree = Pruned { nodes: Vec::new() };
+        let (mut waiting, mut leaves) = (vec![(0, 0, None)], 0);
+        while let Some((level, place, parent)) = waiting.pop() {
+            if level == depth {
+                tree.push(parent, Kind::Leaf(leaves));
+                leaves += 1;
+                continue;
+            }
+            let (feature, step) = test(level, place);
+            let condition = Set::from(Some(step));
+            let node = tree.push(parent, Kind::Branch { feature, condition, yes: 0, no: 0 });
+            waiting.push((level + 1, 2 * place, Some((node, false))));
+            waiting.push((level + 1, 2 * place + 1, Some((node, true))));
+        }
+        (tree, leaves)
+    }
+
+    fn look_ups(
+        depth: usize,
+        gates: bool,
+        test: &dyn Fn(usize, usize) -> (usize, i64),
+    ) -> (u32, usize, usize) {
+        let (tree, leaves) = full(depth, test);
+        let (cover, cost) = cover(&tree, &vec![vec![0]; leaves], gates).unwrap();
+        assert!(cover.groups.iter().all(|group| group.leaves.len() <= GROUP_VALUES));
+        (cost, cover.groups.len(), cover.gates.len())
+    }
+
+    /// Every branch another feature: three comparisons are a group, seven are two, and from then on it is two leaves each.
+    #[test]
+    fn trees_of_many_features() {
+        let other = |level: usize, place: usize| ((1 << level) + place, 0);
+        assert_eq!(look_ups(1, false, &other), (0, 0, 0));
+        assert_eq!(look_ups(2, false, &other), (1, 1, 0));
+        assert_eq!(look_ups(3, false, &other), (2, 2, 0));
+        assert_eq!(look_ups(4, false, &other), (8, 8, 0));
+        assert_eq!(look_ups(6, false, &other), (32, 32, 0));
+        let (cost, groups, gates) = look_ups(6, true, &other);
+        assert!(cost as usize == groups + gates && cost <= 32, "{cost}");
+    }
+
+    /// Every level one comparison: four are a group.
+    #[test]
+    fn oblivious_trees() {
+        let same = |level: usize, _: usize| (level, 0);
+        assert_eq!(look_ups(4, false, &same), (1, 1, 0));
+        assert_eq!(look_ups(5, false, &same), (8, 8, 0));
+        assert_eq!(look_ups(6, false, &same), (32, 32, 0));
+        assert_eq!(look_ups(6, true, &same), (16, 8, 8));
+    }
+
+    /// One feature alone is a function of it, however deep.
+    #[test]
+    fn trees_of_one_feature() {
+        let halves = |level: usize, place: usize| (0, (2 * place as i64 + 1) << (10 - level));
+        assert_eq!(look_ups(6, false, &halves), (0, 0, 0));
+        // Two features, whose levels below one test make three outcomes each.
+        let two = |level: usize, place: usize| (level % 2, (2 * place as i64 + 1) << (10 - level));
+        assert!(look_ups(3, false, &two).0 <= 2);
+    }
+
+    /// Leaves that add nothing need nothing.
+    #[test]
+    fn leaves_that_add_nothing() {
+        let (tree, leaves) = full(4, &|level, place| ((1 << level) + place, 0));
+        let mut outputs = vec![Vec::new(); leaves];
+        assert_eq!(cover(&tree, &outputs, false).unwrap().1, 0);
+        outputs[3] = vec![0, 1];
+        assert_eq!(cover(&tree, &outputs, false).unwrap().1, 2);
+    }
+}

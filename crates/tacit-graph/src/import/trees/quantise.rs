@@ -85,7 +85,7 @@ pub(in crate::import) fn quantise(
     let covered: Vec<Covered> = trees
         .par_iter()
         .map(|(tree, first, single)| Covered::new(tree, *single, tail, *first, gates))
-        .collect();
+        .collect::<Result<_, _>>()?;
     let (mut gates, mut groups, mut singles) = (Vec::new(), Vec::new(), Vec::new());
     let mut unit = 0;
     for covered in covered {
@@ -139,7 +139,7 @@ struct Covered {
 }
 
 impl Covered {
-    fn new(tree: &Tree, single: bool, tail: &Tail, first: usize, gates: bool) -> Self {
+    fn new(tree: &Tree, single: bool, tail: &Tail, first: usize, gates: bool) -> Result<Self, NodeReason> {
         let (pruned, leaves) = pruned(tree, single, tail, first);
         // Leaves that add nothing need no look-up, so the commonest value goes into the base, unless that costs more.
         let mut counts: Vec<(usize, &Amounts)> = Vec::new();
@@ -154,17 +154,15 @@ impl Covered {
         let most = counts.iter().map(|(count, _)| *count).max().unwrap_or(0);
         let commonest = counts.iter().find(|(count, _)| *count == most).map(|(_, leaf)| (*leaf).clone());
         let candidates = core::iter::once(Vec::new()).chain(commonest.filter(|leaf| !leaf.is_empty()));
-        let covers = candidates.map(|usual| {
+        let covers = candidates.filter_map(|usual| {
             let usuals = vec![usual.clone(); leaves.len()];
             let outputs = Leaves { values: leaves.clone(), usual: usuals, ..Leaves::default() }.outputs();
-            let (cover, cost) = groups::cover(&pruned, &outputs, gates);
-            (cost, cover, usual)
+            let (cover, cost) = groups::cover(&pruned, &outputs, gates)?;
+            Some((cost, cover, usual))
         });
-        let (cover, usual) = match covers.min_by_key(|(cost, cover, _)| (*cost, cover.singles.len())) {
-            Some((_, cover, usual)) => (cover, usual),
-            None => (Cover::default(), Vec::new()),
-        };
-        Self { cover, leaves, usual }
+        let best = covers.min_by_key(|(cost, cover, _)| (*cost, cover.singles.len()));
+        let (_, cover, usual) = best.ok_or(NodeReason::TooLarge)?;
+        Ok(Self { cover, leaves, usual })
     }
 }
 
