@@ -23,24 +23,53 @@ const ACCEPTED: &[&str] = &[
     "CDLA-Permissive-2.0",
 ];
 
+/// Crates whose terms grant no patent rights and that are behind an option nobody gets without asking, with those terms (see NOTICE).
+const OPTIONAL: &[&str] = &[
+    "tfhe",
+    "tfhe-csprng",
+    "tfhe-fft",
+    "tfhe-ntt",
+    "tfhe-safe-serialize",
+    "tfhe-versionable",
+    "tfhe-versionable-derive",
+];
+const OPTIONAL_TERMS: &str = "BSD-3-Clause-Clear";
+/// The option: a package and its feature.
+const OPTION: (&str, &str) = ("tacit-encrypt", "pbs");
+
 /// `cargo tree` rather than `cargo metadata`: the latter also lists packages behind options nobody turned on.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
+    let mut findings = findings(&tree(root, &["--workspace"])?, &[]);
+    let (package, feature) = OPTION;
+    findings.extend(self::findings(&tree(root, &["--package", package, "--features", feature])?, OPTIONAL));
+    Ok(findings)
+}
+
+/// Packages with their terms, one a line.
+fn tree(root: &Path, which: &[&str]) -> Result<String> {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--target", "all", "--edges", "normal,build,dev", "--locked"])
+        .args(["tree", "--target", "all", "--edges", "normal,build,dev", "--locked"])
         .args(["--prefix", "none", "--format", "{p}\t{l}"])
+        .args(which)
         .current_dir(root)
         .output()
         .context("running cargo tree")?;
     if !output.status.success() {
         bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let lines: BTreeSet<&str> =
-        std::str::from_utf8(&output.stdout)?.lines().filter(|line| !line.is_empty()).collect();
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Packages without terms that are accepted, or that are allowed to be `optional`.
+fn findings(tree: &str, optional: &[&str]) -> Vec<String> {
+    let lines: BTreeSet<&str> = tree.lines().filter(|line| !line.is_empty()).collect();
     let findings = lines.iter().filter_map(|line| {
         let (package, expression) = line.trim_end_matches(" (*)").split_once('\t')?;
-        (!acceptable(expression)).then(|| format!("{package} is licensed {expression:?}"))
+        let name = package.split(' ').next().unwrap_or_default();
+        let allowed = optional.contains(&name) && expression == OPTIONAL_TERMS;
+        (!acceptable(expression) && !allowed).then(|| format!("{package} is licensed {expression:?}"))
     });
-    Ok(findings.collect())
+    findings.collect()
 }
 
 /// Evaluates `A OR (B AND C)`, with the old `/` for `OR`.
@@ -93,7 +122,20 @@ fn single(tokens: &[String], at: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::acceptable;
+    use super::{acceptable, findings};
+
+    #[test]
+    fn terms_without_patents_are_for_an_option_alone() {
+        let tree = "tfhe v1.8.2\tBSD-3-Clause-Clear\nserde v1\tMIT OR Apache-2.0\nother v1\tBSD-3-Clause-Clear (*)\n";
+        let named = |found: Vec<String>, names: &[&str]| {
+            assert_eq!(found.len(), names.len(), "{found:?}");
+            assert!(found.iter().zip(names).all(|(found, name)| found.starts_with(name)), "{found:?}");
+        };
+        named(findings(tree, &[]), &["other v1", "tfhe v1.8.2"]);
+        named(findings(tree, &["tfhe"]), &["other v1"]);
+        // With other terms it is like any other package.
+        named(findings("tfhe v2\tGPL-3.0", &["tfhe"]), &["tfhe v2"]);
+    }
 
     #[test]
     fn expressions_are_read_as_spdx_means_them() {

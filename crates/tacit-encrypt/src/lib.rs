@@ -27,6 +27,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pbs")]
+pub mod circuit;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod linear;
@@ -35,7 +37,8 @@ pub mod plan;
 mod ring;
 mod sample;
 pub mod server;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod tests;
 pub mod wire;
 

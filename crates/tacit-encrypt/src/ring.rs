@@ -1,7 +1,7 @@
 //! `Z_q[X]/(X^N + 1)` with `q = 2^64 - 2^32 + 1`: polynomials by their coefficients or by their values at the roots of `X^N + 1`.
 
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft};
-#[cfg(any(test, feature = "client"))]
+#[cfg(any(test, feature = "client", feature = "pbs"))]
 use p3_field::PrimeField64;
 use p3_field::{PrimeCharacteristicRing, TwoAdicField};
 use p3_goldilocks::Goldilocks;
@@ -37,7 +37,7 @@ pub(crate) fn element(value: i64) -> Element {
 }
 
 /// The integer nearest to zero that an element stands for.
-#[cfg(any(test, feature = "client"))]
+#[cfg(any(test, feature = "client", feature = "pbs"))]
 pub(crate) fn centred(value: Element) -> i64 {
     let value = value.as_canonical_u64();
     if value > Element::ORDER_U64 / 2 {

@@ -19,8 +19,19 @@ impl Seed {
 
     /// The stream of this seed for one purpose.
     pub(crate) fn stream(&self, context: &'static str) -> Stream {
+        self.expand(context, &[])
+    }
+
+    /// One of many streams of this seed for one purpose.
+    #[cfg(all(feature = "client", feature = "pbs"))]
+    pub(crate) fn numbered(&self, context: &'static str, number: u32) -> Stream {
+        self.expand(context, &number.to_le_bytes())
+    }
+
+    fn expand(&self, context: &'static str, message: &[u8]) -> Stream {
         let mut key = blake3::derive_key(context, &self.0);
         let mut hasher = Hasher::new_keyed(&key);
+        hasher.update(message);
         key.zeroize();
         let stream = Stream { output: hasher.finalize_xof() };
         hasher.zeroize();
@@ -55,12 +66,37 @@ impl Stream {
         bytes
     }
 
+    /// The stream of a public seed and a number, for one purpose.
+    #[cfg(feature = "pbs")]
+    pub(crate) fn public(context: &'static str, seed: &[u8; 32], number: u32) -> Self {
+        let mut hasher = Hasher::new_derive_key(context);
+        hasher.update(seed);
+        hasher.update(&number.to_le_bytes());
+        Self { output: hasher.finalize_xof() }
+    }
+
     /// `N` words.
     fn words(&mut self) -> Vec<u64> {
-        let mut bytes = vec![0; 8 * N];
+        self.some_words(N)
+    }
+
+    pub(crate) fn some_words(&mut self, count: usize) -> Vec<u64> {
+        let mut bytes = vec![0; 8 * count];
         self.output.fill(&mut bytes);
         let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
         bytes.zeroize();
+        words
+    }
+
+    /// Uniform in `-2^bits ..= 2^bits`, both ends half as likely, as words modulo `2^64`.
+    #[cfg(feature = "pbs")]
+    pub(crate) fn t_uniform(&mut self, count: usize, bits: u32) -> Vec<u64> {
+        let mut words = self.some_words(count);
+        for word in &mut words {
+            // 2^(bits + 2) values, two for each but the ends.
+            let value = (*word >> (62 - bits)).div_ceil(2);
+            *word = value.wrapping_sub(1 << bits);
+        }
         words
     }
 
@@ -76,9 +112,13 @@ impl Stream {
         values
     }
 
-    /// Uniform in `-1, 0, 1`, up to a bias of `2^-62`.
+    /// Uniform in `-1, 0, 1`, up to a bias of `2^-62`; `N` of them.
     pub(crate) fn ternary(&mut self) -> Vec<i64> {
-        let mut words = self.words();
+        self.some_ternary(N)
+    }
+
+    pub(crate) fn some_ternary(&mut self, count: usize) -> Vec<i64> {
+        let mut words = self.some_words(count);
         let values = words.iter().map(|word| ((u128::from(*word) * 3) >> 64) as i64 - 1).collect();
         words.zeroize();
         values

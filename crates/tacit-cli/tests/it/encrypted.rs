@@ -1,66 +1,17 @@
 //! A question that nobody but the client can read, through roles as processes.
 
-use super::{ok, refused, tacit, words};
+use super::roles::{Folder, Role};
+use super::{ok, refused, tacit};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Stdio};
-use tacit_graph::{ImportReport, ModelFile, synthetic_mlp};
-use tacit_prove::CommittedModel;
-use tacit_verify::SecurityBits;
-
-/// A role that ends with its handle.
-struct Role {
-    child: Child,
-    ready: Value,
-}
-
-impl Role {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = tacit()
-            .args(["--json"])
-            .args(arguments)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, ready: serde_json::from_str(&line).unwrap() }
-    }
-
-    fn url(&self) -> &str {
-        self.ready["url"].as_str().unwrap()
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A model that was never trained, as a file.
-fn model(folder: &Path, name: &str, widths: &[u32]) -> String {
-    let model = synthetic_mlp(widths, 7).unwrap();
-    let weight_root = CommittedModel::commit(model.clone(), SecurityBits::DEFAULT).unwrap().weight_root();
-    let report = ImportReport::unmeasured(&model);
-    let file = ModelFile { name: name.to_owned(), weight_root, hiding: None, model, report };
-    let path = folder.join(format!("{name}.tacit"));
-    std::fs::write(&path, file.encode()).unwrap();
-    words(&path).to_owned()
-}
 
 #[test]
 fn an_encrypted_question_goes_through_the_roles_and_its_receipt_verifies_offline() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| words(&folder.path().join(name)).to_owned();
-    let [worker_key, client_key] = [path("worker.key"), path("client.key")];
-    let [worker_account, client_account] = [&worker_key, &client_key]
-        .map(|key| ok(&["wallet", "new", key])["address"].as_str().unwrap().to_owned());
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
+    let [(worker_key, worker_account), (client_key, client_account)] =
+        ["worker.key", "client.key"].map(|name| folder.key(name));
     let [linear, deep] = [("linear", [12, 4].as_slice()), ("deep", &[12, 8, 4])]
-        .map(|(name, widths)| model(folder.path(), name, widths));
+        .map(|(name, widths)| folder.model(name, widths));
     let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
     let worker = Role::start(&[
         "worker",

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
+mod audited;
 mod demo;
 mod encrypted;
 mod local;
+#[cfg(target_os = "linux")]
+mod memory;
 mod network;
+mod roles;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
