@@ -51,6 +51,14 @@ pub enum StoreError {
     Overflow,
 }
 
+impl StoreError {
+    /// Whether another process has the file open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Database(error) if matches!(**error, redb::Error::DatabaseAlreadyOpen))
+    }
+}
+
 /// A job from the moment before it was sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {

@@ -43,6 +43,14 @@ pub enum StoreError {
     Overflow,
 }
 
+impl StoreError {
+    /// Whether another process has the file open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Database(error) if matches!(**error, redb::Error::DatabaseAlreadyOpen))
+    }
+}
+
 /// An answered job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {

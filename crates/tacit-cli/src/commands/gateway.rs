@@ -7,7 +7,7 @@ use crate::failure::{Context, Failure};
 use crate::output::Output;
 use crate::{lifetime, network};
 use serde_json::json;
-use tacit_gateway::{CanaryPolicy, Gateway, GatewayConfig, Spending, Store};
+use tacit_gateway::{CanaryPolicy, Gateway, GatewayConfig, Spending, Store, StoreError};
 
 pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result<(), Failure> {
     if !arguments.listen.ip().is_loopback() {
@@ -25,7 +25,8 @@ pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result
         data.display(),
         "check the folder and its permissions",
     )?;
-    let store = Store::open(&data.join("gateway.redb")).failed(
+    let file = data.join("gateway.redb");
+    let store = lifetime::once_free(|| Store::open(&file), StoreError::is_in_use).await.failed(
         "gateway",
         format!("cannot open {}", data.display()),
         "another gateway may be using it; check the folder and its permissions",

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tacit_node::{DEV_BALANCE, Node, NodeConfig};
+use tacit_node::{DEV_BALANCE, Node, NodeConfig, NodeError, StoreError};
 use tokio::net::TcpListener;
 
 pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
             )
         })
         .collect::<Result<Vec<Address>, _>>()?;
-    let node = open(data.clone(), &fund)?;
+    let node = open(data.clone(), &fund).await?;
     let listener = bind(*listen, "ledger").await?;
     let url = url(&listener)?;
     let result = json!({"role": "ledger", "url": url, "chain_id": node.chain_id()});
@@ -34,10 +34,12 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
 }
 
 /// Opens a development ledger with funded accounts: the public test ones and `fund`.
-pub(crate) fn open(data: Option<PathBuf>, fund: &[Address]) -> Result<Node, Failure> {
+async fn open(data: Option<PathBuf>, fund: &[Address]) -> Result<Node, Failure> {
     let alloc: Vec<(Address, U256)> = fund.iter().map(|address| (*address, DEV_BALANCE)).collect();
     let place = data.as_ref().map_or_else(|| "memory".to_owned(), |data| data.display().to_string());
-    Node::open(NodeConfig::dev_with_public_accounts(alloc).with_data_dir(data)).failed(
+    let config = || NodeConfig::dev_with_public_accounts(alloc.clone()).with_data_dir(data.clone());
+    let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
+    lifetime::once_free(|| Node::open(config()), in_use).await.failed(
         "node",
         format!("cannot open the ledger in {place}"),
         "another process may be using it, or it was begun with other accounts: choose another folder",

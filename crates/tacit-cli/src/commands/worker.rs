@@ -17,8 +17,8 @@ use tacit_graph::ModelFile;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
-    AskedPrice, Billing, GraphEngine, Limits, Quota, ServedModel, SettlementPolicy, SystemClock, Worker,
-    WorkerConfig, WorkerError,
+    AskedPrice, Billing, GraphEngine, Limits, Quota, ServedModel, SettlementPolicy, StoreError, SystemClock,
+    Worker, WorkerConfig, WorkerError,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
-    let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice))?;
+    let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
     let result = json!({
         "role": "worker", "url": url, "endpoint": endpoint, "info": worker.info(), "encrypted": encrypted,
@@ -153,14 +153,19 @@ fn serve(
 }
 
 /// Opens a worker on a data folder.
-pub(crate) fn open(
+pub(crate) async fn open(
     data: &Path,
     wallet: Wallet,
     ledger: LedgerClient,
     models: Vec<ServedModel>,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
-    let (sealing, audit, store) = Worker::open_folder(data).map_err(|error| {
+    let opened = lifetime::once_free(
+        || Worker::open_folder(data),
+        |error| error.downcast_ref::<StoreError>().is_some_and(StoreError::is_in_use),
+    )
+    .await;
+    let (sealing, audit, store) = opened.map_err(|error| {
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
