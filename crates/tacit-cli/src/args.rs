@@ -252,6 +252,10 @@ pub(crate) enum Receipt {
         /// Write only what an auditor of an encrypted job may see: receipt and ciphertexts, neither the question nor what decrypts it.
         #[arg(long, requires = "output")]
         for_audit: bool,
+        /// Also write the secret keys that the question was asked under, where there are some: whoever has the file then checks what the messages hold,
+        /// and can read every other question under these keys.
+        #[arg(long, requires = "output", conflicts_with = "for_audit")]
+        with_keys: bool,
         #[command(flatten)]
         gateway: GatewayAddress,
     },
@@ -291,6 +295,10 @@ pub(crate) struct Audit {
     /// The seed of the answer, from whoever has the worker's key.
     #[arg(long, value_name = "HEX")]
     pub(crate) seed: Option<String>,
+    /// Evaluation keys of the client, for a model with look-ups: FILE.keys, as `tacit receipt show --for-audit` writes them, or those that the worker
+    /// has kept, when left out.
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) keys: Option<PathBuf>,
     /// Also print the seed, so that another auditor can do the job again without the key. Not for the client: it undoes what hides the weights.
     #[arg(long, requires = "data")]
     pub(crate) give_seed: bool,
@@ -371,6 +379,9 @@ pub(crate) struct Worker {
     /// Most jobs that are proved together.
     #[arg(long, default_value_t = tacit_worker::TOGETHER_MAX, value_parser = together)]
     pub(crate) together: usize,
+    /// Compute look-ups under encryption with integers alone, four times as slow: an auditor gets the same bytes.
+    #[arg(long)]
+    pub(crate) reproducible: bool,
     /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
     #[arg(long, value_name = "N")]
     pub(crate) quota: Option<NonZeroU64>,

@@ -17,7 +17,11 @@ impl Encryption {
     pub(crate) fn of(model: &Model) -> Self {
         match EncryptedModel::new(model) {
             Ok(fitting) => {
-                let Offer::Linear(sizes) = fitting.offer();
+                let sizes = match fitting.offer() {
+                    Offer::Linear(sizes) => sizes,
+                    #[cfg(feature = "pbs")]
+                    Offer::Circuit(_) => return Self::of_circuit(&fitting),
+                };
                 let (up, down) = (sizes.query_bytes(), sizes.answer_bytes());
                 let worker_ms = ANSWER_MS + PRODUCT_MS * sizes.products() as f64;
                 Self {
@@ -43,10 +47,51 @@ impl Encryption {
     }
 }
 
+#[cfg(feature = "pbs")]
+impl Encryption {
+    fn of_circuit(fitting: &EncryptedModel) -> Self {
+        let Some(circuit) = fitting.circuit() else { return Self { json: Value::Null, line: String::new() } };
+        let plan = circuit.plan();
+        let variant = circuit.offer().variant();
+        let seconds = plan.seconds(bootstrap_seconds(plan.parameters.id));
+        let mut json = crate::commands::circuit::plan_json(plan, variant);
+        json["tier"] = json!("look-ups");
+        json["worker_ms"] = json!((seconds * 1000.0).round());
+        json["security_bits"] = json!(tacit_encrypt::SECURITY_BITS);
+        let kind = match plan.exact {
+            true => {
+                format!("exact (an answer fails with probability under 2^{:.0})", plan.failure_log2.ceil())
+            }
+            false => format!(
+                "approximate ({:.1} bits of a sum, {:.1} of an output; how often the label is the model's: tacit bench encrypt --held-out)",
+                plan.sum_bits, plan.output_bits
+            ),
+        };
+        let count = plan.bootstraps;
+        Self {
+            json,
+            line: format!(
+                "look-ups, {kind}: {count} bootstraps, about {seconds:.1} s of one core for the worker; {} up, {} down, keys of {} sent once",
+                bytes(plan.query_bytes),
+                bytes(plan.answer_bytes),
+                bytes(plan.key_bytes),
+            ),
+        }
+    }
+}
+
+/// Seconds of one core for a bootstrap in the fast variant, by parameters, by `tacit bench encrypt` on the machine of docs/performance.md.
+#[cfg(feature = "pbs")]
+fn bootstrap_seconds(parameters: u8) -> f64 {
+    if parameters == 1 { 0.014 } else { 0.019 }
+}
+
 /// What would make the model fit, where the misfit does not say it itself.
 fn remedy(misfit: &Misfit) -> &'static str {
     match misfit {
-        Misfit::NotLinear { .. } => "a linear or logistic regression on the same columns fits",
+        Misfit::NotLinear { .. } => {
+            "a linear or logistic regression on the same columns fits, and a build with the feature pbs takes networks and trees"
+        }
         Misfit::TooLarge => "take fewer inputs or outputs",
         Misfit::OutputBits { .. } | Misfit::Noise { .. } => "import it with --input-bits 8",
         _ => "",

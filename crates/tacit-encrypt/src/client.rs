@@ -5,7 +5,10 @@
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "pbs")]
+use crate::circuit::Parameters;
 use crate::{
+    evaluation::{KeyId, ParametersId},
     offer::Offer,
     plan::{KEY_CUT, NOISE_BITS, QUERY_CUT, Sizes, scale},
     ring::{Element, N, Transform, element, multiply_add},
@@ -13,15 +16,59 @@ use crate::{
     wire::{Answer, Query, WireError},
 };
 
-/// A client's long-lived secret keys. Linear models take none, and no other models are asked yet.
+#[cfg(feature = "pbs")]
+pub use crate::circuit::ClientKeys;
+
+/// A client's long-lived secret keys. Linear models take none, and no other models are asked in this build.
+#[cfg(not(feature = "pbs"))]
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientKeys {}
+
+#[cfg(not(feature = "pbs"))]
+impl ClientKeys {
+    /// The name of the keys that were sent.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        match *self {}
+    }
+}
+
+/// Makes keys: the secret ones, and the bytes of those to send. The same for the same seed. `None` for parameters that this program does not have.
+#[must_use]
+pub fn generate_keys(parameters: ParametersId, seed: &Seed) -> Option<(ClientKeys, Vec<u8>)> {
+    #[cfg(feature = "pbs")]
+    return Parameters::of(parameters.0).map(|parameters| ClientKeys::generate(parameters, seed));
+    #[cfg(not(feature = "pbs"))]
+    {
+        let _ = (parameters, seed);
+        None
+    }
+}
+
+/// The secret keys of a seed alone, without the work of making what is sent. That `id` names what was sent is the caller's word.
+#[must_use]
+pub fn restore_keys(parameters: ParametersId, seed: &Seed, id: KeyId) -> Option<ClientKeys> {
+    #[cfg(feature = "pbs")]
+    return Parameters::of(parameters.0).map(|parameters| ClientKeys::restore(parameters, seed, id));
+    #[cfg(not(feature = "pbs"))]
+    {
+        let _ = (parameters, seed, id);
+        None
+    }
+}
 
 /// Why a row is not encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
+    /// For a model with look-ups.
+    #[cfg(feature = "pbs")]
+    #[error(transparent)]
+    Circuit(#[from] crate::circuit::EncryptReject),
+    /// Keys are needed that the caller did not give.
+    #[error("the model is asked under evaluation keys, and there are none")]
+    NoKeys,
     /// Another number of inputs.
     #[error("the model has {expected} inputs, got {got}")]
     Length {
@@ -40,10 +87,25 @@ pub enum EncryptError {
     },
 }
 
-/// What decrypts one answer. Each query has a secret of its own, so nothing is kept and no two queries can be linked by a key.
-pub struct Secret {
+/// What decrypts one answer.
+pub enum Secret {
+    /// To a linear model.
+    Linear(LinearSecret),
+    /// To a model with look-ups.
+    #[cfg(feature = "pbs")]
+    Circuit(crate::circuit::Secret),
+}
+
+/// What decrypts one answer to a linear model. Each query has a secret of its own, so nothing is kept and no two queries can be linked by a key.
+pub struct LinearSecret {
     values: Zeroizing<Vec<u64>>,
     sizes: Sizes,
+}
+
+impl core::fmt::Debug for LinearSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("LinearSecret(..)")
+    }
 }
 
 impl core::fmt::Debug for Secret {
@@ -52,26 +114,40 @@ impl core::fmt::Debug for Secret {
     }
 }
 
-/// Encrypts an encoded row, as the bytes to send; the same bytes again for the same row and seed.
+/// Encrypts an encoded row, as the bytes to send; the same bytes again for the same row, seed and keys. A seed is for one row.
 ///
 /// # Errors
-/// Refuses a row of another length or with values outside the input bits.
+/// Refuses a row of another length or with values that no encoder gives, and keys that are not for the offer's parameters.
 pub fn encrypt(
     offer: &Offer,
     row: &[i16],
     seed: &Seed,
-    _keys: Option<&ClientKeys>,
+    keys: Option<&ClientKeys>,
 ) -> Result<(Secret, Vec<u8>), EncryptError> {
-    let Offer::Linear(sizes) = offer;
-    let (secret, query) = encrypt_linear(sizes, row, seed)?;
-    Ok((secret, query.encode()))
+    match offer {
+        Offer::Linear(sizes) => {
+            let _ = keys;
+            let (secret, query) = encrypt_linear(sizes, row, seed)?;
+            Ok((Secret::Linear(secret), query.encode()))
+        }
+        #[cfg(feature = "pbs")]
+        Offer::Circuit(offer) => {
+            let keys = keys.ok_or(EncryptError::NoKeys)?;
+            let (secret, query) = crate::circuit::encrypt(offer, row, seed, keys)?;
+            Ok((Secret::Circuit(secret), query))
+        }
+    }
 }
 
 /// Encrypts an encoded row for a linear model, under a secret of its own.
 ///
 /// # Errors
 /// Refuses a row of another length or with values outside the input bits.
-pub fn encrypt_linear(sizes: &Sizes, row: &[i16], seed: &Seed) -> Result<(Secret, Query), EncryptError> {
+pub fn encrypt_linear(
+    sizes: &Sizes,
+    row: &[i16],
+    seed: &Seed,
+) -> Result<(LinearSecret, Query), EncryptError> {
     if row.len() != sizes.inputs {
         return Err(EncryptError::Length { expected: sizes.inputs, got: row.len() });
     }
@@ -97,7 +173,7 @@ pub fn encrypt_linear(sizes: &Sizes, row: &[i16], seed: &Seed) -> Result<(Secret
     let ciphertexts = ciphertexts.collect();
     let values = Zeroizing::new(secret.iter().map(PrimeField64::as_canonical_u64).collect());
     let query = Query { seed: query_seed, key, ciphertexts };
-    Ok((Secret { values, sizes: *sizes }, query))
+    Ok((LinearSecret { values, sizes: *sizes }, query))
 }
 
 /// Coefficients of `a s + e + message`.
@@ -127,6 +203,21 @@ fn cut(coefficients: &[Element], bits: u32) -> Vec<u64> {
 }
 
 impl Secret {
+    /// The outputs of the model.
+    ///
+    /// # Errors
+    /// Refuses bytes by their shape alone. Whatever has the right shape decrypts to something, so that a refusal, which the worker gets
+    /// to feel, tells it nothing about secret or row.
+    pub fn decrypt(&self, answer: &[u8]) -> Result<Vec<i32>, WireError> {
+        match self {
+            Self::Linear(secret) => secret.decrypt(answer),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(secret) => Ok(secret.decrypt(answer)?),
+        }
+    }
+}
+
+impl LinearSecret {
     /// The secret polynomial by its values.
     pub(crate) fn elements(&self) -> Vec<Element> {
         self.values.iter().map(|value| Element::new(*value)).collect()
@@ -135,8 +226,7 @@ impl Secret {
     /// The outputs of the model.
     ///
     /// # Errors
-    /// Refuses bytes by their shape alone. Whatever has the right shape decrypts to something, so that a refusal, which the worker gets
-    /// to feel, tells it nothing about secret or row.
+    /// As [`Secret::decrypt`].
     pub fn decrypt(&self, answer: &[u8]) -> Result<Vec<i32>, WireError> {
         self.decrypt_linear(&Answer::decode(&self.sizes, answer)?)
     }

@@ -1,14 +1,15 @@
 //! Encrypted inference: a worker computes on what it cannot read, and only the client reads the answer.
 //!
-//! Today: models that are linear in their input (linear and logistic regression, nearest neighbours and embeddings by scalar
+//! Tier 1, always built: models that are linear in their input (linear and logistic regression, nearest neighbours and embeddings by scalar
 //! product, any chain of linear layers). One ciphertext goes up, one comes down for each group of outputs, no evaluation keys. What is decrypted
-//! equals the outputs of the graph, bit for bit.
+//! equals the outputs of the graph, bit for bit. Tier 2, behind the feature `pbs`: models with look-ups (`circuit`), under evaluation keys that
+//! a client sends once.
 //!
 //! The scheme is textbook ring learning with errors (Lyubashevsky, Peikert and Regev, eprint 2012/230) over `Z_q[X]/(X^2048 + 1)`;
 //! `specs/0004-encrypted.md` states parameters, noise, what each side learns, and the formats.
 //!
 //! [`client`] and [`server`] share no type that holds a secret: [`client::Secret`] alone decrypts, and [`server::EncryptedModel`] has no
-//! key at all. `client` is behind a feature of that name, which workers and ledger nodes are built without.
+//! secret at all. `client` is behind a feature of that name, which workers and ledger nodes are built without.
 //!
 //! # Examples
 //! ```
@@ -31,6 +32,7 @@
 pub mod circuit;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod evaluation;
 pub mod linear;
 pub mod offer;
 pub mod plan;
@@ -42,6 +44,7 @@ pub mod server;
 mod tests;
 pub mod wire;
 
+pub use evaluation::{KeyId, KeyReject, MAX_KEY_BYTES, ParametersId, Variant, check_keys};
 pub use offer::{Offer, OfferReject, fits};
 pub use plan::Misfit;
 pub use sample::Seed;

@@ -1,7 +1,8 @@
 //! What a worker says about a model, so that it can be asked under encryption.
 //!
 //! # Encoding
-//! `1 ‖ tier (u8) ‖ inputs (u32) ‖ outputs (u32) ‖ input bits (u8) ‖ output bits (u8)`, little endian. The only tier is 1, linear models.
+//! `1 ‖ tier (u8) ‖` what the tier says. Tier 1, linear models: `inputs (u32) ‖ outputs (u32) ‖ input bits (u8) ‖ output bits (u8)`, little endian.
+//! Tier 2, models with look-ups: `circuit::offer`, in builds with the feature `pbs`.
 //!
 //! # Secrecy
 //! Whoever serves a model may lie here. Ring, modulus, noise and secret of a query depend on nothing in an offer. The public graph fixes
@@ -11,16 +12,20 @@
 use tacit_graph::Graph;
 
 use crate::{
+    evaluation::{KeyId, ParametersId, Variant},
     linear,
     plan::{Misfit, Sizes},
-    wire::{Query, WireError},
+    wire::{Answer, Query, WireError},
 };
 
 /// What a client needs to know to encrypt a row for a model, and to read the answer. Public.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
     /// A linear model.
     Linear(Sizes),
+    /// A model with look-ups.
+    #[cfg(feature = "pbs")]
+    Circuit(crate::circuit::Offer),
 }
 
 /// Why bytes are not an offer for a model.
@@ -53,6 +58,10 @@ pub enum OfferReject {
         /// Bytes given.
         got: usize,
     },
+    /// Of a model with look-ups.
+    #[cfg(feature = "pbs")]
+    #[error(transparent)]
+    Circuit(#[from] crate::circuit::OfferReject),
     /// The graph or the sizes cannot be asked under encryption.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -94,14 +103,23 @@ const LINEAR_BYTES: usize = 12;
 /// # Errors
 /// Says why it does not fit, and what would make it fit.
 pub fn fits(graph: &Graph) -> Result<(), Misfit> {
-    linear::fits(graph).map(|_| ())
+    match linear::fits(graph) {
+        // Which look-ups there are depends on weights.
+        #[cfg(feature = "pbs")]
+        Err(Misfit::NotLinear { .. }) => Ok(()),
+        fits => fits.map(|_| ()),
+    }
 }
 
 impl Offer {
     /// Bytes to publish.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self::Linear(Sizes { inputs, outputs, input_bits, output_bits }) = self;
+        let Sizes { inputs, outputs, input_bits, output_bits } = match self {
+            Self::Linear(sizes) => sizes,
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => return offer.encode(),
+        };
         // Both counts are far under 2^32.
         let counts = [*inputs as u32, *outputs as u32].map(u32::to_le_bytes);
         [&[VERSION, TIER_LINEAR], counts.as_flattened(), &[*input_bits, *output_bits]].concat()
@@ -117,6 +135,10 @@ impl Offer {
         }
         if let Some(got) = bytes.first().copied().filter(|version| *version != VERSION) {
             return Err(OfferReject::Version { got });
+        }
+        #[cfg(feature = "pbs")]
+        if bytes.get(1).copied() == Some(crate::circuit::TIER) {
+            return Ok(Self::Circuit(crate::circuit::Offer::decode(graph, bytes)?));
         }
         if let Some(got) = bytes.get(1).copied().filter(|tier| *tier != TIER_LINEAR) {
             return Err(OfferReject::Tier { got });
@@ -143,26 +165,87 @@ impl Offer {
         Ok(Self::Linear(sizes))
     }
 
-    /// Whether bytes are a query for this model.
+    /// Checks that bytes are a query for this model, and says which keys it is under, if it is under any.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn check_query(&self, query: &[u8]) -> Result<(), WireError> {
-        let Self::Linear(sizes) = self;
-        Query::decode(sizes, query).map(|_| ())
+    pub fn check_query(&self, query: &[u8]) -> Result<Option<KeyId>, WireError> {
+        match self {
+            Self::Linear(sizes) => Query::decode(sizes, query).map(|_| None),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => Ok(Some(offer.check_query(query)?)),
+        }
+    }
+
+    /// Checks that bytes have the shape of an answer. Whatever has decrypts to something.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check_answer(&self, answer: &[u8]) -> Result<(), WireError> {
+        match self {
+            Self::Linear(sizes) => Answer::decode(sizes, answer).map(|_| ()),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => Ok(offer.check_answer(answer)?),
+        }
     }
 
     /// Bytes of a query.
     #[must_use]
     pub fn query_bytes(&self) -> usize {
-        let Self::Linear(sizes) = self;
-        sizes.query_bytes()
+        match self {
+            Self::Linear(sizes) => sizes.query_bytes(),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => offer.query_bytes(),
+        }
     }
 
     /// Bytes of an answer.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
-        let Self::Linear(sizes) = self;
-        sizes.answer_bytes()
+        match self {
+            Self::Linear(sizes) => sizes.answer_bytes(),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => offer.answer_bytes(),
+        }
+    }
+
+    /// Parameters of the keys that queries are under; none where each has a key of its own.
+    #[must_use]
+    pub fn parameters(&self) -> Option<ParametersId> {
+        match self {
+            Self::Linear(_) => None,
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => Some(ParametersId(offer.parameters().id)),
+        }
+    }
+
+    /// Bytes of the evaluation keys that the worker has to have, sent once; none where it needs none.
+    #[must_use]
+    pub fn key_bytes(&self) -> usize {
+        match self {
+            Self::Linear(_) => 0,
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => crate::circuit::key_bytes(offer.parameters()),
+        }
+    }
+
+    /// How the worker computes.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        match self {
+            Self::Linear(_) => Variant::Reproducible,
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => offer.variant(),
+        }
+    }
+
+    /// Whether answers are the graph's, bit for bit; the worker says so. Otherwise they are *approximate*.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Self::Linear(_) => true,
+            #[cfg(feature = "pbs")]
+            Self::Circuit(offer) => offer.is_exact(),
+        }
     }
 }

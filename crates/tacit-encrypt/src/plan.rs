@@ -49,6 +49,10 @@ pub(crate) const SWITCH_BITS: u32 = 14;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misfit {
+    /// With look-ups neither.
+    #[cfg(feature = "pbs")]
+    #[error(transparent)]
+    Circuit(#[from] crate::circuit::Misfit),
     /// An operator that is not linear.
     #[error("operator {node} is {operator}; without evaluation keys only linear models run under encryption")]
     NotLinear {

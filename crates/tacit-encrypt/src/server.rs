@@ -1,9 +1,14 @@
-//! The worker's half: computes on a query. It holds no key; nothing here can read what it computes on.
+//! The worker's half: computes on a query. It holds no secret; nothing here can read what it computes on.
 
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
 use tacit_graph::Model;
 
+#[cfg(feature = "pbs")]
+use crate::circuit::CircuitModel;
+#[cfg(not(feature = "pbs"))]
+use crate::evaluation::KeyReject;
 use crate::{
+    evaluation::Variant,
     linear::LinearModel,
     offer::Offer,
     plan::{KEY_CUT, Misfit, NOISE_BITS, Plan, QUERY_CUT, scale},
@@ -12,26 +17,80 @@ use crate::{
     wire::{Answer, Query, WireError},
 };
 
-/// A client's public keys, which a worker needs to go beyond linear models. No model is asked with any yet.
+#[cfg(feature = "pbs")]
+pub use crate::circuit::EvaluationKeys;
+
+/// A client's public keys, which a worker needs to go beyond linear models: there are none in this build.
+#[cfg(not(feature = "pbs"))]
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EvaluationKeys {}
 
+#[cfg(not(feature = "pbs"))]
+impl EvaluationKeys {
+    /// Refuses all keys.
+    ///
+    /// # Errors
+    /// [`KeyReject`], always.
+    pub fn decode(bytes: &[u8], _variant: Variant) -> Result<Self, KeyReject> {
+        let refused = crate::evaluation::check_keys(bytes);
+        Err(refused.err().unwrap_or(KeyReject::Parameters { got: 0 }))
+    }
+}
+
 /// A model that answers questions it cannot read.
 #[derive(Debug)]
 pub struct EncryptedModel {
-    server: Server,
+    kind: Kind,
     offer: Offer,
 }
 
+enum Kind {
+    Linear(Box<Server>),
+    #[cfg(feature = "pbs")]
+    Circuit(Box<CircuitModel>),
+}
+
+impl core::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Linear(server) => server.fmt(f),
+            #[cfg(feature = "pbs")]
+            Self::Circuit(model) => model.fmt(f),
+        }
+    }
+}
+
 impl EncryptedModel {
-    /// Prepares a model.
+    /// Prepares a model, the fast way where there are several.
     ///
     /// # Errors
     /// Says why the model does not fit, and what would make it fit.
     pub fn new(model: &Model) -> Result<Self, Misfit> {
-        let linear = LinearModel::new(model)?;
-        Ok(Self { server: Server::new(&linear), offer: Offer::Linear(*linear.plan().sizes()) })
+        Self::with(model, Variant::Fast)
+    }
+
+    /// Prepares a model. Linear ones compute the same bits on every machine in either variant.
+    ///
+    /// # Errors
+    /// Says why the model does not fit, and what would make it fit.
+    pub fn with(model: &Model, variant: Variant) -> Result<Self, Misfit> {
+        match LinearModel::new(model) {
+            Ok(linear) => {
+                let offer = Offer::Linear(*linear.plan().sizes());
+                Ok(Self { kind: Kind::Linear(Box::new(Server::new(&linear))), offer })
+            }
+            #[cfg(feature = "pbs")]
+            Err(Misfit::NotLinear { .. }) => {
+                let model = CircuitModel::new(model, variant)?;
+                let offer = Offer::Circuit(model.offer().clone());
+                Ok(Self { kind: Kind::Circuit(Box::new(model)), offer })
+            }
+            Err(misfit) => {
+                let _ = variant;
+                Err(misfit)
+            }
+        }
     }
 
     /// What a client needs to ask.
@@ -40,25 +99,57 @@ impl EncryptedModel {
         &self.offer
     }
 
-    /// Bits by which the flood exceeds the noise that depends on weights. It depends on weights too: not for clients.
+    /// Look-ups, one bootstrap each.
     #[must_use]
-    pub fn flood_margin(&self) -> u32 {
-        self.server.plan.flood_margin()
+    pub fn bootstraps(&self) -> usize {
+        match &self.kind {
+            Kind::Linear(_) => 0,
+            #[cfg(feature = "pbs")]
+            Kind::Circuit(model) => model.plan().bootstraps,
+        }
     }
 
-    /// Answers the bytes of a query, the same way each time for one seed. The seed hides the weights behind fresh randomness: two different
-    /// queries answered with one seed give weights away.
+    /// What a question to a model with look-ups costs, and how sure its answer is. It depends on weights: not for clients.
+    #[cfg(feature = "pbs")]
+    #[must_use]
+    pub fn circuit(&self) -> Option<&CircuitModel> {
+        match &self.kind {
+            Kind::Linear(_) => None,
+            Kind::Circuit(model) => Some(model),
+        }
+    }
+
+    /// Bits by which the flood exceeds the noise that depends on weights, for a linear model. It depends on weights too: not for clients.
+    #[must_use]
+    pub fn flood_margin(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Linear(server) => Some(server.plan.flood_margin()),
+            #[cfg(feature = "pbs")]
+            Kind::Circuit(_) => None,
+        }
+    }
+
+    /// Answers the bytes of a query, the same way each time for one seed ([`Variant::Fast`] on one kind of machine). The seed hides the weights behind
+    /// fresh randomness: two different queries answered with one seed give weights away. `keys` are those that [`Offer::check_query`] names.
     ///
     /// # Errors
-    /// Refuses what is not a query for this model.
+    /// Refuses what is not a query for this model, and keys that are not those of the query.
     pub fn answer(
         &self,
         query: &[u8],
-        _keys: Option<&EvaluationKeys>,
+        keys: Option<&EvaluationKeys>,
         seed: &Seed,
     ) -> Result<Vec<u8>, WireError> {
-        let sizes = self.server.plan.sizes();
-        Ok(self.server.answer(&Query::decode(sizes, query)?, seed)?.encode(sizes))
+        match &self.kind {
+            // Keys that nobody needs do no harm.
+            Kind::Linear(server) => {
+                let _ = keys;
+                let sizes = server.plan.sizes();
+                Ok(server.answer(&Query::decode(sizes, query)?, seed)?.encode(sizes))
+            }
+            #[cfg(feature = "pbs")]
+            Kind::Circuit(model) => Ok(model.answer(query, keys.ok_or(WireError::NoKeys)?, seed)?),
+        }
     }
 }
 

@@ -25,6 +25,13 @@ const ANSWER_HEAD: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
+    /// Of a model with look-ups.
+    #[cfg(feature = "pbs")]
+    #[error(transparent)]
+    Circuit(#[from] crate::circuit::WireReject),
+    /// A query for a model with look-ups, and no keys to compute with.
+    #[error("there are no evaluation keys to compute with")]
+    NoKeys,
     /// Another version.
     #[error("version {got}, this is version {VERSION}")]
     Version {
@@ -54,6 +61,17 @@ pub enum WireError {
     /// An answer to a query of another size, or of other bits.
     #[error("the answer is not one to this query")]
     AnswerShape,
+}
+
+impl WireError {
+    /// Whether a query is for another way of computing than the offer's: with floating point, say, whose bytes nobody else need get.
+    #[must_use]
+    pub fn is_other_variant(&self) -> bool {
+        #[cfg(feature = "pbs")]
+        return matches!(self, Self::Circuit(crate::circuit::WireReject::Variant));
+        #[cfg(not(feature = "pbs"))]
+        false
+    }
 }
 
 /// A question under encryption.

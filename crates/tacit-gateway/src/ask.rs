@@ -19,6 +19,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     input::Input,
+    keys::EncryptedTerms,
     market::Offer,
     store::{JobRecord, JobState, Purpose},
     view::AskAnswer,
@@ -55,7 +56,8 @@ pub struct AskRequest {
 /// Workers asked before a question is given up.
 pub(crate) const WORKERS_TRIED_MAX: usize = 5;
 
-const ATTEMPTS_PER_WORKER: u32 = 2;
+/// Accounts that are to be brought together once, and keys that are to be sent once.
+const ATTEMPTS_PER_WORKER: u32 = 3;
 const ANCHOR_WAIT_MAX: Duration = Duration::from_secs(30);
 const FINGERPRINT_CONTEXT: &str = "tacit 2026 question fingerprint v1";
 
@@ -270,11 +272,13 @@ impl Gateway {
             return Ok(Asked { delivery, spent: Amount::ZERO });
         }
         tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
-        let encrypted = self.encrypted_offer(question.model_id, &model, offer).await?;
-        let asked = if question.evidence == Evidence::Audited {
-            self.ask_audited(question, offer, &model, &values, encrypted).await
+        let terms = self.encrypted_terms(question.model_id, &model, offer).await?;
+        let asked = if question.evidence == Evidence::Audited && !terms.offer.is_exact() {
+            Err(GatewayError::Approximate)
+        } else if question.evidence == Evidence::Audited {
+            self.ask_audited(question, offer, &model, &values, &terms).await
         } else {
-            let delivery = self.ask_over_channel(question, offer, &model, &values, Some(encrypted)).await;
+            let delivery = self.ask_over_channel(question, offer, &model, &values, Some(&terms)).await;
             delivery.map(|delivery| Asked { delivery, spent: Amount::ZERO })
         };
         if asked.is_err() {
@@ -291,7 +295,7 @@ impl Gateway {
         offer: &Offer,
         model: &VerifyingModel,
         values: &[i64],
-        encrypted: Option<tacit_encrypt::Offer>,
+        encrypted: Option<&EncryptedTerms>,
     ) -> Result<Delivery, GatewayError> {
         let lane = self.lane(offer.worker);
         let _alone = lane.lock().await;
@@ -299,7 +303,7 @@ impl Gateway {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
             let header = self.make_header(question, offer, channel_id, cumulative);
-            let job = self.make_job(question, offer, header, model, values, encrypted.as_ref())?;
+            let job = self.make_job(question, offer, header, model, values, encrypted)?;
             self.store.put_sent(&job)?;
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
@@ -344,13 +348,14 @@ impl Gateway {
         header: JobHeader,
         model: &VerifyingModel,
         values: &[i64],
-        encrypted: Option<&tacit_encrypt::Offer>,
+        terms: Option<&EncryptedTerms>,
     ) -> Result<JobRecord, GatewayError> {
-        let encrypted = encrypted.map(EncryptedQuestion::fresh).transpose()?;
+        let keys = terms.and_then(|terms| terms.keys.as_deref());
+        let encrypted = terms.map(EncryptedQuestion::fresh).transpose()?;
         let (payload, path) = match &encrypted {
             // Each time with randomness of its own: one secret never hides two rows, nor answers two workers.
             Some(encrypted) => {
-                let made = encrypted.encrypt(model.graph(), values);
+                let made = encrypted.encrypt(model.graph(), values, keys);
                 let (_, query) = made.map_err(|_| GatewayError::Internal)?;
                 Payload::encrypted(query)?
             }

@@ -38,6 +38,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     input::Input,
+    keys::EncryptedTerms,
     market::Offer,
     store::{Canaries, JobRecord, JobState, KnownRow, Purpose},
 };
@@ -212,7 +213,7 @@ struct Audit<'a> {
     question: &'a Question<'a>,
     offer: &'a Offer,
     model: &'a VerifyingModel,
-    encrypted: tacit_encrypt::Offer,
+    encrypted: &'a EncryptedTerms,
     /// Whoever proves the model: the worker itself last, the others cheapest first.
     provers: Vec<Offer>,
     left: Amount,
@@ -227,7 +228,7 @@ impl Gateway {
         offer: &Offer,
         model: &VerifyingModel,
         values: &[i64],
-        encrypted: tacit_encrypt::Offer,
+        encrypted: &EncryptedTerms,
     ) -> Result<Asked, GatewayError> {
         // One at a time: which canary belongs to which question, and whether the last was right, is known before the next is asked.
         let turn = self.audit_turn(offer.worker);
@@ -272,8 +273,8 @@ impl Gateway {
         let offer = offers.into_iter().find(|offer| offer.worker == worker);
         let offer = offer.ok_or(GatewayError::NoAsk { privacy, evidence })?;
         let model = self.known_model(question.model_id, &offer).await?;
-        let encrypted = self.encrypted_offer(question.model_id, &model, &offer).await?;
-        let mut audit = Audit::begin(self, question, &offer, &model, encrypted).await?;
+        let terms = self.encrypted_terms(question.model_id, &model, &offer).await?;
+        let mut audit = Audit::begin(self, question, &offer, &model, &terms).await?;
         let canaries = audit.state()?;
         audit.check_budget(&canaries, false)?;
         audit.settle(&canaries).await.map_err(|error| kept_back(worker, error))?;
@@ -298,7 +299,7 @@ impl<'a> Audit<'a> {
         question: &'a Question<'a>,
         offer: &'a Offer,
         model: &'a VerifyingModel,
-        encrypted: tacit_encrypt::Offer,
+        encrypted: &'a EncryptedTerms,
     ) -> Result<Self, GatewayError> {
         // What a crash interrupted may be a canary.
         gateway.finish_with(offer.worker).await?;

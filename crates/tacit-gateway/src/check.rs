@@ -13,7 +13,7 @@ use tacit_abi::{
     channels::SignedVoucher,
     receipts::{self, SignedReceipt},
 };
-use tacit_encrypt::{WireError, client::Secret};
+use tacit_encrypt::{Offer, WireError, client::Secret};
 use tacit_graph::AnswerError;
 use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
@@ -47,6 +47,15 @@ pub enum Asked<'a> {
         query: &'a [u8],
         /// Of this query.
         secret: &'a Secret,
+    },
+    /// A query that it could not, and an output that only whoever has the client's keys can compare with what came: it is the client's word.
+    Unopened {
+        /// The bytes that were sent.
+        query: &'a [u8],
+        /// What the worker said about the model.
+        offer: &'a Offer,
+        /// What the client says that it decrypted.
+        output: &'a [i32],
     },
 }
 
@@ -151,7 +160,7 @@ pub fn check(
     }
     let input_commitment = match asked {
         Asked::Values(values) => answer.salts.commit_input(values),
-        Asked::Encrypted { query, .. } => answer.salts.commit_query(query),
+        Asked::Encrypted { query, .. } | Asked::Unopened { query, .. } => answer.salts.commit_query(query),
     };
     if receipt.inputCommitment != input_commitment {
         return Err(AnswerReject::InputCommitment);
@@ -165,21 +174,33 @@ pub fn check(
     let logits = match (&answer.output, asked) {
         (Output::Logits(logits), Asked::Values(_)) => logits.clone(),
         (Output::Ciphertext(ciphertext), Asked::Encrypted { secret, .. }) => secret.decrypt(ciphertext)?,
+        (Output::Ciphertext(ciphertext), Asked::Unopened { offer, output, .. }) => {
+            offer.check_answer(ciphertext)?;
+            output.to_vec()
+        }
         _ => return Err(AnswerReject::OutputForm),
     };
     let decoded = model.graph().decode_output(&logits)?;
     let verified = match (header.evidence, asked, &answer.evidence) {
         (Evidence::Signed, _, AnswerEvidence::Proof(_)) => return Err(AnswerReject::UnexpectedProof),
-        (Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::Proof(_)) => {
+        (Evidence::Audited, Asked::Encrypted { .. } | Asked::Unopened { .. }, AnswerEvidence::Proof(_)) => {
             return Err(AnswerReject::UnexpectedProof);
         }
         // What makes an audited answer more than the worker's word is in other jobs: `crate::canary`.
         (Evidence::Signed, Asked::Values(_), AnswerEvidence::None)
-        | (Evidence::Signed | Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::Seed(_)) => None,
+        | (
+            Evidence::Signed | Evidence::Audited,
+            Asked::Encrypted { .. } | Asked::Unopened { .. },
+            AnswerEvidence::Seed(_),
+        ) => None,
         (Evidence::Signed, Asked::Values(_), AnswerEvidence::Seed(_)) => {
             return Err(AnswerReject::UnexpectedSeed);
         }
-        (Evidence::Signed | Evidence::Audited, Asked::Encrypted { .. }, AnswerEvidence::None) => {
+        (
+            Evidence::Signed | Evidence::Audited,
+            Asked::Encrypted { .. } | Asked::Unopened { .. },
+            AnswerEvidence::None,
+        ) => {
             return Err(AnswerReject::NoSeed);
         }
         (Evidence::Proved, Asked::Values(values), evidence) => {

@@ -224,6 +224,8 @@ impl Gateway {
         let model = self.kept_model(header.model_id)?;
         let path = return_path(job).ok_or(GatewayError::Internal)?;
         let (values, encrypted) = (job.values.clone(), job.encrypted.clone());
+        let keys = encrypted.as_ref().and_then(|question| question.keys);
+        let keys = keys.map(|id| self.kept_keys(id)).transpose()?;
         tokio::task::spawn_blocking(move || {
             let opened = |asked: Asked<'_>| {
                 let opened = path.unwrap(&response.body)?;
@@ -231,8 +233,8 @@ impl Gateway {
             };
             let Some(question) = encrypted else { return Ok(opened(Asked::Values(&values))) };
             // Made again from what was kept; it was made once already.
-            let (secret, query) =
-                question.encrypt(model.graph(), &values).map_err(|_| GatewayError::Internal)?;
+            let made = question.encrypt(model.graph(), &values, keys.as_deref());
+            let (secret, query) = made.map_err(|_| GatewayError::Internal)?;
             Ok(opened(Asked::Encrypted { query: &query, secret: &secret }))
         })
         .await
@@ -290,6 +292,14 @@ impl Gateway {
                 }
                 self.store.put_refused(job, &body.code, &body.message)?;
                 return Ok(Undelivered::Failed(GatewayError::StalePrice { worker: header.worker }));
+            }
+            "unknown_keys" => {
+                self.store.put_refused(job, &body.code, &body.message)?;
+                // A worker that asks for keys and needs none is refused like any other.
+                if let Some(key_id) = job.encrypted.as_ref().and_then(|question| question.keys) {
+                    self.send_keys(job, key_id).await?;
+                    return Ok(Undelivered::Retry);
+                }
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use rand::TryRngCore;
 use serde::{Deserialize, Serialize};
 use tacit_encrypt::{
     Offer, OfferReject, Seed,
-    client::{self, EncryptError, Secret},
+    client::{self, ClientKeys, EncryptError, Secret},
 };
 use tacit_graph::{AnswerError, Graph};
 use tacit_wire::{JobId, message::base64_bytes};
@@ -20,9 +20,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use tacit_wire::audit_file::EncryptedAnswer;
 
-use crate::error::GatewayError;
+use crate::{error::GatewayError, keys::EncryptedTerms};
 
-/// The random bytes of one query. Whoever has them reads its row.
+/// Random bytes of one query, or of a client's keys. Whoever has them reads the row, or every row under the keys.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 #[serde(from = "B256", into = "B256")]
 pub struct QuerySeed([u8; 32]);
@@ -36,6 +36,9 @@ pub struct EncryptedQuestion {
     pub offer: Vec<u8>,
     /// Random bytes of this question.
     pub seed: QuerySeed,
+    /// Id of the keys that it is under, where it has no key of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<B256>,
 }
 
 /// Why the messages of an encrypted job cannot be made again.
@@ -45,6 +48,14 @@ pub enum QuestionReject {
     /// The offer is none for this graph.
     #[error(transparent)]
     Offer(#[from] OfferReject),
+    /// Other keys than those that the question is under, or none.
+    #[error("the question is under other keys")]
+    Keys,
+    /// Bit-for-bit comparison makes no sense.
+    #[error(
+        "answers of this model are approximate under encryption, and cannot be compared with a proof bit for bit"
+    )]
+    Approximate,
     /// The row is not one of this graph.
     #[error(transparent)]
     Row(#[from] AnswerError),
@@ -55,31 +66,48 @@ pub enum QuestionReject {
 
 impl EncryptedQuestion {
     /// A question with fresh randomness.
-    pub(crate) fn fresh(offer: &Offer) -> Result<Self, GatewayError> {
+    pub(crate) fn fresh(terms: &EncryptedTerms) -> Result<Self, GatewayError> {
         let mut seed = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut seed).map_err(|_| GatewayError::Internal)?;
-        Ok(Self { offer: offer.encode(), seed: QuerySeed(seed) })
+        let keys = terms.keys.as_ref().map(|keys| B256::from(keys.id().0));
+        Ok(Self { offer: terms.offer.encode(), seed: QuerySeed(seed), keys })
     }
 
-    /// The query about raw values, and what decrypts its answer: the same each time.
-    ///
-    /// # Errors
-    /// [`QuestionReject`].
-    pub fn encrypt(&self, graph: &Graph, values: &[i64]) -> Result<(Secret, Vec<u8>), QuestionReject> {
-        let offer = Offer::decode(graph, &self.offer)?;
-        let row = graph.encode_input(values)?;
-        Ok(client::encrypt(&offer, &row, &Seed::new(self.seed.0), None)?)
-    }
-
-    /// Whether outputs are what they must be, by a proved answer to the same row. Where the offer is exact: the very same.
+    /// What the worker said about the model.
     ///
     /// # Errors
     /// [`QuestionReject::Offer`].
-    pub fn agrees(&self, graph: &Graph, proved: &[i32], answered: &[i32]) -> Result<bool, QuestionReject> {
-        // An offer that is not exact compares labels, and only on rows whose label the noise cannot turn.
-        match Offer::decode(graph, &self.offer)? {
-            Offer::Linear(_) => Ok(proved == answered),
+    pub fn offer(&self, graph: &Graph) -> Result<Offer, QuestionReject> {
+        Ok(Offer::decode(graph, &self.offer)?)
+    }
+
+    /// The query about raw values, and what decrypts its answer: the same each time. `keys` are those that [`Self::keys`] names.
+    ///
+    /// # Errors
+    /// [`QuestionReject`].
+    pub fn encrypt(
+        &self,
+        graph: &Graph,
+        values: &[i64],
+        keys: Option<&ClientKeys>,
+    ) -> Result<(Secret, Vec<u8>), QuestionReject> {
+        if keys.map(|keys| B256::from(keys.id().0)) != self.keys {
+            return Err(QuestionReject::Keys);
         }
+        let offer = self.offer(graph)?;
+        let row = graph.encode_input(values)?;
+        Ok(client::encrypt(&offer, &row, &self.seed.seed(), keys)?)
+    }
+
+    /// Whether outputs are what they must be, by a proved answer to the same row: the very same.
+    ///
+    /// # Errors
+    /// [`QuestionReject::Offer`], [`QuestionReject::Approximate`].
+    pub fn agrees(&self, graph: &Graph, proved: &[i32], answered: &[i32]) -> Result<bool, QuestionReject> {
+        if !self.offer(graph)?.is_exact() {
+            return Err(QuestionReject::Approximate);
+        }
+        Ok(proved == answered)
     }
 
     /// Id of the job that proves the answer to this question's row, at some attempt: nobody else can tell that the two jobs are about one row.
@@ -91,6 +119,12 @@ impl EncryptedQuestion {
 }
 
 const PROOF_JOB_CONTEXT: &str = "tacit 2026 proof of a hidden question v1";
+
+impl QuerySeed {
+    pub(crate) fn seed(&self) -> Seed {
+        Seed::new(self.0)
+    }
+}
 
 impl From<B256> for QuerySeed {
     fn from(bytes: B256) -> Self {

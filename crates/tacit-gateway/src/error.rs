@@ -55,6 +55,22 @@ pub enum GatewayError {
     /// The model cannot be asked under encryption.
     #[error("this model cannot be asked under encryption: {0}")]
     DoesNotFit(Misfit),
+    /// An answer that is near the model's cannot be compared with a proof.
+    #[error(
+        "under encryption this worker's answers are approximate, so hidden questions cannot be compared with proofs bit for bit"
+    )]
+    Approximate,
+    /// A worker does not take the evaluation keys that it asked for.
+    #[error("worker {worker} does not take the evaluation keys: {source}")]
+    KeysNotTaken {
+        /// Who.
+        worker: Address,
+        /// What happened.
+        source: Box<HttpError>,
+    },
+    /// The question is under keys that this build cannot use.
+    #[error("this question is under evaluation keys, which this build does not know")]
+    NotThisBuild,
     /// A worker asks a price for encrypted jobs, and does not say how they are done.
     #[error("worker {worker} does not say how this model is asked under encryption")]
     NoOffer {
@@ -282,6 +298,11 @@ impl GatewayError {
             Self::DoesNotFit(_) => {
                 ("does_not_fit", 422, "ask with --privacy sealed, which only the worker can read")
             }
+            Self::Approximate => {
+                ("approximate", 422, "ask with --evidence signed, or with --privacy sealed --evidence proved")
+            }
+            Self::KeysNotTaken { .. } => ("keys_not_taken", 502, "ask again, or ask another worker"),
+            Self::NotThisBuild => ("not_this_build", 501, "build tacit with the feature pbs"),
             Self::NoOffer { .. } => ("no_offer", 502, "ask another worker"),
             Self::BadOffer { .. } => ("bad_offer", 502, "ask another worker"),
             Self::NoAsk { .. } => ("no_ask", 404, "see who serves what: tacit model list"),
@@ -352,6 +373,8 @@ impl GatewayError {
             Self::ModelMismatch { .. }
                 | Self::NoOffer { .. }
                 | Self::BadOffer { .. }
+                | Self::Approximate
+                | Self::KeysNotTaken { .. }
                 | Self::Unreachable { job_id: None, .. }
                 | Self::Refused { .. }
                 | Self::StalePrice { .. }

@@ -100,6 +100,9 @@ pub enum FraudReject {
     /// The answer was not encrypted.
     #[error("the answer is not one to an encrypted question")]
     NotEncrypted,
+    /// The keys that open the answer are not in the file.
+    #[error("the keys that open the answer are its client's alone")]
+    Unopened,
     /// There is no proof.
     #[error("the true answer is not proved")]
     NotProved,
@@ -161,6 +164,9 @@ pub fn verify_fraud(bundle: &FraudBundle) -> Result<VerifiedFraud, FraudReject> 
     else {
         return Err(FraudReject::NotEncrypted);
     };
+    if !answered.opened() {
+        return Err(FraudReject::Unopened);
+    }
     let (Some(Evidence::Proved), Some(security_bits)) =
         (Evidence::from_u8(proved.receipt().evidence), proved.security_bits())
     else {

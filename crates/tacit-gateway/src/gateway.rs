@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use tacit_encrypt::Offer;
+use tacit_encrypt::{Offer, client::ClientKeys};
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
@@ -65,6 +65,10 @@ pub struct Gateway {
     models: Mutex<HashMap<B256, Arc<VerifyingModel>>>,
     /// What each worker said that it takes to ask a model under encryption, checked against the model.
     encrypted_offers: Mutex<HashMap<(Address, B256), Offer>>,
+    /// Secret keys in use.
+    keys: Mutex<HashMap<B256, Arc<ClientKeys>>>,
+    /// One at a time makes keys.
+    pub(crate) making_keys: tokio::sync::Mutex<()>,
 }
 
 /// The right to ask under a job id. Dropping it lets the next caller in.
@@ -109,6 +113,8 @@ impl Gateway {
             jobs: Mutex::default(),
             models: Mutex::default(),
             encrypted_offers: Mutex::default(),
+            keys: Mutex::default(),
+            making_keys: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -162,7 +168,7 @@ impl Gateway {
     }
 
     pub(crate) fn kept_encrypted_offer(&self, worker: Address, model_id: B256) -> Option<Offer> {
-        self.encrypted_offers().get(&(worker, model_id)).copied()
+        self.encrypted_offers().get(&(worker, model_id)).cloned()
     }
 
     pub(crate) fn keep_encrypted_offer(&self, worker: Address, model_id: B256, offer: Offer) {
@@ -176,6 +182,10 @@ impl Gateway {
     /// Has the worker say it again next time.
     pub(crate) fn forget_encrypted_offer(&self, worker: Address, model_id: B256) {
         self.encrypted_offers().remove(&(worker, model_id));
+    }
+
+    pub(crate) fn keys(&self) -> MutexGuard<'_, HashMap<B256, Arc<ClientKeys>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn encrypted_offers(&self) -> MutexGuard<'_, HashMap<(Address, B256), Offer>> {

@@ -7,6 +7,8 @@
 //! | `GET /v1/receipts` | receipts, newest first |
 //! | `GET /v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
 //! | `GET /v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
+//! | `GET /v1/receipts/{id}/bundle/keys` | the same with the secret keys of a job that is under some |
+//! | `GET /v1/keys/{id}` | public evaluation keys, for whoever does a job again |
 //! | `GET /v1/evidence` | [`FraudEntries`]: hidden questions that were answered falsely |
 //! | `GET /v1/evidence/{job id}` | [`FraudBundle`]: what convicts the worker, elsewhere |
 //! | `GET /v1/status` | address, balance, channels |
@@ -21,7 +23,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use axum::{
     Json, Router,
     body::Body,
@@ -35,7 +37,10 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tacit_wire::{JobId, message::ErrorReply};
+use tacit_wire::{
+    JobId,
+    message::{ErrorReply, base64_bytes},
+};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
@@ -60,6 +65,16 @@ pub struct Forgive {
 pub struct FraudEntries {
     /// Each with the job that [`FraudBundle`] is to be had for.
     pub false_answers: Vec<FraudEntry>,
+}
+
+/// Evaluation keys as workers have them: public.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentKeys {
+    /// Their hash.
+    pub key_id: B256,
+    /// Their bytes.
+    #[serde(with = "base64_bytes")]
+    pub keys: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +109,8 @@ impl Gateway {
             .route("/v1/receipts", get(receipts))
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/receipts/{id}/bundle", get(bundle))
+            .route("/v1/receipts/{id}/bundle/keys", get(bundle_with_keys))
+            .route("/v1/keys/{id}", get(evaluation_keys))
             .route("/v1/evidence", get(evidence))
             .route("/v1/evidence/{id}", get(fraud))
             .route("/v1/status", get(status))
@@ -225,6 +242,24 @@ async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<B
     let job_id = gateway.find_receipt(&id)?;
     gateway.fetch_anchor(job_id).await?;
     gateway.bundle(job_id).map(Json)
+}
+
+async fn bundle_with_keys(
+    State(gateway): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<Bundle>, GatewayError> {
+    let job_id = gateway.find_receipt(&id)?;
+    gateway.fetch_anchor(job_id).await?;
+    gateway.bundle_with_keys(job_id).map(Json)
+}
+
+async fn evaluation_keys(
+    State(gateway): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<SentKeys>, GatewayError> {
+    let unknown = |_| GatewayError::UnknownReceipt { id: id.chars().take(80).collect() };
+    let key_id = id.parse().map_err(unknown)?;
+    Ok(Json(SentKeys { key_id, keys: gateway.evaluation_keys(key_id)? }))
 }
 
 async fn evidence(State(gateway): Shared) -> Result<Json<FraudEntries>, GatewayError> {

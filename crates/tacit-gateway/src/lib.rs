@@ -23,6 +23,7 @@ pub mod encrypted;
 pub mod error;
 pub mod fraud;
 pub mod input;
+pub mod keys;
 pub mod receipt;
 pub mod store;
 
@@ -40,7 +41,7 @@ pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use error::GatewayError;
 pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
 pub use gateway::{Gateway, GatewayConfig, Spending};
-pub use http::{Forgive, FraudEntries};
+pub use http::{Forgive, FraudEntries, SentKeys};
 pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
 pub use store::{Store, StoreError};

@@ -8,7 +8,7 @@ use tacit_encrypt::OfferReject;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
 
-use crate::{error::GatewayError, gateway::Gateway, store::JobRecord};
+use crate::{error::GatewayError, gateway::Gateway, keys::EncryptedTerms, store::JobRecord};
 
 /// A worker's ask, with the mode as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Gateway {
     }
 
     /// What a worker says it takes to ask a model under encryption, checked against the model's graph. It is asked once.
-    pub(crate) async fn encrypted_offer(
+    async fn encrypted_offer(
         &self,
         model_id: B256,
         model: &VerifyingModel,
@@ -113,8 +113,20 @@ impl Gateway {
         let said = self.fetch_model(model_id, offer).await?.offer;
         let said = decode(model, &said.ok_or(GatewayError::NoOffer { worker })?)
             .map_err(|reject| GatewayError::BadOffer { worker, reject })?;
-        self.keep_encrypted_offer(worker, model_id, said);
+        self.keep_encrypted_offer(worker, model_id, said.clone());
         Ok(said)
+    }
+
+    /// The same with the keys to ask under.
+    pub(crate) async fn encrypted_terms(
+        &self,
+        model_id: B256,
+        model: &VerifyingModel,
+        offer: &Offer,
+    ) -> Result<EncryptedTerms, GatewayError> {
+        let said = self.encrypted_offer(model_id, model, offer).await?;
+        let keys = self.current_keys(&said).await?;
+        Ok(EncryptedTerms { offer: said, keys })
     }
 
     /// Why nobody offers a model under encryption, if its graph says why.

@@ -5,7 +5,7 @@
 //! proof to its root. [`check_anchor`] asks a ledger whether that root is anchored.
 //!
 //! Of an encrypted job the bundle holds both messages and the query's random bytes: the query is made again from the input and compared,
-//! and the answer decrypted. So a stranger sees that this worker gave this answer to this input, and takes its word for the rest.
+//! and the answer decrypted; of a job under long-lived keys only if the file's owner put them in, since they open all other questions as well. So a stranger sees that this worker gave this answer to this input, and takes its word for the rest.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use tacit_wire::{
 use crate::{
     check::{self, AnswerReject, Asked, CheckedAnswer},
     encrypted::{EncryptedAnswer, EncryptedQuestion, QuestionReject},
+    keys::KeyOpening,
     market,
 };
 
@@ -70,6 +71,9 @@ pub struct EncryptedMessages {
     pub query: Vec<u8>,
     /// What came back.
     pub answer: EncryptedAnswer,
+    /// What makes the keys that the query is under, where its owner gives that out: whoever has it reads all questions under them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyOpening>,
 }
 
 /// A receipt that was checked offline. Only [`verify_bundle`] makes one.
@@ -81,6 +85,7 @@ pub struct VerifiedReceipt {
     answer: tacit_graph::Answer,
     scores: Option<LabelScores>,
     security_bits: Option<u8>,
+    opened: bool,
     anchor: Option<AnchorProof>,
 }
 
@@ -206,7 +211,7 @@ impl Bundle {
     /// # Errors
     /// [`BundleReject::Messages`] when the job was not encrypted: there is nothing to do again without the row.
     pub fn for_audit(&self) -> Result<AuditFile, BundleReject> {
-        let EncryptedMessages { question: _, query, answer } =
+        let EncryptedMessages { question: _, query, answer, keys: _ } =
             self.encrypted.clone().ok_or(BundleReject::Messages)?;
         Ok(AuditFile {
             version: self.version,
@@ -230,6 +235,13 @@ impl Bundle {
             evidence,
             receipt: self.receipt.clone(),
         }
+    }
+}
+
+impl EncryptedMessages {
+    /// Whether there is what it takes to make the query again and to decrypt the answer.
+    fn opens(&self) -> bool {
+        self.question.keys.is_none() || self.keys.is_some()
     }
 }
 
@@ -293,6 +305,7 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         answer: checked.decoded().clone(),
         scores: model.graph().label_scores(&bundle.output),
         security_bits: checked.verified().map(tacit_verify::Verified::security_bits),
+        opened: bundle.encrypted.as_ref().is_none_or(EncryptedMessages::opens),
         anchor: bundle.anchor.clone(),
     })
 }
@@ -306,12 +319,23 @@ fn check_encrypted(
     if bundle.proof.is_some() {
         return Err(AnswerReject::UnexpectedProof.into());
     }
-    let (secret, query) = messages.question.encrypt(model.graph(), &bundle.input)?;
+    let EncryptedAnswer { ciphertext, seed_commitment } = messages.answer.clone();
+    let answer = bundle.answer(Output::Ciphertext(ciphertext), AnswerEvidence::Seed(seed_commitment));
+    let EncryptedMessages { question, query: sent, keys, .. } = messages;
+    if !messages.opens() {
+        let offer = question.offer(model.graph())?;
+        let named = offer.check_query(sent).map_err(AnswerReject::Ciphertext)?;
+        if named.map(|id| B256::from(id.0)) != question.keys {
+            return Err(BundleReject::Query);
+        }
+        let asked = Asked::Unopened { query: sent, offer: &offer, output: &bundle.output };
+        return Ok(check::check(header, model, asked, answer)?);
+    }
+    let keys = question.keys.zip(keys.as_ref()).and_then(|(id, opening)| opening.restore(id));
+    let (secret, query) = question.encrypt(model.graph(), &bundle.input, keys.as_ref())?;
     if query != messages.query {
         return Err(BundleReject::Query);
     }
-    let EncryptedAnswer { ciphertext, seed_commitment } = messages.answer.clone();
-    let answer = bundle.answer(Output::Ciphertext(ciphertext), AnswerEvidence::Seed(seed_commitment));
     let checked = check::check(header, model, Asked::Encrypted { query: &query, secret: &secret }, answer)?;
     if checked.logits() == bundle.output { Ok(checked) } else { Err(BundleReject::Decrypted) }
 }
@@ -398,6 +422,13 @@ impl VerifiedReceipt {
     #[must_use]
     pub fn security_bits(&self) -> Option<u8> {
         self.security_bits
+    }
+
+    /// Whether question and answer were compared with what travelled. Not so for a job under keys that are not in the file: then the worker
+    /// signed for these messages, and that they hold this question and this answer is the client's word.
+    #[must_use]
+    pub fn opened(&self) -> bool {
+        self.opened
     }
 
     /// The batch that the receipt belongs to, if the bundle says; whether a ledger anchored it is for

@@ -19,7 +19,10 @@ use tacit_wire::{
     message::{AnchorProof, JobRequest, ModelInfo, optional_voucher_json, receipt_json},
 };
 
-use crate::encrypted::{EncryptedAnswer, EncryptedQuestion};
+use crate::{
+    encrypted::{EncryptedAnswer, EncryptedQuestion},
+    keys::KeyOpening,
+};
 
 /// The gateway's file.
 #[derive(Debug)]
@@ -201,6 +204,13 @@ pub struct ChannelRecord {
     pub retired: bool,
 }
 
+/// The client's keys for models with look-ups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// What makes them.
+    pub opening: KeyOpening,
+}
+
 /// Why a worker is not asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distrust {
@@ -227,6 +237,12 @@ const CANARIES: TableDefinition<'_, ([u8; 20], [u8; 32]), &[u8]> = TableDefiniti
 const KNOWN_ROWS: TableDefinition<'_, ([u8; 32], [u8; 32]), [u8; 20]> = TableDefinition::new("known_rows");
 /// Jobs that proved what a canary should have been answered, by the canary's job.
 const FALSE_ANSWERS: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("false_answers");
+
+const KEYS: Bytes32Table<'_> = TableDefinition::new("keys");
+/// Evaluation keys, by their hash.
+const KEY_BYTES: Bytes32Table<'_> = TableDefinition::new("key_bytes");
+/// Keys to ask under, by their parameters.
+const CURRENT_KEYS: TableDefinition<'_, u8, [u8; 32]> = TableDefinition::new("current_keys");
 
 macro_rules! from_redb {
     ($($error:ty),+) => {$(
@@ -295,6 +311,9 @@ impl Store {
         write.open_table(CANARIES)?;
         write.open_table(KNOWN_ROWS)?;
         write.open_table(FALSE_ANSWERS)?;
+        write.open_table(KEYS)?;
+        write.open_table(KEY_BYTES)?;
+        write.open_table(CURRENT_KEYS)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -421,6 +440,44 @@ impl Store {
         Ok(jobs)
     }
 
+    /// Keys that were made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys(&self, id: B256) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(KEYS, id)
+    }
+
+    /// The evaluation keys of an id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn key_bytes(&self, id: B256) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(KEY_BYTES)?.get(id.0)?.map(|bytes| bytes.value().to_vec()))
+    }
+
+    /// Id of the keys to ask under; none before the first question, and after a worker was caught by a question under the last ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn current_keys(&self, parameters: u8) -> Result<Option<B256>, StoreError> {
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(CURRENT_KEYS)?.get(parameters)?.map(|id| B256::from(id.value())))
+    }
+
+    /// Keeps keys, to ask under from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_keys(&self, id: B256, record: &KeyRecord, bytes: &[u8]) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put(&write, KEYS, id, record)?;
+        write.open_table(KEY_BYTES)?.insert(id.0, bytes)?;
+        write.open_table(CURRENT_KEYS)?.insert(record.opening.parameters, id.0)?;
+        Ok(write.commit()?)
+    }
+
     /// Keeps a channel.
     ///
     /// # Errors
@@ -519,6 +576,7 @@ impl Store {
         put(&write, ANSWERS, job.request.header.job_id.0, answer)?;
         write.open_table(FALSE_ANSWERS)?.insert(job.request.header.job_id.0.0, truth.0.0)?;
         note(&write, &job.request.header, Canaries::count_wrong)?;
+        retire_keys(&write, job)?;
         Ok(write.commit()?)
     }
 
@@ -559,6 +617,7 @@ impl Store {
             canaries.open.retain(|open| *open != header.job_id);
             canaries.count_wrong();
         })?;
+        retire_keys(&write, job)?;
         Ok(write.commit()?)
     }
 
@@ -751,6 +810,13 @@ fn reject(write: &WriteTransaction, job: &JobRecord, code: &str, message: &str) 
         }
     })?;
     put_distrust(write, header.worker, &distrust)
+}
+
+/// The worker has learned that an answer decrypted to something else than it should.
+fn retire_keys(write: &WriteTransaction, job: &JobRecord) -> Result<(), StoreError> {
+    let Some(id) = job.encrypted.as_ref().and_then(|question| question.keys) else { return Ok(()) };
+    write.open_table(CURRENT_KEYS)?.retain(|_, current| current != id.0)?;
+    Ok(())
 }
 
 fn put_distrust(write: &WriteTransaction, worker: Address, distrust: &Distrust) -> Result<(), StoreError> {

@@ -67,6 +67,12 @@ pub struct AskAnswer {
     /// Length of the answer as it came.
     #[serde(default)]
     pub bytes_down: u64,
+    /// Length of the evaluation keys that the question is under, sent once to each worker; none where it has a key of its own.
+    #[serde(default)]
+    pub key_bytes: u64,
+    /// Whether the answer is only near the model's, as the worker's way of computing under encryption gives it.
+    #[serde(default)]
+    pub approximate: bool,
     /// Hidden questions about this model that the worker was asked, and that were compared with proved answers; counted for audited answers.
     #[serde(default)]
     pub canaries_asked: u64,
@@ -305,6 +311,20 @@ impl Gateway {
         self.kept_bundle(job_id)
     }
 
+    /// The same with what makes the keys of a job that is under some: whoever has the file reads every question under them.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`].
+    pub fn bundle_with_keys(&self, job_id: JobId) -> Result<Bundle, GatewayError> {
+        let mut bundle = self.bundle(job_id)?;
+        if let Some(messages) = &mut bundle.encrypted
+            && let Some(id) = messages.question.keys
+        {
+            messages.keys = self.store.keys(id)?.map(|record| record.opening);
+        }
+        Ok(bundle)
+    }
+
     /// The same for any answer that was kept, paid or not.
     pub(crate) fn kept_bundle(&self, job_id: JobId) -> Result<Bundle, GatewayError> {
         let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
@@ -315,7 +335,7 @@ impl Gateway {
         let encrypted = job.encrypted.zip(answer.encrypted);
         let encrypted = encrypted.map(|(question, answer)| {
             let query = job.request.payload.body().to_vec();
-            EncryptedMessages { question, query, answer }
+            EncryptedMessages { question, query, answer, keys: None }
         });
         Ok(Bundle {
             version: BUNDLE_VERSION,
@@ -399,6 +419,7 @@ impl Gateway {
         };
         let (scores, margin) = score_entries(model.graph().label_scores(&answer.output));
         let proof = answer.proof.as_ref();
+        let offer = job.encrypted.as_ref().and_then(|question| question.offer(model.graph()).ok());
         let canaries = match entry.evidence {
             Evidence::Audited => self.store.canaries(entry.worker, entry.model_id)?,
             _ => Canaries::default(),
@@ -423,6 +444,8 @@ impl Gateway {
             proved_together: proof.map_or(0, |proof| proof.rows),
             bytes_up: length(job.request.payload.body()),
             bytes_down: answer.answer_bytes,
+            key_bytes: offer.as_ref().map_or(0, |offer| u64::try_from(offer.key_bytes()).unwrap_or(u64::MAX)),
+            approximate: offer.as_ref().is_some_and(|offer| !offer.is_exact()),
             canaries_asked: canaries.judged(),
             canaries_passed: canaries.right,
             price: entry.price,

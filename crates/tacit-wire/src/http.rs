@@ -16,6 +16,13 @@ pub struct JsonClient {
     client: Client,
 }
 
+/// What is sent.
+struct Request<'a> {
+    method: Method,
+    headers: &'a [(&'static str, String)],
+    body: Vec<u8>,
+}
+
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -111,7 +118,7 @@ impl JsonClient {
     /// # Errors
     /// [`HttpError`].
     pub async fn get<R: DeserializeOwned>(&self, url: &str, limit_bytes: usize) -> Result<R, HttpError> {
-        self.exchange(Method::GET, url, Vec::new(), limit_bytes).await
+        self.exchange(Request { method: Method::GET, headers: &[], body: Vec::new() }, url, limit_bytes).await
     }
 
     /// Sends `body` to `url` and reads at most `limit_bytes` of answer.
@@ -126,14 +133,30 @@ impl JsonClient {
     ) -> Result<R, HttpError> {
         let malformed = |source| HttpError::Malformed { url: url.to_owned(), source };
         let body = serde_json::to_vec(body).map_err(malformed)?;
-        self.exchange(Method::POST, url, body, limit_bytes).await
+        let json = [("content-type", "application/json".to_owned())];
+        self.exchange(Request { method: Method::POST, headers: &json, body }, url, limit_bytes).await
+    }
+
+    /// Sends bytes to `url` under headers of their own and reads at most `limit_bytes` of answer.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn put_bytes<R: DeserializeOwned>(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+        limit_bytes: usize,
+    ) -> Result<R, HttpError> {
+        let bytes = ("content-type", "application/octet-stream".to_owned());
+        let request = Request { method: Method::PUT, headers: &[headers, &[bytes]].concat(), body };
+        self.exchange(request, url, limit_bytes).await
     }
 
     async fn exchange<R: DeserializeOwned>(
         &self,
-        method: Method,
+        request: Request<'_>,
         url: &str,
-        body: Vec<u8>,
         limit_bytes: usize,
     ) -> Result<R, HttpError> {
         let parsed = reqwest::Url::parse(url).ok();
@@ -148,9 +171,13 @@ impl JsonClient {
             url: url.to_owned(),
             source: source.without_url(),
         };
+        let Request { method, headers, body } = request;
         let mut request = self.client.request(method, target);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
         if !body.is_empty() {
-            request = request.header("content-type", "application/json").body(body);
+            request = request.body(body);
         }
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();

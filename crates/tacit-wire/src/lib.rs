@@ -16,6 +16,7 @@ pub mod audit_file;
 pub mod http;
 pub mod job;
 mod keyfile;
+pub mod keys;
 pub mod ledger;
 pub mod message;
 pub mod revert;

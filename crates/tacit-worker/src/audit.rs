@@ -9,7 +9,10 @@
 //! this ciphertext is the model's answer to this query. A worker that commits to one seed and uses another gives an answer that differs.
 
 use alloy_primitives::B256;
-use tacit_encrypt::{Misfit, Seed, WireError, server::EncryptedModel};
+use tacit_encrypt::{
+    KeyId, KeyReject, Misfit, Seed, Variant, WireError,
+    server::{EncryptedModel, EvaluationKeys},
+};
 use tacit_prove::CommittedModel;
 use tacit_wire::{AnswerSeed, AuditKey, AuditedJob};
 
@@ -69,13 +72,31 @@ pub enum ReexecutionReject {
     /// The model is not answered under encryption.
     #[error("this model is not asked under encryption: {0}")]
     Misfit(#[from] Misfit),
+    /// The answer was computed with floating point, whose last bits another machine may get otherwise.
+    #[error("the answer was computed in the fast way, which another machine need not repeat to the last bit")]
+    NotReproducible,
+    /// The query is under keys that are not here.
+    #[error("the query is under evaluation keys {key_id}, which are needed to do it again")]
+    NoKeys {
+        /// Which.
+        key_id: B256,
+    },
+    /// The keys are not those of the query, or none at all.
+    #[error("these are not the evaluation keys {key_id} that the query is under")]
+    OtherKeys {
+        /// The query's.
+        key_id: B256,
+    },
+    /// The keys cannot be used.
+    #[error("the evaluation keys are refused: {0}")]
+    Keys(#[from] KeyReject),
     /// The query is none for the model: an honest worker would not have answered it.
     #[error("the query is none for this model: {0}")]
     Query(#[from] WireError),
 }
 
 /// Does a job again and compares the answers. The commitment in `model` says which weights it holds, so that a model that merely has the
-/// right name convicts nobody.
+/// right name convicts nobody. `keys` are the client's evaluation keys, for whoever asked a model with look-ups.
 ///
 /// # Errors
 /// [`ReexecutionReject`]; nothing is then said about the worker.
@@ -83,6 +104,7 @@ pub fn reexecute(
     model: &CommittedModel,
     job: &AuditedJob,
     seed: SeedSource<'_>,
+    keys: Option<&[u8]>,
 ) -> Result<Comparison, ReexecutionReject> {
     let (expected, got) = (job.model_id(), B256::from(*model.model_id().as_bytes()));
     if expected != got {
@@ -99,8 +121,20 @@ pub fn reexecute(
     if !job.used(seed) {
         return Err(refused);
     }
-    let model = EncryptedModel::new(model.model())?;
-    let answer = model.answer(job.query(), None, &Seed::new(*seed.to_bytes()))?;
+    // Others cannot be done again, and say so in the query that the worker signed for.
+    let model = EncryptedModel::with(model.model(), Variant::Reproducible)?;
+    let named = model.offer().check_query(job.query()).map_err(|reject| {
+        if reject.is_other_variant() { ReexecutionReject::NotReproducible } else { reject.into() }
+    })?;
+    let keys = match (named, keys) {
+        (None, _) => None,
+        (Some(KeyId(id)), None) => return Err(ReexecutionReject::NoKeys { key_id: id.into() }),
+        (Some(id), Some(bytes)) if KeyId::of(bytes) != id => {
+            return Err(ReexecutionReject::OtherKeys { key_id: id.0.into() });
+        }
+        (Some(_), Some(bytes)) => Some(EvaluationKeys::decode(bytes, Variant::Reproducible)?),
+    };
+    let answer = model.answer(job.query(), keys.as_ref(), &Seed::new(*seed.to_bytes()))?;
     Ok(compare(&answer, job.ciphertext()))
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy_primitives::B256;
 use rand::TryRngCore;
 use tacit_abi::Evidence;
-use tacit_encrypt::{Offer, server::EncryptedModel};
+use tacit_encrypt::{
+    Offer,
+    server::{EncryptedModel, EvaluationKeys},
+};
 use tacit_prove::{CommittedModel, Seed};
 use tacit_verify::{RowSalt, plan::Plan};
 use tacit_wire::{AnswerSeed, JobHeader, Output, RowProof};
@@ -31,6 +34,8 @@ pub enum JobInput {
         bytes: Vec<u8>,
         /// What the answer's randomness is drawn from.
         seed: AnswerSeed,
+        /// The client's public keys, where the query names some.
+        keys: Option<Arc<EvaluationKeys>>,
     },
 }
 
@@ -192,11 +197,11 @@ impl GraphEngine {
                 let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
                 Ok(Output::Logits(trace.logits().to_vec()))
             }
-            JobInput::Query { bytes, seed } => {
+            JobInput::Query { bytes, seed, keys } => {
                 let none = || EngineError("this model is not offered under encryption".into());
                 let model = self.encrypted.as_ref().ok_or_else(none)?;
                 let seed = tacit_encrypt::Seed::new(*seed.to_bytes());
-                model.answer(bytes, None, &seed).map(Output::Ciphertext).map_err(failed)
+                model.answer(bytes, keys.as_deref(), &seed).map(Output::Ciphertext).map_err(failed)
             }
         }
     }

@@ -7,11 +7,12 @@
 //! | `POST /v1/jobs` | one answer |
 //! | `POST /v1/vouchers` | one payment |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
+//! | `PUT /v1/keys/{id}` | evaluation keys, under a [`KeyGrant`] in two headers |
 //! | `GET /v1/receipts/{job id}` | receipt and its anchor |
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use axum::{
     Json, Router,
     body::Body,
@@ -19,11 +20,12 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use serde::de::DeserializeOwned;
 use tacit_wire::{
     JobId,
+    keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER},
     message::{
         ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo, ModelTerms, ReceiptInfo, VoucherReply,
         VoucherRequest, WorkerInfo,
@@ -67,6 +69,7 @@ impl Worker {
             .route("/v1/vouchers", post(voucher))
             .route("/v1/channels/{id}", get(channel))
             .route("/v1/receipts/{id}", get(receipt))
+            .route("/v1/keys/{id}", put(keys))
             .fallback(|| async { JobReject::NotFound })
             .method_not_allowed_fallback(|| async { JobReject::NotFound })
             .layer(middleware::from_fn_with_state(gate, limit))
@@ -152,6 +155,26 @@ async fn receipt(
     Path(id): Path<String>,
 ) -> Result<Json<ReceiptInfo>, JobReject> {
     worker.receipt(id.parse::<JobId>().map_err(|_| JobReject::NotFound)?).map(Json)
+}
+
+async fn keys(
+    State(worker): State<Arc<Worker>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<KeyReply>, JobReject> {
+    let key_id = id.parse::<B256>().map_err(|_| JobReject::NotFound)?;
+    let detail =
+        |name: &str| JobReject::Malformed { detail: format!("the header {name} is missing or none") };
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or_else(|| detail(name));
+    let channel_id = text(CHANNEL_HEADER)?.parse::<B256>().map_err(|_| detail(CHANNEL_HEADER))?;
+    let signature = text(SIGNATURE_HEADER)?.parse::<Bytes>().map_err(|_| detail(SIGNATURE_HEADER))?;
+    let Ok(_place) = worker.receiving.try_acquire() else { return Err(JobReject::Busy) };
+    let grant = KeyGrant { key_id, channel_id, worker: worker.address() };
+    let client = worker.key_client(&grant, &signature).await?;
+    let bytes = axum::body::to_bytes(body, tacit_encrypt::MAX_KEY_BYTES).await;
+    worker.keep_keys(client, key_id, bytes.map_err(|_| JobReject::Body)?.into()).await.map(Json)
 }
 
 async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, JobReject> {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256, Bytes};
 use tacit_abi::{
     IChannels::{Channel, IChannelsErrors},
     Receipt,
 };
+use tacit_encrypt::{KeyId, Variant, server::EvaluationKeys};
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
     job::{Contents, PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
+    keys::{KeyGrant, KeyReply},
     message::{JobRequest, JobResponse},
     sealing::SealReject,
 };
@@ -17,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     engine::{EngineAnswer, JobInput, OpenedJob},
+    keys::KeyError,
     quota::Counting,
     reject::JobReject,
     served::ServedModel,
@@ -94,14 +97,14 @@ impl Worker {
         let channel = self.held_channel(&header, &listed)?;
         self.check_balance(&header, &channel)?;
         let counting = self.count(&header, &model)?;
-        let (input, path) = self.open_payload(&header, &payload, &model)?;
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
+        let (input, path) = self.open_payload(&header, &payload, &model).await?;
         let opened = Arc::new(OpenedJob { header, input });
         Ok(Admitted { opened, digest, model, channel, path, reservation, counting, _place: place })
     }
 
     /// What there is to compute on, once its shape is the model's.
-    fn open_payload(
+    async fn open_payload(
         &self,
         header: &JobHeader,
         payload: &Payload,
@@ -118,11 +121,68 @@ impl Worker {
             }
             Contents::Query(bytes) => {
                 let JobHeader { job_id, model_id, privacy, evidence, .. } = *header;
-                model.offer().ok_or(JobReject::UnsupportedMode { privacy, evidence })?.check_query(&bytes)?;
-                JobInput::Query { bytes, seed: self.audit.seed(job_id, model_id, payload.hash()) }
+                let offer = model.offer().ok_or(JobReject::UnsupportedMode { privacy, evidence })?;
+                let keys = match offer.check_query(&bytes)? {
+                    Some(id) => Some(self.expanded(header.client, id, offer.variant()).await?),
+                    None => None,
+                };
+                JobInput::Query { bytes, keys, seed: self.audit.seed(job_id, model_id, payload.hash()) }
             }
         };
         Ok((input, path))
+    }
+
+    /// A client's keys, ready to compute with.
+    async fn expanded(
+        &self,
+        client: Address,
+        id: KeyId,
+        variant: Variant,
+    ) -> Result<Arc<EvaluationKeys>, JobReject> {
+        let key_id = B256::from(id.0);
+        if !self.keys.has(client, key_id) {
+            return Err(JobReject::UnknownKeys { key_id });
+        }
+        let shelf = Arc::clone(&self.keys);
+        let expanding = tokio::task::spawn_blocking(move || shelf.expanded(client, id, variant));
+        expanding.await.map_err(|_| JobReject::Internal)?.map_err(|error| match error {
+            // Whoever changed the file, the client has the keys.
+            KeyError::Unknown { key_id } | KeyError::OtherId { expected: key_id } => {
+                JobReject::UnknownKeys { key_id }
+            }
+            error => key_reject(error),
+        })
+    }
+
+    /// Whose keys come under a grant: known before they are read.
+    pub(crate) async fn key_client(&self, grant: &KeyGrant, signature: &Bytes) -> Result<Address, JobReject> {
+        let signer = grant.signer(signature, self.ledger.chain_id())?;
+        let listed = self.listed_channel(grant.channel_id).await?;
+        if listed.worker != self.address() {
+            return Err(JobReject::NotOurChannel { channel_id: grant.channel_id, client: listed.client });
+        }
+        if !listed.open || listed.closeAt != 0 {
+            return Err(JobReject::ChannelClosing { channel_id: grant.channel_id });
+        }
+        if signer != listed.signer {
+            return Err(JobReject::NotSigner { expected: listed.signer, got: signer });
+        }
+        Ok(listed.client)
+    }
+
+    /// Keeps a client's evaluation keys, durably, before it says so.
+    pub(crate) async fn keep_keys(
+        &self,
+        client: Address,
+        key_id: B256,
+        bytes: Vec<u8>,
+    ) -> Result<KeyReply, JobReject> {
+        let shelf = Arc::clone(&self.keys);
+        let keeping = tokio::task::spawn_blocking(move || {
+            shelf.keep(client, key_id, &bytes)?;
+            Ok(KeyReply { key_id, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) })
+        });
+        keeping.await.map_err(|_| JobReject::Internal)?.map_err(key_reject)
     }
 
     fn check_terms(&self, header: &JobHeader, payload: &Payload) -> Result<&ServedModel, JobReject> {
@@ -245,7 +305,7 @@ impl Worker {
             JobInput::Values(values) => {
                 (salts.commit_input(values), proof.map_or(AnswerEvidence::None, AnswerEvidence::Proof))
             }
-            JobInput::Query { bytes, seed } => {
+            JobInput::Query { bytes, seed, .. } => {
                 (salts.commit_query(bytes), AnswerEvidence::Seed(seed.commitment()))
             }
         };
@@ -295,5 +355,12 @@ impl Worker {
             None => None,
         };
         Ok(tacit_wire::message::ReceiptInfo { receipt: job.receipt, anchor })
+    }
+}
+
+fn key_reject(error: KeyError) -> JobReject {
+    match error {
+        KeyError::Io(error) => JobReject::Store(error.into()),
+        error => JobReject::Keys(error),
     }
 }

@@ -21,6 +21,7 @@ pub mod audit;
 pub mod billing;
 pub mod clock;
 pub mod engine;
+pub mod keys;
 pub mod quota;
 pub mod reject;
 pub mod served;
@@ -40,6 +41,7 @@ pub use clock::{Clock, SystemClock};
 pub use engine::{
     Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
 };
+pub use keys::{KEY_BYTES_DEFAULT, KeyError, KeyMeter, KeyShelf};
 pub use quota::Quota;
 pub use reject::JobReject;
 pub use served::ServedModel;

@@ -6,6 +6,7 @@ use tacit_wire::{Amount, JobId, LedgerError, SignatureReject, job::PayloadReject
 
 use crate::{
     engine::EngineError,
+    keys::KeyError,
     quota::{Counted, Day},
     store::StoreError,
 };
@@ -152,6 +153,15 @@ pub enum JobReject {
     /// The payload is no query for this model.
     #[error("the query is refused: {0}")]
     Query(#[from] tacit_encrypt::WireError),
+    /// The query is under keys that this worker does not have.
+    #[error("this worker does not have the evaluation keys {key_id}")]
+    UnknownKeys {
+        /// Which.
+        key_id: B256,
+    },
+    /// Keys that are none, or others than their id names.
+    #[error("the evaluation keys are refused: {0}")]
+    Keys(#[source] KeyError),
     /// Another number of values than the model takes.
     #[error("the model takes {expected} values, not {got}")]
     WrongShape {
@@ -237,6 +247,8 @@ impl JobReject {
             Self::DepositTooSmall { .. } => ("deposit_too_small", 402, "top up the channel"),
             Self::Payload(_) => ("bad_payload", 422, "seal the job to the key in the worker's current ask"),
             Self::Query(_) => ("bad_query", 422, "encrypt the row for the offer that comes with the model"),
+            Self::UnknownKeys { .. } => ("unknown_keys", 409, "send the keys: PUT /v1/keys/{id}"),
+            Self::Keys(_) => ("bad_keys", 422, "make keys for the parameters in the model's offer"),
             Self::WrongShape { .. } => ("wrong_shape", 422, "send one row with one value per feature"),
             Self::QuotaExceeded { .. } => {
                 ("quota_exceeded", 429, "ask again when it opens, or ask another worker")

@@ -39,7 +39,7 @@ impl ServedModel {
         let features = graph.validate()?.inputs();
         let graph = tacit_graph::encode_graph(graph);
         let model_id = B256::from(*tacit_graph::model_id(&graph, &weight_root).as_bytes());
-        let offer = engine.offer().copied();
+        let offer = engine.offer().cloned();
         let info = ModelInfo {
             model_id,
             name: name.to_owned(),

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     billing::Billing,
     clock::Clock,
+    keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
     quota::Question,
     served::ServedModel,
     settle::SettlementPolicy,
@@ -36,6 +37,8 @@ pub struct WorkerConfig {
     pub ledger: LedgerClient,
     /// Where jobs, vouchers and receipts are kept.
     pub store: Store,
+    /// Where clients' evaluation keys are kept.
+    pub keys: KeyShelf,
     /// What is served.
     pub models: Vec<ServedModel>,
     /// What receipts charge.
@@ -83,6 +86,7 @@ pub struct Worker {
     pub(crate) audit: AuditKey,
     pub(crate) ledger: LedgerClient,
     pub(crate) store: Store,
+    pub(crate) keys: Arc<KeyShelf>,
     pub(crate) models: HashMap<B256, ServedModel>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) settlement: SettlementPolicy,
@@ -91,6 +95,8 @@ pub struct Worker {
     /// Jobs admitted, running or waiting.
     pub(crate) admitted: Arc<Semaphore>,
     pub(crate) running: Semaphore,
+    /// Keys that are being sent.
+    pub(crate) receiving: Semaphore,
     pub(crate) queues: Queues,
     /// The job that each busy channel is computing.
     pub(crate) busy: Mutex<HashMap<B256, JobId>>,
@@ -148,7 +154,12 @@ pub struct Earnings {
     pub unpaid_jobs: u64,
     /// Paid receipts not anchored yet.
     pub unanchored: u64,
+    /// Evaluation keys that are kept for clients.
+    pub keys: KeyMeter,
 }
+
+/// Keys that are received at once, each in memory meanwhile.
+const RECEIVING_MAX: usize = 4;
 
 impl Worker {
     /// Opens a worker; it serves once [`Self::serve`] runs.
@@ -162,6 +173,7 @@ impl Worker {
             audit,
             ledger,
             store,
+            keys,
             models,
             billing,
             settlement,
@@ -177,6 +189,7 @@ impl Worker {
             audit,
             ledger,
             store,
+            keys: Arc::new(keys),
             models: models.into_iter().map(|model| (model.model_id(), model)).collect(),
             billing,
             settlement,
@@ -184,6 +197,7 @@ impl Worker {
             clock,
             admitted: Arc::new(Semaphore::new(admitted)),
             running: Semaphore::new(limits.running_max),
+            receiving: Semaphore::new(RECEIVING_MAX),
             queues: Queues::default(),
             busy: Mutex::default(),
             counting: Mutex::default(),
@@ -197,12 +211,13 @@ impl Worker {
     /// A key file or the database cannot be used.
     pub fn open_folder(
         folder: &Path,
-    ) -> Result<(SealingKey, AuditKey, Store), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(SealingKey, AuditKey, Store, KeyShelf), Box<dyn std::error::Error + Send + Sync>> {
         std::fs::create_dir_all(folder)?;
         Ok((
             SealingKey::load_or_create(&folder.join("sealing.key"))?,
             AuditKey::load_or_create(&folder.join("audit.key"))?,
             Store::open(&folder.join("worker.redb"))?,
+            KeyShelf::open(&folder.join("keys"), KEY_BYTES_DEFAULT)?,
         ))
     }
 
@@ -274,6 +289,7 @@ impl Worker {
         let mut earnings = Earnings {
             jobs: self.store.jobs_count()?,
             unanchored: self.store.unanchored_count()?,
+            keys: self.keys.meter()?,
             ..Earnings::default()
         };
         for (_, channel) in self.store.channels()? {

@@ -66,8 +66,13 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
             length(answer.proof_bytes)
         )
     } else if answer.privacy == Privacy::Encrypted {
+        let keys = match answer.key_bytes {
+            0 => String::new(),
+            bytes => format!(", keys {} sent once", length(bytes)),
+        };
+        let near = if answer.approximate { "approximate, " } else { "" };
         format!(
-            "encrypted: {} up, {} down, worker {:.1} ms · {}",
+            "{near}encrypted: {} up, {} down{keys}, worker {:.1} ms · {}",
             length(answer.bytes_up),
             length(answer.bytes_down),
             answer.prove_cpu_ms,

@@ -2,15 +2,17 @@
 
 use crate::args;
 use crate::commands::model;
+use crate::commands::receipt::keys_beside;
 use crate::failure::{Context, Failure};
 use crate::output::{Output, bytes};
 use crate::question;
 use crate::tensor_file::read_limited;
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{Address, B256, hex};
 use serde_json::json;
 use tacit_wire::audit_file::RECEIPT_FILE_BYTES_MAX;
 use tacit_wire::{AnswerSeed, AuditFile, AuditKey, AuditedJob};
 use tacit_worker::audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute};
+use tacit_worker::{KEY_BYTES_DEFAULT, KeyShelf};
 
 pub(crate) fn audit(arguments: &args::Audit, output: Output) -> Result<(), Failure> {
     let file = read_limited(&arguments.file, RECEIPT_FILE_BYTES_MAX as u64)?;
@@ -23,9 +25,16 @@ pub(crate) fn audit(arguments: &args::Audit, output: Output) -> Result<(), Failu
     // No proof is made, so no opening of the commitment is counted, and a worker that serves the model goes on.
     let committed = model::commit(&file, 0, output)?;
     let seed = seed(arguments, &job)?;
-    let compared = match &seed {
-        Found::Key(key) => reexecute(&committed, &job, SeedSource::Key(key)),
-        Found::Given(seed) => reexecute(&committed, &job, SeedSource::Given(seed)),
+    let source = match &seed {
+        Found::Key(key) => SeedSource::Key(key),
+        Found::Given(seed) => SeedSource::Given(seed),
+    };
+    let compared = match reexecute(&committed, &job, source, None) {
+        Err(ReexecutionReject::NoKeys { key_id }) => {
+            let keys = keys(arguments, job.receipt().receipt.client, key_id)?;
+            reexecute(&committed, &job, source, Some(&keys))
+        }
+        compared => compared,
     };
     let receipt = &job.receipt().receipt;
     match compared.map_err(|reject| refused(&reject))? {
@@ -68,6 +77,22 @@ fn seed(arguments: &args::Audit, job: &AuditedJob) -> Result<Found, Failure> {
     AuditKey::load(&data.join("audit.key")).map(Found::Key).failed("key_file", data.display(), &hint)
 }
 
+/// The evaluation keys of the client: those that are given, those beside the file, or those that the worker has kept.
+fn keys(arguments: &args::Audit, client: Address, key_id: B256) -> Result<Vec<u8>, Failure> {
+    let beside = keys_beside(&arguments.file);
+    let given = arguments.keys.clone().or_else(|| beside.exists().then_some(beside));
+    if let Some(file) = given {
+        return read_limited(&file, tacit_encrypt::MAX_KEY_BYTES as u64);
+    }
+    let hint = "give the client's public keys with --keys: tacit receipt show ID --for-audit writes them";
+    let Some(data) = &arguments.data else {
+        return Err(Failure::new("no_keys", format!("evaluation keys {key_id} are needed"), hint));
+    };
+    let shelf =
+        KeyShelf::open(&data.join("keys"), KEY_BYTES_DEFAULT).failed("no_keys", data.display(), hint)?;
+    shelf.bytes(client, key_id).failed("no_keys", data.display(), hint)
+}
+
 fn refused(reject: &ReexecutionReject) -> Failure {
     let (code, hint) = match reject {
         ReexecutionReject::Model { .. } => {
@@ -75,6 +100,15 @@ fn refused(reject: &ReexecutionReject) -> Failure {
         }
         ReexecutionReject::Key => ("wrong_key", "give the data folder of the worker that signed the receipt"),
         ReexecutionReject::Seed => ("wrong_seed", "ask whoever has the worker's key for this job's seed"),
+        ReexecutionReject::NotReproducible => (
+            "not_reproducible",
+            "a worker that is started with --reproducible gives answers that can be done again",
+        ),
+        ReexecutionReject::NoKeys { .. }
+        | ReexecutionReject::OtherKeys { .. }
+        | ReexecutionReject::Keys(_) => {
+            ("wrong_keys", "tacit receipt show ID --for-audit writes the keys beside the receipt")
+        }
         ReexecutionReject::Query(_) => ("bad_query", "an honest worker answers no such query"),
         _ => ("does_not_fit", ""),
     };

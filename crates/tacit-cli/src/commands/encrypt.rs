@@ -40,7 +40,7 @@ fn measure_any(
 ) -> Result<Vec<Value>, Failure> {
     let model = model(name)?;
     match EncryptedModel::new(&model) {
-        Err(tacit_encrypt::Misfit::NotLinear { .. }) => super::circuit::measure(name, &model, arguments),
+        Ok(fitting) if fitting.circuit().is_some() => super::circuit::measure(name, &model, arguments),
         _ => measure_linear(name, &model, arguments.runs, held_out),
     }
 }

@@ -9,11 +9,13 @@ use crate::question::Told;
 use crate::tensor_file::{read_limited, write_private};
 use alloy_primitives::B256;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tacit_gateway::fraud::{FRAUD_BYTES_MAX, FraudEntry};
 use tacit_gateway::receipt;
 use tacit_gateway::view::{ReceiptEntry, ReceiptKind, score_entries};
-use tacit_gateway::{Bundle, FraudBundle, FraudEntries, VerifiedReceipt, verify_bundle, verify_fraud};
+use tacit_gateway::{
+    Bundle, FraudBundle, FraudEntries, SentKeys, VerifiedReceipt, verify_bundle, verify_fraud,
+};
 
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
@@ -28,7 +30,7 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             });
             Ok(())
         }
-        Command::Show { id, output: file, for_audit, gateway } => {
+        Command::Show { id, output: file, for_audit, with_keys, gateway } => {
             let id: B256 = id.parse().failed(
                 "bad_receipt_id",
                 format!("{id:?}"),
@@ -38,7 +40,7 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             let reply = gateway.get(&format!("/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
             let saved = match file {
-                Some(file) => Some(save(&gateway, &id, file, *for_audit).await?),
+                Some(file) => Some(save(&gateway, &id, file, *for_audit, *with_keys).await?),
                 None => None,
             };
             output.data(&reply, || line(&entry) + &saved.unwrap_or_default());
@@ -57,23 +59,52 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
 }
 
 /// Writes a receipt to a file, and says what is in it.
-async fn save(gateway: &GatewayClient, id: &B256, file: &Path, for_audit: bool) -> Result<String, Failure> {
-    let bundle = gateway.get(&format!("/v1/receipts/{id}/bundle")).await?;
+async fn save(
+    gateway: &GatewayClient,
+    id: &B256,
+    file: &Path,
+    for_audit: bool,
+    with_keys: bool,
+) -> Result<String, Failure> {
+    let part = if with_keys { "bundle/keys" } else { "bundle" };
+    let bundle = gateway.get(&format!("/v1/receipts/{id}/{part}")).await?;
     if !for_audit {
         write_private(file, bundle.to_string().as_bytes())?;
+        let opens = match with_keys {
+            true => ", and what reads every question under the same keys",
+            false => "",
+        };
         let file = file.display();
         return Ok(format!(
-            "\nsaved with its evidence to {file}; it holds the question and the answer in the clear"
+            "\nsaved with its evidence to {file}; it holds the question and the answer in the clear{opens}"
         ));
     }
-    let for_audit = read::<Bundle>(bundle)?.for_audit().failed(
+    let bundle: Bundle = read(bundle)?;
+    let key_id = bundle.encrypted.as_ref().and_then(|messages| messages.question.keys);
+    let for_audit = bundle.for_audit().failed(
         "not_encrypted",
         id,
         "only an encrypted job can be done again by an auditor who must not see the question",
     )?;
     let json = serde_json::to_vec(&for_audit).failed("cannot_write", file.display(), "")?;
     write_private(file, &json)?;
-    Ok(format!("\nsaved for an auditor to {}; the question cannot be read from it", file.display()))
+    let keys = match key_id {
+        Some(key_id) => {
+            let sent: SentKeys = read(gateway.get(&format!("/v1/keys/{key_id}")).await?)?;
+            let beside = keys_beside(file);
+            write_private(&beside, &sent.keys)?;
+            format!(", the public keys it was asked under to {}", beside.display())
+        }
+        None => String::new(),
+    };
+    Ok(format!("\nsaved for an auditor to {}{keys}; the question cannot be read from it", file.display()))
+}
+
+/// Where the keys are that a receipt for an auditor needs.
+pub(crate) fn keys_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".keys");
+    name.into()
 }
 
 async fn list_evidence(gateway: &GatewayClient, output: Output) -> Result<(), Failure> {
@@ -153,6 +184,10 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
         Some(bits) => format!(", proved at {bits} bits"),
         None => ", on the worker's word".to_owned(),
     };
+    if !verified.opened() {
+        text += ". The worker signed for these encrypted messages; that they hold this question and this answer is the word of whoever saved them, \
+                 as their keys are not in the file (--with-keys)";
+    }
     if let Some(url) = ledger {
         let ledger = network::ledger(url).await?;
         receipt::same_chain(&bundle, &ledger).map_err(|reject| refused(&reject))?;
@@ -188,7 +223,7 @@ pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
         "verified": true, "receipt": verified.hash(), "answer": answer, "scores": scores,
         "margin": margin, "model_id": receipt.modelId,
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId,
-        "price": tacit_wire::Amount(receipt.price), "security_bits": verified.security_bits(),
+        "price": tacit_wire::Amount(receipt.price), "opened": verified.opened(), "security_bits": verified.security_bits(),
         "completed_at": receipt.completedAt,
     })
 }

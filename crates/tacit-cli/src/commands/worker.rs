@@ -12,7 +12,7 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
-use tacit_encrypt::{Misfit, Offer, server::EncryptedModel};
+use tacit_encrypt::{Misfit, Offer, Variant, server::EncryptedModel};
 use tacit_graph::ModelFile;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
@@ -40,7 +40,8 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         crate::memory::ensure(&file, 1)?;
         let together = Together { jobs_max: arguments.together, bytes: crate::memory::free_bytes() };
         let opened = open_model(&file, path, output)?;
-        let (served, misfit) = serve(&file, opened, price, together)?;
+        let variant = if arguments.reproducible { Variant::Reproducible } else { Variant::Fast };
+        let (served, misfit) = serve(&file, opened, price, together, variant)?;
         encrypted.push(Encrypted::new(&served, misfit));
         models.push(served.with_quota(quota));
     }
@@ -89,12 +90,19 @@ struct Encrypted {
 struct Lengths {
     query_bytes: usize,
     answer_bytes: usize,
+    /// Sent once.
+    key_bytes: usize,
+    exact: bool,
 }
 
 impl Encrypted {
     fn new(served: &ServedModel, misfit: Option<Misfit>) -> Self {
-        let lengths =
-            |offer: &Offer| Lengths { query_bytes: offer.query_bytes(), answer_bytes: offer.answer_bytes() };
+        let lengths = |offer: &Offer| Lengths {
+            query_bytes: offer.query_bytes(),
+            answer_bytes: offer.answer_bytes(),
+            key_bytes: offer.key_bytes(),
+            exact: offer.is_exact(),
+        };
         Self {
             model: served.info().name.clone(),
             model_id: served.model_id(),
@@ -105,8 +113,17 @@ impl Encrypted {
 
     fn line(&self) -> String {
         let encrypted = match (&self.offer, &self.reason) {
-            (Some(Lengths { query_bytes, answer_bytes }), _) => {
-                format!("also encrypted: {} up, {} down", bytes(*query_bytes), bytes(*answer_bytes))
+            (Some(Lengths { query_bytes, answer_bytes, key_bytes, exact }), _) => {
+                let keys = match key_bytes {
+                    0 => String::new(),
+                    key_bytes => format!(", after keys of {}", bytes(*key_bytes)),
+                };
+                let near = if *exact { "" } else { ", approximate" };
+                format!(
+                    "also encrypted: {} up, {} down{keys}{near}",
+                    bytes(*query_bytes),
+                    bytes(*answer_bytes)
+                )
             }
             (None, reason) => format!("not encrypted: {}", reason.as_deref().unwrap_or("not offered")),
         };
@@ -121,6 +138,7 @@ fn serve(
     opened: Opened,
     price: Amount,
     together: Together,
+    variant: Variant,
 ) -> Result<(ServedModel, Option<Misfit>), Failure> {
     let Opened { committed, openings } = opened;
     let root = committed.weight_root();
@@ -131,7 +149,7 @@ fn serve(
     };
     let bytes = together.bytes.unwrap_or(TOGETHER_BYTES_DEFAULT).min(TOGETHER_BYTES_DEFAULT);
     let engine = engine.together(together.jobs_max, bytes);
-    let (engine, misfit) = match EncryptedModel::new(&file.model) {
+    let (engine, misfit) = match EncryptedModel::with(&file.model, variant) {
         Ok(model) => (engine.encrypted(model), None),
         Err(misfit) => (engine, Some(misfit)),
     };
@@ -165,14 +183,25 @@ pub(crate) async fn open(
         |error| error.downcast_ref::<StoreError>().is_some_and(StoreError::is_in_use),
     )
     .await;
-    let (sealing, audit, store) = opened.map_err(|error| {
+    let (sealing, audit, store, keys) = opened.map_err(|error| {
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
     let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
     let clock = Arc::new(SystemClock);
-    let config =
-        WorkerConfig { wallet, sealing, audit, ledger, store, models, billing, settlement, limits, clock };
+    let config = WorkerConfig {
+        wallet,
+        sealing,
+        audit,
+        ledger,
+        store,
+        keys,
+        models,
+        billing,
+        settlement,
+        limits,
+        clock,
+    };
     Worker::open(config).failed("worker", "the worker cannot start", "")
 }
 

@@ -9,6 +9,8 @@ mod local;
 #[cfg(target_os = "linux")]
 mod memory;
 mod network;
+#[cfg(feature = "pbs")]
+mod pbs;
 mod roles;
 
 use serde_json::Value;

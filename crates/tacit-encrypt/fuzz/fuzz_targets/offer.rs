@@ -21,6 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(offer) = Offer::decode(graph, bytes) {
             assert_eq!(offer.encode(), bytes);
             let row = vec![-1; graph.features.len()];
+            // Models with look-ups have a target of their own.
+            if offer.parameters().is_some() {
+                continue;
+            }
             let (_, query) =
                 client::encrypt(&offer, &row, &Seed::new([1; 32]), None).expect("a row of this graph");
             assert_eq!(query.len(), offer.query_bytes());

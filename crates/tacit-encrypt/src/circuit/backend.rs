@@ -7,15 +7,7 @@
 mod tfhe;
 
 use super::{lwe::Switched, parameters::Parameters};
-
-/// How bootstraps compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// With floating-point numbers. Two machines may differ in the noise of an answer.
-    Fast,
-    /// With integers alone: the same bits on every machine, some four times as slow.
-    Reproducible,
-}
+use crate::evaluation::Variant;
 
 /// A way of bootstrapping.
 pub(crate) trait Backend: Sized + Send + Sync {
@@ -53,18 +45,5 @@ impl Engine {
             Self::Fast(_) => Variant::Fast,
             Self::Reproducible(_) => Variant::Reproducible,
         }
-    }
-}
-
-impl Variant {
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::Fast => 0,
-            Self::Reproducible => 1,
-        }
-    }
-
-    pub(crate) fn of(byte: u8) -> Option<Self> {
-        [Self::Fast, Self::Reproducible].into_iter().find(|variant| variant.byte() == byte)
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
-    keys::{self, KeyId},
+    keys,
     offer::Offer,
     pack::Packer,
     parameters::{Parameters, QUERY_BITS},
@@ -17,6 +17,7 @@ use super::{
     wire::{Query, WireReject, decode_answer},
 };
 use crate::{
+    evaluation::KeyId,
     ring::{Element, N, multiply_add},
     sample::{Seed, public},
 };
@@ -79,17 +80,17 @@ impl ClientKeys {
     /// Makes keys: the secret ones, and the bytes of those to send. The same for the same seed, which is all that a client has to keep.
     #[must_use]
     pub fn generate(parameters: &'static Parameters, seed: &Seed) -> (Self, Vec<u8>) {
-        let mut stream = seed.stream("tacit 2026 encrypted circuit keys v1");
-        let public_seed: [u8; 32] = stream.bytes();
-        let mut bits = |count: usize| {
-            let words = Zeroizing::new(stream.some_words(count));
-            Zeroizing::new(words.iter().map(|word| word >> 63).collect::<Vec<u64>>())
-        };
-        let (small, large) = (bits(parameters.small), bits(parameters.large()));
-        let noise: [u8; 32] = stream.bytes();
-        let encoded = Maker::new(parameters, &public_seed, &small, &large, Seed::new(noise)).encode();
+        let Drawn { public_seed, small, large, noise } = Drawn::new(parameters, seed);
+        let encoded = Maker::new(parameters, &public_seed, &small, &large, noise).encode();
         let id = KeyId::of(&encoded);
         (Self { parameters, id, small, large: Arc::new(large) }, encoded)
+    }
+
+    /// The secret keys alone, without the work of making what is sent. `id` is the caller's word.
+    #[must_use]
+    pub fn restore(parameters: &'static Parameters, seed: &Seed, id: KeyId) -> Self {
+        let Drawn { small, large, .. } = Drawn::new(parameters, seed);
+        Self { parameters, id, small, large: Arc::new(large) }
     }
 
     /// The name of the keys that were sent.
@@ -102,6 +103,28 @@ impl ClientKeys {
     #[must_use]
     pub fn parameters(&self) -> &'static Parameters {
         self.parameters
+    }
+}
+
+/// What a seed gives.
+struct Drawn {
+    public_seed: [u8; 32],
+    small: Zeroizing<Vec<u64>>,
+    large: Zeroizing<Vec<u64>>,
+    /// Of the noise in what is sent.
+    noise: Seed,
+}
+
+impl Drawn {
+    fn new(parameters: &Parameters, seed: &Seed) -> Self {
+        let mut stream = seed.stream("tacit 2026 encrypted circuit keys v1");
+        let public_seed: [u8; 32] = stream.bytes();
+        let mut bits = |count: usize| {
+            let words = Zeroizing::new(stream.some_words(count));
+            Zeroizing::new(words.iter().map(|word| word >> 63).collect::<Vec<u64>>())
+        };
+        let (small, large) = (bits(parameters.small), bits(parameters.large()));
+        Self { public_seed, small, large, noise: Seed::new(stream.bytes()) }
     }
 }
 
@@ -258,9 +281,9 @@ pub fn encrypt(
         bodies.extend(ring.coefficients(product).into_iter().zip(numbers).zip(noise.iter()).map(body));
     }
     small.iter_mut().for_each(|value| *value = Element::ZERO);
-    let query = Query { seed: query_seed, bodies };
+    let query = Query { key: keys.id, seed: query_seed, bodies };
     let secret = Secret { large: Arc::clone(&keys.large), offer: offer.clone() };
-    Ok((secret, query.encode(parameters)))
+    Ok((secret, query.encode(parameters, offer.variant)))
 }
 
 impl Secret {

@@ -11,52 +11,16 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::{
-    backend::{Engine, Variant},
+    backend::Engine,
     lwe::Lwe,
     pack::Unpacker,
     parameters::{Parameters, QUERY_BITS},
 };
-use crate::sample::Stream;
+use crate::{
+    evaluation::{KEY_VERSION as VERSION, KeyId, KeyReject, Variant},
+    sample::Stream,
+};
 
-/// Names keys by their bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub [u8; 32]);
-
-impl KeyId {
-    /// The id of encoded keys.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(blake3::derive_key("tacit 2026 encrypted evaluation keys id v1", bytes))
-    }
-}
-
-/// Why bytes are not evaluation keys.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyReject {
-    /// Another version.
-    #[error("evaluation keys of version {got}, this is version {VERSION}")]
-    Version {
-        /// The first byte.
-        got: u8,
-    },
-    /// Parameters that this program does not know.
-    #[error("evaluation keys for parameters {got}, which this program does not have")]
-    Parameters {
-        /// The second byte.
-        got: u8,
-    },
-    /// Too short or too long.
-    #[error("evaluation keys have {expected} bytes, got {got}")]
-    Length {
-        /// Bytes of keys for these parameters.
-        expected: usize,
-        /// Bytes given.
-        got: usize,
-    },
-}
-
-const VERSION: u8 = 1;
 pub(crate) const HEAD: usize = 2 + 32;
 
 /// Bytes of keys for these parameters.

@@ -54,14 +54,16 @@ mod tests;
 mod value;
 mod wire;
 
-pub use backend::Variant;
 #[cfg(feature = "client")]
 pub use client::{ClientKeys, EncryptReject, Secret, encrypt};
 pub use compile::{MAX_LEVELS, MAX_LOOKUPS, MAX_WORK, Misfit};
-pub use keys::{EvaluationKeys, KeyId, KeyReject, check as check_keys, key_bytes};
+pub use keys::{EvaluationKeys, check as check_keys, key_bytes};
 pub use layout::{MAX_OUTPUTS, MAX_SLOTS};
+pub(crate) use offer::TIER;
 pub use offer::{MAX_OFFER_BYTES, Offer, OfferReject};
 pub use parameters::{Parameters, SETS};
 pub use plan::{CLIP_DEVIATIONS, CLIP_WIDTHS, EXACT_DEVIATIONS, MAX_DEPTH, Plan};
 pub use server::CircuitModel;
 pub use wire::WireReject;
+
+pub use crate::evaluation::{KeyId, KeyReject, Variant};

@@ -13,12 +13,13 @@
 use tacit_graph::Graph;
 
 use super::{
-    backend::Variant,
     compile::levels,
     layout::{Layout, MAX_OUTPUTS, Shape},
     parameters::Parameters,
     plan::{Program, Reading},
+    wire::{Query, WireReject, answer_bytes, decode_answer, query_bytes},
 };
+use crate::evaluation::{KeyId, Variant};
 
 /// What a client needs to know to encrypt a row for a circuit and to read the answer. Public.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +127,34 @@ impl Offer {
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.exact
+    }
+
+    /// Bytes of a query.
+    #[must_use]
+    pub fn query_bytes(&self) -> usize {
+        query_bytes(self.layout.slots())
+    }
+
+    /// Bytes of an answer.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        answer_bytes(self.parameters, self.outputs, self.reading.bits)
+    }
+
+    /// The keys that a query is under, if it is one for this circuit.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_query(&self, query: &[u8]) -> Result<KeyId, WireReject> {
+        Query::decode(self, query).map(|query| query.key)
+    }
+
+    /// Checks that bytes have the shape of an answer.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check_answer(&self, answer: &[u8]) -> Result<(), WireReject> {
+        decode_answer(self, answer).map(|_| ())
     }
 
     /// Bytes to publish.

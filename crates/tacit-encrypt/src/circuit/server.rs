@@ -5,7 +5,6 @@ use rayon::prelude::*;
 use tacit_graph::Model;
 
 use super::{
-    backend::Variant,
     compile::{Misfit, compile},
     keys::{EvaluationKeys, key_bytes},
     lwe::{Lwe, Switched, fraction},
@@ -16,6 +15,7 @@ use super::{
     wire::{Query, WireReject, answer_bytes, encode_answer, query_bytes},
 };
 use crate::{
+    evaluation::Variant,
     ring::{Element, N, element, multiply_add},
     sample::{Seed, public, taken},
 };
@@ -81,6 +81,10 @@ impl CircuitModel {
             return Err(WireReject::Variant);
         }
         let query = Query::decode(&self.offer, query)?;
+        let (expected, got) = (query.key, keys.id());
+        if expected != got {
+            return Err(WireReject::OtherKeys { expected, got });
+        }
         let results = self.bootstraps(&query, keys);
         let outputs = self.outputs(&results, keys, seed);
         Ok(encode_answer(&self.offer, &outputs))

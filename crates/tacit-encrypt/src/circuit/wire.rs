@@ -1,15 +1,19 @@
 //! Formats of queries and answers.
 //!
 //! ```text
-//! query  = 1 ‖ parameters (u8) ‖ seed (32) ‖ one u32 for each number that is encrypted
+//! query  = 1 ‖ parameters (u8) ‖ variant (u8) ‖ id of the keys (32) ‖ seed (32) ‖ one u32 for each number that is encrypted
 //! answer = 1 ‖ for each output: as many numbers of `answer bits` bits as the large key has coefficients, and one
 //! ```
 //! Integers are little endian; numbers of some bits follow each other from the lowest bit of the first byte, and the last byte is
 //! filled with zeros. Lengths follow from the offer.
 
-#[cfg(any(test, feature = "client"))]
-use super::pack::Unpacker;
-use super::{lwe::Switched, offer::Offer, pack::Packer, parameters::Parameters};
+use super::{
+    lwe::Switched,
+    offer::Offer,
+    pack::{Packer, Unpacker},
+    parameters::Parameters,
+};
+use crate::evaluation::{KeyId, Variant};
 
 /// Why bytes are not a query or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,13 +52,21 @@ pub enum WireReject {
         /// The keys'.
         got: u8,
     },
-    /// Keys that were expanded for another way of computing.
-    #[error("the keys are prepared for another variant than the offer's")]
+    /// Other keys than those that the query names.
+    #[error("other keys than those that the query is under")]
+    OtherKeys {
+        /// The query's.
+        expected: KeyId,
+        /// Those given.
+        got: KeyId,
+    },
+    /// Keys that were expanded for another way of computing, or a query that asks for another one.
+    #[error("keys or query are for another variant than the offer's")]
     Variant,
 }
 
 const VERSION: u8 = 1;
-const QUERY_HEAD: usize = 2 + 32;
+const QUERY_HEAD: usize = 3 + 32 + 32;
 
 pub(crate) fn query_bytes(slots: usize) -> usize {
     QUERY_HEAD + 4 * slots
@@ -67,6 +79,8 @@ pub(crate) fn answer_bytes(parameters: &Parameters, outputs: usize, bits: u32) -
 /// Numbers under encryption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
+    /// Which keys it is under.
+    pub(crate) key: KeyId,
     pub(crate) seed: [u8; 32],
     /// Upper halves of bodies.
     pub(crate) bodies: Vec<u32>,
@@ -74,9 +88,10 @@ pub(crate) struct Query {
 
 impl Query {
     #[cfg(any(test, feature = "client"))]
-    pub(crate) fn encode(&self, parameters: &Parameters) -> Vec<u8> {
+    pub(crate) fn encode(&self, parameters: &Parameters, variant: Variant) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(query_bytes(self.bodies.len()));
-        bytes.extend([VERSION, parameters.id]);
+        bytes.extend([VERSION, parameters.id, variant.byte()]);
+        bytes.extend(self.key.0);
         bytes.extend(self.seed);
         bytes.extend(self.bodies.iter().flat_map(|body| body.to_le_bytes()));
         bytes
@@ -91,13 +106,21 @@ impl Query {
         if got != expected {
             return Err(length);
         }
-        let ([_, parameters, rest @ ..], bodies) = bytes.split_first_chunk::<QUERY_HEAD>().ok_or(length)?;
+        let ([_, parameters, variant, names @ ..], bodies) =
+            bytes.split_first_chunk::<QUERY_HEAD>().ok_or(length)?;
         let expected = offer.parameters.id;
         if *parameters != expected {
             return Err(WireReject::Parameters { expected, got: *parameters });
         }
+        if Variant::of(*variant) != Some(offer.variant) {
+            return Err(WireReject::Variant);
+        }
+        let (mut key, mut seed) = ([0; 32], [0; 32]);
+        for (to, from) in key.iter_mut().chain(&mut seed).zip(names) {
+            *to = *from;
+        }
         let bodies = bodies.as_chunks().0.iter().map(|body| u32::from_le_bytes(*body)).collect();
-        Ok(Self { seed: *rest, bodies })
+        Ok(Self { key: KeyId(key), seed, bodies })
     }
 }
 
@@ -113,7 +136,6 @@ pub(crate) fn encode_answer(offer: &Offer, outputs: &[Switched]) -> Vec<u8> {
     packer.finish()
 }
 
-#[cfg(any(test, feature = "client"))]
 pub(crate) fn decode_answer(offer: &Offer, bytes: &[u8]) -> Result<Vec<Switched>, WireReject> {
     let bits = offer.reading.bits;
     let (expected, got) = (answer_bytes(offer.parameters, offer.outputs, bits), bytes.len());

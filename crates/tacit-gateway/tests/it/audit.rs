@@ -64,7 +64,7 @@ impl Engine for Changing {
 
     fn offer(&self) -> Option<&tacit_encrypt::Offer> {
         static OFFER: OnceLock<tacit_encrypt::Offer> = OnceLock::new();
-        Some(OFFER.get_or_init(|| *encrypted_engine(&linear_model()).offer().unwrap()))
+        Some(OFFER.get_or_init(|| encrypted_engine(&linear_model()).offer().unwrap().clone()))
     }
 }
 
@@ -74,9 +74,9 @@ async fn an_honest_answer_is_the_same_when_it_is_done_again() {
     let model = linear_model();
     // From the whole receipt and from the part for auditors, with the key and with the seed alone.
     for job in [read(&bundle).unwrap(), read(&bundle.for_audit().unwrap()).unwrap()] {
-        assert_eq!(reexecute(&model, &job, SeedSource::Key(&key)), Ok(Comparison::Equal));
+        assert_eq!(reexecute(&model, &job, SeedSource::Key(&key), None), Ok(Comparison::Equal));
         let seed = AnswerSeed::from_bytes(*job.seed(&key).to_bytes());
-        assert_eq!(reexecute(&model, &job, SeedSource::Given(&seed)), Ok(Comparison::Equal));
+        assert_eq!(reexecute(&model, &job, SeedSource::Given(&seed), None), Ok(Comparison::Equal));
         assert_eq!(job.receipt(), &bundle.receipt);
     }
 }
@@ -111,7 +111,7 @@ async fn a_false_answer_convicts_the_worker_that_signed_it() {
     let (_, bundle, key) = asked(Arc::new(Changing(change))).await;
     let job = read(&bundle.for_audit().unwrap()).unwrap();
     let length = job.ciphertext().len();
-    let found = reexecute(&linear_model(), &job, SeedSource::Key(&key));
+    let found = reexecute(&linear_model(), &job, SeedSource::Key(&key), None);
     let difference =
         Difference { expected_bytes: length, got_bytes: length, differing: 1, first: length - 3 };
     assert_eq!(found, Ok(Comparison::Different(difference)));
@@ -121,7 +121,7 @@ async fn a_false_answer_convicts_the_worker_that_signed_it() {
 async fn the_answer_of_another_model_convicts() {
     let (_, bundle, key) = asked(Arc::new(encrypted_engine(&other_linear_model()))).await;
     let job = read(&bundle).unwrap();
-    let found = reexecute(&linear_model(), &job, SeedSource::Key(&key)).unwrap();
+    let found = reexecute(&linear_model(), &job, SeedSource::Key(&key), None).unwrap();
     assert!(
         matches!(found, Comparison::Different(Difference { differing, .. }) if differing > 100),
         "{found:?}"
@@ -132,13 +132,13 @@ async fn the_answer_of_another_model_convicts() {
 async fn another_model_key_or_seed_convicts_nobody() {
     let (_, bundle, key) = asked(honest_engine()).await;
     let job = read(&bundle).unwrap();
-    let other = reexecute(&other_linear_model(), &job, SeedSource::Key(&key));
+    let other = reexecute(&other_linear_model(), &job, SeedSource::Key(&key), None);
     assert!(matches!(other, Err(ReexecutionReject::Model { expected, .. }) if expected == job.model_id()));
     let stranger = AuditKey::random();
-    let refused = reexecute(&linear_model(), &job, SeedSource::Key(&stranger));
+    let refused = reexecute(&linear_model(), &job, SeedSource::Key(&stranger), None);
     assert_eq!(refused, Err(ReexecutionReject::Key));
     let seed = AnswerSeed::from_bytes([9; 32]);
-    let refused = reexecute(&linear_model(), &job, SeedSource::Given(&seed));
+    let refused = reexecute(&linear_model(), &job, SeedSource::Given(&seed), None);
     assert_eq!(refused, Err(ReexecutionReject::Seed));
 }
 
@@ -156,7 +156,7 @@ fn handmade(model: &CommittedModel, query: &[u8], seed: &AnswerSeed) -> AuditFil
         price: PRICE,
         cumulative: PRICE,
     };
-    let offer = *encrypted_engine(&linear_model()).offer().unwrap();
+    let offer = encrypted_engine(&linear_model()).offer().unwrap().clone();
     let row = [0; FEATURES];
     let (secret, _) =
         tacit_encrypt::client::encrypt(&offer, &row, &tacit_encrypt::Seed::new([1; 32]), None).unwrap();
@@ -182,7 +182,7 @@ fn what_cannot_be_done_again_is_said_to_be_so() {
     let seed = AnswerSeed::from_bytes([3; 32]);
     let audit = |model: &CommittedModel, query: &[u8]| {
         let job = handmade(model, query, &seed).check().unwrap();
-        reexecute(model, &job, SeedSource::Given(&seed))
+        reexecute(model, &job, SeedSource::Given(&seed), None)
     };
     let no_query = audit(&linear_model(), b"nonsense");
     assert!(matches!(no_query, Err(ReexecutionReject::Query(_))), "{no_query:?}");

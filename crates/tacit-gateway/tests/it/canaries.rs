@@ -69,7 +69,7 @@ impl Engine for Faulty {
 
     fn offer(&self) -> Option<&Offer> {
         static OFFER: std::sync::OnceLock<Offer> = std::sync::OnceLock::new();
-        Some(OFFER.get_or_init(|| *encrypted_engine(&linear_model()).offer().unwrap()))
+        Some(OFFER.get_or_init(|| encrypted_engine(&linear_model()).offer().unwrap().clone()))
     }
 }
 

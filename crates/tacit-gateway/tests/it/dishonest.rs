@@ -402,7 +402,7 @@ pub(crate) fn sign(header: &JobHeader, asked: Asked<'_>, output: Output, evidenc
     let salts = Salts::random();
     let input_commitment = match asked {
         Asked::Values(values) => salts.commit_input(values),
-        Asked::Encrypted { query, .. } => salts.commit_query(query),
+        Asked::Encrypted { query, .. } | Asked::Unopened { query, .. } => salts.commit_query(query),
     };
     let receipt = Receipt {
         jobId: header.job_id.0,

@@ -64,7 +64,7 @@ async fn an_encrypted_question_is_answered_exactly_paid_and_receipted() {
     let mut asked = 0;
     for (number, committed) in models.iter().enumerate() {
         let (model, graph) = (committed.model(), committed.model().graph());
-        let offer = *EncryptedModel::new(model).unwrap().offer();
+        let offer = EncryptedModel::new(model).unwrap().offer().clone();
         let features = graph.features.len();
         let rows = [vec![127.0; features], vec![-128.0; features]].into_iter().chain((0..4).map(|seed| {
             let row = tacit_graph::random_inputs(model, 1, seed);
@@ -220,7 +220,7 @@ impl Engine for Offering {
 }
 
 fn offer_of(widths: &[u32]) -> Offer {
-    *EncryptedModel::new(&tacit_graph::synthetic_mlp(widths, 1).unwrap()).unwrap().offer()
+    EncryptedModel::new(&tacit_graph::synthetic_mlp(widths, 1).unwrap()).unwrap().offer().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -490,7 +490,7 @@ fn graph() -> Graph {
 }
 
 fn asked_of(offer: &Offer, seed: u8) -> EncryptedQuestion {
-    EncryptedQuestion { offer: offer.encode(), seed: QuerySeed::from(B256::repeat_byte(seed)) }
+    EncryptedQuestion { offer: offer.encode(), seed: QuerySeed::from(B256::repeat_byte(seed)), keys: None }
 }
 
 impl Handmade {
@@ -510,7 +510,7 @@ impl Handmade {
         let values: Vec<i64> = (0..FEATURES as i64).map(|value| value << 24).collect();
         let server = EncryptedModel::new(linear_model().model()).unwrap();
         let question = asked_of(server.offer(), 1);
-        let (secret, query) = question.encrypt(&graph(), &values).unwrap();
+        let (secret, query) = question.encrypt(&graph(), &values, None).unwrap();
         let ciphertext = server.answer(&query, None, &tacit_encrypt::Seed::new([2; 32])).unwrap();
         let asked = Asked::Encrypted { query: &query, secret: &secret };
         let seed = AnswerEvidence::Seed(SeedCommitment(B256::repeat_byte(3)));
@@ -519,7 +519,7 @@ impl Handmade {
     }
 
     fn check(&self, answer: Answer) -> Result<Vec<i32>, AnswerReject> {
-        let (secret, query) = self.question.encrypt(&graph(), &self.values).unwrap();
+        let (secret, query) = self.question.encrypt(&graph(), &self.values, None).unwrap();
         let asked = Asked::Encrypted { query: &query, secret: &secret };
         let checked = check(&self.header, linear_model().verifying_model(), asked, answer)?;
         Ok(checked.logits().to_vec())
@@ -527,7 +527,7 @@ impl Handmade {
 
     /// The same, signed by the worker for another output or evidence.
     fn signed(&self, output: Output, evidence: AnswerEvidence) -> Result<Vec<i32>, AnswerReject> {
-        let (secret, query) = self.question.encrypt(&graph(), &self.values).unwrap();
+        let (secret, query) = self.question.encrypt(&graph(), &self.values, None).unwrap();
         self.check(sign(&self.header, Asked::Encrypted { query: &query, secret: &secret }, output, evidence))
     }
 }
@@ -541,7 +541,7 @@ fn each_check_of_an_encrypted_answer_catches_what_it_is_for() {
 
     // About another query of the same row.
     let other = asked_of(&Offer::decode(&graph(), &honest.question.offer).unwrap(), 9);
-    let (secret, query) = other.encrypt(&graph(), &honest.values).unwrap();
+    let (secret, query) = other.encrypt(&graph(), &honest.values, None).unwrap();
     let asked = Asked::Encrypted { query: &query, secret: &secret };
     let Answer { output, evidence, .. } = honest.answer.clone();
     let swapped = sign(&honest.header, asked, output.clone(), evidence.clone());
@@ -561,7 +561,7 @@ fn each_check_of_an_encrypted_answer_catches_what_it_is_for() {
     // No evidence but the worker's word is checked for what nobody but the client can read.
     for evidence in [Evidence::Proved, Evidence::Attested] {
         let header = JobHeader { evidence, ..honest.header };
-        let (secret, query) = honest.question.encrypt(&graph(), &honest.values).unwrap();
+        let (secret, query) = honest.question.encrypt(&graph(), &honest.values, None).unwrap();
         let asked = Asked::Encrypted { query: &query, secret: &secret };
         let answer = sign(&header, asked, output.clone(), honest.answer.evidence.clone());
         let refused = check(&header, linear_model().verifying_model(), asked, answer);

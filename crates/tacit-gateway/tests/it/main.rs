@@ -8,6 +8,8 @@
 
 mod audit;
 mod canaries;
+#[cfg(feature = "pbs")]
+mod circuits;
 mod crash;
 mod dishonest;
 mod disk;

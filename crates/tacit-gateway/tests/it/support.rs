@@ -17,8 +17,8 @@ use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet};
 use tacit_worker::{
-    AskedPrice, Billing, Clock, Engine, GraphEngine, Limits, Openings, ServedModel, SettlementPolicy,
-    Store as WorkerStore, SystemClock, Worker, WorkerConfig,
+    AskedPrice, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, Limits, Openings,
+    ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -68,6 +68,7 @@ impl Drop for Server {
 pub(crate) struct RunningWorker {
     pub(crate) worker: Arc<Worker>,
     pub(crate) server: Server,
+    _keys: Arc<tempfile::TempDir>,
 }
 
 pub(crate) async fn ledger(funded: &[Address]) -> Ledger {
@@ -206,6 +207,8 @@ pub(crate) struct WorkerPlan {
     pub(crate) models: Vec<ServedModel>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) disk: Disk,
+    /// Holds clients' evaluation keys.
+    pub(crate) keys: Arc<tempfile::TempDir>,
     pub(crate) sealing: SealingKey,
     pub(crate) audit: AuditKey,
     /// Listens here, so that a restarted worker is found again.
@@ -222,6 +225,7 @@ impl WorkerPlan {
             models: vec![honest()],
             billing: Arc::new(AskedPrice),
             disk: Disk::default(),
+            keys: Arc::new(tempfile::tempdir().unwrap()),
             sealing: SealingKey::random(),
             audit: AuditKey::random(),
             port: 0,
@@ -246,6 +250,7 @@ impl WorkerPlan {
             audit: self.audit,
             ledger: ledger.clone(),
             store: WorkerStore::with_backend(self.disk.open()).unwrap(),
+            keys: KeyShelf::open(self.keys.path(), KEY_BYTES_DEFAULT).unwrap(),
             models: self.models,
             billing: self.billing,
             settlement: self.settlement,
@@ -257,7 +262,7 @@ impl WorkerPlan {
         let server = Server::spawn(listener, |listener| async move {
             let _ = serving.serve(listener, core::future::pending()).await;
         });
-        RunningWorker { worker, server }
+        RunningWorker { worker, server, _keys: self.keys }
     }
 }
 

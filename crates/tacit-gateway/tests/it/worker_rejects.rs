@@ -347,7 +347,7 @@ fn what_a_worker_keeps_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     // Answers that travelled in the clear, and vouchers, lay in a file that everyone on the machine could read.
     let folder = tempfile::tempdir().unwrap();
-    let (_sealing, _audit, _store) = Worker::open_folder(folder.path()).unwrap();
+    let (_sealing, _audit, _store, _keys) = Worker::open_folder(folder.path()).unwrap();
     assert!(folder.path().join("audit.key").exists());
     for file in std::fs::read_dir(folder.path()).unwrap() {
         assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
@@ -360,7 +360,7 @@ async fn what_is_no_query_for_the_model_is_refused() {
     let plan = WorkerPlan { models: vec![honest(), honest_encrypted()], ..WorkerPlan::honest(1) };
     let table = Table::lay(plan).await;
     let linear = honest_encrypted();
-    let offer = *linear.offer().unwrap();
+    let offer = linear.offer().unwrap().clone();
     let header = JobHeader { model_id: linear.model_id(), privacy: Privacy::Encrypted, ..table.header };
     let refused = async |header: JobHeader, payload: Payload| {
         let signature = wallet(2).sign_digest(header.digest(&payload)).unwrap();

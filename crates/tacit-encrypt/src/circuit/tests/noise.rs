@@ -4,7 +4,7 @@ use super::Keys;
 use crate::{
     Seed,
     circuit::{
-        backend::Variant,
+        Variant,
         client::encrypt,
         lwe::Lwe,
         noise::power,

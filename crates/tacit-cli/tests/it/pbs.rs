@@ -1,0 +1,93 @@
+//! Trees and networks that nobody but the client can read the questions to, through roles as processes.
+
+use super::roles::{Folder, Role};
+use super::{ok, refused, repository, tacit, words};
+use serde_json::{Value, json};
+
+/// Measurements of a person, by name, in a table.
+const COLUMNS: usize = 30;
+
+#[test]
+fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
+    let [(worker_key, worker_account), (client_key, client_account)] =
+        ["worker.key", "client.key"].map(|name| folder.key(name));
+    let shipped = |file: &str| repository(&format!("models/breast-cancer-oblivious/{file}"));
+    let trees = path("trees.tacit");
+    let held_out = shipped("held_out.json");
+    let (onnx, calibration, names) =
+        (shipped("model.onnx"), shipped("calibration.npy"), shipped("features.json"));
+    let import = ["model", "import", words(&onnx), "--calibration", words(&calibration)];
+    ok(&[&import[..], &["--features", words(&names), "--held-out", words(&held_out), "-o", &trees]].concat());
+    // Before anything runs: what it costs.
+    let plan = &ok(&["model", "show", &trees])["encrypted"];
+    assert_eq!((&plan["tier"], &plan["exact"], &plan["bootstraps"]), (&json!("look-ups"), &json!(true), &json!(20)));
+
+    let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
+    let data = path("worker");
+    let served = format!("{trees}=0.0002");
+    let worker = ["worker", "--ledger", ledger.url(), "--model", &served, "--key", &worker_key, "--data", &data];
+    let worker = Role::start(&[&worker[..], &["--reproducible"]].concat());
+    let offer = &worker.ready["encrypted"][0]["offer"];
+    assert_eq!((&offer["exact"], &offer["key_bytes"]), (&json!(true), &plan["key_bytes"]));
+    let gateway =
+        Role::start(&["gateway", "--ledger", ledger.url(), "--key", &client_key, "--data", &path("gateway")]);
+
+    let held_out: Value = serde_json::from_slice(&std::fs::read(held_out).unwrap()).unwrap();
+    let names: Vec<String> = serde_json::from_slice(&std::fs::read(names).unwrap()).unwrap();
+    let line = |row: &Value| {
+        let values: Vec<String> = row.as_array().unwrap().iter().map(ToString::to_string).collect();
+        values.join(",")
+    };
+    let rows: Vec<String> = held_out["rows"].as_array().unwrap().iter().take(2).map(line).collect();
+    assert_eq!(names.len(), COLUMNS);
+    let table = path("people.csv");
+    std::fs::write(&table, format!("{}\n{}\n", names.join(","), rows.join("\n"))).unwrap();
+    let ask = ["ask", "trees", "--input", &table, "--privacy", "encrypted", "--gateway", gateway.url(), "--row"];
+    let mut receipt = String::new();
+    for row in ["1", "2"] {
+        let answer = ok(&[&ask[..], &[row]].concat());
+        let expected = ok(&["run", &trees, "--input", &table, "--row", row])["answers"][0]["label"].clone();
+        assert_eq!((&answer["label"], &answer["approximate"]), (&expected, &json!(false)));
+        assert!(answer["margin"].is_number() && answer["bytes_up"].as_u64().unwrap() < 1_000);
+        receipt = answer["receipt"].as_str().unwrap().to_owned();
+    }
+    let text = tacit().args(&ask).arg("1").output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("sent once") && text.contains("the worker's word"), "{text}");
+
+    // An auditor, from the worker's folder and from what the client gives.
+    let [file, saved, opened] = ["audit.json", "receipt.json", "opened.json"].map(path);
+    let show = ["receipt", "show", &receipt, "--gateway", gateway.url(), "-o"];
+    ok(&[&show[..], &[&file, "--for-audit"]].concat());
+    ok(&[&show[..], &[&saved]].concat());
+    ok(&[&show[..], &[&opened, "--with-keys"]].concat());
+    drop((gateway, worker, ledger));
+    let audit = ["receipt", "audit", &file, "--model", &trees, "--data", &data];
+    assert_eq!(ok(&audit)["equal"], true);
+    std::fs::remove_file(path("audit.json.keys")).unwrap();
+    assert_eq!(ok(&audit)["equal"], true);
+    let folder_of_keys = std::path::Path::new(&data).join("keys");
+    std::fs::remove_dir_all(folder_of_keys).unwrap();
+    assert_eq!(refused(&audit)["code"], "no_keys");
+
+    assert_eq!(ok(&["receipt", "verify", &saved])["opened"], false);
+    assert_eq!(ok(&["receipt", "verify", &opened])["opened"], true);
+}
+
+/// A network fits nearly, and says so before it is asked; what fits in no way is refused with a way out.
+#[test]
+fn models_say_whether_and_how_they_fit() {
+    let folder = Folder::new();
+    let plan = |name: &str, widths: &[u32]| {
+        let model = folder.model(name, widths);
+        ok(&["model", "show", &model])["encrypted"].clone()
+    };
+    let near = plan("near", &[64, 16, 10]);
+    assert_eq!((&near["exact"], &near["bootstraps"]), (&json!(false), &json!(16)));
+    assert!(near["worker_ms"].as_f64().unwrap() > 100.0 && near["key_bytes"].as_u64().unwrap() < 31_000_000);
+    assert_eq!(plan("linear", &[64, 10])["tier"], "linear");
+    let wide = plan("wide", &[64, 5000, 10]);
+    assert!(wide["misfit"].as_str().unwrap().contains("fewer"), "{wide}");
+}
