@@ -170,6 +170,9 @@ pub(crate) struct Import {
     /// Most bits of an encoded input: fewer leave more room under encryption, and cost accuracy.
     #[arg(long, default_value_t = tacit_graph::graph::MAX_INPUT_BITS, value_parser = clap::value_parser!(u8).range(8..=16))]
     pub(crate) input_bits: u8,
+    /// Most bits of what a leaf of a tree adds to a score: with 8 or 9, sums over tens of trees come out exactly under encryption.
+    #[arg(long, default_value_t = tacit_graph::graph::MAX_TABLE_BITS, value_parser = clap::value_parser!(u8).range(4..=16))]
+    pub(crate) leaf_bits: u8,
     /// Right answers for rows that were given alone, `[n]` numbers.
     #[arg(long, requires = "held_out")]
     pub(crate) labels: Option<PathBuf>,

@@ -4,6 +4,8 @@ use crate::output::bytes;
 use serde_json::{Value, json};
 use tacit_encrypt::server::EncryptedModel;
 use tacit_encrypt::{Misfit, Offer};
+#[cfg(feature = "pbs")]
+use tacit_graph::Graph;
 use tacit_graph::Model;
 
 /// A model's way to be asked unseen, for programs and for people.
@@ -20,7 +22,7 @@ impl Encryption {
                 let sizes = match fitting.offer() {
                     Offer::Linear(sizes) => sizes,
                     #[cfg(feature = "pbs")]
-                    Offer::Circuit(_) => return Self::of_circuit(&fitting),
+                    Offer::Circuit(_) => return Self::of_circuit(&fitting, model.graph()),
                 };
                 let (up, down) = (sizes.query_bytes(), sizes.answer_bytes());
                 let worker_ms = ANSWER_MS + PRODUCT_MS * sizes.products() as f64;
@@ -49,7 +51,7 @@ impl Encryption {
 
 #[cfg(feature = "pbs")]
 impl Encryption {
-    fn of_circuit(fitting: &EncryptedModel) -> Self {
+    fn of_circuit(fitting: &EncryptedModel, graph: &Graph) -> Self {
         let Some(circuit) = fitting.circuit() else { return Self { json: Value::Null, line: String::new() } };
         let plan = circuit.plan();
         let variant = circuit.offer().variant();
@@ -67,11 +69,14 @@ impl Encryption {
                 plan.sum_bits, plan.output_bits
             ),
         };
+        // Only ensembles of trees come with steps.
+        let trees = graph.features.iter().any(|feature| !feature.steps.is_empty());
+        let remedy = if trees && !plan.exact { "; exact if imported with --leaf-bits 9" } else { "" };
         let count = plan.bootstraps;
         Self {
             json,
             line: format!(
-                "look-ups, {kind}: {count} bootstraps, about {seconds:.1} s of one core for the worker; {} up, {} down, keys of {} sent once",
+                "look-ups, {kind}: {count} bootstraps, about {seconds:.1} s of one core for the worker; {} up, {} down, keys of {} sent once{remedy}",
                 bytes(plan.query_bytes),
                 bytes(plan.answer_bytes),
                 bytes(plan.key_bytes),

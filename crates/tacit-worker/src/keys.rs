@@ -129,6 +129,8 @@ impl KeyShelf {
         let unfinished = path.with_extension(UNFINISHED);
         let mut file = fs::File::create(&unfinished)?;
         file.write_all(bytes)?;
+        // By the same clock as later uses: a file system's own may lag behind it.
+        file.set_modified(SystemTime::now())?;
         file.sync_all()?;
         self.make_room(&own, bytes.len())?;
         fs::rename(&unfinished, &path)?;

@@ -24,7 +24,7 @@ const SECONDS_MOST: f64 = 6.0;
 pub(crate) fn measure(name: &str, model: &Model, arguments: &BenchEncrypt) -> Result<Vec<Value>, Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::new("bench", error, "");
     let variant = if arguments.reproducible { Variant::Reproducible } else { Variant::Fast };
-    let rows = encoded(model, arguments.held_out.as_deref())?;
+    let (rows, labels) = encoded(model, arguments.held_out.as_deref())?;
     let first = rows.first().ok_or_else(|| Failure::new("bench", "there are no rows to ask about", ""))?;
     let runs = arguments.runs;
     let prepared = || {
@@ -56,7 +56,8 @@ pub(crate) fn measure(name: &str, model: &Model, arguments: &BenchEncrypt) -> Re
     }
     let answer = answers.last().map_or(&[][..], |(_, _, answer)| answer.as_slice());
     let (read, _) = measure::cost(runs, || secret.decrypt(answer)).map_err(|error| refused(&error))?;
-    let (agreed, equal) = agreement(model, &server, &client, &evaluation, &rows)?;
+    let Agreement { same_answer, same_outputs, right } =
+        agreement(model, &server, &client, &evaluation, &rows, &labels)?;
     let line = |bench: &str, threads: usize, cost: Cost, bytes: usize| {
         let mut line = json!({
             "bench": bench, "model": name, "batch": 1, "zk": false, "threads": threads, "user_cpu_ms": round(cost.user_cpu_ms),
@@ -66,8 +67,11 @@ pub(crate) fn measure(name: &str, model: &Model, arguments: &BenchEncrypt) -> Re
         if let (Some(line), Value::Object(plan)) = (line.as_object_mut(), plan_json(&plan, variant)) {
             line.extend(plan);
             line.insert("rows".to_owned(), rows.len().into());
-            line.insert("same_answer".to_owned(), agreed.into());
-            line.insert("same_outputs".to_owned(), equal.into());
+            line.insert("same_answer".to_owned(), same_answer.into());
+            line.insert("same_outputs".to_owned(), same_outputs.into());
+            if !labels.is_empty() {
+                line.insert("accuracy".to_owned(), round(right as f64 / rows.len() as f64).into());
+            }
         }
         line
     };
@@ -96,32 +100,44 @@ pub(crate) fn plan_json(plan: &Plan, variant: Variant) -> Value {
     })
 }
 
-/// Rows to ask about, as the model's encoder gives them.
-fn encoded(model: &Model, held_out: Option<&Path>) -> Result<Vec<Vec<i16>>, Failure> {
+/// Rows as the model's encoder gives them, and their labels where those are known.
+type Rows = (Vec<Vec<i16>>, Vec<String>);
+
+/// Rows to ask about.
+fn encoded(model: &Model, held_out: Option<&Path>) -> Result<Rows, Failure> {
     let graph = model.graph();
-    let rows = match held_out {
-        None => rows(model, ROWS),
+    let (rows, labels) = match held_out {
+        None => (rows(model, ROWS), Vec::new()),
         Some(path) => {
             let held_out = read_held_out(path, None)?;
             let raw =
                 |row: &Vec<f64>| row.iter().map(|x| RawValue::from_f64(*x).map(RawValue::get)).collect();
             let rows = held_out.rows.iter().map(raw).collect::<Result<_, _>>();
-            rows.failed("bad_input", "a held-out row has a value that is none", "")?
+            (rows.failed("bad_input", "a held-out row has a value that is none", "")?, held_out.labels)
         }
     };
     let encode = |row: &Vec<i64>| graph.encode_input(row).failed("bench", "a row cannot be encoded", "");
-    rows.iter().map(encode).collect()
+    Ok((rows.iter().map(encode).collect::<Result<_, _>>()?, labels))
 }
 
-/// How many answers are the model's, and how many outputs are to the last bit.
+/// How many answers are the model's, how many to the last bit of their outputs, and how many are right.
+#[derive(Debug, Default)]
+struct Agreement {
+    same_answer: usize,
+    same_outputs: usize,
+    right: usize,
+}
+
+/// Asks about every row.
 fn agreement(
     model: &Model,
     server: &CircuitModel,
     keys: &ClientKeys,
     evaluation: &EvaluationKeys,
     rows: &[Vec<i16>],
-) -> Result<(usize, usize), Failure> {
-    let (mut agreed, mut equal) = (0, 0);
+    labels: &[String],
+) -> Result<Agreement, Failure> {
+    let mut found = Agreement::default();
     for (number, row) in (0u64..).zip(rows) {
         let mut seed = [9; 32];
         seed[..8].copy_from_slice(&number.to_le_bytes());
@@ -131,8 +147,11 @@ fn agreement(
         let outputs = answer.and_then(|answer| secret.decrypt(&answer)).failed("bench", "no answer", "")?;
         let expected = execute(model, row, 1).failed("bench", "the model does not run", "")?.logits();
         let answer = |outputs: &[i32]| model.graph().decode_output(outputs).ok();
-        equal += usize::from(outputs == expected);
-        agreed += usize::from(answer(&outputs) == answer(&expected));
+        found.same_outputs += usize::from(outputs == expected);
+        found.same_answer += usize::from(answer(&outputs) == answer(&expected));
+        let label = usize::try_from(number).ok().and_then(|number| labels.get(number));
+        let told = answer(&outputs).map(|answer| answer.to_string());
+        found.right += usize::from(label.is_some() && label == told.as_ref());
     }
-    Ok((agreed, equal))
+    Ok(found)
 }

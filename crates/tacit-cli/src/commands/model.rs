@@ -148,9 +148,14 @@ fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
         arguments.output.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let classes = arguments.classes.as_ref().map(|names| names.split(',').map(str::to_owned).collect());
     let feature_names = arguments.features.as_deref().map(read_names).transpose()?;
-    let input_bits_max = arguments.input_bits;
-    let options =
-        ImportOptions { labels: classes, feature_names, input_bits_max, ..ImportOptions::default() };
+    let (input_bits_max, leaf_bits_max) = (arguments.input_bits, arguments.leaf_bits);
+    let options = ImportOptions {
+        labels: classes,
+        feature_names,
+        input_bits_max,
+        leaf_bits_max,
+        ..ImportOptions::default()
+    };
     let key = if arguments.plain { None } else { Some(fresh_key(arguments.openings)?) };
     let file = import_onnx(&name, &onnx, &calibration, held_out.as_ref(), &options, key)?;
     write_private(&arguments.output, &file.encode())?;

@@ -19,15 +19,23 @@ fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
     let (onnx, calibration, names) =
         (shipped("model.onnx"), shipped("calibration.npy"), shipped("features.json"));
     let import = ["model", "import", words(&onnx), "--calibration", words(&calibration)];
-    ok(&[&import[..], &["--features", words(&names), "--held-out", words(&held_out), "-o", &trees]].concat());
+    ok(&[
+        &import[..],
+        &["--features", words(&names), "--held-out", words(&held_out), "--leaf-bits", "9", "-o", &trees],
+    ]
+    .concat());
     // Before anything runs: what it costs.
     let plan = &ok(&["model", "show", &trees])["encrypted"];
-    assert_eq!((&plan["tier"], &plan["exact"], &plan["bootstraps"]), (&json!("look-ups"), &json!(true), &json!(20)));
+    assert_eq!(
+        (&plan["tier"], &plan["exact"], &plan["bootstraps"]),
+        (&json!("look-ups"), &json!(true), &json!(20))
+    );
 
     let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
     let data = path("worker");
     let served = format!("{trees}=0.0002");
-    let worker = ["worker", "--ledger", ledger.url(), "--model", &served, "--key", &worker_key, "--data", &data];
+    let worker =
+        ["worker", "--ledger", ledger.url(), "--model", &served, "--key", &worker_key, "--data", &data];
     let worker = Role::start(&[&worker[..], &["--reproducible"]].concat());
     let offer = &worker.ready["encrypted"][0]["offer"];
     assert_eq!((&offer["exact"], &offer["key_bytes"]), (&json!(true), &plan["key_bytes"]));
@@ -44,7 +52,8 @@ fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
     assert_eq!(names.len(), COLUMNS);
     let table = path("people.csv");
     std::fs::write(&table, format!("{}\n{}\n", names.join(","), rows.join("\n"))).unwrap();
-    let ask = ["ask", "trees", "--input", &table, "--privacy", "encrypted", "--gateway", gateway.url(), "--row"];
+    let ask =
+        ["ask", "trees", "--input", &table, "--privacy", "encrypted", "--gateway", gateway.url(), "--row"];
     let mut receipt = String::new();
     for row in ["1", "2"] {
         let answer = ok(&[&ask[..], &[row]].concat());

@@ -39,7 +39,8 @@ fn trees() -> Arc<CommittedModel> {
     Arc::clone(MODEL.get_or_init(|| {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/breast-cancer-oblivious/model.onnx");
         let onnx = std::fs::read(file).unwrap();
-        let imported = tacit_graph::import::import(&onnx, &[], None, &ImportOptions::default());
+        let options = ImportOptions { leaf_bits_max: 9, ..ImportOptions::default() };
+        let imported = tacit_graph::import::import(&onnx, &[], None, &options);
         commit(imported.unwrap().model)
     }))
 }
@@ -167,7 +168,7 @@ async fn a_saved_receipt_opens_with_the_keys_that_its_owner_adds_and_not_without
 
     // With the keys, another question, another answer and other keys are found out.
     let mut other = read(&opened);
-    other.input[0] += 100 << 24;
+    other.input.fill(1000 << 24);
     assert!(matches!(verify_bundle(&other), Err(BundleReject::Query)));
     let mut other = read(&opened);
     other.output[0] += 1;
@@ -228,14 +229,16 @@ async fn a_fast_answer_is_not_compared_byte_for_byte() {
     assert_eq!(found, Err(ReexecutionReject::NotReproducible));
 }
 
-/// Changes every answer that is under encryption: half a turn of the torus is added to what it decrypts to.
+/// Changes every answer that is under encryption, in the upper bits of what it decrypts to.
 struct Lying(GraphEngine);
 
 impl Engine for Lying {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         let mut answer = self.0.answer(job)?;
         if let Output::Ciphertext(ciphertext) = &mut answer.output {
-            *ciphertext.last_mut().unwrap() ^= 0x80;
+            // The last byte may hold filling; the one before it belongs to the body.
+            let at = ciphertext.len() - 2;
+            ciphertext[at] ^= 0x80;
         }
         Ok(answer)
     }
@@ -302,13 +305,14 @@ async fn a_worker_takes_keys_from_whoever_has_a_channel_to_it_and_nothing_else()
         other => panic!("{other:?}"),
     };
     let (key_id, bytes) = made(1);
-    assert_eq!(refused(send(key_id, channel_id, 3, bytes.clone()).await), "not_signer");
-    assert_eq!(refused(send(key_id, B256::ZERO, 2, bytes.clone()).await), "unknown_channel");
+    assert_eq!(refused(send(key_id, channel_id, 3, bytes[..1000].to_vec()).await), "not_signer");
+    assert_eq!(refused(send(key_id, B256::ZERO, 2, bytes[..1000].to_vec()).await), "unknown_channel");
     assert_eq!(refused(send(B256::ZERO, channel_id, 2, bytes.clone()).await), "bad_keys");
     assert_eq!(refused(send(key_id, channel_id, 2, bytes[..1000].to_vec()).await), "bad_keys");
-    assert_eq!(refused(send(key_id, channel_id, 2, vec![1; MAX_KEY_BYTES + 1]).await), "body_too_long");
+    // The worker hangs up on what is too long; the client may still be sending.
+    assert!(send(key_id, channel_id, 2, vec![1; MAX_KEY_BYTES + 1]).await.is_err());
     let url = format!("{}/v1/keys/{key_id}", cast.worker.server.url);
-    assert_eq!(refused(http.put_bytes(&url, &[], bytes.clone(), 1000).await), "malformed_request");
+    assert_eq!(refused(http.put_bytes(&url, &[], bytes[..1000].to_vec(), 1000).await), "malformed_request");
     let before = cast.worker.worker.earnings().unwrap().keys.keys;
     for _ in 0..2 {
         let reply = send(key_id, channel_id, 2, bytes.clone()).await.unwrap();

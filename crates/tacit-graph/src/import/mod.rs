@@ -86,6 +86,8 @@ pub struct ImportOptions {
     /// Whether trees may wait for look-ups where that makes fewer of them in all: better for proofs of deep trees, worse
     /// under encryption.
     pub gates: bool,
+    /// Most bits of what a leaf of a tree adds to a score, 4 to 16: under encryption, sums of fewer bits come out exactly.
+    pub leaf_bits_max: u8,
 }
 
 impl Default for ImportOptions {
@@ -97,6 +99,7 @@ impl Default for ImportOptions {
             table_bits_max: MAX_TABLE_BITS,
             input_bits_max: MAX_INPUT_BITS,
             gates: false,
+            leaf_bits_max: MAX_TABLE_BITS,
         }
     }
 }
@@ -184,7 +187,7 @@ pub fn import(
         };
         let made = ensembles.iter().try_for_each(|ensemble| ensemble.check_features(width));
         let tail = trees::Tail::new(&decisive).ok_or(NodeReason::AfterTrees);
-        let made = made.and(tail).and_then(|tail| trees::quantise(&ensembles, &tail, graph, options.gates));
+        let made = made.and(tail).and_then(|tail| trees::quantise(&ensembles, &tail, graph, options));
         let trees::Quantised { mut graph, weights, fraction_bits } = made.map_err(refused)?;
         graph.decoder = decoder(&meaning, outputs, fraction_bits);
         let model = Model::new(graph, weights)?;

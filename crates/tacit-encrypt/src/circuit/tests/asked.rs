@@ -2,7 +2,7 @@
 
 use tacit_graph::{Model, execute, synthetic_mlp};
 
-use super::{Keys, trees::Forest};
+use super::{Keys, refused::under, trees::Forest};
 use crate::{
     Seed,
     circuit::{
@@ -174,6 +174,7 @@ fn other_keys_do_not_decrypt() {
     for number in 0..8 {
         let row = forest.row(&mut Random(number.into()));
         let (secret, query) = encrypt(server.offer(), &row, &Seed::new([number; 32]), &keys.client).unwrap();
+        let query = under(&query, &other_evaluation);
         let answer = server.answer(&query, &other_evaluation, &Seed::new([1; 32])).unwrap();
         wrong += u32::from(secret.decrypt(&answer).unwrap() != execute(&model, &row, 1).unwrap().logits());
     }

@@ -40,6 +40,11 @@ fn keys_of_another_version_parameters_or_length() {
     assert_eq!(check_keys(bytes).unwrap().id, set.id);
 }
 
+/// A query that names these keys instead of its own.
+pub(super) fn under(query: &[u8], keys: &EvaluationKeys) -> Vec<u8> {
+    [&query[..3], &keys.id().0, &query[35..]].concat()
+}
+
 /// Keys that were changed are keys, of another name, that compute something else or the same.
 #[test]
 fn keys_that_were_tampered_with_have_another_name() {
@@ -52,6 +57,7 @@ fn keys_that_were_tampered_with_have_another_name() {
         bytes[at] ^= 0x40;
         let evaluation = EvaluationKeys::decode(&bytes, Variant::Fast).unwrap();
         assert_ne!(evaluation.id(), keys.fast.id());
+        let query = under(&query, &evaluation);
         let answer = server.answer(&query, &evaluation, &Seed::new([1; 32])).unwrap();
         assert_eq!(secret.decrypt(&answer).unwrap().len(), 1);
     }
@@ -132,8 +138,14 @@ fn queries_of_another_shape() {
     let mut other = query.clone();
     other[1] = 9;
     assert_eq!(refused(&other), WireReject::Parameters { expected: 1, got: 9 });
+    let mut other = query.clone();
+    other[2] = 1;
+    assert_eq!(refused(&other), WireReject::Variant);
+    let mut other = query.clone();
+    other[3] ^= 1;
+    assert!(matches!(refused(&other), WireReject::OtherKeys { .. }));
     // Any other change makes another query, which is answered.
-    for at in [2, 33, 34, expected - 1] {
+    for at in [35, 66, 67, expected - 1] {
         let mut other = query.clone();
         other[at] ^= 1;
         assert!(server.answer(&other, &keys.fast, &Seed::new([1; 32])).is_ok());

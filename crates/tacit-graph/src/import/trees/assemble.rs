@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<(usize, Vec<usize>, Group)>,
     pub(super) singles: Vec<Single>,
     pub(super) leaves: Leaves,
+    /// Most bits of what a group adds to a score.
+    pub(super) leaf_bits_max: u8,
     pub(super) outputs: usize,
 }
 
@@ -37,7 +39,7 @@ pub(super) fn assemble(plan: &Plan, graph: &Graph) -> Result<Assembled, NodeReas
     let alone: usize = features(&plan.singles, &[], 0).len();
     let cells = layouts.iter().map(|layout| layout.blocks.len() * layout.groups).sum::<usize>() + alone;
     let grouped: Vec<&Group> = plan.groups.iter().map(|(_, _, group)| group).collect();
-    let whole = plan.leaves.whole(&grouped, &plan.singles, cells)?;
+    let whole = plan.leaves.whole(&grouped, &plan.singles, cells, plan.leaf_bits_max)?;
     let functions = features(&plan.singles, &whole.leaves, plan.outputs);
 
     let steps = steps(plan, graph.features.len())?;

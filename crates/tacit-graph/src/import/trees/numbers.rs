@@ -5,9 +5,12 @@ use super::{
     set::{Pieces, starts},
 };
 use crate::{
-    graph::{MAX_BIAS, MAX_FRACTION_BITS},
+    graph::{MAX_BIAS, MAX_FRACTION_BITS, MAX_TABLE_BITS},
     import::error::NodeReason,
 };
+
+/// Fewest bits of what a leaf adds that may be asked for.
+const MIN_LEAF_BITS: u8 = 4;
 
 /// What is added to which scores.
 pub(super) type Amounts = Vec<(usize, f64)>;
@@ -43,15 +46,17 @@ impl Leaves {
         self.values.iter().zip(&self.usual).map(of).collect()
     }
 
-    /// The finest unit in which every sum of `groups` and of each feature's `singles` fits a table, and `cells` of them
+    /// The finest unit in which every sum of `groups` and of each feature's `singles` fits a table and `bits_max`, and `cells` of them
     /// fit a sum.
     pub(super) fn whole(
         &self,
         groups: &[&Group],
         singles: &[Single],
         cells: usize,
+        bits_max: u8,
     ) -> Result<Whole, NodeReason> {
-        let most = i64::from(i16::MAX).min(SUM_MOST / i64::try_from(cells.max(1)).unwrap_or(i64::MAX));
+        let entry = i64::from(i16::MAX) >> MAX_TABLE_BITS.saturating_sub(bits_max.max(MIN_LEAF_BITS));
+        let most = entry.min(SUM_MOST / i64::try_from(cells.max(1)).unwrap_or(i64::MAX));
         let largest = self.values.iter().flatten().chain(self.trees.iter().flatten()).map(|(_, v)| v.abs());
         let largest = largest.chain(self.base.iter().map(|base| base.abs())).fold(0.0, f64::max);
         // A base may take more bits than an entry, a difference one more than a leaf.

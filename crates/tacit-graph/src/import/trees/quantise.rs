@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     graph::{Feature, Graph, Weights},
-    import::{error::NodeReason, program::Program, run},
+    import::{ImportOptions, error::NodeReason, program::Program, run},
 };
 
 /// What follows the trees: `matrix * scores + add`.
@@ -66,7 +66,7 @@ pub(in crate::import) fn quantise(
     ensembles: &[Ensemble],
     tail: &Tail,
     graph: Graph,
-    gates: bool,
+    options: &ImportOptions,
 ) -> Result<Quantised, NodeReason> {
     let outputs = tail.add.len();
     let mut trees: Vec<(&Tree, usize, bool)> = Vec::new();
@@ -84,7 +84,7 @@ pub(in crate::import) fn quantise(
     }
     let covered: Vec<Covered> = trees
         .par_iter()
-        .map(|(tree, first, single)| Covered::new(tree, *single, tail, *first, gates))
+        .map(|(tree, first, single)| Covered::new(tree, *single, tail, *first, options.gates))
         .collect::<Result<_, _>>()?;
     let (mut gates, mut groups, mut singles) = (Vec::new(), Vec::new(), Vec::new());
     let mut unit = 0;
@@ -112,7 +112,8 @@ pub(in crate::import) fn quantise(
     let outputs_of = leaves.outputs();
     let groups = merged(groups, &outputs_of);
     let groups = groups.into_iter().map(|(unit, group)| (unit, scores(&group, &outputs_of), group)).collect();
-    let plan = Plan { gates, groups, singles, leaves, outputs };
+    let leaf_bits_max = options.leaf_bits_max;
+    let plan = Plan { gates, groups, singles, leaves, outputs, leaf_bits_max };
     let (nodes, layers, tables, features, bits, fraction_bits) = assemble(&plan, &graph)?;
     let features = names(&graph.features, features);
     let graph = Graph { features, input_bits: bits, nodes, tables, ..graph };
