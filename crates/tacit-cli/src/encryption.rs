@@ -19,6 +19,13 @@ impl Encryption {
     pub(crate) fn of(model: &Model) -> Self {
         match EncryptedModel::new(model) {
             Ok(fitting) => {
+                #[cfg_attr(
+                    not(feature = "pbs"),
+                    expect(
+                        clippy::infallible_destructuring_match,
+                        reason = "there are other offers with pbs"
+                    )
+                )]
                 let sizes = match fitting.offer() {
                     Offer::Linear(sizes) => sizes,
                     #[cfg(feature = "pbs")]

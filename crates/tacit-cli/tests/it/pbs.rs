@@ -62,7 +62,7 @@ fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
         assert!(answer["margin"].is_number() && answer["bytes_up"].as_u64().unwrap() < 1_000);
         receipt = answer["receipt"].as_str().unwrap().to_owned();
     }
-    let text = tacit().args(&ask).arg("1").output().unwrap();
+    let text = tacit().args(ask).arg("1").output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("sent once") && text.contains("the worker's word"), "{text}");
 

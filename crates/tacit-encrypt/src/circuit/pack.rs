@@ -60,7 +60,6 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Whether all that is left is the filling of the last byte.
-    #[cfg(any(test, feature = "client"))]
     pub(crate) fn is_done(&self) -> bool {
         self.word == 0 && self.bytes.as_slice().is_empty()
     }
