@@ -71,6 +71,14 @@ pub enum GatewayError {
     /// The question is under keys that this build cannot use.
     #[error("this question is under evaluation keys, which this build does not know")]
     NotThisBuild,
+    /// Nobody offers the model under encryption, and a worker says why.
+    #[error("this model is not asked under encryption, as worker {worker} says: {reason}")]
+    NotOffered {
+        /// Who.
+        worker: Address,
+        /// Its words.
+        reason: String,
+    },
     /// A worker asks a price for encrypted jobs, and does not say how they are done.
     #[error("worker {worker} does not say how this model is asked under encryption")]
     NoOffer {
@@ -295,7 +303,7 @@ impl GatewayError {
                 422,
                 "ask with --evidence audited or signed, or with --privacy sealed, which only the worker can read",
             ),
-            Self::DoesNotFit(_) => {
+            Self::DoesNotFit(_) | Self::NotOffered { .. } => {
                 ("does_not_fit", 422, "ask with --privacy sealed, which only the worker can read")
             }
             Self::Approximate => {

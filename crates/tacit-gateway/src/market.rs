@@ -6,7 +6,11 @@ use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IModels, Privacy};
 use tacit_encrypt::OfferReject;
 use tacit_verify::VerifyingModel;
-use tacit_wire::{Amount, LedgerError, Revert, http::origin, message::ModelInfo};
+use tacit_wire::{
+    Amount, LedgerError, Revert,
+    http::{origin, printable},
+    message::ModelInfo,
+};
 
 use crate::{error::GatewayError, gateway::Gateway, keys::EncryptedTerms, store::JobRecord};
 
@@ -83,7 +87,7 @@ impl Gateway {
                 self.keep_encrypted_offer(offer.worker, model_id, said);
             }
             // What a worker says of the model besides is its own word, and another worker's may differ.
-            self.store.put_model(&ModelInfo { model_id, offer: None, ..info })?;
+            self.store.put_model(&ModelInfo { model_id, offer: None, misfit: None, ..info })?;
         }
         self.cache_model(model_id, &model);
         Ok(model)
@@ -129,12 +133,17 @@ impl Gateway {
         Ok(EncryptedTerms { offer: said, keys })
     }
 
-    /// Why nobody offers a model under encryption, if its graph says why.
+    /// Why nobody offers a model under encryption, if its graph says why, or one of those who serve it.
     pub(crate) async fn why_not_encrypted(&self, model_id: B256) -> Option<GatewayError> {
         let asks = self.ledger.listing(model_id).await.ok()?.asks;
         let anyone = asks.into_iter().filter_map(offer_of).next()?;
         let model = self.known_model(model_id, &anyone).await.ok()?;
-        tacit_encrypt::fits(model.graph()).err().map(GatewayError::DoesNotFit)
+        if let Err(misfit) = tacit_encrypt::fits(model.graph()) {
+            return Some(GatewayError::DoesNotFit(misfit));
+        }
+        // What depends on weights only a worker can say.
+        let reason = self.fetch_model(model_id, &anyone).await.ok()?.misfit?;
+        Some(GatewayError::NotOffered { worker: anyone.worker, reason: printable(&reason) })
     }
 
     /// The model behind an id that was known before.

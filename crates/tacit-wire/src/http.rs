@@ -234,7 +234,8 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// What a remote party wrote, fit for a person's terminal: bounded, without control characters.
-fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(REFUSAL_TEXT_MAX).collect()
 }
 

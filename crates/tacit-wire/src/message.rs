@@ -21,6 +21,9 @@ pub struct ModelInfo {
     /// What it takes to ask under encryption, where the worker does that; the reader checks it against the graph.
     #[serde(default, with = "optional_base64_bytes", skip_serializing_if = "Option::is_none")]
     pub offer: Option<Vec<u8>>,
+    /// Why the worker does not answer under encryption, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<String>,
 }
 
 /// Asks for one answer.
@@ -426,6 +429,7 @@ mod tests {
             graph: vec![1],
             weight_root: B256::ZERO,
             offer: None,
+            misfit: None,
         };
         let offered = ModelInfo { offer: Some(vec![1, 2, 3]), ..plain.clone() };
         for info in [&plain, &offered] {

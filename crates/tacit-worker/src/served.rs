@@ -46,6 +46,7 @@ impl ServedModel {
             graph,
             weight_root: B256::from(weight_root),
             offer: offer.as_ref().map(Offer::encode),
+            misfit: None,
         };
         Ok(Self { info, features, offer, engine, asks: Vec::new(), quota: Quota::default() })
     }
@@ -66,6 +67,13 @@ impl ServedModel {
     #[must_use]
     pub fn with_quota(mut self, quota: Quota) -> Self {
         self.quota = quota;
+        self
+    }
+
+    /// Says why the model is not offered under encryption.
+    #[must_use]
+    pub fn with_misfit(mut self, misfit: Option<String>) -> Self {
+        self.info.misfit = misfit;
         self
     }
 

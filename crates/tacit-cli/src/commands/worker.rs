@@ -42,8 +42,9 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         let opened = open_model(&file, path, output)?;
         let variant = if arguments.reproducible { Variant::Reproducible } else { Variant::Fast };
         let (served, misfit) = serve(&file, opened, price, together, variant)?;
-        encrypted.push(Encrypted::new(&served, misfit));
-        models.push(served.with_quota(quota));
+        encrypted.push(Encrypted::new(&served, misfit.as_ref()));
+        let misfit = misfit.as_ref().map(ToString::to_string);
+        models.push(served.with_quota(quota).with_misfit(misfit));
     }
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
@@ -96,7 +97,7 @@ struct Lengths {
 }
 
 impl Encrypted {
-    fn new(served: &ServedModel, misfit: Option<Misfit>) -> Self {
+    fn new(served: &ServedModel, misfit: Option<&Misfit>) -> Self {
         let lengths = |offer: &Offer| Lengths {
             query_bytes: offer.query_bytes(),
             answer_bytes: offer.answer_bytes(),
@@ -107,7 +108,7 @@ impl Encrypted {
             model: served.info().name.clone(),
             model_id: served.model_id(),
             offer: served.offer().map(lengths),
-            reason: misfit.map(|misfit| misfit.to_string()),
+            reason: misfit.map(ToString::to_string),
         }
     }
 

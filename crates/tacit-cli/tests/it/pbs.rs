@@ -33,10 +33,11 @@ fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
 
     let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
     let data = path("worker");
-    let served = format!("{trees}=0.0002");
+    let deep = folder.model("deep", &[8, 4, 4, 4, 4, 4, 4, 2]);
+    let [served, served_too] = [&trees, &deep].map(|model| format!("{model}=0.0002"));
     let worker =
         ["worker", "--ledger", ledger.url(), "--model", &served, "--key", &worker_key, "--data", &data];
-    let worker = Role::start(&[&worker[..], &["--reproducible"]].concat());
+    let worker = Role::start(&[&worker[..], &["--model", &served_too, "--reproducible"]].concat());
     let offer = &worker.ready["encrypted"][0]["offer"];
     assert_eq!((&offer["exact"], &offer["key_bytes"]), (&json!(true), &plan["key_bytes"]));
     let gateway =
@@ -62,6 +63,13 @@ fn trees_are_asked_unseen_by_name_and_the_answer_is_done_again() {
         assert!(answer["margin"].is_number() && answer["bytes_up"].as_u64().unwrap() < 1_000);
         receipt = answer["receipt"].as_str().unwrap().to_owned();
     }
+    // What fits in no way is refused with the reason, which only the worker knows.
+    let small = path("small.json");
+    std::fs::write(&small, json!({"shape": [8], "data": [1, 2, 3, 4, 5, 6, 7, 8]}).to_string()).unwrap();
+    let refusal =
+        refused(&["ask", "deep", "--input", &small, "--privacy", "encrypted", "--gateway", gateway.url()]);
+    assert_eq!(refusal["code"], "does_not_fit");
+    assert!(refusal["message"].as_str().unwrap().contains("take fewer layers"), "{refusal}");
     let text = tacit().args(ask).arg("1").output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("sent once") && text.contains("the worker's word"), "{text}");
