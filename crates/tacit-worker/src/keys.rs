@@ -91,7 +91,7 @@ impl KeyShelf {
     /// # Errors
     /// The folder cannot be used.
     pub fn open(folder: &Path, bytes_max: u64) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        create_folder(folder)?;
         let shelf = Self {
             folder: folder.to_owned(),
             bytes_max,
@@ -125,7 +125,7 @@ impl KeyShelf {
             return Ok(());
         }
         let own = self.client(client);
-        fs::create_dir_all(&own)?;
+        create_folder(&own)?;
         let unfinished = path.with_extension(UNFINISHED);
         let mut file = fs::File::create(&unfinished)?;
         file.write_all(bytes)?;
@@ -256,6 +256,15 @@ impl core::fmt::Debug for KeyShelf {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("KeyShelf").field("folder", &self.folder).finish_non_exhaustive()
     }
+}
+
+/// For its owner only: keys are public, and who sent some is nobody's business.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Files of a client; nothing in what is no folder.
