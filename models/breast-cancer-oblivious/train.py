@@ -28,20 +28,34 @@ def main():
     # Without the time and the settings: the same file every time.
     network = onnx.load(HERE / "model.onnx")
     del network.metadata_props[:]
+    name_labels(network, [str(name) for name in data.target_names])
     onnx.save(network, HERE / "model.onnx")
 
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"))
     answers = session.run(None, {session.get_inputs()[0].name: held_rows})[0]
-    print(f"accuracy on {len(held_rows)} held-out rows: {np.mean(answers == held_labels):.4f}, "
-          f"converted as trained: {np.mean(answers == model.predict(held_rows)):.4f}")
+    held_names, trained_names = data.target_names[held_labels], data.target_names[model.predict(held_rows)]
+    print(f"accuracy on {len(held_rows)} held-out rows: {np.mean(answers == held_names):.4f}, "
+          f"converted as trained: {np.mean(answers == trained_names):.4f}")
 
     np.save(HERE / "calibration.npy", rows)
     # The shortest decimals: as published.
     decimals = [[float(str(value)) for value in row] for row in held_rows]
-    held = {"rows": decimals, "labels": [str(label) for label in held_labels]}
+    held = {"rows": decimals, "labels": [str(name) for name in held_names]}
     (HERE / "held_out.json").write_text(json.dumps(held, separators=(",", ":")) + "\n")
     names = [str(name) for name in data.feature_names]
     (HERE / "features.json").write_text(json.dumps(names, separators=(",", ":")) + "\n")
+
+
+def name_labels(network, names):
+    """Class names instead of their numbers, which is all that the exporter writes."""
+    for node in network.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "classlabels_int64s":
+                order = [names[label] for label in attribute.ints]
+                attribute.CopyFrom(onnx.helper.make_attribute("classlabels_strings", order))
+    label, probabilities = network.graph.output
+    label.type.tensor_type.elem_type = onnx.TensorProto.STRING
+    probabilities.type.sequence_type.elem_type.map_type.key_type = onnx.TensorProto.STRING
 
 
 main()

@@ -126,6 +126,8 @@ pub(crate) enum Model {
         #[arg(long)]
         openings: Option<u32>,
     },
+    /// Ask held-out rows under encryption, and keep in the file how often labels are the model's: a worker publishes that where they are not always.
+    Measure(Measure),
     /// Describe a `.tacit` file.
     Show {
         /// A `.tacit` file.
@@ -149,6 +151,22 @@ pub(crate) enum Model {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measure {
+    /// A `.tacit` file; its report is replaced, its id stays.
+    pub(crate) file: PathBuf,
+    /// Rows that the model was not trained on: JSON `{"rows":[[…]],"labels":["…"]}`, or rows alone and labels with --labels.
+    #[arg(long)]
+    pub(crate) held_out: PathBuf,
+    /// Right answers for rows that were given alone, `[n]` numbers.
+    #[arg(long)]
+    pub(crate) labels: Option<PathBuf>,
+    /// Bootstrap with integers alone, as `tacit worker --reproducible` does.
+    #[cfg(feature = "pbs")]
+    #[arg(long)]
+    pub(crate) reproducible: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,11 +2,13 @@
 
 use crate::output::bytes;
 use serde_json::{Value, json};
+#[cfg(feature = "pbs")]
+use tacit_encrypt::Closeness;
 use tacit_encrypt::server::EncryptedModel;
 use tacit_encrypt::{Misfit, Offer};
 #[cfg(feature = "pbs")]
-use tacit_graph::Graph;
-use tacit_graph::Model;
+use tacit_graph::Agreement;
+use tacit_graph::ModelFile;
 
 /// A model's way to be asked unseen, for programs and for people.
 #[derive(Debug)]
@@ -16,8 +18,8 @@ pub(crate) struct Encryption {
 }
 
 impl Encryption {
-    pub(crate) fn of(model: &Model) -> Self {
-        match EncryptedModel::new(model) {
+    pub(crate) fn of(file: &ModelFile) -> Self {
+        match EncryptedModel::new(&file.model) {
             Ok(fitting) => {
                 #[cfg_attr(
                     not(feature = "pbs"),
@@ -29,7 +31,7 @@ impl Encryption {
                 let sizes = match fitting.offer() {
                     Offer::Linear(sizes) => sizes,
                     #[cfg(feature = "pbs")]
-                    Offer::Circuit(_) => return Self::of_circuit(&fitting, model.graph()),
+                    Offer::Circuit(_) => return Self::of_circuit(&fitting, file),
                 };
                 let (up, down) = (sizes.query_bytes(), sizes.answer_bytes());
                 let worker_ms = ANSWER_MS + PRODUCT_MS * sizes.products() as f64;
@@ -58,12 +60,16 @@ impl Encryption {
 
 #[cfg(feature = "pbs")]
 impl Encryption {
-    fn of_circuit(fitting: &EncryptedModel, graph: &Graph) -> Self {
+    fn of_circuit(fitting: &EncryptedModel, file: &ModelFile) -> Self {
         let Some(circuit) = fitting.circuit() else { return Self { json: Value::Null, line: String::new() } };
         let plan = circuit.plan();
         let variant = circuit.offer().variant();
         let seconds = plan.seconds(bootstrap_seconds(plan.parameters.id));
         let mut json = crate::commands::circuit::plan_json(plan, variant);
+        if let Closeness::Approximate(near) = circuit.offer().closeness() {
+            json["tolerance"] = json!(near.tolerance);
+            json["agreement"] = json!(file.report.encrypted);
+        }
         json["tier"] = json!("look-ups");
         json["worker_ms"] = json!((seconds * 1000.0).round());
         json["security_bits"] = json!(tacit_encrypt::SECURITY_BITS);
@@ -71,13 +77,19 @@ impl Encryption {
             true => {
                 format!("exact (an answer fails with probability under 2^{:.0})", plan.failure_log2.ceil())
             }
-            false => format!(
-                "approximate ({:.1} bits of a sum, {:.1} of an output; how often the label is the model's: tacit bench encrypt --held-out)",
-                plan.sum_bits, plan.output_bits
-            ),
+            false => {
+                let measured = match file.report.encrypted {
+                    Some(Agreement { rows, agreed }) => {
+                        format!("{agreed} of {rows} held-out labels as without encryption")
+                    }
+                    None => "not served until measured: tacit model measure FILE --held-out ROWS".to_owned(),
+                };
+                let (sums, outputs) = (plan.sum_bits, plan.output_bits);
+                format!("approximate ({measured}; {sums:.1} bits of a sum, {outputs:.1} of an output)")
+            }
         };
         // Only ensembles of trees come with steps.
-        let trees = graph.features.iter().any(|feature| !feature.steps.is_empty());
+        let trees = file.model.graph().features.iter().any(|feature| !feature.steps.is_empty());
         let remedy = if trees && !plan.exact { "; exact if imported with --leaf-bits 9" } else { "" };
         let count = plan.bootstraps;
         Self {

@@ -7,7 +7,7 @@ use crate::commands::model::{first_axis_rows, import_onnx};
 use crate::failure::{Context, Failure};
 use crate::tensor_file::TensorFile;
 use serde::Deserialize;
-use tacit_graph::graph::MAX_INPUT_BITS;
+use tacit_graph::graph::{MAX_INPUT_BITS, MAX_TABLE_BITS};
 use tacit_graph::import::ImportOptions;
 use tacit_graph::{HidingKey, ModelFile};
 
@@ -25,6 +25,7 @@ pub(crate) struct Shipped {
     /// Whether the demo proves it; the others are small enough to be asked under encryption.
     pub(crate) proved: bool,
     input_bits_max: u8,
+    leaf_bits_max: u8,
     onnx: &'static [u8],
     calibration: &'static [u8],
     held_out: &'static str,
@@ -59,6 +60,7 @@ static DIGITS: Shipped = Shipped {
     other_question: Sample { input: shipped_file!(include_str, "digits/samples/three.json"), expected: "3" },
     proved: true,
     input_bits_max: MAX_INPUT_BITS,
+    leaf_bits_max: MAX_TABLE_BITS,
     onnx: shipped_file!(include_bytes, "digits/model.onnx"),
     calibration: shipped_file!(include_bytes, "digits/calibration.npy"),
     held_out: shipped_file!(include_str, "digits/held_out.json"),
@@ -78,6 +80,7 @@ static BREAST_CANCER: Shipped = Shipped {
     },
     proved: true,
     input_bits_max: MAX_INPUT_BITS,
+    leaf_bits_max: MAX_TABLE_BITS,
     onnx: shipped_file!(include_bytes, "breast-cancer/model.onnx"),
     calibration: shipped_file!(include_bytes, "breast-cancer/calibration.npy"),
     held_out: shipped_file!(include_str, "breast-cancer/held_out.json"),
@@ -94,6 +97,7 @@ static DIGITS_LINEAR: Shipped = Shipped {
     },
     proved: false,
     input_bits_max: LINEAR_INPUT_BITS,
+    leaf_bits_max: MAX_TABLE_BITS,
     onnx: shipped_file!(include_bytes, "digits-linear/model.onnx"),
     calibration: shipped_file!(include_bytes, "digits-linear/calibration.npy"),
     held_out: shipped_file!(include_str, "digits-linear/held_out.json"),
@@ -113,6 +117,7 @@ static BREAST_CANCER_LINEAR: Shipped = Shipped {
     },
     proved: false,
     input_bits_max: LINEAR_INPUT_BITS,
+    leaf_bits_max: MAX_TABLE_BITS,
     onnx: shipped_file!(include_bytes, "breast-cancer-linear/model.onnx"),
     calibration: shipped_file!(include_bytes, "breast-cancer-linear/calibration.npy"),
     held_out: shipped_file!(include_str, "breast-cancer-linear/held_out.json"),
@@ -132,18 +137,52 @@ static GERMAN_CREDIT: Shipped = Shipped {
     },
     proved: false,
     input_bits_max: LINEAR_INPUT_BITS,
+    leaf_bits_max: MAX_TABLE_BITS,
     onnx: shipped_file!(include_bytes, "german-credit/model.onnx"),
     calibration: shipped_file!(include_bytes, "german-credit/calibration.npy"),
     held_out: shipped_file!(include_str, "german-credit/held_out.json"),
     features: Some(shipped_file!(include_str, "german-credit/features.json")),
 };
 
+/// Oblivious trees on the columns of the linear model.
+#[cfg(feature = "pbs")]
+static BREAST_CANCER_TREES: Shipped = Shipped {
+    name: "breast-cancer-oblivious",
+    price: "0.001",
+    question: Sample {
+        input: shipped_file!(include_str, "breast-cancer-linear/samples/malignant.json"),
+        expected: "malignant",
+    },
+    other_question: Sample {
+        input: shipped_file!(include_str, "breast-cancer-linear/samples/benign.json"),
+        expected: "benign",
+    },
+    proved: false,
+    input_bits_max: MAX_INPUT_BITS,
+    leaf_bits_max: EXACT_LEAF_BITS,
+    onnx: shipped_file!(include_bytes, "breast-cancer-oblivious/model.onnx"),
+    calibration: shipped_file!(include_bytes, "breast-cancer-oblivious/calibration.npy"),
+    held_out: shipped_file!(include_str, "breast-cancer-oblivious/held_out.json"),
+    features: Some(shipped_file!(include_str, "breast-cancer-oblivious/features.json")),
+};
+
+/// Of so many bits sums over twenty trees come out exactly under encryption.
+#[cfg(feature = "pbs")]
+const EXACT_LEAF_BITS: u8 = 9;
+
 /// Bits that change no label of these models are left out, for shorter encrypted answers.
 const LINEAR_INPUT_BITS: u8 = 8;
 
 impl Shipped {
-    pub(crate) const ALL: [&'static Self; 5] =
-        [&DIGITS, &BREAST_CANCER, &DIGITS_LINEAR, &BREAST_CANCER_LINEAR, &GERMAN_CREDIT];
+    pub(crate) const ALL: &[&'static Self] = &[
+        &DIGITS,
+        &BREAST_CANCER,
+        &DIGITS_LINEAR,
+        &BREAST_CANCER_LINEAR,
+        &GERMAN_CREDIT,
+        #[cfg(feature = "pbs")]
+        &BREAST_CANCER_TREES,
+    ];
 
     /// Imports the network and commits to its weights.
     pub(crate) fn import(&self) -> Result<ModelFile, Failure> {
@@ -156,8 +195,9 @@ impl Shipped {
             Some(names) => Some(serde_json::from_str(names).failed("shipped_model", damaged, "")?),
             None => None,
         };
+        let (input_bits_max, leaf_bits_max) = (self.input_bits_max, self.leaf_bits_max);
         let options =
-            ImportOptions { feature_names, input_bits_max: self.input_bits_max, ..ImportOptions::default() };
+            ImportOptions { feature_names, input_bits_max, leaf_bits_max, ..ImportOptions::default() };
         // Everyone has these weights; what the commitment hides is who asked what.
         let key = HidingKey { openings: OPENINGS_DEFAULT, seed: *PUBLIC_SEED };
         let rows = first_axis_rows(&calibration)?;
@@ -169,5 +209,5 @@ const PUBLIC_SEED: &[u8; 32] = b"weights that come with the code.";
 
 /// The shipped model of a name.
 pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
-    Shipped::ALL.into_iter().find(|shipped| shipped.name == name)
+    Shipped::ALL.iter().copied().find(|shipped| shipped.name == name)
 }

@@ -44,7 +44,9 @@ pub mod server;
 mod tests;
 pub mod wire;
 
-pub use evaluation::{KeyId, KeyReject, MAX_KEY_BYTES, ParametersId, Variant, check_keys};
+pub use evaluation::{
+    Approximation, Closeness, KeyId, KeyReject, MAX_KEY_BYTES, ParametersId, Variant, check_keys,
+};
 pub use offer::{Offer, OfferReject, fits};
 pub use plan::Misfit;
 pub use sample::Seed;

@@ -12,7 +12,7 @@
 use tacit_graph::Graph;
 
 use crate::{
-    evaluation::{KeyId, ParametersId, Variant},
+    evaluation::{Closeness, KeyId, ParametersId, Variant},
     linear,
     plan::{Misfit, Sizes},
     wire::{Answer, Query, WireError},
@@ -239,13 +239,13 @@ impl Offer {
         }
     }
 
-    /// Whether answers are the graph's, bit for bit; the worker says so. Otherwise they are *approximate*.
+    /// How near answers are to the graph's, as the worker says.
     #[must_use]
-    pub fn is_exact(&self) -> bool {
+    pub fn closeness(&self) -> Closeness {
         match self {
-            Self::Linear(_) => true,
+            Self::Linear(_) => Closeness::Exact,
             #[cfg(feature = "pbs")]
-            Self::Circuit(offer) => offer.is_exact(),
+            Self::Circuit(offer) => offer.closeness(),
         }
     }
 }

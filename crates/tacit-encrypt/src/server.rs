@@ -1,7 +1,7 @@
 //! The worker's half: computes on a query. It holds no secret; nothing here can read what it computes on.
 
 use p3_field::{PrimeCharacteristicRing, PrimeField64};
-use tacit_graph::Model;
+use tacit_graph::{Agreement, Model};
 
 #[cfg(feature = "pbs")]
 use crate::circuit::CircuitModel;
@@ -91,6 +91,22 @@ impl EncryptedModel {
                 Err(misfit)
             }
         }
+    }
+
+    /// With how often labels were the model's on held-out rows, where that is not always so: clients demand it.
+    #[must_use]
+    pub fn measured(mut self, agreement: Agreement) -> Self {
+        self.kind = match self.kind {
+            Kind::Linear(server) => Kind::Linear(server),
+            #[cfg(feature = "pbs")]
+            Kind::Circuit(model) => {
+                let model = model.measured(agreement);
+                self.offer = Offer::Circuit(model.offer().clone());
+                Kind::Circuit(Box::new(model))
+            }
+        };
+        let _ = agreement;
+        self
     }
 
     /// What a client needs to ask.

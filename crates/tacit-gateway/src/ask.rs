@@ -273,9 +273,7 @@ impl Gateway {
         }
         tacit_encrypt::fits(model.graph()).map_err(GatewayError::DoesNotFit)?;
         let terms = self.encrypted_terms(question.model_id, &model, offer).await?;
-        let asked = if question.evidence == Evidence::Audited && !terms.offer.is_exact() {
-            Err(GatewayError::Approximate)
-        } else if question.evidence == Evidence::Audited {
+        let asked = if question.evidence == Evidence::Audited {
             self.ask_audited(question, offer, &model, &values, &terms).await
         } else {
             let delivery = self.ask_over_channel(question, offer, &model, &values, Some(&terms)).await;

@@ -23,12 +23,17 @@
 //! A worker that answers a job wrongly without knowing what it is is caught with probability `r / (1 + r)` each time. Not so if it is in
 //! league with whoever proved the row before. Exact encryption fails with the probability that `specs/0004-encrypted.md` states; so rarely is an honest
 //! worker taken for a false one.
+//!
+//! An *approximate* answer is right if it is as near to the proved one as the worker's offer promises (`specs/0005-circuits.md`): a worker that keeps
+//! within that is not caught, whatever it does. An offer that promises so little that proved answers to different rows would pass for each other is
+//! refused before the user's row is sent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
 use rand::RngCore;
 use tacit_abi::{Evidence, Privacy};
+use tacit_encrypt::{Approximation, Closeness};
 use tacit_graph::{Columns, Feature, Graph, RawValue, columns::Content};
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId};
@@ -91,6 +96,9 @@ pub const ROWS_DEFAULT: usize = 4;
 
 /// Proved rows looked at for one canary.
 const ROWS_MAX: usize = 4096;
+/// Proved answers that are compared with each other before an approximate offer is trusted to tell answers apart, at least and at most.
+const COMPARED_MIN: usize = 3;
+const COMPARED_MAX: usize = 16;
 
 impl Default for CanaryPolicy {
     fn default() -> Self {
@@ -245,6 +253,7 @@ impl Gateway {
         if place == Place::Before {
             audit.ask_canary().await?;
         }
+        audit.check_telling().await?;
         let purpose = Purpose::Question { then_canary: place == Place::After };
         let question = Question { purpose, ..*question };
         let delivery = self.ask_over_channel(&question, offer, model, values, Some(encrypted)).await?;
@@ -332,7 +341,8 @@ impl<'a> Audit<'a> {
         let first = canaries.right_in_row == 0 || canaries.due.is_some();
         let along = asking && self.gateway.canaries.rate.get() > 0.0;
         let asked = u128::from(first) + u128::from(along);
-        let open = u128::try_from(canaries.open.len()).unwrap_or(u128::MAX);
+        let open = canaries.open.len().saturating_add(if asking { self.rows_to_compare()? } else { 0 });
+        let open = u128::try_from(open).unwrap_or(u128::MAX);
         let proof = self.provers.iter().map(|prover| prover.price).min().unwrap_or(Amount::ZERO);
         let total = || {
             let canaries = self.offer.price.0.checked_mul(asked)?;
@@ -378,6 +388,43 @@ impl<'a> Audit<'a> {
             self.ask_canary().await?;
         }
         self.judge_open().await
+    }
+
+    /// Rows that have to be proved until it can be said whether the tolerance of an approximate offer tells answers apart.
+    fn rows_to_compare(&self) -> Result<usize, GatewayError> {
+        if self.encrypted.offer.closeness() == Closeness::Exact {
+            return Ok(0);
+        }
+        let known = self.gateway.store.known_rows(self.question.model_id, COMPARED_MIN)?.len();
+        Ok(COMPARED_MIN.saturating_sub(known))
+    }
+
+    /// Refuses an approximate offer with a tolerance so wide that proved answers to different rows pass for each other.
+    async fn check_telling(&mut self) -> Result<(), GatewayError> {
+        let closeness = self.encrypted.offer.closeness();
+        let Closeness::Approximate(Approximation { tolerance, .. }) = closeness else { return Ok(()) };
+        for _ in 0..self.rows_to_compare()? {
+            let fresh = random_row(self.model.graph(), self.gateway.canaries.dice.as_ref());
+            let first = JobId::random();
+            self.prove_row(&fresh, None, |attempt| nth(first, attempt)).await?;
+        }
+        let store = &self.gateway.store;
+        let mut outputs: Vec<Vec<i32>> = Vec::new();
+        for row in store.known_rows(self.question.model_id, COMPARED_MAX)? {
+            outputs.extend(store.answer(row.job_id)?.map(|answer| answer.output));
+        }
+        let (mut pairs, mut alike) = (0_usize, 0_usize);
+        for (index, one) in outputs.iter().enumerate() {
+            for other in outputs.iter().skip(index + 1) {
+                pairs += 1;
+                alike += usize::from(closeness.admits(one, other));
+            }
+        }
+        // Some rows have nearly the same answer.
+        if alike * 4 > pairs * 3 {
+            return Err(GatewayError::Vague { worker: self.offer.worker, tolerance });
+        }
+        Ok(())
     }
 
     /// Asks one canary. One with a known row is judged with that.

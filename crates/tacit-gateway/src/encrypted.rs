@@ -51,11 +51,6 @@ pub enum QuestionReject {
     /// Other keys than those that the question is under, or none.
     #[error("the question is under other keys")]
     Keys,
-    /// Bit-for-bit comparison makes no sense.
-    #[error(
-        "answers of this model are approximate under encryption, and cannot be compared with a proof bit for bit"
-    )]
-    Approximate,
     /// The row is not one of this graph.
     #[error(transparent)]
     Row(#[from] AnswerError),
@@ -99,15 +94,12 @@ impl EncryptedQuestion {
         Ok(client::encrypt(&offer, &row, &self.seed.seed(), keys)?)
     }
 
-    /// Whether outputs are what they must be, by a proved answer to the same row: the very same.
+    /// Whether outputs can be an honest answer, by a proved answer to the same row: the very same, or as near as the offer promises.
     ///
     /// # Errors
-    /// [`QuestionReject::Offer`], [`QuestionReject::Approximate`].
+    /// [`QuestionReject::Offer`].
     pub fn agrees(&self, graph: &Graph, proved: &[i32], answered: &[i32]) -> Result<bool, QuestionReject> {
-        if !self.offer(graph)?.is_exact() {
-            return Err(QuestionReject::Approximate);
-        }
-        Ok(proved == answered)
+        Ok(self.offer(graph)?.closeness().admits(proved, answered))
     }
 
     /// Id of the job that proves the answer to this question's row, at some attempt: nobody else can tell that the two jobs are about one row.

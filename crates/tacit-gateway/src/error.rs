@@ -55,11 +55,16 @@ pub enum GatewayError {
     /// The model cannot be asked under encryption.
     #[error("this model cannot be asked under encryption: {0}")]
     DoesNotFit(Misfit),
-    /// An answer that is near the model's cannot be compared with a proof.
+    /// An approximate answer may be as far from the model's as answers to other questions are.
     #[error(
-        "under encryption this worker's answers are approximate, so hidden questions cannot be compared with proofs bit for bit"
+        "worker {worker} says that its answers may be {tolerance} off, and answers to different questions are no further apart: hidden questions would tell nothing"
     )]
-    Approximate,
+    Vague {
+        /// Who.
+        worker: Address,
+        /// What it promises to keep to.
+        tolerance: u32,
+    },
     /// A worker does not take the evaluation keys that it asked for.
     #[error("worker {worker} does not take the evaluation keys: {source}")]
     KeysNotTaken {
@@ -306,8 +311,8 @@ impl GatewayError {
             Self::DoesNotFit(_) | Self::NotOffered { .. } => {
                 ("does_not_fit", 422, "ask with --privacy sealed, which only the worker can read")
             }
-            Self::Approximate => {
-                ("approximate", 422, "ask with --evidence signed, or with --privacy sealed --evidence proved")
+            Self::Vague { .. } => {
+                ("vague", 502, "ask another worker, or with --evidence signed, or sealed and proved")
             }
             Self::KeysNotTaken { .. } => ("keys_not_taken", 502, "ask again, or ask another worker"),
             Self::NotThisBuild => ("not_this_build", 501, "build tacit with the feature pbs"),
@@ -381,7 +386,7 @@ impl GatewayError {
             Self::ModelMismatch { .. }
                 | Self::NoOffer { .. }
                 | Self::BadOffer { .. }
-                | Self::Approximate
+                | Self::Vague { .. }
                 | Self::KeysNotTaken { .. }
                 | Self::Unreachable { job_id: None, .. }
                 | Self::Refused { .. }

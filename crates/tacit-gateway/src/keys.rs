@@ -18,12 +18,7 @@ use tacit_encrypt::{
 };
 use tacit_wire::keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER};
 
-use crate::{
-    encrypted::QuerySeed,
-    error::GatewayError,
-    gateway::Gateway,
-    store::{JobRecord, KeyRecord},
-};
+use crate::{encrypted::QuerySeed, error::GatewayError, gateway::Gateway, store::JobRecord};
 
 /// What makes a client's secret keys. Whoever has it reads every question asked under them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +70,7 @@ impl Gateway {
         let (keys, bytes) = made.ok_or(GatewayError::Internal)?;
         let id = B256::from(keys.id().0);
         let opening = KeyOpening { parameters: parameters.0, seed: QuerySeed::from(B256::from(seed)) };
-        self.store.put_keys(id, &KeyRecord { opening }, &bytes)?;
+        self.store.put_keys(id, &opening, &bytes)?;
         let keys = Arc::new(keys);
         self.keys().insert(id, Arc::clone(&keys));
         Ok(Some(keys))
@@ -86,8 +81,8 @@ impl Gateway {
         if let Some(keys) = self.keys().get(&id) {
             return Ok(Arc::clone(keys));
         }
-        let record = self.store.keys(id)?.ok_or(GatewayError::Internal)?;
-        let keys = Arc::new(record.opening.restore(id).ok_or(GatewayError::NotThisBuild)?);
+        let opening = self.store.keys(id)?.ok_or(GatewayError::Internal)?;
+        let keys = Arc::new(opening.restore(id).ok_or(GatewayError::NotThisBuild)?);
         self.keys().insert(id, Arc::clone(&keys));
         Ok(keys)
     }

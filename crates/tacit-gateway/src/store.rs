@@ -204,13 +204,6 @@ pub struct ChannelRecord {
     pub retired: bool,
 }
 
-/// The client's keys for models with look-ups.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRecord {
-    /// What makes them.
-    pub opening: KeyOpening,
-}
-
 /// Why a worker is not asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distrust {
@@ -444,7 +437,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn keys(&self, id: B256) -> Result<Option<KeyRecord>, StoreError> {
+    pub fn keys(&self, id: B256) -> Result<Option<KeyOpening>, StoreError> {
         self.read(KEYS, id)
     }
 
@@ -470,11 +463,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn put_keys(&self, id: B256, record: &KeyRecord, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn put_keys(&self, id: B256, opening: &KeyOpening, bytes: &[u8]) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
-        put(&write, KEYS, id, record)?;
+        put(&write, KEYS, id, opening)?;
         write.open_table(KEY_BYTES)?.insert(id.0, bytes)?;
-        write.open_table(CURRENT_KEYS)?.insert(record.opening.parameters, id.0)?;
+        write.open_table(CURRENT_KEYS)?.insert(opening.parameters, id.0)?;
         Ok(write.commit()?)
     }
 

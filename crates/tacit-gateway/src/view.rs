@@ -5,6 +5,7 @@ use core::time::Duration;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, IModels, Privacy, receipts};
+use tacit_encrypt::{Approximation, Closeness};
 use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
     Amount, JobId,
@@ -70,9 +71,9 @@ pub struct AskAnswer {
     /// Length of the evaluation keys that the question is under, sent once to each worker; none where it has a key of its own.
     #[serde(default)]
     pub key_bytes: u64,
-    /// Whether the answer is only near the model's, as the worker's way of computing under encryption gives it.
-    #[serde(default)]
-    pub approximate: bool,
+    /// How near the answer is to the model's, where the worker's way of computing under encryption does not always give the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approximate: Option<Approximate>,
     /// Hidden questions about this model that the worker was asked, and that were compared with proved answers; counted for audited answers.
     #[serde(default)]
     pub canaries_asked: u64,
@@ -91,6 +92,27 @@ pub struct AskAnswer {
     /// Block that anchors the receipt, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+}
+
+/// What a worker says about answers that are only near the model's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approximate {
+    /// Distance from the model's outputs that answers keep to: root mean square over an answer's outputs, in units of the integer graph's.
+    pub tolerance: u32,
+    /// Held-out rows that it asked itself.
+    pub rows: u32,
+    /// How many labels were the model's.
+    pub agreed: u32,
+}
+
+impl Approximate {
+    fn of(closeness: Closeness) -> Option<Self> {
+        let Closeness::Approximate(Approximation { tolerance, agreement: Some(agreement) }) = closeness
+        else {
+            return None;
+        };
+        Some(Self { tolerance, rows: agreement.rows, agreed: agreement.agreed })
+    }
 }
 
 /// A label's score.
@@ -320,7 +342,7 @@ impl Gateway {
         if let Some(messages) = &mut bundle.encrypted
             && let Some(id) = messages.question.keys
         {
-            messages.keys = self.store.keys(id)?.map(|record| record.opening);
+            messages.keys = self.store.keys(id)?;
         }
         Ok(bundle)
     }
@@ -445,7 +467,7 @@ impl Gateway {
             bytes_up: length(job.request.payload.body()),
             bytes_down: answer.answer_bytes,
             key_bytes: offer.as_ref().map_or(0, |offer| u64::try_from(offer.key_bytes()).unwrap_or(u64::MAX)),
-            approximate: offer.as_ref().is_some_and(|offer| !offer.is_exact()),
+            approximate: offer.as_ref().and_then(|offer| Approximate::of(offer.closeness())),
             canaries_asked: canaries.judged(),
             canaries_passed: canaries.right,
             price: entry.price,

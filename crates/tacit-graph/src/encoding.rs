@@ -95,6 +95,9 @@ pub enum EncodingError {
     /// A report with a number that is none.
     #[error("a score of the report is not a finite number")]
     ScoreNotFinite,
+    /// An agreement that nobody can have measured.
+    #[error("the report says that more rows agreed than there were, or that there were none")]
+    Agreement,
     /// The file's checksum does not match.
     #[error("the file is damaged: its checksum does not match")]
     Checksum,

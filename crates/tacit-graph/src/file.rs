@@ -6,6 +6,7 @@
 //! graph:u32 bytes   weights:u32 bytes
 //! report            task:u8 params:u64 macs:u64 operators:u32 text* rows:u64
 //!                   float_score:score integer_score:score agreement:score
+//!                   encrypted 0 | 1 rows:u32 agreed:u32
 //! checksum:u8[32]   BLAKE3 of everything before
 //! score             0 | 1 f64
 //! ```
@@ -71,6 +72,26 @@ pub struct ImportReport {
     pub agreement: Option<f64>,
     /// Rows that these were measured on.
     pub rows: u64,
+    /// How often labels under encryption were the integer graph's, where that is not always so and was measured.
+    pub encrypted: Option<Agreement>,
+}
+
+/// On how many rows two ways to compute a model gave the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Rows asked about, one at least.
+    pub rows: u32,
+    /// Rows with the same answer.
+    pub agreed: u32,
+}
+
+impl Agreement {
+    /// Whether it can have been measured.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        self.rows > 0 && self.agreed <= self.rows
+    }
 }
 
 /// What a model's scores mean.
@@ -100,6 +121,7 @@ impl ImportReport {
             integer_score: None,
             agreement: None,
             rows: 0,
+            encrypted: None,
         }
     }
 }
@@ -189,6 +211,14 @@ impl ImportReport {
                 }
             }
         }
+        match self.encrypted.filter(|agreement| agreement.is_sound()) {
+            None => out.push(0),
+            Some(Agreement { rows, agreed }) => {
+                out.push(1);
+                out.extend_from_slice(&rows.to_le_bytes());
+                out.extend_from_slice(&agreed.to_le_bytes());
+            }
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, EncodingError> {
@@ -210,12 +240,20 @@ impl ImportReport {
             got => Err(EncodingError::Tag { got }),
         };
         let (float_score, integer_score, agreement) = (score()?, score()?, score()?);
-        Ok(Self { task, params, macs, operators, float_score, integer_score, agreement, rows })
+        let encrypted = match reader.u8()? {
+            0 => None,
+            1 => {
+                let agreement = Agreement { rows: reader.u32()?, agreed: reader.u32()? };
+                Some(agreement.is_sound().then_some(agreement).ok_or(EncodingError::Agreement)?)
+            }
+            got => return Err(EncodingError::Tag { got }),
+        };
+        Ok(Self { task, params, macs, operators, float_score, integer_score, agreement, rows, encrypted })
     }
 }
 
 /// Largest file: the largest weights and as much again for everything else.
 pub const MAX_FILE_BYTES: usize = 1 << 30;
 const MAGIC: &[u8; 4] = b"TCTM";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const CHECKSUM_BYTES: usize = 32;

@@ -50,7 +50,7 @@ pub use encoding::{
 };
 pub use error::{GraphError, Place};
 pub use execute::{ExecuteError, MAX_TRACE_CELLS, execute, execute_observed};
-pub use file::{HidingKey, ImportReport, ModelFile, Task};
+pub use file::{Agreement, HidingKey, ImportReport, ModelFile, Task};
 pub use graph::{
     Decoder, Feature, Graph, Group, LayerWeights, Operator, Right, Stride, Table, TensorId, Term, View,
     Weights,

@@ -137,7 +137,8 @@ impl JsonClient {
         self.exchange(Request { method: Method::POST, headers: &json, body }, url, limit_bytes).await
     }
 
-    /// Sends bytes to `url` under headers of their own and reads at most `limit_bytes` of answer.
+    /// Sends bytes to `url` under headers of their own and reads at most `limit_bytes` of answer. Whoever refuses by the headers may hang up while
+    /// the bytes are still on their way, and what it said is lost then: it is asked once more, without the bytes, for the reason.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -149,8 +150,22 @@ impl JsonClient {
         limit_bytes: usize,
     ) -> Result<R, HttpError> {
         let bytes = ("content-type", "application/octet-stream".to_owned());
-        let request = Request { method: Method::PUT, headers: &[headers, &[bytes]].concat(), body };
-        self.exchange(request, url, limit_bytes).await
+        let headers = [headers, &[bytes]].concat();
+        let request = |body| Request { method: Method::PUT, headers: &headers, body };
+        match self.exchange(request(body), url, limit_bytes).await {
+            Err(broken @ HttpError::Unreachable { .. }) if broken.outcome_unknown() => {
+                match self.exchange::<R>(request(Vec::new()), url, limit_bytes).await {
+                    // What is wrong with no bytes at all was not the reason.
+                    Err(refused @ HttpError::Refused { status, .. })
+                        if status != StatusCode::UNPROCESSABLE_ENTITY.as_u16() =>
+                    {
+                        Err(refused)
+                    }
+                    _ => Err(broken),
+                }
+            }
+            done => done,
+        }
     }
 
     async fn exchange<R: DeserializeOwned>(
@@ -319,6 +334,29 @@ mod tests {
         let text = refused.to_string();
         assert!(text.starts_with("http://127.0.0.1:1/ did not answer: "), "{text}");
         assert_eq!(text.matches("127.0.0.1").count(), 1, "{text}");
+    }
+
+    /// The other side answers to the headers, and is gone before the body is through.
+    #[tokio::test]
+    async fn the_reason_for_an_early_refusal_is_asked_for_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            // The first connection is reset without a word, as what was written is lost when that happens.
+            let (mut first, _) = listener.accept().await.unwrap();
+            first.read_exact(&mut [0_u8; 64]).await.unwrap();
+            drop(first);
+            let (mut second, _) = listener.accept().await.unwrap();
+            let mut request = vec![0_u8; 4096];
+            let length = second.read(&mut request).await.unwrap();
+            assert!(request[..length].ends_with(b"\r\n\r\n"), "no body");
+            let body = "{\"error\":{\"code\":\"not_signer\",\"message\":\"\"}}";
+            second.write_all(reply("403 No", "", body).as_bytes()).await.unwrap();
+        });
+        let client = JsonClient::new(Duration::from_secs(5)).unwrap();
+        let sent = client.put_bytes::<u32>(&url, &[], vec![7; 8 << 20], 100).await;
+        let Err(HttpError::Refused { status: 403, body }) = sent else { panic!("{sent:?}") };
+        assert_eq!(body.code, "not_signer");
     }
 
     #[tokio::test]

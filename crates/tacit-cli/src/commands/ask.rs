@@ -70,7 +70,9 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
             0 => String::new(),
             bytes => format!(", keys {} sent once", length(bytes)),
         };
-        let near = if answer.approximate { "approximate, " } else { "" };
+        let near = answer.approximate.map_or_else(String::new, |near| {
+            format!("approximate: {} of {} held-out labels as without encryption; ", near.agreed, near.rows)
+        });
         format!(
             "{near}encrypted: {} up, {} down{keys}, worker {:.1} ms · {}",
             length(answer.bytes_up),
@@ -101,7 +103,8 @@ fn audited(answer: &AskAnswer) -> String {
         return "signed: the worker's word".to_owned();
     }
     let questions = if *canaries_asked == 1 { "question" } else { "questions" };
-    format!("audited: {canaries_passed} of {canaries_asked} hidden {questions} right")
+    let near = answer.approximate.map_or_else(String::new, |near| format!(" to within {}", near.tolerance));
+    format!("audited: {canaries_passed} of {canaries_asked} hidden {questions} right{near}")
 }
 
 /// Long enough for a worker on the same ledger to anchor its batch.

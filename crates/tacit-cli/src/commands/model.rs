@@ -1,6 +1,6 @@
 //! `tacit model`: import, show, list, publish.
 
-use crate::args::{Import, Model as Command, OPENINGS_DEFAULT};
+use crate::args::{Import, Measure, Model as Command, OPENINGS_DEFAULT};
 use crate::commands::wallet;
 use crate::encryption::Encryption;
 use crate::failure::{Context, Failure};
@@ -24,6 +24,7 @@ pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failu
     match command {
         Command::Import(arguments) => import(arguments, output),
         Command::Rerandomise { file, openings } => rerandomise(file, *openings, output),
+        Command::Measure(arguments) => measure(arguments, output),
         Command::Show { file } => show(file, output),
         Command::List { ledger } => {
             let listings = network::ledger(&ledger.url).await?.listings().await.map_err(network::failure)?;
@@ -112,15 +113,7 @@ fn rerandomise(path: &Path, openings: Option<u32>, output: Output) -> Result<(),
     let key = fresh_key(openings)?;
     file.weight_root = commit_as(file.model.clone(), Some(key), 0)?.weight_root();
     file.hiding = Some(key);
-    // Beside it first: the model is never half written.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    write_private(Path::new(&beside), &file.encode())?;
-    std::fs::rename(&beside, path).failed(
-        "cannot_write",
-        path.display(),
-        "check the folder and its permissions",
-    )?;
+    replace(path, &file)?;
     let result =
         json!({"model_id": file.id().to_string(), "before": before.to_string(), "openings": openings});
     output.data(&result, || {
@@ -131,6 +124,37 @@ fn rerandomise(path: &Path, openings: Option<u32>, output: Output) -> Result<(),
         )
     });
     Ok(())
+}
+
+/// Writes a model beside its file first: it is never half written.
+fn replace(path: &Path, file: &ModelFile) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    write_private(Path::new(&beside), &file.encode())?;
+    let hint = "check the folder and its permissions";
+    std::fs::rename(&beside, path).failed("cannot_write", path.display(), hint)
+}
+
+/// Asks every held-out row under encryption, and keeps in the file how often the label was the model's.
+#[cfg(feature = "pbs")]
+fn measure(arguments: &Measure, output: Output) -> Result<(), Failure> {
+    let mut file = question::read_model(&arguments.file)?;
+    let held_out = read_held_out(&arguments.held_out, arguments.labels.as_deref())?;
+    let measured = super::circuit::measure_agreement(&file, &held_out, arguments.reproducible, output)?;
+    file.report.encrypted = Some(measured.agreement);
+    replace(&arguments.file, &file)?;
+    output.data(&measured.json(&file), || measured.line(&file));
+    Ok(())
+}
+
+#[cfg(not(feature = "pbs"))]
+fn measure(arguments: &Measure, _output: Output) -> Result<(), Failure> {
+    question::read_model(&arguments.file)?;
+    Err(Failure::new(
+        "not_this_build",
+        "this build asks only linear models under encryption, and those exactly: there is nothing to measure",
+        "build tacit with the feature pbs: cargo build --release --features pbs",
+    ))
 }
 
 fn import(arguments: &Import, output: Output) -> Result<(), Failure> {
@@ -218,12 +242,12 @@ fn show(file: &Path, output: Output) -> Result<(), Failure> {
 }
 
 fn report_json(file: &ModelFile) -> Value {
-    let ImportReport { task, params, macs, operators, float_score, integer_score, agreement, rows } =
+    let ImportReport { task, params, macs, operators, float_score, integer_score, agreement, rows, .. } =
         &file.report;
     json!({
         "model_id": file.id().to_string(), "name": file.name, "task": task, "params": params, "macs": macs,
         "operators": operators, "float_score": float_score, "integer_score": integer_score, "agreement": agreement,
-        "rows": rows, "columns": columns_json(file), "encrypted": Encryption::of(&file.model).json,
+        "rows": rows, "columns": columns_json(file), "encrypted": Encryption::of(file).json,
     })
 }
 
@@ -247,7 +271,7 @@ fn describe(file: &ModelFile, output: Output) -> String {
         );
     }
     text += &columns_line(file);
-    text += &format!("\n  encrypted   {}", Encryption::of(&file.model).line);
+    text += &format!("\n  encrypted   {}", Encryption::of(file).line);
     text
 }
 

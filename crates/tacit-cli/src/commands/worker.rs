@@ -12,8 +12,8 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
-use tacit_encrypt::{Misfit, Offer, Variant, server::EncryptedModel};
-use tacit_graph::ModelFile;
+use tacit_encrypt::{Closeness, Offer, Variant, server::EncryptedModel};
+use tacit_graph::{Agreement, ModelFile};
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
@@ -43,7 +43,6 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         let variant = if arguments.reproducible { Variant::Reproducible } else { Variant::Fast };
         let (served, misfit) = serve(&file, opened, price, together, variant)?;
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
-        let misfit = misfit.as_ref().map(ToString::to_string);
         models.push(served.with_quota(quota).with_misfit(misfit));
     }
     let listener = bind(arguments.listen, "worker").await?;
@@ -94,32 +93,39 @@ struct Lengths {
     /// Sent once.
     key_bytes: usize,
     exact: bool,
+    /// How often labels are the model's, where they are not always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<Agreement>,
 }
 
 impl Encrypted {
-    fn new(served: &ServedModel, misfit: Option<&Misfit>) -> Self {
-        let lengths = |offer: &Offer| Lengths {
-            query_bytes: offer.query_bytes(),
-            answer_bytes: offer.answer_bytes(),
-            key_bytes: offer.key_bytes(),
-            exact: offer.is_exact(),
+    fn new(served: &ServedModel, misfit: Option<&String>) -> Self {
+        let lengths = |offer: &Offer| {
+            let (exact, agreement) = match offer.closeness() {
+                Closeness::Exact => (true, None),
+                Closeness::Approximate(near) => (false, near.agreement),
+            };
+            let (query_bytes, answer_bytes) = (offer.query_bytes(), offer.answer_bytes());
+            Lengths { query_bytes, answer_bytes, key_bytes: offer.key_bytes(), exact, agreement }
         };
         Self {
             model: served.info().name.clone(),
             model_id: served.model_id(),
             offer: served.offer().map(lengths),
-            reason: misfit.map(ToString::to_string),
+            reason: misfit.cloned(),
         }
     }
 
     fn line(&self) -> String {
         let encrypted = match (&self.offer, &self.reason) {
-            (Some(Lengths { query_bytes, answer_bytes, key_bytes, exact }), _) => {
+            (Some(Lengths { query_bytes, answer_bytes, key_bytes, agreement, .. }), _) => {
                 let keys = match key_bytes {
                     0 => String::new(),
                     key_bytes => format!(", after keys of {}", bytes(*key_bytes)),
                 };
-                let near = if *exact { "" } else { ", approximate" };
+                let near = agreement.map_or_else(String::new, |Agreement { rows, agreed }| {
+                    format!(", approximate: {agreed} of {rows} labels as without encryption")
+                });
                 format!(
                     "also encrypted: {} up, {} down{keys}{near}",
                     bytes(*query_bytes),
@@ -140,7 +146,7 @@ fn serve(
     price: Amount,
     together: Together,
     variant: Variant,
-) -> Result<(ServedModel, Option<Misfit>), Failure> {
+) -> Result<(ServedModel, Option<String>), Failure> {
     let Opened { committed, openings } = opened;
     let root = committed.weight_root();
     let committed = Arc::new(committed);
@@ -150,9 +156,11 @@ fn serve(
     };
     let bytes = together.bytes.unwrap_or(TOGETHER_BYTES_DEFAULT).min(TOGETHER_BYTES_DEFAULT);
     let engine = engine.together(together.jobs_max, bytes);
-    let (engine, misfit) = match EncryptedModel::with(&file.model, variant) {
-        Ok(model) => (engine.encrypted(model), None),
-        Err(misfit) => (engine, Some(misfit)),
+    let (engine, misfit) = match (EncryptedModel::with(&file.model, variant), file.report.encrypted) {
+        (Ok(model), Some(agreement)) => (engine.encrypted(model.measured(agreement)), None),
+        (Ok(model), None) if model.offer().closeness() == Closeness::Exact => (engine.encrypted(model), None),
+        (Ok(_), None) => (engine, Some(UNMEASURED.to_owned())),
+        (Err(misfit), _) => (engine, Some(misfit.to_string())),
     };
     let engine = Arc::new(engine);
     let mut served = ServedModel::new(&file.name, file.model.graph(), root, engine).failed(
@@ -170,6 +178,8 @@ fn serve(
     }
     Ok((served, misfit))
 }
+
+const UNMEASURED: &str = "its answers would be approximate, and how often they are the model's was not measured: tacit model measure FILE --held-out ROWS";
 
 /// Opens a worker on a data folder.
 pub(crate) async fn open(

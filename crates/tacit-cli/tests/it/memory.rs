@@ -215,6 +215,13 @@ fn search_others(widths: &[u32], more: usize) {
         ["worker.key", "client.key"].map(|name| folder.key(name));
     let linear = folder.model("linear", widths);
     let model = ModelFile::decode(&std::fs::read(&linear).unwrap()).unwrap();
+    if widths.len() > 2 {
+        // Other rows, so that the one searched for has not been anywhere.
+        let rows = vec![vec![1; widths[0] as usize]; 2];
+        let held_out = path("rows.json");
+        std::fs::write(&held_out, json!({"rows": rows, "labels": []}).to_string()).unwrap();
+        ok(&["model", "measure", &linear, "--held-out", &held_out]);
+    }
     let start = |words: &[&str], role: &str| Role::start_logged(words, &folder.join(&format!("{role}.log")));
     let data = ["ledger", "worker", "gateway"].map(path);
     let ledger = start(
@@ -238,7 +245,7 @@ fn search_others(widths: &[u32], more: usize) {
     sealed.write(&sealed_file);
     let answer = run(&ask(&hidden_file, "encrypted"));
     let expected = ok(&["run", &linear, "--input", &hidden_file])["answers"][0]["label"].clone();
-    if !answer["approximate"].as_bool().unwrap() {
+    if answer.get("approximate").is_none() {
         assert_eq!(answer["label"], expected);
     }
     let receipt = answer["receipt"].as_str().unwrap();

@@ -46,7 +46,6 @@ mod parameters;
 mod plan;
 mod polynomial;
 mod server;
-#[cfg(test)]
 mod simulate;
 mod steps;
 #[cfg(test)]
@@ -66,4 +65,4 @@ pub use plan::{CLIP_DEVIATIONS, CLIP_WIDTHS, EXACT_DEVIATIONS, MAX_DEPTH, Plan};
 pub use server::CircuitModel;
 pub use wire::WireReject;
 
-pub use crate::evaluation::{KeyId, KeyReject, Variant};
+pub use crate::evaluation::{Approximation, Closeness, KeyId, KeyReject, Variant};

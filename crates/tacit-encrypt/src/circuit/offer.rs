@@ -1,16 +1,16 @@
 //! What a worker says about a circuit, so that it can be asked.
 //!
 //! # Encoding
-//! `1 ‖ 2 ‖ inputs (u32) ‖ outputs (u32) ‖ parameters (u8) ‖ variant (u8) ‖ exact (u8) ‖ answer bits (u8) ‖ input unit (u64) ‖ output unit (u64) ‖ centre
-//! (i32) ‖` two bits for each input, lowest first, the last byte filled with zeros: whether the integer itself is encrypted, and whether its steps
-//! are. Little endian.
+//! `1 ‖ 2 ‖ inputs (u32) ‖ outputs (u32) ‖ parameters (u8) ‖ variant (u8) ‖ answer bits (u8) ‖ input unit (u64) ‖ output unit (u64) ‖ centre
+//! (i32) ‖ tolerance (u32) ‖ rows (u32) ‖ agreed (u32) ‖` two bits for each input, lowest first, the last byte filled with zeros: whether the integer itself
+//! is encrypted, and whether its steps are. Little endian. An exact circuit has a tolerance of zero and no rows; any other has both.
 //!
 //! # Secrecy
 //! Whoever serves a model may lie here. Key, noise and masks of a query depend on nothing in an offer but the choice among parameters that are all as
 //! secure. What is encrypted, how often a row's integer is written down and what it is multiplied by, makes no difference to whoever cannot decrypt. A
 //! false offer costs the worker its answer, and shows it nothing.
 
-use tacit_graph::Graph;
+use tacit_graph::{Agreement, Graph};
 
 use super::{
     compile::levels,
@@ -19,14 +19,14 @@ use super::{
     plan::{Program, Reading},
     wire::{Query, WireReject, answer_bytes, decode_answer, query_bytes},
 };
-use crate::evaluation::{KeyId, Variant};
+use crate::evaluation::{Approximation, Closeness, KeyId, Variant};
 
 /// What a client needs to know to encrypt a row for a circuit and to read the answer. Public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub(crate) parameters: &'static Parameters,
     pub(crate) variant: Variant,
-    pub(crate) exact: bool,
+    pub(crate) closeness: Closeness,
     pub(crate) layout: Layout,
     pub(crate) outputs: usize,
     pub(crate) input_unit: u64,
@@ -82,6 +82,9 @@ pub enum OfferReject {
         /// Which.
         at: usize,
     },
+    /// Answers are approximate, and nobody says how often they are the graph's.
+    #[error("the offer is approximate, and does not say how often labels are the model's")]
+    Unmeasured,
     /// More numbers than a query may have.
     #[error("the offer asks for {got} numbers, {} at most", super::layout::MAX_SLOTS)]
     Slots {
@@ -94,16 +97,16 @@ pub enum OfferReject {
 pub const MAX_OFFER_BYTES: usize = 4096;
 pub(crate) const VERSION: u8 = 1;
 pub(crate) const TIER: u8 = 2;
-const HEAD: usize = 2 + 4 + 4 + 4 + 8 + 8 + 4;
+const HEAD: usize = 2 + 4 + 4 + 3 + 8 + 8 + 4 + 12;
 const FEWEST_ANSWER_BITS: u32 = 8;
 const MOST_ANSWER_BITS: u32 = 40;
 
 impl Offer {
-    pub(crate) fn new(program: &Program, variant: Variant) -> Self {
+    pub(crate) fn new(program: &Program, variant: Variant, closeness: Closeness) -> Self {
         Self {
             parameters: program.plan.parameters,
             variant,
-            exact: program.plan.exact,
+            closeness,
             layout: program.layout.clone(),
             outputs: program.plan.outputs,
             input_unit: program.input_unit,
@@ -123,10 +126,10 @@ impl Offer {
         self.variant
     }
 
-    /// Whether the worker says that answers are the graph's, bit for bit. Otherwise they are *approximate*.
+    /// How near answers are to the graph's, as the worker says.
     #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.exact
+    pub fn closeness(&self) -> Closeness {
+        self.closeness
     }
 
     /// Bytes of a query.
@@ -166,10 +169,16 @@ impl Offer {
         bytes.extend((self.outputs as u32).to_le_bytes());
         // Bits are at most forty.
         let bits = self.reading.bits as u8;
-        bytes.extend([self.parameters.id, self.variant.byte(), u8::from(self.exact), bits]);
+        bytes.extend([self.parameters.id, self.variant.byte(), bits]);
         bytes.extend(self.input_unit.to_le_bytes());
         bytes.extend(self.reading.unit.to_le_bytes());
         bytes.extend(self.reading.centre.to_le_bytes());
+        let (tolerance, agreement) = match self.closeness {
+            Closeness::Exact => (0, None),
+            Closeness::Approximate(Approximation { tolerance, agreement }) => (tolerance, agreement),
+        };
+        let (rows, agreed) = agreement.map_or((0, 0), |Agreement { rows, agreed }| (rows, agreed));
+        bytes.extend([tolerance, rows, agreed].map(u32::to_le_bytes).as_flattened());
         let shapes: Vec<Shape> = self.layout.shapes().collect();
         bytes.extend(shapes.chunks(4).map(|shapes| {
             let bits = |shape: &Shape| u8::from(shape.whole) | u8::from(shape.steps) << 1;
@@ -211,21 +220,26 @@ impl Offer {
         }
         let parameters = Parameters::of(head[10]).ok_or(OfferReject::Parameters { got: head[10] })?;
         let variant = Variant::of(head[11]).ok_or(OfferReject::Byte { at: 11 })?;
-        let exact = match head[12] {
-            0 => false,
-            1 => true,
-            _ => return Err(OfferReject::Byte { at: 12 }),
-        };
-        let bits = u32::from(head[13]);
+        let bits = u32::from(head[12]);
         if !(FEWEST_ANSWER_BITS..=MOST_ANSWER_BITS).contains(&bits) {
-            return Err(OfferReject::Byte { at: 13 });
+            return Err(OfferReject::Byte { at: 12 });
         }
-        let (input_unit, unit) = (number(14), number(22));
+        let (input_unit, unit) = (number(13), number(21));
         // Less would make more of a phase than there are outputs.
         if unit >> 32 == 0 {
-            return Err(OfferReject::Byte { at: 22 });
+            return Err(OfferReject::Byte { at: 21 });
         }
-        let centre = i32::from_le_bytes([head[30], head[31], head[32], head[33]]);
+        let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        let centre = i32::from_le_bytes(word(29));
+        let [tolerance, rows, agreed] = [33, 37, 41].map(|at| u32::from_le_bytes(word(at)));
+        let agreement = Agreement { rows, agreed };
+        let closeness = match tolerance {
+            0 if (rows, agreed) == (0, 0) => Closeness::Exact,
+            0 => return Err(OfferReject::Byte { at: 37 }),
+            _ if rows == 0 => return Err(OfferReject::Unmeasured),
+            _ if !agreement.is_sound() => return Err(OfferReject::Byte { at: 41 }),
+            _ => Closeness::Approximate(Approximation { tolerance, agreement: Some(agreement) }),
+        };
         let shape = |index: usize| {
             let byte = rest.get(index / 4).copied().unwrap_or(0) >> (2 * (index % 4));
             Shape { whole: byte & 1 == 1, steps: byte & 2 == 2 }
@@ -241,6 +255,6 @@ impl Offer {
         let layout = Layout::new(&shapes, &levels(graph));
         let layout = layout.map_err(|slots| OfferReject::Slots { got: slots })?;
         let reading = Reading { centre, unit, bits };
-        Ok(Self { parameters, variant, exact, layout, outputs, input_unit, reading })
+        Ok(Self { parameters, variant, closeness, layout, outputs, input_unit, reading })
     }
 }

@@ -2,10 +2,10 @@
 
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
-use tacit_graph::Model;
+use tacit_graph::{Agreement, Model};
 
 use super::{
-    compile::{Misfit, compile},
+    compile::{Circuit, Misfit, compile},
     keys::{EvaluationKeys, key_bytes},
     lwe::{Lwe, Switched, fraction},
     offer::Offer,
@@ -15,7 +15,7 @@ use super::{
     wire::{Query, WireReject, answer_bytes, encode_answer, query_bytes},
 };
 use crate::{
-    evaluation::Variant,
+    evaluation::{Approximation, Closeness, Variant},
     ring::{Element, N, element, multiply_add},
     sample::{Seed, public, taken},
 };
@@ -33,7 +33,8 @@ impl CircuitModel {
     /// # Errors
     /// Says why the model does not fit, and what would make it fit.
     pub fn new(model: &Model, variant: Variant) -> Result<Self, Misfit> {
-        Ok(Self::of(Program::new(&compile(model)?)?, variant))
+        let circuit = compile(model)?;
+        Ok(Self::of(&circuit, Program::new(&circuit)?, variant))
     }
 
     /// The same with parameters that are given.
@@ -41,15 +42,31 @@ impl CircuitModel {
     /// # Errors
     /// Says why the model does not fit.
     pub fn with(model: &Model, variant: Variant, parameters: &'static Parameters) -> Result<Self, Misfit> {
-        Ok(Self::of(Program::with(&compile(model)?, parameters)?, variant))
+        let circuit = compile(model)?;
+        Ok(Self::of(&circuit, Program::with(&circuit, parameters)?, variant))
     }
 
-    fn of(mut program: Program, variant: Variant) -> Self {
+    /// With how often labels were the model's, which clients of an approximate circuit demand. It says nothing about an exact one.
+    #[must_use]
+    pub fn measured(mut self, agreement: Agreement) -> Self {
+        if let Closeness::Approximate(near) = &mut self.offer.closeness {
+            near.agreement = Some(agreement);
+        }
+        self
+    }
+
+    fn of(circuit: &Circuit, mut program: Program, variant: Variant) -> Self {
         let Plan { parameters, slots, outputs, .. } = program.plan;
         program.plan.key_bytes = key_bytes(parameters);
         program.plan.query_bytes = query_bytes(slots);
         program.plan.answer_bytes = answer_bytes(parameters, outputs, program.reading.bits);
-        let offer = Offer::new(&program, variant);
+        let closeness = if program.plan.exact {
+            Closeness::Exact
+        } else {
+            let tolerance = program.tolerance(circuit);
+            Closeness::Approximate(Approximation { tolerance, agreement: None })
+        };
+        let offer = Offer::new(&program, variant, closeness);
         Self { program, offer }
     }
 

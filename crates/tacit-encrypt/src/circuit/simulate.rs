@@ -1,12 +1,19 @@
-//! Circuits in the clear; and programs in the clear, with noise drawn from the formulas: what encryption would give, without its cost.
+//! Circuits in the clear; and programs in the clear, with noise drawn from the formulas: what encryption would give, without its cost. How
+//! far apart the two are is what an approximate circuit's offer says ([`Program::tolerance`]).
 
 use super::{
     compile::Circuit,
     noise::power,
     parameters::Parameters,
     plan::{Program, Source, Sum},
-    value::{Atom, Part, Value},
+    value::{Atom, Levels, Part, Value},
 };
+
+/// Rows that a tolerance is found with.
+const ROWS: usize = 512;
+/// How much further than the furthest of them an answer may be.
+const MARGIN: f64 = 2.0;
+const TOLERANCE_SEED: u64 = 0x7461_6369;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 pub(crate) struct Random(pub(crate) u64);
@@ -60,6 +67,31 @@ impl Circuit {
 }
 
 impl Program {
+    /// The distance from the graph's outputs that answers are promised to keep to: [`MARGIN`] times the largest that was met with [`ROWS`] rows, uniform
+    /// in their ranges and the same each time. Root mean square over an answer's outputs, rounded up.
+    ///
+    /// Of outputs whose errors are independent and Gaussian it is over six deviations where there is one output, which an answer exceeds with a probability
+    /// of some `2^-30`, and the more outputs there are, the rarer that is.
+    pub(crate) fn tolerance(&self, circuit: &Circuit) -> u32 {
+        let mut random = Random(TOLERANCE_SEED);
+        let mut largest = 0.0;
+        for _ in 0..ROWS {
+            let one = |levels: &Levels| {
+                let above = (random.unit() * levels.count() as f64) as i64;
+                levels.low + above
+            };
+            let row: Vec<i64> = circuit.inputs.iter().map(one).collect();
+            // Levels are among those of an encoder.
+            let encoded: Vec<i16> = row.iter().map(|x| i16::try_from(*x).unwrap_or(0)).collect();
+            let near = self.simulate(&encoded, true, &mut random);
+            let square = |(a, b): (&i64, i64)| ((a - b) as f64).powi(2);
+            let sum: f64 = near.iter().zip(circuit.evaluate(&row)).map(square).sum();
+            largest = f64::max(largest, sum / near.len().max(1) as f64);
+        }
+        // A cast of what is larger than every integer gives the largest.
+        ((MARGIN * largest.sqrt()).ceil() as u32).max(1)
+    }
+
     /// Outputs for a row; `noisy` says whether there is any noise.
     pub(crate) fn simulate(&self, row: &[i16], noisy: bool, random: &mut Random) -> Vec<i64> {
         let parameters: &Parameters = self.plan.parameters;

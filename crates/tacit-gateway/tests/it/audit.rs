@@ -178,6 +178,7 @@ fn handmade(model: &CommittedModel, query: &[u8], seed: &AnswerSeed) -> AuditFil
 }
 
 #[test]
+#[cfg_attr(feature = "pbs", ignore = "models with look-ups can be asked in this build")]
 fn what_cannot_be_done_again_is_said_to_be_so() {
     let seed = AnswerSeed::from_bytes([3; 32]);
     let audit = |model: &CommittedModel, query: &[u8]| {

@@ -13,7 +13,7 @@ use tacit_gateway::{
     canary::{CanaryRate, SeededDice},
     verify_bundle,
 };
-use tacit_graph::{Model, import::ImportOptions};
+use tacit_graph::{Agreement, Model, import::ImportOptions};
 use tacit_prove::CommittedModel;
 use tacit_verify::SecurityBits;
 use tacit_wire::{
@@ -55,8 +55,11 @@ fn commit(model: Model) -> Arc<CommittedModel> {
     Arc::new(CommittedModel::commit(model, SecurityBits::DEFAULT).unwrap())
 }
 
+/// What the worker says about its approximate answers.
+const MEASURED: Agreement = Agreement { rows: 100, agreed: 98 };
+
 fn engine(model: &Arc<CommittedModel>, variant: Variant) -> GraphEngine {
-    let encrypted = EncryptedModel::with(model.model(), variant).unwrap();
+    let encrypted = EncryptedModel::with(model.model(), variant).unwrap().measured(MEASURED);
     GraphEngine::new(Arc::clone(model)).encrypted(encrypted)
 }
 
@@ -109,7 +112,7 @@ async fn trees_are_answered_exactly_under_keys_that_are_sent_once() {
     for seed in 0..2 {
         let (answer, bundle) = ask(&client, &model, seed).await;
         assert_eq!(bundle.output, expected(&model, seed));
-        assert!(answer.paid && !answer.approximate && answer.evidence == Evidence::Signed);
+        assert!(answer.paid && answer.approximate.is_none() && answer.evidence == Evidence::Signed);
         assert!(answer.bytes_up < 1_000 && answer.key_bytes > 15_000_000, "{answer:?}");
         assert_eq!(worker.worker.earnings().unwrap().keys.bytes, answer.key_bytes);
     }
@@ -185,16 +188,83 @@ async fn a_saved_receipt_opens_with_the_keys_that_its_owner_adds_and_not_without
     assert!(matches!(verify_bundle(&other), Err(BundleReject::Query)));
 }
 
+fn audited(model: &CommittedModel, seed: u64) -> AskRequest {
+    AskRequest {
+        evidence: Some(Evidence::Audited),
+        max_price: Some(tacit_wire::Amount(PRICE.0 * 20)),
+        ..question(model, seed)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approximate_answer_says_so_and_is_not_audited_bit_for_bit() {
+async fn an_approximate_answer_says_so_and_is_audited_as_nearly_as_promised() {
     let model = network();
-    let cast = cast(&model, engine(&model, Variant::Fast)).await;
+    let honest = cast(&model, engine(&model, Variant::Fast)).await;
+    let client = gateway_with(&honest.ledger.client, 2, &Disk::default(), always_after());
+    for seed in 1..4 {
+        let answer = client.ask(audited(&model, seed)).await.unwrap();
+        let near = answer.approximate.unwrap();
+        assert_eq!((near.rows, near.agreed), (100, 98));
+        assert_eq!((answer.canaries_asked, answer.canaries_passed), (seed + 1, seed + 1));
+        let (output, expected) = (client.bundle(answer.job_id).unwrap().output, expected(&model, seed));
+        let error: i64 = output.iter().zip(&expected).map(|(a, b)| i64::from(a - b).pow(2)).sum();
+        let tolerance = i64::from(near.tolerance);
+        assert!(error <= tolerance * tolerance * 4, "{output:?} {expected:?} {tolerance}");
+    }
+
+    let lying = cast(&model, Lying(engine(&model, Variant::Fast))).await;
+    let client = gateway_with(&lying.ledger.client, 2, &Disk::default(), always_after());
+    let caught = client.ask(audited(&model, 1)).await.unwrap_err();
+    assert!(matches!(caught, GatewayError::WrongCanary { .. }), "{caught}");
+}
+
+/// Promises nothing.
+struct Vague {
+    engine: GraphEngine,
+    offer: tacit_encrypt::Offer,
+}
+
+impl Engine for Vague {
+    fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
+        self.engine.answer(job)
+    }
+
+    fn offer(&self) -> Option<&tacit_encrypt::Offer> {
+        Some(&self.offer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_every_answer_keeps_is_not_relied_on() {
+    let model = network();
+    let engine = engine(&model, Variant::Fast);
+    let mut bytes = engine.offer().unwrap().encode();
+    // The tolerance.
+    bytes[33..37].fill(0x7f);
+    let offer = tacit_encrypt::Offer::decode(model.model().graph(), &bytes).unwrap();
+    let cast = cast(&model, Vague { engine, offer }).await;
+    let client = gateway_with(&cast.ledger.client, 2, &Disk::default(), always_after());
+    let refused = client.ask(audited(&model, 1)).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::Vague { tolerance: 0x7f7f_7f7f, .. }), "{refused}");
+    // The user's row was not sent; hidden ones were.
+    let asked = client.receipts().unwrap();
+    assert!(
+        asked.iter().all(|receipt| receipt.kind != tacit_gateway::view::ReceiptKind::Question),
+        "{asked:?}"
+    );
+}
+
+/// An offer of approximate answers that were not measured is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_measured_are_not_asked_for() {
+    let model = network();
+    let encrypted = EncryptedModel::with(model.model(), Variant::Fast).unwrap();
+    let engine = GraphEngine::new(Arc::clone(&model)).encrypted(encrypted);
+    let cast = cast(&model, engine).await;
     let client = gateway(&cast.ledger.client, 2);
-    let (answer, bundle) = ask(&client, &model, 1).await;
-    assert!(answer.approximate);
-    assert_eq!(bundle.output.len(), expected(&model, 1).len());
-    let audited = AskRequest { evidence: Some(Evidence::Audited), ..question(&model, 1) };
-    assert!(matches!(client.ask(audited).await, Err(GatewayError::Approximate)));
+    let refused = client.ask(question(&model, 1)).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::BadOffer { .. }), "{refused}");
+    assert!(refused.to_string().contains("does not say how often"), "{refused}");
 }
 
 fn read(bundle: &Bundle) -> AuditedJob {
@@ -229,16 +299,16 @@ async fn a_fast_answer_is_not_compared_byte_for_byte() {
     assert_eq!(found, Err(ReexecutionReject::NotReproducible));
 }
 
-/// Changes every answer that is under encryption, in the upper bits of what it decrypts to.
+/// Changes every answer that is under encryption, so that it decrypts to something else altogether.
 struct Lying(GraphEngine);
 
 impl Engine for Lying {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         let mut answer = self.0.answer(job)?;
         if let Output::Ciphertext(ciphertext) = &mut answer.output {
-            // The last byte may hold filling; the one before it belongs to the body.
-            let at = ciphertext.len() - 2;
-            ciphertext[at] ^= 0x80;
+            // The first byte is the version, and the last may hold filling.
+            let end = ciphertext.len() - 1;
+            ciphertext[1..end].iter_mut().for_each(|byte| *byte ^= 0xa5);
         }
         Ok(answer)
     }
@@ -255,20 +325,15 @@ fn always_after() -> CanaryPolicy {
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_questions_catch_a_liar_and_new_keys_are_made() {
     let model = trees();
-    let audited = |seed| AskRequest {
-        evidence: Some(Evidence::Audited),
-        max_price: Some(tacit_wire::Amount(PRICE.0 * 10)),
-        ..question(&model, seed)
-    };
     let honest = cast(&model, engine(&model, Variant::Fast)).await;
     let client = gateway_with(&honest.ledger.client, 2, &Disk::default(), always_after());
-    let answer = client.ask(audited(1)).await.unwrap();
+    let answer = client.ask(audited(&model, 1)).await.unwrap();
     assert_eq!((answer.canaries_asked, answer.canaries_passed), (2, 2));
     assert_eq!(client.bundle(answer.job_id).unwrap().output, expected(&model, 1));
 
     let lying = cast(&model, Lying(engine(&model, Variant::Fast))).await;
     let client = gateway_with(&lying.ledger.client, 2, &Disk::default(), always_after());
-    let caught = client.ask(audited(1)).await.unwrap_err();
+    let caught = client.ask(audited(&model, 1)).await.unwrap_err();
     assert!(matches!(caught, GatewayError::WrongCanary { .. }), "{caught}");
     let parameters = engine(&model, Variant::Fast).offer().unwrap().parameters().unwrap();
     assert_eq!(client.store().current_keys(parameters.0).unwrap(), None);

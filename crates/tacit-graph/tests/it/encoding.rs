@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use tacit_graph::{
-    EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES, Model,
-    ModelFile, SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights, feature_count,
-    random_model, synthetic_mlp, synthetic_network,
+    Agreement, EncodingError, Feature, GraphError, HidingKey, ImportReport, MAX_FEATURES, MAX_NAME_BYTES,
+    Model, ModelFile, SyntheticNetwork, decode_graph, decode_weights, encode_graph, encode_weights,
+    feature_count, random_model, synthetic_mlp, synthetic_network,
 };
 
 use crate::support::{model_and_inputs, stepped_feature, stepped_graph};
@@ -15,6 +15,7 @@ fn file() -> ModelFile {
         float_score: Some(0.5),
         agreement: Some(-0.0),
         rows: 3,
+        encrypted: Some(Agreement { rows: 3, agreed: 2 }),
         ..ImportReport::unmeasured(&model)
     };
     let hiding = Some(HidingKey { openings: 7, seed: [3; 32] });
@@ -300,8 +301,15 @@ fn a_damaged_file_is_noticed() {
 fn reports_hold_numbers() {
     let mut bytes = body();
     let at = bytes.len() - 9;
-    assert_eq!(bytes[at], 1);
-    bytes[at + 1..].copy_from_slice(&f64::NAN.to_bits().to_le_bytes());
+    assert_eq!(bytes[at..], [1, 3, 0, 0, 0, 2, 0, 0, 0]);
+    for (rows, agreed) in [(0u32, 0u32), (1, 2)] {
+        let mut bytes = bytes.clone();
+        bytes[at + 1..at + 5].copy_from_slice(&rows.to_le_bytes());
+        bytes[at + 5..].copy_from_slice(&agreed.to_le_bytes());
+        assert_eq!(ModelFile::decode(&sealed(bytes)).unwrap_err(), EncodingError::Agreement);
+    }
+    assert_eq!(bytes[at - 9], 1);
+    bytes[at - 8..at].copy_from_slice(&f64::NAN.to_bits().to_le_bytes());
     assert_eq!(ModelFile::decode(&sealed(bytes)).unwrap_err(), EncodingError::ScoreNotFinite);
 }
 

@@ -1,15 +1,18 @@
 //! Questions from end to end.
 
-use tacit_graph::{Model, execute, synthetic_mlp};
+use tacit_graph::{Agreement, Model, execute, synthetic_mlp};
 
 use super::{Keys, refused::under, trees::Forest};
 use crate::{
     Seed,
     circuit::{
-        CircuitModel, ClientKeys, EvaluationKeys, KeyId, Offer, SETS, Variant, encrypt, key_bytes,
+        CircuitModel, ClientKeys, Closeness, EvaluationKeys, KeyId, Offer, SETS, Variant, encrypt, key_bytes,
         simulate::Random,
     },
 };
+
+/// As if it had been measured.
+const MEASURED: Agreement = Agreement { rows: 1, agreed: 1 };
 
 /// What decrypts, and the bytes of the answer.
 fn ask(model: &Model, server: &CircuitModel, row: &[i16], number: u8) -> (Vec<i32>, Vec<u8>) {
@@ -66,6 +69,7 @@ fn relative_error(model: &Model, server: &CircuitModel, rows: u8) -> f64 {
         let row: Vec<i16> = (0..inputs).map(|_| (random.word() as u8 as i8).into()).collect();
         let expected = execute(model, &row, 1).unwrap().logits();
         let got = ask(model, server, &row, number).0;
+        assert!(server.offer().closeness().admits(&expected, &got), "{got:?} {expected:?}");
         let mean = expected.iter().sum::<i32>() as f64 / expected.len() as f64;
         error += got.iter().zip(&expected).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
         spread += expected.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
@@ -76,17 +80,26 @@ fn relative_error(model: &Model, server: &CircuitModel, rows: u8) -> f64 {
 #[test]
 fn networks_are_near() {
     let model = synthetic_mlp(&[16, 8, 4], 5).unwrap();
-    let server = CircuitModel::new(&model, Variant::Fast).unwrap();
-    assert!(!server.plan().exact && !server.offer().is_exact());
+    let server = CircuitModel::new(&model, Variant::Fast).unwrap().measured(MEASURED);
+    let closeness = server.offer().closeness();
+    assert!(!server.plan().exact && matches!(closeness, Closeness::Approximate(_)));
     let error = relative_error(&model, &server, 6);
     assert!(error < 0.2, "{error}");
+    // Answers to other rows are further away than an honest answer ever is.
+    let mut random = Random(15);
+    let mut outputs = || {
+        let row: Vec<i16> = (0..16).map(|_| (random.word() as u8 as i8).into()).collect();
+        execute(&model, &row, 1).unwrap().logits()
+    };
+    let admitted = (0..200).filter(|_| closeness.admits(&outputs(), &outputs())).count();
+    assert!(admitted < 20, "{admitted} {closeness:?}");
 }
 
 /// Results of look-ups go back to the small key and are looked up again.
 #[test]
 fn networks_of_two_layers_are_near() {
     let model = synthetic_mlp(&[12, 6, 6, 3], 5).unwrap();
-    let server = CircuitModel::with(&model, Variant::Fast, &SETS[1]).unwrap();
+    let server = CircuitModel::with(&model, Variant::Fast, &SETS[1]).unwrap().measured(MEASURED);
     assert_eq!((server.plan().depth, server.plan().bootstraps), (2, 11));
     let error = relative_error(&model, &server, 6);
     assert!(error < 0.25, "{error}");
@@ -102,7 +115,7 @@ fn many_numbers_are_encrypted() {
     let row = forest.row(&mut random);
     assert_eq!(ask(&model, &server, &row, 1).0, execute(&model, &row, 1).unwrap().logits());
     let wide = synthetic_mlp(&[2300, 2, 2], 5).unwrap();
-    let server = CircuitModel::new(&wide, Variant::Fast).unwrap();
+    let server = CircuitModel::new(&wide, Variant::Fast).unwrap().measured(MEASURED);
     assert!(server.plan().slots > 2048);
     assert!(relative_error(&wide, &server, 2) < 0.3);
 }

@@ -95,6 +95,11 @@ fn networks_are_approximate_as_computed() {
         let relative = |square: f64| (square / spread).sqrt();
         assert!(relative(quiet) < relative(noisy), "{} {quiet} {noisy}", parameters.name);
         assert!(relative(noisy) < 0.25, "{} {}", parameters.name, relative(noisy));
+        // What is promised is kept by a wide margin, and says something.
+        let tolerance = f64::from(program.tolerance(&circuit));
+        let (error, spread) = ((noisy / f64::from(runs)).sqrt(), (spread / f64::from(runs)).sqrt());
+        assert!((3.0 * error..8.0 * error).contains(&tolerance), "{} {tolerance} {error}", parameters.name);
+        assert!(tolerance < spread, "{} {tolerance} {spread}", parameters.name);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is refused, each for its own reason, and that nothing else happens to bytes that were tampered with.
 
-use tacit_graph::synthetic_mlp;
+use tacit_graph::{Agreement, synthetic_mlp};
 
 use super::{Keys, trees::Forest};
 use crate::{
@@ -82,19 +82,25 @@ fn offers_of_another_shape() {
     assert_eq!(refused(&|bytes| bytes[6] = 0), OfferReject::Sizes { expected: 1, got: 0 });
     assert_eq!(refused(&|bytes| bytes[10] = 200), OfferReject::Parameters { got: 200 });
     assert_eq!(refused(&|bytes| bytes[11] = 2), OfferReject::Byte { at: 11 });
-    assert_eq!(refused(&|bytes| bytes[12] = 2), OfferReject::Byte { at: 12 });
-    assert_eq!(refused(&|bytes| bytes[13] = 41), OfferReject::Byte { at: 13 });
-    assert_eq!(refused(&|bytes| bytes[13] = 7), OfferReject::Byte { at: 13 });
-    assert_eq!(refused(&|bytes| bytes[22..30].fill(0)), OfferReject::Byte { at: 22 });
+    assert_eq!(refused(&|bytes| bytes[12] = 41), OfferReject::Byte { at: 12 });
+    assert_eq!(refused(&|bytes| bytes[12] = 7), OfferReject::Byte { at: 12 });
+    assert_eq!(refused(&|bytes| bytes[21..29].fill(0)), OfferReject::Byte { at: 21 });
+    // Exact, and yet measured; approximate, and not measured; more rows that agree than there are.
+    assert_eq!(refused(&|bytes| bytes[37] = 1), OfferReject::Byte { at: 37 });
+    assert_eq!(refused(&|bytes| bytes[33] = 1), OfferReject::Unmeasured);
+    let more = |bytes: &mut Vec<u8>| [33, 37, 42].into_iter().for_each(|at| bytes[at] = 1);
+    assert_eq!(refused(&more), OfferReject::Byte { at: 41 });
     // Two bits for each of five inputs: six bits are left over.
     assert_eq!(refused(&|bytes| *bytes.last_mut().unwrap() |= 4), OfferReject::Byte { at: expected - 1 });
 
     let wide = synthetic_mlp(&[100, 2, 1], 1).unwrap();
-    let mut offer = CircuitModel::new(&wide, Variant::Fast).unwrap().offer().encode();
-    offer[34..].fill(0xff);
+    let measured = Agreement { rows: 1, agreed: 1 };
+    let wide_server = CircuitModel::new(&wide, Variant::Fast).unwrap().measured(measured);
+    let mut offer = wide_server.offer().encode();
+    offer[45..].fill(0xff);
     assert_eq!(Offer::decode(wide.graph(), &offer).unwrap_err(), OfferReject::Slots { got: 100 * 256 });
     let many = synthetic_mlp(&[2, 300], 1).unwrap();
-    let mut offer = bytes[..35].to_vec();
+    let mut offer = bytes[..46].to_vec();
     offer[2] = 2;
     offer[6..8].copy_from_slice(&300u16.to_le_bytes());
     assert_eq!(Offer::decode(many.graph(), &offer).unwrap_err(), OfferReject::Outputs { got: 300 });
