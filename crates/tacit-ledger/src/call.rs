@@ -8,11 +8,16 @@ use crate::{
     state::{Account, StateReader},
 };
 use alloy_eips::eip2930::AccessList;
-use alloy_evm::{Evm, eth::EthEvmBuilder};
+use alloy_evm::{
+    Evm, EvmEnv,
+    eth::{EthEvmBuilder, EthEvmContext},
+};
 use alloy_primitives::{Address, Bytes, Log, TxKind, U256, keccak256};
 use revm::{
+    Inspector,
     context::TxEnv,
     context_interface::result::{EVMError, ExecutionResult, HaltReason},
+    inspector::NoOpInspector,
     state::Bytecode,
 };
 use std::collections::BTreeMap;
@@ -133,10 +138,82 @@ pub fn call<R: StateReader>(
     request: &CallRequest,
     overrides: &Overrides,
 ) -> Result<CallOutcome, CallError<R::Error>> {
+    let watch = Watch { inspector: NoOpInspector {}, enabled: false };
+    watched(chain, context, reader, request, overrides, watch).map(|inspected| inspected.outcome)
+}
+
+/// What a message did, as an inspector needs it to tell what it saw.
+#[derive(Debug)]
+pub struct Inspected {
+    /// In short.
+    pub outcome: CallOutcome,
+    /// As the EVM says it.
+    pub result: ExecutionResult,
+    /// The message as it was executed.
+    pub transaction: TxEnv,
+}
+
+/// [`call`], watched.
+///
+/// # Errors
+/// Those of [`call`]; an inspector that stops execution makes it [`ExecuteError::Corrupt`].
+pub fn inspect_call<'r, R: StateReader, I>(
+    chain: &Chain,
+    context: &BlockContext,
+    reader: &'r R,
+    request: &CallRequest,
+    overrides: &Overrides,
+    inspector: I,
+) -> Result<Inspected, CallError<R::Error>>
+where
+    I: Inspector<EthEvmContext<Overlay<'r, R>>>,
+{
+    watched(chain, context, reader, request, overrides, Watch { inspector, enabled: true })
+}
+
+/// Who looks on, if anybody does: it makes execution slower.
+struct Watch<I> {
+    inspector: I,
+    enabled: bool,
+}
+
+fn watched<'r, R: StateReader, I>(
+    chain: &Chain,
+    context: &BlockContext,
+    reader: &'r R,
+    request: &CallRequest,
+    overrides: &Overrides,
+    watch: Watch<I>,
+) -> Result<Inspected, CallError<R::Error>>
+where
+    I: Inspector<EthEvmContext<Overlay<'r, R>>>,
+{
     let mut overlay = Overlay::new(reader);
-    let result =
-        apply_overrides(&mut overlay, overrides).and_then(|()| run(chain, context, &mut overlay, request));
-    result.map_err(|failure| match failure {
+    let prepared = apply_overrides(&mut overlay, overrides)
+        .and_then(|()| message(chain, context, &mut overlay, request));
+    let result = match prepared {
+        Err(failure) => Err(failure),
+        Ok((environment, transaction)) => {
+            let evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles());
+            let mut evm = evm.inspector(watch.inspector).build();
+            evm.set_inspector_enabled(watch.enabled);
+            let result = match evm.transact(transaction.clone()) {
+                Ok(result) => Ok((result.result, transaction)),
+                Err(EVMError::Transaction(invalid)) => {
+                    Err(Failure::Rejected(rejection(invalid, context.base_fee)))
+                }
+                Err(_) => Err(Failure::State),
+            };
+            (overlay, _) = evm.finish();
+            result
+        }
+    };
+    let inspected = |(result, transaction): (ExecutionResult, TxEnv)| Inspected {
+        outcome: outcome(result.clone()),
+        result,
+        transaction,
+    };
+    result.map(inspected).map_err(|failure| match failure {
         Failure::State => {
             CallError::Execute(overlay.take_error().map_or(ExecuteError::Corrupt, ExecuteError::State))
         }
@@ -249,12 +326,13 @@ fn apply_overrides<R: StateReader>(
     Ok(())
 }
 
-fn run<R: StateReader>(
+/// The message as the EVM takes it, and the block that it sees.
+fn message<R: StateReader>(
     chain: &Chain,
     context: &BlockContext,
     overlay: &mut Overlay<'_, R>,
     request: &CallRequest,
-) -> Result<CallOutcome, Failure> {
+) -> Result<(EvmEnv, TxEnv), Failure> {
     let mut environment = context.environment(chain.chain_id);
     environment.cfg_env.disable_nonce_check = true;
     environment.cfg_env.disable_eip3607 = true;
@@ -277,14 +355,10 @@ fn run<R: StateReader>(
         access_list: request.access_list.clone(),
         ..TxEnv::default()
     };
-    let mut evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles()).build();
-    let result = match evm.transact(transaction) {
-        Ok(result) => result.result,
-        Err(EVMError::Transaction(invalid)) => {
-            return Err(Failure::Rejected(rejection(invalid, context.base_fee)));
-        }
-        Err(_) => return Err(Failure::State),
-    };
+    Ok((environment, transaction))
+}
+
+fn outcome(result: ExecutionResult) -> CallOutcome {
     let (gas_used, gas_refunded) = (result.tx_gas_used(), result.gas().final_refunded());
     let created = result.created_address();
     let (status, output, logs) = match result {
@@ -292,7 +366,7 @@ fn run<R: StateReader>(
         ExecutionResult::Revert { output, .. } => (CallStatus::Revert, output, Vec::new()),
         ExecutionResult::Halt { reason, .. } => (CallStatus::Halt(reason), Bytes::new(), Vec::new()),
     };
-    Ok(CallOutcome { status, output, gas_used, gas_refunded, logs, created })
+    CallOutcome { status, output, gas_used, gas_refunded, logs, created }
 }
 
 /// Gas that a call with value gives its callee for free.

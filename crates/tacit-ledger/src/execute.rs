@@ -11,9 +11,14 @@ use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Sealed, Transaction, TxEnvelope, TxType,
     transaction::Recovered,
 };
-use alloy_evm::{Evm, FromRecoveredTx, eth::EthEvmBuilder};
+use alloy_evm::{
+    EthEvm, Evm, FromRecoveredTx,
+    eth::{EthEvmBuilder, EthEvmContext},
+    precompiles::PrecompilesMap,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
+    Inspector,
     context::TxEnv,
     context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
 };
@@ -253,6 +258,53 @@ fn execute_all<R: StateReader>(
         executed.gas_used = executed.gas_used.saturating_add(outcome.gas_used);
         executed.transactions.push(transaction);
         executed.outcomes.push(outcome);
+    }
+    Ok(())
+}
+
+/// Executes transactions of a block that exists again, watched from the one at `from`; after each that was, `told` is given the inspector, what the EVM
+/// says, and the transaction as it was executed.
+///
+/// # Errors
+/// The state cannot be read, or a transaction is not executable where it is said to have been; an inspector that stops execution makes
+/// it [`ExecuteError::Corrupt`].
+pub fn inspect_transactions<'r, R: StateReader, I>(
+    chain: &Chain,
+    context: BlockContext,
+    reader: &'r R,
+    transactions: &[Recovered<TxEnvelope>],
+    from: usize,
+    inspector: &mut I,
+    told: impl FnMut(&mut I, ExecutionResult, TxEnv),
+) -> Result<(), ExecuteError<R::Error>>
+where
+    I: Inspector<EthEvmContext<Overlay<'r, R>>>,
+{
+    let evm = EthEvmBuilder::new(Overlay::new(reader), context.environment(chain.chain_id));
+    let mut evm = evm.precompiles(precompiles()).inspector(inspector).build();
+    let done = inspect_all(&mut evm, transactions, from, told);
+    let (mut overlay, _) = evm.finish();
+    done.map_err(|StateUnavailable| overlay.take_error().map_or(ExecuteError::Corrupt, ExecuteError::State))
+}
+
+fn inspect_all<'r, 'i, R: StateReader, I>(
+    evm: &mut EthEvm<Overlay<'r, R>, &'i mut I, PrecompilesMap>,
+    transactions: &[Recovered<TxEnvelope>],
+    from: usize,
+    mut told: impl FnMut(&mut I, ExecutionResult, TxEnv),
+) -> Result<(), StateUnavailable>
+where
+    I: Inspector<EthEvmContext<Overlay<'r, R>>>,
+{
+    for (index, transaction) in transactions.iter().enumerate() {
+        let watched = index >= from;
+        evm.set_inspector_enabled(watched);
+        let environment = TxEnv::from_recovered_tx(transaction.inner(), transaction.signer());
+        let result = evm.transact(environment.clone()).map_err(|_| StateUnavailable)?;
+        evm.db_mut().commit(result.state)?;
+        if watched {
+            told(evm.inspector_mut(), result.result, environment);
+        }
     }
     Ok(())
 }

@@ -72,14 +72,17 @@ mod state;
 
 pub use block::{Block, Built, HeaderField, VerifyError, build, next_context, verify};
 pub use call::{
-    AccountOverride, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, CallStatus, EstimateError, Overrides,
-    StorageOverride, call, estimate_gas,
+    AccountOverride, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, CallStatus, EstimateError, Inspected,
+    Overrides, StorageOverride, call, estimate_gas, inspect_call,
 };
 pub use chain::{Attributes, BlockContext, Chain, EXTRA_DATA_MAX, TRANSACTION_GAS_MAX};
 pub use commitment::{LT_HASH_BYTES, LtHash, StateCommitment};
-pub use execute::{ExecuteError, Executed, Outcome, Rejected, Rejection, execute, intrinsic_check};
+pub use execute::{
+    ExecuteError, Executed, Outcome, Rejected, Rejection, execute, inspect_transactions, intrinsic_check,
+};
 pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError};
 pub use memory::{MemoryState, NoCode};
+pub use overlay::{Overlay, StateUnavailable};
 pub use state::{Account, Change, StateChanges, StateReader};
 
 pub use revm::context_interface::result::HaltReason;

@@ -9,8 +9,8 @@ use revm::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Parent state plus changes. Each value is read from the parent once.
-pub(crate) struct Overlay<'a, R: StateReader> {
+/// Parent state plus changes, as an inspector's context holds it. Each value is read from the parent once.
+pub struct Overlay<'a, R: StateReader> {
     reader: &'a R,
     accounts: BTreeMap<Address, Change<Option<Account>>>,
     storage: BTreeMap<(Address, U256), Change<U256>>,
@@ -25,7 +25,7 @@ pub(crate) struct Overlay<'a, R: StateReader> {
 /// The parent state could not be read; the overlay holds the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("state unavailable")]
-pub(crate) struct StateUnavailable;
+pub struct StateUnavailable;
 
 impl DBErrorMarker for StateUnavailable {}
 

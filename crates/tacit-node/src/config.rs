@@ -101,6 +101,12 @@ pub struct RpcLimits {
     pub log_candidates_max: usize,
     /// Filters kept for polling clients; the longest unused goes first.
     pub filters_max: usize,
+    /// WebSocket connections at a time.
+    pub sockets_max: u32,
+    /// Requests in work on one connection; more wait to be read.
+    pub socket_requests_max: usize,
+    /// Subscriptions of one connection.
+    pub socket_subscriptions_max: usize,
 }
 
 impl Default for RpcLimits {
@@ -114,6 +120,9 @@ impl Default for RpcLimits {
             log_results_max: 20_000,
             log_candidates_max: 50_000,
             filters_max: 1000,
+            sockets_max: 256,
+            socket_requests_max: 16,
+            socket_subscriptions_max: 64,
         }
     }
 }

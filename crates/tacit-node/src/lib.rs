@@ -19,7 +19,7 @@
 //!
 //! # What does not
 //! - The pool is in memory: a transaction that waits behind a nonce gap is gone after a restart.
-//! - No WebSocket, no subscriptions, no tracing, no `eth_getProof` (the state root is not a Merkle-Patricia trie).
+//! - No `eth_getProof` (the state root is not a Merkle-Patricia trie).
 //! - Development methods (`evm_*`) are open to whoever reaches the port; listen on the loopback address.
 
 mod accounts;

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_consensus::{Header, Sealed};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use tacit_ledger::Chain;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-use crate::{pool::Pool, store::Store, writer::Clock};
+use crate::{pool::Pool, rpc, store::Store, writer::Clock};
 
 pub(crate) struct Shared {
     pub(crate) chain: Chain,
@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pool: Mutex<Pool>,
     clock: Mutex<Clock>,
     head: watch::Sender<Arc<Sealed<Header>>>,
+    /// Hashes of what the pool takes.
+    admitted: broadcast::Sender<B256>,
 }
 
 impl Shared {
@@ -27,7 +29,15 @@ impl Shared {
         head: Sealed<Header>,
     ) -> Self {
         let head = watch::Sender::new(Arc::new(head));
-        Self { chain, beneficiary, store, pool: Mutex::new(pool), clock: Mutex::default(), head }
+        Self {
+            chain,
+            beneficiary,
+            store,
+            pool: Mutex::new(pool),
+            clock: Mutex::default(),
+            head,
+            admitted: rpc::admitted(),
+        }
     }
 
     /// The pool. Its methods leave it whole even if a holder of the lock panicked.
@@ -45,6 +55,16 @@ impl Shared {
 
     pub(crate) fn set_head(&self, head: Arc<Sealed<Header>>) {
         self.head.send_replace(head);
+    }
+
+    /// The pool took a transaction.
+    pub(crate) fn tell_admitted(&self, hash: B256) {
+        // Nobody may be listening.
+        let _ = self.admitted.send(hash);
+    }
+
+    pub(crate) fn admitted(&self) -> broadcast::Receiver<B256> {
+        self.admitted.subscribe()
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Sealed<Header>>> {

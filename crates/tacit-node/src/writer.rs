@@ -161,7 +161,9 @@ impl Writer {
             account.has_code() && state.code(account.code_hash)?.starts_with(&EIP7702_DELEGATION_DESIGNATOR);
         let base_fee = self.shared.chain.next_base_fee(&self.head);
         admission::check(&transaction, &account, delegates, base_fee)?;
+        let hash = *transaction.tx_hash();
         self.shared.pool().insert(transaction, account.nonce)?;
+        self.shared.tell_admitted(hash);
         Ok(())
     }
 

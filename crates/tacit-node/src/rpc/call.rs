@@ -62,17 +62,17 @@ pub(super) fn estimate_gas(service: &Service, mut params: Params) -> Result<Enco
 }
 
 /// A message with the state and block that it is to see.
-struct Job<'a> {
-    state: State<'a>,
-    context: BlockContext,
-    request: CallRequest,
-    overrides: Overrides,
+pub(super) struct Job<'a> {
+    pub(super) state: State<'a>,
+    pub(super) context: BlockContext,
+    pub(super) request: CallRequest,
+    pub(super) overrides: Overrides,
     /// What the authorizations cost beside the message itself.
     authorization_gas: u64,
 }
 
 impl<'a> Job<'a> {
-    fn new(
+    pub(super) fn new(
         service: &Service,
         view: &'a dyn View,
         request: TransactionRequest,
@@ -82,6 +82,18 @@ impl<'a> Job<'a> {
         let state_override: Option<StateOverride> = params.optional_object()?;
         let block_override: Option<BlockOverrides> = params.optional_object()?;
         params.end()?;
+        Self::with(service, view, request, block, state_override, block_override)
+    }
+
+    /// The same with overrides that came otherwise.
+    pub(super) fn with(
+        service: &Service,
+        view: &'a dyn View,
+        request: TransactionRequest,
+        block: BlockRef,
+        state_override: Option<StateOverride>,
+        block_override: Option<BlockOverrides>,
+    ) -> Result<Self, RpcError> {
         let (state, resolved) = read::state_at(view, block)?;
         let mut context = match block {
             BlockRef::Pending => read::pending_context(service, &resolved.header)?,
@@ -203,7 +215,7 @@ fn override_account(
     Ok((address, account))
 }
 
-fn call_error(error: CallError<StoreError>) -> RpcError {
+pub(super) fn call_error(error: CallError<StoreError>) -> RpcError {
     match error {
         CallError::Execute(ExecuteError::State(why)) => RpcError::Store(why),
         CallError::Rejected(Rejection::FeeBelowBase { base_fee }) => {
@@ -214,7 +226,7 @@ fn call_error(error: CallError<StoreError>) -> RpcError {
     }
 }
 
-fn reverted(data: Bytes) -> RpcError {
+pub(super) fn reverted(data: Bytes) -> RpcError {
     RpcError::Reverted { reason: reason(&data), data }
 }
 
@@ -226,7 +238,7 @@ fn reason(data: &[u8]) -> Option<String> {
     Some(text.chars().take(1024).collect())
 }
 
-fn halted(reason: &HaltReason) -> RpcError {
+pub(super) fn halted(reason: &HaltReason) -> RpcError {
     match reason {
         HaltReason::OutOfGas(_) => RpcError::Execution("out of gas".into()),
         reason => RpcError::Execution(format!("execution stopped: {reason}")),

@@ -32,7 +32,15 @@ pub(super) fn get(service: &Service, mut params: Params) -> Result<Encoded, RpcE
 
 /// Reads a filter.
 pub(super) fn parse(params: &mut Params) -> Result<Filter, RpcError> {
-    let filter: Filter = params.object()?;
+    bounded(params.object()?)
+}
+
+/// Reads a filter; where there is none, all logs are meant.
+pub(super) fn parse_or_all(params: &mut Params) -> Result<Filter, RpcError> {
+    bounded(params.optional_object()?.unwrap_or_default())
+}
+
+fn bounded(filter: Filter) -> Result<Filter, RpcError> {
     let topics = filter.topics.iter().map(|topic| topic.len()).max().unwrap_or_default();
     if filter.address.len().max(topics) > ALTERNATIVES_MAX {
         return Err(RpcError::LimitExceeded(format!(

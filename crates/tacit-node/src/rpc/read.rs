@@ -15,6 +15,7 @@ use super::{
     params::{BlockRef, Params},
     server::Service,
     shape::{self, Place},
+    trace,
 };
 use crate::{
     config::CLIENT_VERSION,
@@ -62,6 +63,10 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
 
         "eth_call" => call::call(service, params),
         "eth_estimateGas" => call::estimate_gas(service, params),
+        "eth_createAccessList" => trace::access_list(service, params),
+        "debug_traceCall" => trace::call(service, params),
+        "debug_traceTransaction" => trace::transaction(service, params),
+        "debug_traceBlockByNumber" | "debug_traceBlockByHash" => trace::block(service, params),
 
         "eth_gasPrice" => fees::gas_price(service, params),
         "eth_maxPriorityFeePerGas" => fees::tip(params),
@@ -74,6 +79,10 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "eth_getFilterChanges" => filters::changes(service, params),
         "eth_getFilterLogs" => filters::logs(service, params),
         "eth_uninstallFilter" => filters::uninstall(service, params),
+
+        "eth_subscribe" | "eth_unsubscribe" => {
+            Err(RpcError::Unsupported("subscriptions need a WebSocket connection, and come one to a message"))
+        }
 
         "txpool_status" => pool_status(service, params),
         _ => Err(RpcError::MethodNotFound(method.to_owned())),

@@ -6,7 +6,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,11 @@ use axum::{
     routing::post,
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use super::{
     dev,
@@ -28,7 +35,7 @@ use super::{
     filters::Filters,
     frame::{self, Body, Encoded, Member, Request, encode, response},
     params::Params,
-    read,
+    read, socket,
 };
 use crate::{admission, node::Node, shared::Shared, writer::Command};
 
@@ -37,11 +44,22 @@ pub(super) struct Service {
     pub(super) node: Node,
     filters: Mutex<Filters>,
     permits: Semaphore,
+    /// A place for each WebSocket connection.
+    pub(super) sockets: Arc<Semaphore>,
+    /// Whether connections are to end.
+    pub(super) closing: watch::Receiver<bool>,
+    subscriptions: AtomicU64,
 }
 
 impl Service {
     pub(super) fn shared(&self) -> &Shared {
         self.node.shared()
+    }
+
+    /// An id that no other subscription of this node has.
+    pub(super) fn subscription_id(&self) -> u64 {
+        // Counts up; wrapping takes longer than any process lives.
+        self.subscriptions.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn filters(&self) -> MutexGuard<'_, Filters> {
@@ -56,9 +74,21 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let filters = Mutex::new(Filters::new(node.limits().filters_max));
     let permits = Semaphore::new(node.limits().concurrent_requests_max);
-    let service = Arc::new(Service { node, filters, permits });
-    let router = Router::new().route("/", post(handle).options(preflight)).with_state(service);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    let sockets_max = node.limits().sockets_max;
+    let sockets = Arc::new(Semaphore::new(sockets_max.try_into().unwrap_or(usize::MAX)));
+    let (close, closing) = watch::channel(false);
+    let subscriptions = AtomicU64::new(1);
+    let service = Service { node, filters, permits, sockets: Arc::clone(&sockets), closing, subscriptions };
+    let routes = post(handle).get(socket::upgrade).options(preflight);
+    let router = Router::new().route("/", routes).with_state(Arc::new(service));
+    let shutdown = async move {
+        shutdown.await;
+        close.send_replace(true);
+    };
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
+    // Connections that were upgraded are nobody's but their own: wait until the last has ended.
+    let _ = timeout(socket::SEND_MAX, sockets.acquire_many(sockets_max)).await;
+    Ok(())
 }
 
 async fn preflight() -> Response {
@@ -145,8 +175,14 @@ impl Service {
         };
         match parsed {
             Err(error) => response(&Value::Null, &Err(error)),
-            Ok(Body::Single(member)) => self.members(vec![member]).await.concat(),
-            Ok(Body::Batch(members)) => {
+            Ok(body) => self.answer_parsed(body).await,
+        }
+    }
+
+    pub(super) async fn answer_parsed(self: &Arc<Self>, body: Body) -> String {
+        match body {
+            Body::Single(member) => self.members(vec![member]).await.concat(),
+            Body::Batch(members) => {
                 let texts = self.members(members).await;
                 if texts.is_empty() { String::new() } else { format!("[{}]", texts.join(",")) }
             }

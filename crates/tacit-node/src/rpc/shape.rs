@@ -56,13 +56,23 @@ pub(super) fn block(
     } else {
         BlockTransactions::Hashes(transactions.iter().map(|tx| *tx.tx_hash()).collect())
     };
-    let header = alloy_rpc_types_eth::Header::from_consensus(
-        Sealed::new_unchecked(header.clone(), hash),
-        None,
-        Some(U256::from(size)),
-    );
+    let header = with_size(hash, header, size);
     let withdrawals = header.withdrawals_root.map(|_| Default::default());
     encode(&Block { header, uncles: Vec::new(), transactions, withdrawals })
+}
+
+/// A header alone; its size is that of no block, so it is left out.
+pub(super) fn header(hash: B256, header: &Header) -> Result<Encoded, RpcError> {
+    encode(&alloy_rpc_types_eth::Header::from_consensus(
+        Sealed::new_unchecked(header.clone(), hash),
+        None,
+        None,
+    ))
+}
+
+fn with_size(hash: B256, header: &Header, size: usize) -> alloy_rpc_types_eth::Header {
+    let sealed = Sealed::new_unchecked(header.clone(), hash);
+    alloy_rpc_types_eth::Header::from_consensus(sealed, None, Some(U256::from(size)))
 }
 
 /// Length of the block's RLP: header, transactions, no ommers, no withdrawals.

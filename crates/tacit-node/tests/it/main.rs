@@ -13,5 +13,7 @@ mod development;
 mod kill;
 mod refusals;
 mod restart;
+mod socket;
 mod support;
+mod trace;
 mod transport;
