@@ -1,6 +1,10 @@
-//! The executor over an asynchronous database, from outside.
+//! Validators in a simulated network, on a simulated clock and disk, from a seed; the seed is printed when a test fails.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod execution;
+mod faults;
+mod finality;
+mod network;
 mod people;
+mod pool;

@@ -22,6 +22,10 @@ pub(crate) fn address(person: u8) -> Address {
     recover_signer_unchecked(&signature, B256::ZERO).unwrap()
 }
 
+pub(crate) fn supply() -> U256 {
+    U256::from(PEOPLE) * U256::from(1_000 * COIN)
+}
+
 pub(crate) fn genesis() -> Genesis {
     let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
     Genesis {
