@@ -171,10 +171,9 @@ where
         batches: Batch<E>,
         finality: Finality,
     ) -> Option<Applied<E>> {
-        // An ancestry that ends early says nothing about the block, so nothing may be said about it here.
-        let Some(block) = ancestry.next().await else { pending().await };
-        let Some(parent) = ancestry.next().await else { pending().await };
-        let (block, parent) = (block.inner_shared(), parent.inner_shared());
+        // An ancestry ends early where heights contradict each other, which no valid block's do, and when the engine stops.
+        let block = ancestry.next().await?.inner_shared();
+        let parent = ancestry.next().await?.inner_shared();
         let header = &block.block().header;
         if let Err(violation) = self.rules.check(&parent, &block) {
             info!(hash = %block.hash(), %violation, "block refused");

@@ -116,6 +116,9 @@ pub struct StorageConfig {
     pub state_items_per_blob: NonZeroU64,
     /// Blocks in one section of an archive (*fixed*).
     pub archive_items_per_section: NonZeroU64,
+    /// How many blocks back the state log still serves a validator that syncs. Older operations that no longer matter are
+    /// removed now and then.
+    pub state_blocks_kept: usize,
     /// Slots of an archive's table at the start, a power of two.
     pub archive_table_size: u32,
     /// Bytes of each write and replay buffer.
@@ -348,8 +351,9 @@ where
                 },
                 prune_config: Some(PruneConfig {
                     maintenance_interval: PRUNE_INTERVAL,
-                    retained_marshal_blocks: STATE_BLOCKS_KEPT,
-                    retained_qmdb_blocks: STATE_BLOCKS_KEPT,
+                    // The archives never forget; this bounds what the engine may ask them to.
+                    retained_marshal_blocks: storage.state_blocks_kept,
+                    retained_qmdb_blocks: storage.state_blocks_kept,
                 }),
                 strategy: Sequential,
             },
@@ -436,7 +440,9 @@ impl Timing {
 }
 
 impl StorageConfig {
-    fn database(&self) -> FixedConfig<Hashed<EightCap>, Sequential> {
+    /// Where and how the state database lies.
+    #[must_use]
+    pub fn database(&self) -> FixedConfig<Hashed<EightCap>, Sequential> {
         let partition = &self.partition;
         FixedConfig {
             merkle_config: MerkleConfig {
@@ -528,9 +534,8 @@ const EPOCH_BLOCKS: NonZeroU64 = NonZeroU64::MAX;
 const STATE_OPERATIONS_MAX: NonZeroU64 = NZU64!(1024);
 const STATE_APPLY: NonZeroU64 = NZU64!(4096);
 const STATE_REQUESTS_MAX: NonZeroUsize = NZUsize!(16);
-/// How many blocks back the state log still serves a validator that syncs.
-const STATE_BLOCKS_KEPT: usize = 1024;
-const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(64);
+/// Blocks between two removals of old operations.
+const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(16);
 const STATE_INIT_CACHE: NonZeroUsize = NZUsize!(1 << 16);
 const STATE_INIT_BUFFER: NonZeroUsize = NZUsize!(1 << 21);
 const ARCHIVE_RESIZE_FREQUENCY: u8 = 4;

@@ -126,3 +126,25 @@ fn torn_writes_are_survived() {
         crash_all(seed, FaultConfig::default().write(torn), 4);
     }
 }
+
+/// Old operations are removed from the state log while blocks go on; what is left recovers.
+#[test]
+fn a_pruned_log_recovers() {
+    let world = World::new(4);
+    let run = |until: u64| {
+        let world = world.clone();
+        move |context| async move {
+            send(&world, 0..40);
+            let network = Network::start(context, world).await;
+            network.until("blocks", |world| world.height() >= until).await;
+            let oldest = network.oldest_operation(0).await;
+            assert!(oldest > 0, "nothing was removed");
+            let state = network.world.replay();
+            network.check_database(0, &state).await;
+            oldest
+        }
+    };
+    let (first, checkpoint) = simulate_crash(41, FaultConfig::default(), run(60));
+    let (second, _) = resume(41, checkpoint, run(120));
+    assert!(second > first);
+}

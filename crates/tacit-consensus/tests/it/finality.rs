@@ -1,8 +1,8 @@
 //! Blocks become final, with what was sent in them, at every validator alike.
 
 use crate::{
-    network::{Network, World, simulate},
-    people::{COIN, HISTORIAN, address, pay, sign},
+    network::{Network, World, simulate, simulate_late},
+    people::{COIN, HISTORIAN, START_S, address, pay, sign},
 };
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
@@ -94,6 +94,35 @@ fn one_seed_gives_one_history() {
     };
     assert_eq!(history(3), history(3));
     assert_ne!(history(3), history(4));
+}
+
+#[test]
+fn after_a_long_halt_timestamps_catch_up_in_steps() {
+    let late = 100;
+    simulate_late(6, late, |context| async move {
+        let network = Network::start(context, World::new(1)).await;
+        network.until("blocks", |world| world.height() >= 8).await;
+        let times: Vec<u64> =
+            network.world.chain().values().map(|block| block.block().header.timestamp - START_S).collect();
+        assert_eq!(times[..3], [30, 60, 90]);
+        assert!(times[3] >= late && times.is_sorted() && times[7] <= late + 3, "{times:?}");
+    });
+}
+
+#[test]
+fn a_journal_that_is_full_stops_the_validator() {
+    let mut world = World::new(1);
+    world.journals[0].full_at = Some(4);
+    let run = || {
+        simulate(7, |context| async {
+            let network = Network::start(context, world.clone()).await;
+            network.until("never", |world| world.height() >= 4).await;
+        })
+    };
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert_eq!(message, "validator halts: the journal is full");
+    assert_eq!(world.height(), 3);
 }
 
 /// A leader that offers others' transactions as if the victim had sent them, so that the victim would pay.

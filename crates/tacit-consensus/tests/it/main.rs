@@ -5,6 +5,7 @@
 mod execution;
 mod faults;
 mod finality;
+mod genesis;
 mod network;
 mod people;
 mod pool;

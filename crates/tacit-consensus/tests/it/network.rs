@@ -173,7 +173,8 @@ impl Network {
                 partition: format!("validator-{i}"),
                 state_cache: CacheRef::new(NZU16!(1024), NZUsize!(64)),
                 block_cache: CacheRef::new(NZU16!(1024), NZUsize!(64)),
-                state_items_per_blob: NZU64!(4096),
+                state_items_per_blob: NZU64!(16),
+                state_blocks_kept: STATE_BLOCKS_KEPT,
                 archive_items_per_section: NZU64!(64),
                 archive_table_size: 64,
                 buffer_bytes: NZUsize!(1 << 14),
@@ -256,6 +257,13 @@ impl Network {
         self.until("heights", |world| who.iter().all(|i| world.journals[*i].height() >= tip)).await;
     }
 
+    /// First operation that the state log of validator `i` still holds.
+    pub(crate) async fn oldest_operation(&self, i: usize) -> u64 {
+        let database = self.validator(i).await.state().await;
+        let bounds = database.read().await.bounds();
+        *bounds.start
+    }
+
     /// The database of validator `i` holds exactly the accounts, slots and code of `state`, and its root is a header's.
     pub(crate) async fn check_database(&self, i: usize, state: &MemoryState) {
         let validator = self.validator(i).await;
@@ -292,8 +300,18 @@ where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = T>,
 {
+    simulate_late(seed, 0, run)
+}
+
+/// Like [`simulate`], `late` seconds after the time that the first block names.
+pub(crate) fn simulate_late<F, Fut, T>(seed: u64, late: u64, run: F) -> T
+where
+    F: FnOnce(Context) -> Fut,
+    Fut: Future<Output = T>,
+{
     let _printer = SeedPrinter(seed);
-    Runner::new(config(seed)).start(run)
+    let start = UNIX_EPOCH + Duration::from_secs(START_S + late);
+    Runner::new(config(seed).with_start_time(start)).start(run)
 }
 
 /// Like [`simulate`], but everything crashes at the end and the disks are kept.
@@ -340,6 +358,9 @@ pub(crate) const TIMING: Timing = Timing {
     retry: Duration::from_millis(500),
     fetch_timeout: Duration::from_millis(500),
 };
+
+/// Few, so that simulations outlive them.
+pub(crate) const STATE_BLOCKS_KEPT: usize = 8;
 
 const QUOTA: Quota = Quota::per_second(NZU32!(100_000));
 

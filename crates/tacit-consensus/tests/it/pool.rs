@@ -5,7 +5,6 @@ use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recover
 use alloy_primitives::{Address, B256, TxHash};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
     future::{pending, ready},
     sync::{
         Arc, Mutex,
@@ -74,11 +73,17 @@ impl TransactionSource for Source {
 pub(crate) struct Journal {
     pool: Pool,
     blocks: Arc<Mutex<BTreeMap<u64, ChainBlock>>>,
+    /// From this height on it takes nothing.
+    pub(crate) full_at: Option<u64>,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the journal is full")]
+pub(crate) struct Full;
 
 impl Journal {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, blocks: Arc::default() }
+        Self { pool, blocks: Arc::default(), full_at: None }
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -91,10 +96,13 @@ impl Journal {
 }
 
 impl BlockSink for Journal {
-    type Error = Infallible;
+    type Error = Full;
 
-    async fn finalized(&self, block: &ChainBlock) -> Result<(), Infallible> {
+    async fn finalized(&self, block: &ChainBlock) -> Result<(), Full> {
         let number = block.block().header.number;
+        if self.full_at.is_some_and(|full| number >= full) {
+            return Err(Full);
+        }
         let mut blocks = self.blocks.lock().unwrap();
         let height = blocks.last_key_value().map_or(0, |(number, _)| *number);
         assert!(number <= height + 1, "block {number} came after {height}: a gap");
