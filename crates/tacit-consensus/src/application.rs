@@ -233,7 +233,7 @@ struct Job {
     attributes: Attributes,
 }
 
-/// Executes and merkleizes where blocking is allowed. `None`: the transactions are not to be had, a rule is broken, or the
+/// Executes and merkleizes in a task of its own, which stays on one thread and keeps no other task waiting. `None`: the transactions are not to be had, a rule is broken, or the
 /// branch has lost.
 async fn run<E, C>(context: &E, job: Job, batch: Batch<E>, transactions: C) -> Option<(Executed, Applied<E>)>
 where

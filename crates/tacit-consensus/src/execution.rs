@@ -12,7 +12,7 @@ pub use crate::bridge::StateError as ReadFailure;
 
 /// Executes `candidates` on top of `parent`, whose state `source` reads.
 ///
-/// Callers run this where blocking is allowed: see the head of `bridge`.
+/// The future must stay on one thread, as in a blocking or dedicated task: elsewhere it fails with [`ReadFailure::Moved`].
 ///
 /// # Errors
 /// The attributes break a rule that needs no execution, or the state cannot be read.
