@@ -265,7 +265,10 @@ impl Network {
     }
 
     /// The database of validator `i` holds exactly the accounts, slots and code of `state`, and its root is a header's.
+    ///
+    /// Nobody was cut off either: an honest validator that voted twice would have been.
     pub(crate) async fn check_database(&self, i: usize, state: &MemoryState) {
+        assert_eq!(self.oracle.blocked().await.unwrap(), [], "somebody was cut off");
         let validator = self.validator(i).await;
         let database = validator.state().await;
         let database = database.read().await;
