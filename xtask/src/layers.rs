@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["tacit-ledger"],
     &["tacit-consensus"],
     &["tacit-wire", "tacit-node"],
-    &["tacit-worker", "tacit-gateway"],
+    &["tacit-worker", "tacit-gateway", "tacit-validator"],
     &["tacit-cli"],
 ];
 
