@@ -16,7 +16,7 @@ use tacit_consensus::{
 };
 use tacit_ledger::{Genesis, GenesisError};
 
-fn storage(partition: &str) -> StorageConfig {
+pub(crate) fn storage(partition: &str) -> StorageConfig {
     let cache = CacheRef::new(NZU16!(1024), NZUsize!(16));
     StorageConfig {
         partition: partition.into(),
