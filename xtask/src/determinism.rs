@@ -10,6 +10,7 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-abi/src",
     "crates/tacit-modules/src",
     "crates/tacit-ledger/src",
+    "crates/tacit-consensus/src",
 ];
 
 /// Where floats are the subject: reading float models, choosing scales, reporting scores; figures of security in bits.

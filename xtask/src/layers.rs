@@ -10,8 +10,9 @@ const LAYERS: &[&[&str]] = &[
     &["tacit-verify", "tacit-encrypt"],
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger"],
+    &["tacit-consensus"],
     &["tacit-wire", "tacit-node"],
-    &["tacit-worker", "tacit-gateway"],
+    &["tacit-worker", "tacit-gateway", "tacit-validator"],
     &["tacit-cli"],
 ];
 
@@ -27,6 +28,9 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-ledger", "tokio", "the executor is a pure function"),
     ("tacit-ledger", "redb", "the executor knows no disk"),
     ("tacit-ledger", "axum", "the executor knows no network"),
+    ("tacit-ledger", "commonware-runtime", "the executor knows no consensus"),
+    ("tacit-consensus", "tacit-prove", "the ledger checks proofs, it makes none"),
+    ("tacit-consensus", "redb", "queries are served behind a sink, not from consensus"),
     ("tacit-gateway", "tacit-ledger", "clients know the interfaces, not the executor"),
     ("tacit-worker", "tacit-ledger", "workers know the interfaces, not the executor"),
 ];

@@ -42,7 +42,10 @@ pub enum KeyFileError {
 }
 
 /// Reads a key; refuses a file that others can read.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+///
+/// # Errors
+/// The file is missing, readable by others or not a key.
+pub fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.display().to_string(), source };
     let mut file = fs::File::open(path).map_err(failed)?;
     #[cfg(unix)]
@@ -71,8 +74,11 @@ pub(crate) fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     Some(key)
 }
 
-/// Writes a new key durably; never overwrites one.
-pub(crate) fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
+/// Writes a new key durably, with mode 0600; never overwrites one.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.display().to_string(), source };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed)?;

@@ -28,7 +28,7 @@ pub use answer::{Answer, AnswerEvidence, EngineTime, Output, RowProof, Salts};
 pub use audit::{AnswerSeed, AuditKey, SeedCommitment};
 pub use audit_file::{AuditFile, AuditReject, AuditedJob};
 pub use job::{Contents, JobHeader, JobId, Payload};
-pub use keyfile::KeyFileError;
+pub use keyfile::{KeyFileError, create as create_key_file, read as read_key_file};
 pub use ledger::{LedgerClient, LedgerError};
 pub use revert::Revert;
 pub use sealing::{ResponseKey, SealReject, SealingKey};

@@ -1,0 +1,184 @@
+use super::*;
+use alloy_consensus::{
+    BlockBody, SignableTransaction as _, TxEip1559, TxEnvelope, constants::EMPTY_ROOT_HASH,
+    crypto::secp256k1::sign_message,
+};
+use alloy_primitives::{Bytes as RawBytes, TxKind, U256};
+use commonware_codec::{Decode as _, DecodeExt as _};
+use commonware_consensus::types::{Epoch, Round, View};
+use commonware_cryptography::{Digest as _, Signer as _};
+
+fn transaction(nonce: u64) -> TxEnvelope {
+    let draft = TxEip1559 {
+        chain_id: 1337,
+        nonce,
+        gas_limit: 21_000,
+        to: TxKind::Call([7; 20].into()),
+        value: U256::ONE,
+        ..TxEip1559::default()
+    };
+    let signature = sign_message(B256::with_last_byte(1), draft.signature_hash()).unwrap();
+    draft.into_signed(signature).into()
+}
+
+fn seal() -> Seal {
+    let context = Context {
+        round: Round::new(Epoch::zero(), View::new(300)),
+        leader: ed25519::PrivateKey::from_seed(3).public_key(),
+        parent: (View::new(299), keccak256::Digest([5; 32])),
+    };
+    Seal { context, range: NonEmptyRange::new(Location::new(2)..Location::new(700)).unwrap() }
+}
+
+fn parts(transactions: Vec<TxEnvelope>) -> (Seal, Block) {
+    let seal = seal();
+    let header = Header {
+        number: 9,
+        parent_hash: B256::new([5; 32]),
+        extra_data: RawBytes::copy_from_slice(seal.commitment().as_slice()),
+        transactions_root: calculate_transaction_root(&transactions),
+        withdrawals_root: Some(EMPTY_ROOT_HASH),
+        base_fee_per_gas: Some(7),
+        ..Header::default()
+    };
+    let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: Some(Vec::new().into()) };
+    (seal, Block { header, body })
+}
+
+fn honest() -> ChainBlock {
+    let (seal, block) = parts(vec![transaction(0), transaction(1)]);
+    ChainBlock::new(seal, block).unwrap()
+}
+
+fn encode(seal: &Seal, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    seal.write(&mut bytes);
+    Bytes::copy_from_slice(body).write(&mut bytes);
+    bytes
+}
+
+fn rejection(bytes: Vec<u8>) -> BlockError {
+    match ChainBlock::decode(bytes).unwrap_err() {
+        CodecError::Wrapped("block", error) => *error.downcast::<BlockError>().unwrap(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn an_honest_block_comes_back_and_its_digest_is_the_ethereum_hash() {
+    let block = honest();
+    let bytes = block.encode();
+    assert_eq!(bytes.len(), block.encode_size());
+    assert!(bytes.len() <= ChainBlock::max_encode_size(&()));
+    let back = ChainBlock::decode(bytes).unwrap();
+    assert_eq!(back, block);
+    assert_eq!(back.digest().0, block.block().header.hash_slow().0);
+    assert_eq!(back.height(), Height::new(9));
+    assert_eq!(back.parent(), keccak256::Digest([5; 32]));
+    assert_eq!(back.context(), block.seal().context);
+}
+
+#[test]
+fn no_byte_of_a_block_can_be_changed_under_its_digest() {
+    let block = honest();
+    let bytes = block.encode().to_vec();
+    for place in 0..bytes.len() {
+        for flip in [1, 0x80] {
+            let mut tampered = bytes.clone();
+            tampered[place] ^= flip;
+            if let Ok(other) = ChainBlock::decode(tampered) {
+                assert_ne!(other.digest(), block.digest(), "byte {place} is not covered");
+            }
+        }
+        assert!(ChainBlock::decode(bytes[..place].to_vec()).is_err(), "cut at {place}");
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(matches!(ChainBlock::decode(longer), Err(CodecError::ExtraData(1))));
+}
+
+#[test]
+fn another_format_is_refused() {
+    let mut bytes = honest().encode().to_vec();
+    bytes[0] = 2;
+    assert_eq!(rejection(bytes), BlockError::Format { got: 2 });
+}
+
+#[test]
+fn a_body_that_is_not_rlp_is_refused() {
+    assert!(matches!(rejection(encode(&seal(), &[0xc3, 1])), BlockError::Rlp(_)));
+    assert!(matches!(rejection(encode(&seal(), &[])), BlockError::Rlp(_)));
+}
+
+#[test]
+fn a_second_encoding_of_a_block_is_refused() {
+    let (seal, block) = parts(Vec::new());
+    let body = alloy_rlp::encode(&block);
+    let with_tail = [&body[..], &[0x80]].concat();
+    assert_eq!(rejection(encode(&seal, &with_tail)), BlockError::NotCanonical);
+}
+
+#[test]
+fn a_body_with_ommers_or_without_withdrawals_is_refused() {
+    let (seal, mut block) = parts(Vec::new());
+    block.body.ommers.push(Header::default());
+    assert_eq!(ChainBlock::new(seal.clone(), block.clone()), Err(BlockError::Body));
+    assert_eq!(rejection(encode(&seal, &alloy_rlp::encode(&block))), BlockError::Body);
+    block.body.ommers.clear();
+    block.body.withdrawals = None;
+    assert_eq!(ChainBlock::new(seal, block), Err(BlockError::Body));
+}
+
+#[test]
+fn transactions_other_than_the_header_s_are_refused() {
+    let (seal, mut block) = parts(vec![transaction(0), transaction(1)]);
+    block.body.transactions.swap(0, 1);
+    assert_eq!(rejection(encode(&seal, &alloy_rlp::encode(&block))), BlockError::Transactions);
+}
+
+#[test]
+fn a_seal_other_than_the_header_s_is_refused() {
+    let (seal, block) = parts(Vec::new());
+    let body = alloy_rlp::encode(&block);
+    let mut other = seal.clone();
+    other.context.round = Round::new(Epoch::zero(), View::new(301));
+    assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
+    let mut other = seal;
+    other.range = NonEmptyRange::new(Location::new(3)..Location::new(700)).unwrap();
+    assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
+}
+
+#[test]
+fn a_parent_other_than_the_seal_s_is_refused() {
+    let (seal, mut block) = parts(Vec::new());
+    block.header.parent_hash = B256::ZERO;
+    assert_eq!(rejection(encode(&seal, &alloy_rlp::encode(&block))), BlockError::Parent);
+}
+
+#[test]
+fn a_block_that_is_too_long_is_refused_before_it_is_read() {
+    let draft = TxEip1559 { input: vec![0; BLOCK_BYTES_MAX].into(), ..TxEip1559::default() };
+    let signature = sign_message(B256::with_last_byte(1), draft.signature_hash()).unwrap();
+    let (seal, block) = parts(vec![draft.into_signed(signature).into()]);
+    let got = block.length();
+    let body = alloy_rlp::encode(&block);
+    assert_eq!(ChainBlock::new(seal.clone(), block), Err(BlockError::Size { got }));
+    let bytes = encode(&seal, &body);
+    assert!(
+        matches!(ChainBlock::decode_cfg(bytes, &()), Err(CodecError::InvalidLength(length)) if length == got)
+    );
+}
+
+#[test]
+fn the_longest_seal_fits_the_bound() {
+    let context = Context {
+        round: Round::new(Epoch::new(u64::MAX), View::new(u64::MAX)),
+        leader: ed25519::PrivateKey::from_seed(3).public_key(),
+        parent: (View::new(u64::MAX), BlockHash::EMPTY),
+    };
+    let seal = Seal {
+        context,
+        range: NonEmptyRange::new(Location::new(1 << 61)..Location::new((1 << 61) + 1)).unwrap(),
+    };
+    assert!(seal.encode_size() <= Seal::MAX_ENCODE_SIZE);
+}

@@ -1,0 +1,543 @@
+//! The engine: consensus, dissemination, archives, state and application of one validator, put together once for any runtime.
+//!
+//! ```text
+//!            votes, certificates                    blocks
+//!   simplex ───────────────────── Deferred ── marshal ── broadcast, backfill
+//!                                     │            │
+//!                                 stateful ────────┘ final blocks, in order, acknowledged when durable
+//!                                     │
+//!                          Ledger ── QMDB ── BlockSink
+//! ```
+//!
+//! # Parts
+//! - **simplex** agrees on block hashes. It signs votes with the validator's ed25519 key, and writes each down before it is sent.
+//! - **marshal** keeps final blocks and their certificates for good, fetches what is missing, and delivers in order.
+//! - **stateful** keeps a batch of the state database per pending block, and applies that of the final one.
+//!
+//! All votes are single signatures: who signs two for one view is shown by the two.
+
+use crate::{
+    application::Ledger,
+    block::{BlockHash, ChainBlock},
+    genesis::{self, GenesisFailure},
+    ports::{BlockSink, TransactionSource},
+    rules::{Pace, Rules},
+    state::{Key, StateDb, Value},
+};
+use alloy_primitives::{Address, B256};
+use commonware_broadcast::buffered;
+use commonware_codec::FixedSize as _;
+use commonware_consensus::{
+    marshal::{
+        self,
+        core::{Actor as Marshal, Mailbox as MarshalMailbox},
+        resolver::p2p as marshal_resolver,
+        standard::{Deferred, Standard},
+    },
+    simplex::{
+        self, ForwardPolicy, SkipBudget, SkipPolicy, config::Floor, elector::RoundRobin,
+        scheme::ed25519::Scheme, types::Finalization,
+    },
+    types::{Epoch, FixedEpocher, Height, ViewDelta},
+};
+use commonware_cryptography::{
+    Digested, Digestible as _, Hasher as _, Sha256, Signer as _,
+    certificate::{ConstantProvider, Verifier as _},
+    ed25519::{PrivateKey, PublicKey},
+    sha256,
+};
+use commonware_glue::stateful::{
+    Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
+    db::{Shared, SyncEngineConfig, p2p as state_resolver},
+};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_parallel::Sequential;
+use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage, buffer::paged::CacheRef};
+use commonware_storage::{
+    archive::{self, immutable},
+    journal::contiguous::fixed::Config as LogConfig,
+    merkle::mmr,
+    mmr::full::Config as MerkleConfig,
+    qmdb::any::{FixedConfig, unordered::fixed},
+    translator::{EightCap, Hashed},
+};
+use commonware_utils::{NZDuration, NZU64, NZUsize, ordered::Set};
+use core::{
+    fmt,
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
+use rand_core::CryptoRng;
+use std::sync::Arc;
+use tacit_ledger::Genesis;
+
+/// The network, one pair of ends per purpose. The order is that of the channel numbers, from 0.
+#[derive(Debug)]
+pub struct Channels<S, R> {
+    /// Votes.
+    pub votes: (S, R),
+    /// Certificates.
+    pub certificates: (S, R),
+    /// Certificates asked for.
+    pub resolver: (S, R),
+    /// Final blocks asked for.
+    pub backfill: (S, R),
+    /// Proposed blocks.
+    pub broadcast: (S, R),
+    /// State asked for.
+    pub state: (S, R),
+}
+
+/// How long things may take. All validators of a network should agree within a factor of two or so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How fast this validator proposes.
+    pub pace: Pace,
+    /// How long others wait for a leader's proposal: longer than [`Pace::idle`] by what building and sending take.
+    pub leader_timeout: Duration,
+    /// How long a view may take until it is given up; longer than `leader_timeout`.
+    pub certification_timeout: Duration,
+    /// How often giving up is repeated while a view is stuck.
+    pub retry: Duration,
+    /// How long a request to a peer may take.
+    pub fetch_timeout: Duration,
+}
+
+/// Sizes of stores. Those marked *fixed* must stay as they are for the life of a data directory.
+#[derive(Clone)]
+pub struct StorageConfig {
+    /// Prefix of every partition of this validator.
+    pub partition: String,
+    /// Page cache of the state database and its log. State that does not fit costs a disk read per key.
+    pub state_cache: CacheRef,
+    /// Page cache of journals and archives.
+    pub block_cache: CacheRef,
+    /// Operations in one file of the state log (*fixed*).
+    pub state_items_per_blob: NonZeroU64,
+    /// Blocks in one section of an archive (*fixed*).
+    pub archive_items_per_section: NonZeroU64,
+    /// How many blocks back the state log still serves a validator that syncs. Older operations that no longer matter are
+    /// removed now and then.
+    pub state_blocks_kept: usize,
+    /// Slots of an archive's table at the start, a power of two.
+    pub archive_table_size: u32,
+    /// Bytes of each write and replay buffer.
+    pub buffer_bytes: NonZeroUsize,
+    /// How the index of the state database hashes keys in memory: at random, or in simulations from a seed.
+    pub index_seed: Option<u64>,
+}
+
+impl fmt::Debug for StorageConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageConfig").field("partition", &self.partition).finish_non_exhaustive()
+    }
+}
+
+/// One validator.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// The key that votes. On one machine only: a key that runs twice signs against itself.
+    pub key: PrivateKey,
+    /// All validators.
+    pub validators: Set<PublicKey>,
+    /// The first block.
+    pub genesis: Genesis,
+    /// Rules of the network.
+    pub rules: Rules,
+    /// Who gets the priority fees of this validator's blocks.
+    pub beneficiary: Address,
+    /// How long things may take.
+    pub timing: Timing,
+    /// Sizes of stores.
+    pub storage: StorageConfig,
+}
+
+impl fmt::Debug for EngineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineConfig").field("key", &self.key.public_key()).finish_non_exhaustive()
+    }
+}
+
+/// Why a validator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The key is not one of the validators'.
+    #[error("the key is not a validator's")]
+    NotValidator,
+    /// Nobody could be a leader.
+    #[error("there are no validators")]
+    NoValidators,
+    /// Timeouts are zero, or not in the order that [`Timing`] names.
+    #[error("timeouts contradict each other")]
+    Timing,
+    /// The first block could not be made.
+    #[error(transparent)]
+    Genesis(#[from] GenesisFailure),
+    /// An archive could not be opened.
+    #[error("archive")]
+    Archive(#[from] archive::Error),
+}
+
+/// A running validator.
+pub struct Validator<E, T, S>
+where
+    E: Spawner + Clock + Metrics + Storage,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
+    stateful: StatefulMailbox<E, Ledger<T, S>>,
+    genesis: B256,
+    handle: Handle<()>,
+}
+
+impl<E, T, S> fmt::Debug for Validator<E, T, S>
+where
+    E: Spawner + Clock + Metrics + Storage,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator").field("genesis", &self.genesis).finish_non_exhaustive()
+    }
+}
+
+impl<E, T, S> Validator<E, T, S>
+where
+    E: Spawner + Clock + Metrics + Storage + CryptoRng,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    /// Opens the stores, recovers, and joins consensus. Everything runs in tasks below `context` and ends with it.
+    ///
+    /// `peers` must come to know the validators as peers, `blocker` cuts off whoever sends what no honest validator sends.
+    ///
+    /// # Errors
+    /// The configuration is of no validator, or a store cannot be opened.
+    pub async fn start<N, R, P, B>(
+        context: E,
+        config: EngineConfig,
+        channels: Channels<N, R>,
+        peers: P,
+        blocker: B,
+        source: T,
+        sink: S,
+    ) -> Result<Self, StartError>
+    where
+        N: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+        P: Provider<PublicKey = PublicKey>,
+        B: Blocker<PublicKey = PublicKey>,
+    {
+        let EngineConfig { key, validators, genesis, rules, beneficiary, timing, storage } = config;
+        if !timing.is_consistent() {
+            return Err(StartError::Timing);
+        }
+        let me = key.public_key();
+        let first = validators.iter().next().ok_or(StartError::NoValidators)?.clone();
+        let database = storage.database();
+        let genesis = genesis::prepare(
+            context.child("genesis"),
+            &storage.partition,
+            database.clone(),
+            &genesis,
+            &first,
+        )
+        .await?;
+        let namespace = namespace(rules.chain.chain_id, genesis.hash(), &validators);
+        let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
+        let provider = ConstantProvider::new(scheme.clone());
+
+        let resolver = marshal_resolver::init(
+            context.child("backfill"),
+            marshal_resolver::Config {
+                public_key: me.clone(),
+                peer_provider: peers.clone(),
+                blocker: blocker.clone(),
+                mailbox_size: MAILBOX,
+                fetch_timeout: NZDuration!(timing.fetch_timeout),
+                fetch_retry_delay: FETCH_RETRY_DELAY,
+                priority_requests: false,
+                priority_responses: false,
+            },
+            channels.backfill,
+        );
+        let (broadcast, buffer) = buffered::Engine::new(
+            context.child("broadcast"),
+            buffered::Config {
+                public_key: me.clone(),
+                mailbox_size: MAILBOX,
+                deque_size: BROADCAST_KEPT,
+                priority: false,
+                codec_config: (),
+                peer_provider: peers.clone(),
+                strategy: Sequential,
+            },
+        );
+        broadcast.start(channels.broadcast);
+
+        let certificates = immutable::Archive::<_, BlockHash, Finalization<Scheme, BlockHash>>::init(
+            context.child("certificates"),
+            storage.archive("certificates", Scheme::certificate_codec_config(&scheme)),
+        )
+        .await?;
+        let blocks = immutable::Archive::<_, BlockHash, Arc<ChainBlock>>::init(
+            context.child("blocks"),
+            storage.archive("blocks", ()),
+        )
+        .await?;
+        let plan = SyncPlan::init(context.child("plan"), storage.partition.clone()).await;
+        let digested = Digested::precomputed(genesis.clone(), genesis.digest());
+        let (marshal, marshal_mailbox, floor) = Marshal::<_, Standard<ChainBlock>, _, _, _, _, _>::init(
+            context.child("marshal"),
+            certificates,
+            blocks,
+            marshal::Config {
+                provider,
+                epocher: FixedEpocher::new(EPOCH_BLOCKS),
+                start: plan.marshal_start(digested),
+                partition_prefix: storage.partition.clone(),
+                mailbox_size: MAILBOX,
+                view_retention: VIEWS_KEPT,
+                prunable_items_per_section: storage.archive_items_per_section,
+                page_cache: storage.block_cache.clone(),
+                replay_buffer: storage.buffer_bytes,
+                key_write_buffer: storage.buffer_bytes,
+                value_write_buffer: storage.buffer_bytes,
+                block_codec_config: (),
+                max_repair: REPAIR_MAX,
+                max_pending_acks: PENDING_ACKS_MAX,
+                strategy: Sequential,
+            },
+        )
+        .await;
+
+        let (state_server, state_client) =
+            state_resolver::Actor::<_, PublicKey, _, _, mmr::Family, StateDb<E>>::new(
+                context.child("state_resolver"),
+                state_resolver::Config {
+                    peer_provider: peers,
+                    blocker: blocker.clone(),
+                    database: None,
+                    mailbox_size: MAILBOX,
+                    me: Some(me),
+                    fetch_timeout: NZDuration!(timing.fetch_timeout),
+                    fetch_retry_delay: FETCH_RETRY_DELAY,
+                    max_serve_ops: STATE_OPERATIONS_MAX,
+                    priority_requests: false,
+                    priority_responses: false,
+                },
+            );
+        state_server.start(channels.state);
+
+        let digest = genesis.digest();
+        let hash = genesis.hash();
+        let ledger = Ledger::new(rules, timing.pace, beneficiary, genesis, source, sink);
+        let (stateful, stateful_mailbox) = Stateful::new(
+            context.child("stateful"),
+            StatefulConfig {
+                application: ledger,
+                db_config: database,
+                provider: (),
+                marshal: (marshal_mailbox.clone(), floor),
+                mailbox_size: MAILBOX,
+                plan,
+                resolvers: state_client,
+                sync_config: SyncEngineConfig {
+                    fetch_batch_size: STATE_OPERATIONS_MAX,
+                    apply_batch_size: STATE_APPLY,
+                    max_outstanding_requests: STATE_REQUESTS_MAX,
+                },
+                prune_config: Some(PruneConfig {
+                    maintenance_interval: PRUNE_INTERVAL,
+                    // The archives never forget; this bounds what the engine may ask them to.
+                    retained_marshal_blocks: storage.state_blocks_kept,
+                    retained_qmdb_blocks: storage.state_blocks_kept,
+                }),
+                strategy: Sequential,
+            },
+        );
+        let deferred = Deferred::new(
+            context.child("deferred"),
+            stateful_mailbox.clone(),
+            marshal_mailbox.clone(),
+            FixedEpocher::new(EPOCH_BLOCKS),
+        );
+        marshal.start(stateful_mailbox.clone(), buffer, resolver);
+        stateful.start();
+
+        let engine = simplex::Engine::new(
+            context.child("simplex"),
+            simplex::Config {
+                scheme,
+                elector: RoundRobin::<Sha256>::default(),
+                blocker,
+                automaton: deferred.clone(),
+                relay: deferred.clone(),
+                reporter: deferred,
+                strategy: Sequential,
+                partition: format!("{}-simplex", storage.partition),
+                mailbox_size: MAILBOX,
+                epoch: Epoch::zero(),
+                floor: Floor::Genesis(digest),
+                replay_buffer: storage.buffer_bytes,
+                write_buffer: storage.buffer_bytes,
+                page_cache: storage.block_cache,
+                leader_timeout: timing.leader_timeout,
+                certification_timeout: timing.certification_timeout,
+                timeout_retry: timing.retry,
+                view_retention: VIEWS_KEPT,
+                skip: SkipPolicy::Enabled {
+                    timeout: timing.certification_timeout.saturating_add(timing.retry).saturating_mul(2),
+                    budget: SkipBudget::Participants,
+                },
+                fetch_timeout: NZDuration!(timing.fetch_timeout),
+                fetch_retry_delay: FETCH_RETRY_DELAY,
+                forward: ForwardPolicy::SilentLeader,
+                track_historical_votes: false,
+            },
+        );
+        let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, genesis: hash, handle })
+    }
+
+    /// Hash of block 0.
+    pub fn genesis(&self) -> B256 {
+        self.genesis
+    }
+
+    /// A final block, from the archive; `None` when it is not final yet, or not here.
+    pub async fn block(&self, number: u64) -> Option<ChainBlock> {
+        self.marshal.get_block(Height::new(number)).await.map(|block| block.inner().clone())
+    }
+
+    /// The certificate that made a block final.
+    pub async fn certificate(&self, number: u64) -> Option<Finalization<Scheme, BlockHash>> {
+        self.marshal.get_finalization(Height::new(number)).await
+    }
+
+    /// The state database, for reads. It follows the final blocks.
+    pub async fn state(&self) -> Shared<StateDb<E>> {
+        self.stateful.subscribe_databases().await
+    }
+
+    /// Resolves when consensus has ended, which it does only with its runtime.
+    pub async fn ended(self) {
+        // An error means the same: the task was stopped.
+        let _ = self.handle.await;
+    }
+}
+
+impl Timing {
+    fn is_consistent(&self) -> bool {
+        self.pace.busy <= self.pace.idle
+            && self.pace.idle < self.leader_timeout
+            && self.leader_timeout < self.certification_timeout
+            && !self.retry.is_zero()
+            && !self.fetch_timeout.is_zero()
+    }
+}
+
+impl StorageConfig {
+    /// Where and how the state database lies.
+    #[must_use]
+    pub fn database(&self) -> FixedConfig<Hashed<EightCap>, Sequential> {
+        let partition = &self.partition;
+        FixedConfig {
+            merkle_config: MerkleConfig {
+                journal_partition: format!("{partition}-state-merkle"),
+                // Not `…-merkle-metadata`: the journal above takes that name for itself.
+                metadata_partition: format!("{partition}-state-pinned"),
+                items_per_blob: self.state_items_per_blob,
+                write_buffer: self.buffer_bytes,
+                replay_buffer: self.buffer_bytes,
+                strategy: Sequential,
+                page_cache: self.state_cache.clone(),
+            },
+            journal_config: LogConfig {
+                partition: format!("{partition}-state-log"),
+                items_per_blob: self.state_items_per_blob,
+                page_cache: self.state_cache.clone(),
+                write_buffer: self.buffer_bytes,
+                replay_buffer: self.buffer_bytes,
+            },
+            translator: self
+                .index_seed
+                .map_or_else(|| Hashed::new(EightCap), |seed| Hashed::from_seed(seed, EightCap)),
+            init_cache: Some(STATE_INIT_CACHE),
+            init_buffer: STATE_INIT_BUFFER,
+            init_concurrency: (),
+        }
+    }
+
+    fn archive<C>(&self, name: &str, codec_config: C) -> immutable::Config<C> {
+        let part = |part: &str| format!("{}-{name}-{part}", self.partition);
+        immutable::Config {
+            metadata_partition: part("commits"),
+            freezer_table_partition: part("table"),
+            freezer_table_initial_size: self.archive_table_size,
+            freezer_table_resize_frequency: ARCHIVE_RESIZE_FREQUENCY,
+            freezer_table_resize_chunk_size: ARCHIVE_RESIZE_CHUNK,
+            freezer_key_partition: part("keys"),
+            freezer_key_page_cache: self.block_cache.clone(),
+            freezer_value_partition: part("values"),
+            freezer_value_target_size: ARCHIVE_VALUE_BYTES,
+            freezer_value_compression: None,
+            ordinal_partition: part("ordinal"),
+            items_per_section: self.archive_items_per_section,
+            freezer_key_write_buffer: self.buffer_bytes,
+            freezer_value_write_buffer: self.buffer_bytes,
+            ordinal_write_buffer: self.buffer_bytes,
+            replay_buffer: self.buffer_bytes,
+            codec_config,
+        }
+    }
+}
+
+/// What every signature of a network is bound to: chain id, first block, validators. Two networks that differ in any of
+/// them cannot take each other's votes.
+#[must_use]
+pub fn namespace(chain_id: u64, genesis: B256, validators: &Set<PublicKey>) -> Vec<u8> {
+    let chain_id = chain_id.to_be_bytes();
+    let parts: Vec<&[u8]> = [b"tacit/consensus/1".as_slice(), &chain_id, genesis.as_slice()]
+        .into_iter()
+        .chain(validators.iter().map(AsRef::as_ref))
+        .collect();
+    Sha256::hash(&parts).0.to_vec()
+}
+
+/// Longest message that a validator sends, for a network of `validators`: what the transport must take.
+#[must_use]
+pub fn max_message_bytes(validators: u32) -> u32 {
+    let state = state_resolver::max_payload_size::<mmr::Family, sha256::Digest>(
+        STATE_OPERATIONS_MAX,
+        fixed::Operation::<mmr::Family, Key, Value>::SIZE,
+    );
+    commonware_p2p::max_message_size(&[
+        simplex::max_payload_size::<Scheme, BlockHash>(validators),
+        marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(validators, &()),
+        state,
+    ])
+}
+
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Blocks kept per peer until they are asked for.
+const BROADCAST_KEPT: usize = 16;
+const FETCH_RETRY_DELAY: Duration = Duration::from_millis(100);
+const VIEWS_KEPT: ViewDelta = ViewDelta::new(256);
+const REPAIR_MAX: NonZeroUsize = NZUsize!(64);
+/// One block at a time: its effects are durable before the next one's begin.
+const PENDING_ACKS_MAX: NonZeroUsize = NZUsize!(1);
+/// One epoch for good: the set of validators does not change.
+const EPOCH_BLOCKS: NonZeroU64 = NonZeroU64::MAX;
+const STATE_OPERATIONS_MAX: NonZeroU64 = NZU64!(1024);
+const STATE_APPLY: NonZeroU64 = NZU64!(4096);
+const STATE_REQUESTS_MAX: NonZeroUsize = NZUsize!(16);
+/// Blocks between two removals of old operations.
+const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(16);
+const STATE_INIT_CACHE: NonZeroUsize = NZUsize!(1 << 16);
+const STATE_INIT_BUFFER: NonZeroUsize = NZUsize!(1 << 21);
+const ARCHIVE_RESIZE_FREQUENCY: u8 = 4;
+const ARCHIVE_RESIZE_CHUNK: u32 = 1 << 14;
+const ARCHIVE_VALUE_BYTES: u64 = 1 << 30;

@@ -1,0 +1,151 @@
+//! The first block: its state is put into the database before consensus starts.
+//!
+//! Block 0 is that of [`tacit_ledger::Genesis`] but for `stateRoot`, which is the database's, and `extraData`, which commits to
+//! a seal like any block's. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
+//! root depends on both.
+//!
+//! # Crash
+//! A record is written after the state is durable. Without the record, whatever the partition holds is half of a genesis, since
+//! nothing else runs before, and is thrown away.
+
+use crate::{
+    block::{BlockError, BlockHash, ChainBlock, Seal},
+    state::{Key, StateDb, Value, writes},
+};
+use alloy_consensus::Header;
+use alloy_primitives::{B256, Bytes};
+use commonware_codec::{DecodeExt as _, Encode as _, RangeCfg};
+use commonware_consensus::{
+    simplex::types::Context,
+    types::{Epoch, Round, View},
+};
+use commonware_cryptography::{Digest as _, Hasher as _, Sha256, ed25519, sha256};
+use commonware_glue::stateful::db::ManagedDb;
+use commonware_parallel::Sequential;
+use commonware_runtime::Spawner;
+use commonware_storage::{
+    Context as StorageContext,
+    merkle::mmr,
+    metadata::{self, Metadata},
+    qmdb::{self, any::FixedConfig, floor::Proportional, sync::Target},
+    translator::{EightCap, Hashed},
+};
+use commonware_utils::sequence::FixedBytes;
+use tacit_ledger::{Genesis, GenesisBlock, GenesisError, LtHash};
+
+/// Why the first block could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenesisFailure {
+    /// The ledger refuses it.
+    #[error("invalid genesis")]
+    Invalid(#[from] GenesisError),
+    /// `extraData` is taken by the commitment to the seal.
+    #[error("genesis of many validators has no extraData of its own")]
+    ExtraData,
+    /// The stored chain began otherwise.
+    #[error("the data directory is of another chain")]
+    OtherChain,
+    /// The stored first block does not decode.
+    #[error("stored genesis is malformed")]
+    Malformed(#[source] commonware_codec::Error),
+    /// The parts do not fit together.
+    #[error("genesis block")]
+    Block(#[from] BlockError),
+    /// The state database failed.
+    #[error("state database")]
+    Database(#[from] qmdb::Error<mmr::Family>),
+    /// The record could not be read or written.
+    #[error("genesis record")]
+    Record(#[from] metadata::Error),
+}
+
+/// The first block; its state is in the database when this returns. `leader` stands in the seal, where a proposer would.
+///
+/// # Errors
+/// The genesis is refused, differs from the stored one, or a store fails.
+pub async fn prepare<E: Spawner + StorageContext>(
+    context: E,
+    partition: &str,
+    database: FixedConfig<Hashed<EightCap>, Sequential>,
+    genesis: &Genesis,
+    leader: &ed25519::PublicKey,
+) -> Result<ChainBlock, GenesisFailure> {
+    if !genesis.extra_data.is_empty() {
+        return Err(GenesisFailure::ExtraData);
+    }
+    let first = genesis.build(LtHash::default())?;
+    let id = identity(genesis, &first, leader);
+    let config = metadata::Config {
+        partition: format!("{partition}-genesis"),
+        codec_config: (RangeCfg::from(..=RECORD_BYTES_MAX), ()),
+    };
+    let record: Metadata<E, FixedBytes<1>, Vec<u8>> = Metadata::init(context.child("record"), config).await?;
+    if let Some(stored) = record.get(&RECORD_KEY) {
+        let Some(block) = stored.strip_prefix(&id[..]) else { return Err(GenesisFailure::OtherChain) };
+        return ChainBlock::decode(Bytes::copy_from_slice(block).0).map_err(GenesisFailure::Malformed);
+    }
+    let target = fill(&context, database, &first).await?;
+    let block = first_block(&first, target, leader)?;
+    let stored = [&id[..], &block.encode()].concat();
+    record.put_sync(RECORD_KEY, stored).await?;
+    Ok(block)
+}
+
+/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, leader.
+fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, leader: &ed25519::PublicKey) -> sha256::Digest {
+    Sha256::hash(&[
+        b"tacit/genesis/1",
+        first.block.hash().as_slice(),
+        &genesis.chain.chain_id.to_be_bytes(),
+        &genesis.chain.base_fee_floor.to_be_bytes(),
+        leader.as_ref(),
+    ])
+}
+
+/// Puts the first state into an empty database; what half of an earlier attempt left is removed.
+async fn fill<E: Spawner + StorageContext>(
+    context: &E,
+    config: FixedConfig<Hashed<EightCap>, Sequential>,
+    first: &GenesisBlock<LtHash>,
+) -> Result<Target<mmr::Family, sha256::Digest>, qmdb::Error<mmr::Family>> {
+    let mut database = StateDb::<E>::init(context.child("leftover"), config.clone(), None).await?;
+    if database.bounds().end > 1 {
+        database.destroy().await?;
+        database = StateDb::<E>::init(context.child("fresh"), config, None).await?;
+    }
+    let writes: Vec<(Key, Option<Value>)> = writes(&first.changes, None);
+    for part in writes.chunks(BATCH_WRITES) {
+        let batch =
+            part.iter().fold(database.new_batch(), |batch, (key, value)| batch.write(*key, value.clone()));
+        let batch = batch.merkleize(&database, None, &mut Proportional).await?;
+        database = database.apply_batch(batch).await?;
+    }
+    let database = database.sync().await?;
+    Ok(<StateDb<E> as ManagedDb<E>>::sync_target(&database))
+}
+
+fn first_block(
+    first: &GenesisBlock<LtHash>,
+    target: Target<mmr::Family, sha256::Digest>,
+    leader: &ed25519::PublicKey,
+) -> Result<ChainBlock, BlockError> {
+    let context = Context {
+        round: Round::new(Epoch::zero(), View::zero()),
+        leader: leader.clone(),
+        parent: (View::zero(), BlockHash::EMPTY),
+    };
+    let seal = Seal { context, range: target.range };
+    let mut block = first.block.inner().clone();
+    block.header = Header {
+        state_root: B256::new(target.root.0),
+        extra_data: Bytes::copy_from_slice(seal.commitment().as_slice()),
+        ..block.header
+    };
+    ChainBlock::new(seal, block)
+}
+
+const RECORD_KEY: FixedBytes<1> = FixedBytes::new([0]);
+const RECORD_BYTES_MAX: usize = 1 << 16;
+/// Writes of one batch while the first state goes in. Part of the protocol: another number gives another root.
+const BATCH_WRITES: usize = 100_000;

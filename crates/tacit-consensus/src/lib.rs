@@ -1,0 +1,41 @@
+//! Many validators, one ledger: what the validators agree on, where the state of record lies, and what drives both.
+//!
+//! The executor of `tacit-ledger` stays as it is, a pure function; this crate puts it between a consensus engine
+//! (simplex) and an authenticated database (QMDB), both from the `commonware` set.
+//!
+//! # Life of a block
+//! 1. The leader of a view asks its [`TransactionSource`] for candidates, executes them on the state after the parent
+//!    ([`execution`]), writes what changed into a batch of the database and takes the root of that batch as `stateRoot`.
+//! 2. A [`ChainBlock`] goes out: a standard Ethereum block and its [`Seal`]. What validators sign is the Ethereum block hash.
+//! 3. The others check it against its parent, execute it again on a batch of their own and vote only for the very same header.
+//! 4. Once two thirds have voted twice, the block is final: its batch is applied and made durable, and the [`BlockSink`]
+//!    gets the block, in order, at least once.
+//!
+//! # What is where
+//! State: QMDB, keyed by hash ([`state`]). Blocks and certificates: archives of the engine. Anything that serves queries
+//! (receipts, logs, transactions by hash) is behind [`BlockSink`], is written after the fact, and can be made again from the archives.
+//!
+//! # Determinism
+//! Everything that decides a block is a function of the block, its ancestors and the parent state. The clock only paces
+//! proposals, bounds timestamps from below and delays votes ([`Rules`]).
+
+mod application;
+mod block;
+mod bridge;
+mod engine;
+pub mod execution;
+mod genesis;
+mod ports;
+mod rules;
+pub mod state;
+
+pub use application::Ledger;
+pub use block::{
+    BLOCK_BYTES_MAX, BlockError, BlockHash, ChainBlock, ConsensusContext, ENCODED_BYTES_MAX, Seal,
+};
+pub use engine::{
+    Channels, EngineConfig, StartError, StorageConfig, Timing, Validator, max_message_bytes, namespace,
+};
+pub use genesis::{GenesisFailure, prepare as prepare_genesis};
+pub use ports::{BlockSink, CandidateLimits, TransactionSource};
+pub use rules::{Pace, RuleViolation, Rules};

@@ -1,0 +1,12 @@
+//! Validators in a simulated network, on a simulated clock and disk, from a seed; the seed is printed when a test fails.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod check;
+mod execution;
+mod faults;
+mod finality;
+mod genesis;
+mod network;
+mod people;
+mod pool;

@@ -1,0 +1,116 @@
+//! A pool and a journal for one validator, each with the duties of the real one.
+
+use crate::people::CHAIN;
+use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, B256, TxHash};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::{pending, ready},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
+
+/// Transactions that everybody has heard of; what is final is forgotten.
+#[derive(Clone, Default)]
+pub(crate) struct Pool {
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// By sender and nonce.
+type Waiting = BTreeMap<(Address, u64), Recovered<TxEnvelope>>;
+
+impl Pool {
+    pub(crate) fn add(&self, transaction: Recovered<TxEnvelope>) {
+        let key = (transaction.signer(), transaction.nonce());
+        self.waiting.lock().unwrap().insert(key, transaction);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap().is_empty()
+    }
+
+    fn forget(&self, hashes: &BTreeSet<B256>) {
+        self.waiting.lock().unwrap().retain(|_, transaction| !hashes.contains(transaction.tx_hash()));
+    }
+}
+
+/// One validator's view of the pool. It vouches for no sender, so that every foreign block is checked in full.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) pool: Pool,
+    /// Transactions of others' blocks that this validator checked.
+    pub(crate) checked: Arc<AtomicUsize>,
+    /// A thief's: everything it offers claims to come from this address.
+    pub(crate) forged: Option<Address>,
+}
+
+impl TransactionSource for Source {
+    async fn ready(&self) {
+        if self.pool.is_empty() { pending().await } else { ready(()).await }
+    }
+
+    async fn candidates(&self, _: &Header, limits: CandidateLimits) -> Vec<Recovered<TxEnvelope>> {
+        assert_eq!(limits.gas_max, CHAIN.gas_limit);
+        let waiting = self.pool.waiting.lock().unwrap();
+        let offer = waiting.values().take(200).cloned();
+        match self.forged {
+            None => offer.collect(),
+            Some(victim) => offer.map(|sent| Recovered::new_unchecked(sent.into_inner(), victim)).collect(),
+        }
+    }
+
+    fn sender(&self, _: &TxHash) -> Option<Address> {
+        self.checked.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// What a validator was handed as final. It survives the validator, as a disk would.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pool: Pool,
+    blocks: Arc<Mutex<BTreeMap<u64, ChainBlock>>>,
+    /// From this height on it takes nothing.
+    pub(crate) full_at: Option<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the journal is full")]
+pub(crate) struct Full;
+
+impl Journal {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { pool, blocks: Arc::default(), full_at: None }
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.blocks.lock().unwrap().last_key_value().map_or(0, |(number, _)| *number)
+    }
+
+    pub(crate) fn blocks(&self) -> BTreeMap<u64, ChainBlock> {
+        self.blocks.lock().unwrap().clone()
+    }
+}
+
+impl BlockSink for Journal {
+    type Error = Full;
+
+    async fn finalized(&self, block: &ChainBlock) -> Result<(), Full> {
+        let number = block.block().header.number;
+        if self.full_at.is_some_and(|full| number >= full) {
+            return Err(Full);
+        }
+        let mut blocks = self.blocks.lock().unwrap();
+        let height = blocks.last_key_value().map_or(0, |(number, _)| *number);
+        assert!(number <= height + 1, "block {number} came after {height}: a gap");
+        if let Some(known) = blocks.insert(number, block.clone()) {
+            assert_eq!(known.hash(), block.hash(), "two final blocks at {number}");
+        }
+        let hashes = block.block().body.transactions.iter().map(|sent| *sent.tx_hash()).collect();
+        self.pool.forget(&hashes);
+        Ok(())
+    }
+}

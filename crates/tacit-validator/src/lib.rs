@@ -1,0 +1,20 @@
+//! One validator on real sockets and disks.
+//!
+//! The engine of `tacit-consensus` is generic over runtime, network, source and sink, and takes minutes to compile where it
+//! becomes concrete. That happens here, once: source and sink are behind pointers, so that whoever starts a validator
+//! compiles none of it again.
+//!
+//! # Life
+//! [`start`] opens the data directory and the sockets on threads of its own and returns once the validator has joined.
+//! [`RunningValidator::stop`], or dropping it, ends it at once: whatever was acknowledged is durable already.
+//!
+//! # Trust
+//! Connections are authenticated and encrypted with the validators' keys; nobody else gets past the handshake.
+
+mod erased;
+mod key;
+mod run;
+
+pub use erased::{SharedSink, SharedSource, SinkFailed};
+pub use key::{NoAddress, ValidatorAddress, ValidatorKey};
+pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, start};
