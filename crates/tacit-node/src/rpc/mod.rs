@@ -1,7 +1,7 @@
 //! Ethereum JSON-RPC over HTTP and WebSocket, on one port.
 //!
 //! # Methods
-//! `eth_*`, `net_*` and `web3_*` as wallets and client libraries use them, polling filters, subscriptions ([`socket`]), `txpool_status`, and for
+//! `eth_*`, `net_*` and `web3_*` as wallets and client libraries use them, polling filters, subscriptions over WebSocket, `txpool_status`, and for
 //! development `evm_mine`, `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_setAutomine`, `evm_snapshot`, `evm_revert`.
 //! State may be asked at any height. `latest`, `safe` and `finalized` are the same block, since none is ever taken back;
 //! `pending` is the state of the latest block seen from the next one. `eth_estimateGas` looks from the next block by
