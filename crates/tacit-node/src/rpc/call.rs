@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_eips::eip7702::constants::{EIP7702_DELEGATION_DESIGNATOR, PER_EMPTY_ACCOUNT_COST};
+use alloy_evm::{eth::EthEvmContext, revm::Inspector};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::{
     BlockOverrides, TransactionRequest, request::TransactionInput,
@@ -10,8 +11,8 @@ use alloy_rpc_types_eth::{
 };
 use alloy_sol_types::decode_revert_reason;
 use tacit_ledger::{
-    AccountOverride, BlockContext, CallError, CallRequest, CallStatus, EstimateError, ExecuteError,
-    HaltReason, Overrides, Rejection, StorageOverride,
+    AccountOverride, BlockContext, CallError, CallRequest, CallStatus, Chain, EstimateError, ExecuteError,
+    HaltReason, Inspected, Overlay, Overrides, Rejection, StorageOverride,
 };
 
 use super::{
@@ -104,6 +105,17 @@ impl<'a> Job<'a> {
         let authorization_gas = apply_authorizations(&request, &mut overrides)?;
         let request = message(request, service.shared().chain.chain_id, context.base_fee)?;
         Ok(Self { state, context, request, overrides, authorization_gas })
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Executes the message, watched.
+    pub(super) fn inspect<I>(&'a self, chain: &Chain, inspector: I) -> Result<Inspected, RpcError>
+    where
+        I: Inspector<EthEvmContext<Overlay<'a, State<'a>>>>,
+    {
+        let Self { state, context, request, overrides, .. } = self;
+        tacit_ledger::inspect_call(chain, context, state, request, overrides, inspector).map_err(call_error)
     }
 }
 

@@ -231,7 +231,7 @@ impl Connection {
     async fn tell_blocks(&mut self, socket: &mut WebSocket, head: u64) -> Result<(), Gone> {
         // After going back to a snapshot the head can be below what was told.
         self.next = self.next.min(head.saturating_add(1));
-        while self.next <= head {
+        while self.next <= head && !*self.service.closing.borrow() {
             let (service, height) = (Arc::clone(&self.service), self.next);
             let topics: Vec<(u64, Topic)> =
                 self.topics.iter().map(|(id, topic)| (*id, topic.clone())).collect();

@@ -29,7 +29,7 @@ use revm_inspectors::{
     tracing::{TraceLimitBehavior, TraceLimits, TracingInspector, TracingInspectorConfig},
 };
 use serde::Serialize;
-use tacit_ledger::{BlockContext, CallStatus, ExecuteError, inspect_transactions};
+use tacit_ledger::{BlockContext, CallStatus, ExecuteError, Inspected, inspect_transactions};
 
 use super::{
     call::{self, Job},
@@ -69,15 +69,7 @@ pub(super) fn access_list(service: &Service, mut params: Params) -> Result<Encod
     // What is listed costs gas, and so can change the way that is taken.
     for _ in 0..ROUNDS_MAX {
         let mut inspector = AccessListInspector::new(job.request.access_list.clone());
-        let inspected = tacit_ledger::inspect_call(
-            chain,
-            &job.context,
-            &job.state,
-            &job.request,
-            &job.overrides,
-            &mut inspector,
-        );
-        let outcome = inspected.map_err(call::call_error)?.outcome;
+        let outcome = job.inspect(chain, &mut inspector)?.outcome;
         let found = sorted(inspector.into_access_list());
         if found == job.request.access_list {
             let error = match outcome.status {
@@ -171,19 +163,11 @@ pub(super) fn call(service: &Service, mut params: Params) -> Result<Encoded, Rpc
     let (state, context) = (options.state_overrides, options.block_overrides);
     let job = Job::with(service, view.as_ref(), request, block, state, context)?;
     let mut inspector = Bounded::new(kind, Budget::default());
-    let chain = &service.shared().chain;
-    let inspected = tacit_ledger::inspect_call(
-        chain,
-        &job.context,
-        &job.state,
-        &job.request,
-        &job.overrides,
-        &mut inspector,
-    );
+    let inspected = job.inspect(&service.shared().chain, &mut inspector);
+    // What stopped execution, before what that looked like.
     inspector.left()?;
-    let inspected = inspected.map_err(call::call_error)?;
-    let transaction = inspected.transaction;
-    encode(&inspector.trace(transaction.gas_limit, transaction.caller, &inspected.result))
+    let Inspected { result, transaction, .. } = inspected?;
+    encode(&inspector.trace(transaction.gas_limit, transaction.caller, &result))
 }
 
 /// What is recorded.
