@@ -1,7 +1,7 @@
 //! The command line, from which help is generated.
 
 use clap::{Args, Parser, Subcommand};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
@@ -374,6 +374,58 @@ pub(crate) enum Node {
         #[command(flatten)]
         lifetime: Lifetime,
     },
+    /// Write keys, genesis and configuration of a network of validators.
+    InitNetwork(InitNetwork),
+    /// One validator of a network: consensus, JSON-RPC, WebSocket, /health and /metrics.
+    Run {
+        /// The validator's file, as `init-network` wrote it.
+        config: PathBuf,
+        #[command(flatten)]
+        lifetime: Lifetime,
+    },
+    /// Write the state of a chain at its head as a genesis that another chain can begin with.
+    Export(Export),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InitNetwork {
+    /// How many validators; one of them less than a third may fail, so 4 bear one.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) validators: u16,
+    /// A new folder for all of it.
+    #[arg(long, default_value = "network")]
+    pub(crate) output: PathBuf,
+    /// Address of a validator's machine, one for each; all on this machine when left out.
+    #[arg(long = "host", value_name = "IP")]
+    pub(crate) hosts: Vec<IpAddr>,
+    /// Where validators connect to each other; counts up on one machine.
+    #[arg(long, default_value_t = 30_301)]
+    pub(crate) port: u16,
+    /// Where JSON-RPC listens; counts up on one machine.
+    #[arg(long, default_value_t = 8545)]
+    pub(crate) rpc_port: u16,
+    /// Chain id of a new network.
+    #[arg(long, default_value_t = 82_249, conflicts_with = "from")]
+    pub(crate) chain_id: u64,
+    /// Account that has coins from the start; may be given several times.
+    #[arg(long = "fund", value_name = "ADDRESS", conflicts_with = "from")]
+    pub(crate) fund: Vec<String>,
+    /// Give coins to the accounts of the public test mnemonic, whose keys everybody knows.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) dev_accounts: bool,
+    /// Go on from a chain: its data folder, or a file that `export` wrote.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The chain's data folder; nothing else may have it open.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// A new file.
+    #[arg(long, short)]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ use alloy_consensus::{
 };
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes};
-use commonware_consensus::{marshal::ancestry::Ancestry, simplex::scheme::ed25519};
+use commonware_consensus::{Heightable as _, marshal::ancestry::Ancestry, simplex::scheme::ed25519};
 use commonware_cryptography::sha256;
 use commonware_glue::stateful::{
     Application, Finality, Input, Proposed,
@@ -75,11 +75,11 @@ impl<T: TransactionSource, S: BlockSink> Ledger<T, S> {
         rules: Rules,
         pace: Pace,
         beneficiary: Address,
-        genesis: ChainBlock,
+        genesis: Arc<ChainBlock>,
         source: T,
         sink: S,
     ) -> Self {
-        Self { rules, pace, beneficiary, genesis: Arc::new(genesis), source, sink }
+        Self { rules, pace, beneficiary, genesis, source, sink }
     }
 
     /// Waits until it is time to propose: not before `busy`, then for a transaction, but not beyond `idle`.
@@ -141,7 +141,8 @@ where
         batches: Batch<E>,
         _: Input<(), ()>,
     ) -> Option<Proposed<Self, E>> {
-        let parent = ancestry.next().await?.inner().header();
+        let above = ancestry.next().await?.inner_shared();
+        let (parent, height) = (above.header(), above.height().next());
         self.wait_turn(&context).await;
         let candidates = self.candidates(&parent).await;
         let mut attributes = Attributes {
@@ -152,7 +153,7 @@ where
         };
         let job = Job { rules: self.rules, parent: parent.clone(), attributes: attributes.clone() };
         let (executed, applied) = run(&context, job, batches, move || Some(candidates)).await?;
-        let seal = Seal { context: position, range: range(&applied)? };
+        let seal = Seal { context: position, height, range: range(&applied)? };
         attributes.extra_data = Bytes::copy_from_slice(seal.commitment().as_slice());
         let block = executed.seal(&parent, &attributes, B256::new(applied.root().0)).into_inner();
         match ChainBlock::new(seal, block) {
@@ -189,7 +190,11 @@ where
             extra_data: header.extra_data.clone(),
         };
         let (source, body) = (self.source.clone(), Arc::clone(&block));
-        let recover = move || recover(&source, &body.block().body.transactions);
+        let recover = move || {
+            let recovered = recover(&source, &body.block().body.transactions)?;
+            source.seen(body.block().header.number, &recovered);
+            Some(recovered)
+        };
         let job = Job { rules: self.rules, parent: parent.header(), attributes: attributes.clone() };
         let (executed, applied) = run(&context, job, batches, recover).await?;
         if let Some(rejected) = executed.rejected.first() {

@@ -11,7 +11,7 @@
 //!
 //! # Encoding
 //! `1 ‖ seal ‖ varint length ‖ RLP [header, transactions, ommers, withdrawals]`, the last as every Ethereum client writes it.
-//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ range`, integers as varints.
+//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ height ‖ range`, integers as varints.
 //!
 //! # What a decoder does not check
 //! Nothing that needs the parent: numbers, fees, signatures of transactions, roots of state and receipts. See `application`.
@@ -44,6 +44,8 @@ pub type ConsensusContext = Context<BlockHash, ed25519::PublicKey>;
 pub struct Seal {
     /// Round, leader and parent of the proposal.
     pub context: ConsensusContext,
+    /// Blocks before it that this set of validators made: 0 for their first, whatever its number.
+    pub height: Height,
     /// Operations of the state database that a new validator must fetch to have this block's state: from its inactivity
     /// floor to its end.
     pub range: NonEmptyRange<Location>,
@@ -60,13 +62,14 @@ impl Seal {
 impl Write for Seal {
     fn write(&self, buf: &mut impl BufMut) {
         self.context.write(buf);
+        self.height.write(buf);
         self.range.write(buf);
     }
 }
 
 impl EncodeSize for Seal {
     fn encode_size(&self) -> usize {
-        self.context.encode_size() + self.range.encode_size()
+        self.context.encode_size() + self.height.encode_size() + self.range.encode_size()
     }
 }
 
@@ -74,13 +77,18 @@ impl Read for Seal {
     type Cfg = ();
 
     fn read_cfg(buf: &mut impl Buf, (): &()) -> Result<Self, CodecError> {
-        Ok(Self { context: Context::read(buf)?, range: NonEmptyRange::read(buf)? })
+        Ok(Self {
+            context: Context::read(buf)?,
+            height: Height::read(buf)?,
+            range: NonEmptyRange::read(buf)?,
+        })
     }
 }
 
 impl MaxEncodeSize for Seal {
-    const MAX_ENCODE_SIZE: usize =
-        ConsensusContext::MAX_ENCODE_SIZE + NonEmptyRange::<Location>::MAX_ENCODE_SIZE;
+    const MAX_ENCODE_SIZE: usize = ConsensusContext::MAX_ENCODE_SIZE
+        + Height::MAX_ENCODE_SIZE
+        + NonEmptyRange::<Location>::MAX_ENCODE_SIZE;
 }
 
 /// Why bytes, or a block and a seal, are not a [`ChainBlock`].
@@ -230,7 +238,7 @@ impl Digestible for ChainBlock {
 
 impl Heightable for ChainBlock {
     fn height(&self) -> Height {
-        Height::new(self.block.header.number)
+        self.seal.height
     }
 }
 

@@ -188,7 +188,7 @@ where
 {
     marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
     stateful: StatefulMailbox<E, Ledger<T, S>>,
-    genesis: B256,
+    genesis: Arc<ChainBlock>,
     handle: Handle<()>,
 }
 
@@ -199,7 +199,7 @@ where
     S: BlockSink,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Validator").field("genesis", &self.genesis).finish_non_exhaustive()
+        f.debug_struct("Validator").field("genesis", &self.genesis.hash()).finish_non_exhaustive()
     }
 }
 
@@ -332,8 +332,8 @@ where
         state_server.start(channels.state);
 
         let digest = genesis.digest();
-        let hash = genesis.hash();
-        let ledger = Ledger::new(rules, timing.pace, beneficiary, genesis, source, sink);
+        let genesis = Arc::new(genesis);
+        let ledger = Ledger::new(rules, timing.pace, beneficiary, Arc::clone(&genesis), source, sink);
         let (stateful, stateful_mailbox) = Stateful::new(
             context.child("stateful"),
             StatefulConfig {
@@ -399,22 +399,27 @@ where
             },
         );
         let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
-        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, genesis: hash, handle })
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, genesis, handle })
     }
 
-    /// Hash of block 0.
-    pub fn genesis(&self) -> B256 {
-        self.genesis
+    /// The first block.
+    pub fn genesis(&self) -> &ChainBlock {
+        &self.genesis
+    }
+
+    /// Height in consensus of the block with this number.
+    fn height(&self, number: u64) -> Option<Height> {
+        number.checked_sub(self.genesis.block().header.number).map(Height::new)
     }
 
     /// A final block, from the archive; `None` when it is not final yet, or not here.
     pub async fn block(&self, number: u64) -> Option<ChainBlock> {
-        self.marshal.get_block(Height::new(number)).await.map(|block| block.inner().clone())
+        self.marshal.get_block(self.height(number)?).await.map(|block| block.inner().clone())
     }
 
     /// The certificate that made a block final.
     pub async fn certificate(&self, number: u64) -> Option<Finalization<Scheme, BlockHash>> {
-        self.marshal.get_finalization(Height::new(number)).await
+        self.marshal.get_finalization(self.height(number)?).await
     }
 
     /// The state database, for reads. It follows the final blocks.

@@ -1,7 +1,7 @@
 //! The first block: its state is put into the database before consensus starts.
 //!
-//! Block 0 is that of [`tacit_ledger::Genesis`] but for `stateRoot`, which is the database's, and `extraData`, which commits to
-//! a seal like any block's. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
+//! It is that of [`tacit_ledger::Genesis`] but for `stateRoot`, which is the database's, and `extraData`, which commits to
+//! a seal like any block's. Its number is 0, or follows the block where an earlier chain was left. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
 //! root depends on both.
 //!
 //! # Crash
@@ -9,17 +9,17 @@
 //! nothing else runs before, and is thrown away.
 
 use crate::{
-    block::{BlockError, BlockHash, ChainBlock, Seal},
-    state::{Key, StateDb, Value, writes},
+    block::{BlockError, ChainBlock, Seal},
+    state::{Key, StateDb, Value, block_hash_key, encode_block_hash, writes},
 };
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use commonware_codec::{DecodeExt as _, Encode as _, RangeCfg};
 use commonware_consensus::{
     simplex::types::Context,
-    types::{Epoch, Round, View},
+    types::{Epoch, Height, Round, View},
 };
-use commonware_cryptography::{Digest as _, Hasher as _, Sha256, ed25519, sha256};
+use commonware_cryptography::{Hasher as _, Sha256, ed25519, keccak256, sha256};
 use commonware_glue::stateful::db::ManagedDb;
 use commonware_parallel::Sequential;
 use commonware_runtime::Spawner;
@@ -31,7 +31,7 @@ use commonware_storage::{
     translator::{EightCap, Hashed},
 };
 use commonware_utils::sequence::FixedBytes;
-use tacit_ledger::{Genesis, GenesisBlock, GenesisError, LtHash};
+use tacit_ledger::{Genesis, GenesisBlock, GenesisError, LtHash, Origin};
 
 /// Why the first block could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +85,15 @@ pub async fn prepare<E: Spawner + StorageContext>(
         let Some(block) = stored.strip_prefix(&id[..]) else { return Err(GenesisFailure::OtherChain) };
         return ChainBlock::decode(Bytes::copy_from_slice(block).0).map_err(GenesisFailure::Malformed);
     }
-    let target = fill(&context, database, &first).await?;
+    let target = fill(&context, database, genesis, &first).await?;
     let block = first_block(&first, target, leader)?;
     let stored = [&id[..], &block.encode()].concat();
     record.put_sync(RECORD_KEY, stored).await?;
     Ok(block)
 }
 
-/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, leader.
+/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, leader. The
+/// parent's hash stands for the blocks before it.
 fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, leader: &ed25519::PublicKey) -> sha256::Digest {
     Sha256::hash(&[
         b"tacit/genesis/1",
@@ -107,6 +108,7 @@ fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, leader: &ed25519::P
 async fn fill<E: Spawner + StorageContext>(
     context: &E,
     config: FixedConfig<Hashed<EightCap>, Sequential>,
+    genesis: &Genesis,
     first: &GenesisBlock<LtHash>,
 ) -> Result<Target<mmr::Family, sha256::Digest>, qmdb::Error<mmr::Family>> {
     let mut database = StateDb::<E>::init(context.child("leftover"), config.clone(), None).await?;
@@ -114,7 +116,11 @@ async fn fill<E: Spawner + StorageContext>(
         database.destroy().await?;
         database = StateDb::<E>::init(context.child("fresh"), config, None).await?;
     }
-    let writes: Vec<(Key, Option<Value>)> = writes(&first.changes, None);
+    let mut writes: Vec<(Key, Option<Value>)> = writes(&first.changes, None);
+    let earlier = genesis.origin.iter().flat_map(Origin::blocks);
+    writes.extend(
+        earlier.map(|(number, hash)| (block_hash_key(number), Some(encode_block_hash(number, hash)))),
+    );
     for part in writes.chunks(BATCH_WRITES) {
         let batch =
             part.iter().fold(database.new_batch(), |batch, (key, value)| batch.write(*key, value.clone()));
@@ -133,9 +139,9 @@ fn first_block(
     let context = Context {
         round: Round::new(Epoch::zero(), View::zero()),
         leader: leader.clone(),
-        parent: (View::zero(), BlockHash::EMPTY),
+        parent: (View::zero(), keccak256::Digest(first.block.header.parent_hash.0)),
     };
-    let seal = Seal { context, range: target.range };
+    let seal = Seal { context, height: Height::zero(), range: target.range };
     let mut block = first.block.inner().clone();
     block.header = Header {
         state_root: B256::new(target.root.0),

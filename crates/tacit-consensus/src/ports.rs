@@ -31,6 +31,11 @@ pub trait TransactionSource: Clone + Send + Sync + 'static {
 
     /// The sender of a transaction that this source has checked before. Saves a signature recovery; `None` is always right.
     fn sender(&self, hash: &TxHash) -> Option<Address>;
+
+    /// A block with this number was proposed by another validator, and its signatures were checked. It may never be final.
+    fn seen(&self, number: u64, transactions: &[Recovered<TxEnvelope>]) {
+        let _ = (number, transactions);
+    }
 }
 
 /// Where final blocks go: an index for queries, a pool that forgets what was included. Cheap to clone; clones are one sink.

@@ -3,6 +3,7 @@
 use crate::block::ChainBlock;
 use alloy_consensus::Header;
 use alloy_primitives::B256;
+use commonware_consensus::{Heightable as _, types::Height};
 use core::time::Duration;
 use tacit_ledger::Chain;
 
@@ -33,6 +34,14 @@ pub enum RuleViolation {
         parent: u64,
         /// Given.
         got: u64,
+    },
+    /// Not one more than the parent's height.
+    #[error("height {got} does not follow {parent}")]
+    Height {
+        /// Parent's.
+        parent: Height,
+        /// Given.
+        got: Height,
     },
     /// Before the parent's.
     #[error("timestamp {got} is before the parent's {parent}")]
@@ -85,6 +94,9 @@ impl Rules {
         }
         if Some(header.number) != above.number.checked_add(1) {
             return Err(RuleViolation::Number { parent: above.number, got: header.number });
+        }
+        if block.height() != parent.height().next() {
+            return Err(RuleViolation::Height { parent: parent.height(), got: block.height() });
         }
         let (step, got) = (self.timestamp_step_s_max, header.timestamp);
         if got < above.timestamp {
@@ -149,7 +161,7 @@ mod tests {
         clock_ahead_s_max: 2,
     };
 
-    fn block(change: impl FnOnce(&mut Header)) -> ChainBlock {
+    fn block(height: u64, change: impl FnOnce(&mut Header)) -> ChainBlock {
         let mut header = Header {
             number: 10,
             timestamp: 1_000,
@@ -164,15 +176,20 @@ mod tests {
             leader: PrivateKey::from_seed(0).public_key(),
             parent: (View::zero(), commonware_cryptography::keccak256::Digest(header.parent_hash.0)),
         };
-        let seal = Seal { context, range: NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap() };
+        let range = NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap();
+        let seal = Seal { context, height: Height::new(height), range };
         header.extra_data = seal.commitment().to_vec().into();
         let body = BlockBody { withdrawals: Some(Vec::new().into()), ..BlockBody::default() };
         ChainBlock::new(seal, Block { header, body }).unwrap()
     }
 
     fn check(change: impl FnOnce(&mut Header)) -> Result<(), RuleViolation> {
-        let parent = block(|_| ());
-        let child = block(|header| {
+        check_at(4, change)
+    }
+
+    fn check_at(height: u64, change: impl FnOnce(&mut Header)) -> Result<(), RuleViolation> {
+        let parent = block(3, |_| ());
+        let child = block(height, |header| {
             header.number = 11;
             header.parent_hash = parent.hash();
             change(header);
@@ -193,6 +210,10 @@ mod tests {
         assert_eq!(check(|header| header.number = 12), Err(Number { parent: 10, got: 12 }));
         assert_eq!(check(|header| header.number = 10), Err(Number { parent: 10, got: 10 }));
         assert_eq!(check(|header| header.timestamp = 999), Err(TimestampBack { parent: 1_000, got: 999 }));
+        for got in [3, 5] {
+            let height = RuleViolation::Height { parent: Height::new(3), got: Height::new(got) };
+            assert_eq!(check_at(got, |_| ()), Err(height));
+        }
         let step = TimestampStep { step: 30, parent: 1_000, got: 1_031 };
         assert_eq!(check(|header| header.timestamp = 1_031), Err(step));
         let gas = GasLimit { expected: 60_000_000, got: 60_000_001 };
@@ -205,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_proposal_keeps_the_rules_whatever_the_clock_says() {
-        let parent = block(|_| ());
+        let parent = block(3, |_| ());
         for (now, timestamp) in
             [(0, 1_000), (1_000, 1_000), (1_007, 1_007), (5_000, 1_030), (u64::MAX, 1_030)]
         {

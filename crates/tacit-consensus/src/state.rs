@@ -104,9 +104,13 @@ pub fn writes(changes: &StateChanges, parent: Option<(u64, B256)>) -> Vec<(Key, 
         writes.extend(encode_code(*hash, code).map(|(key, value)| (key, Some(value))));
     }
     if let Some((number, hash)) = parent {
-        writes.push((block_hash_key(number), Some(pad(&[&number.to_be_bytes(), hash.as_slice()]))));
+        writes.push((block_hash_key(number), Some(encode_block_hash(number, hash))));
     }
     writes
+}
+
+pub(crate) fn encode_block_hash(number: u64, hash: B256) -> Value {
+    pad(&[&number.to_be_bytes(), hash.as_slice()])
 }
 
 pub(crate) fn encode_account(account: &Account) -> Value {

@@ -18,15 +18,36 @@ use tacit_modules::MODULES;
 pub struct Genesis {
     /// Parameters of the chain.
     pub chain: Chain,
-    /// Timestamp of block 0, seconds since 1970.
+    /// Timestamp of the first block, seconds since 1970.
     pub timestamp: u64,
-    /// Base fee of block 0.
+    /// Base fee of the first block.
     pub base_fee: u64,
     /// Up to [`EXTRA_DATA_MAX`] bytes.
     #[serde(default)]
     pub extra_data: Bytes,
     /// Accounts that exist from the start.
     pub alloc: BTreeMap<Address, GenesisAccount>,
+    /// The chain whose state this is, when it does not begin from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Where a chain goes on that ended, or was left, at some height: the first block follows that height's.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Origin {
+    /// Number of its last block.
+    pub number: u64,
+    /// Hashes of its last blocks, that one's last: as many as `BLOCKHASH` reaches, or all there are.
+    pub hashes: Vec<B256>,
+}
+
+impl Origin {
+    /// Numbers and hashes, oldest first.
+    pub fn blocks(&self) -> impl Iterator<Item = (u64, B256)> {
+        let first = (self.number.wrapping_add(1)).wrapping_sub(self.hashes.len() as u64);
+        (first..).zip(self.hashes.iter().copied())
+    }
 }
 
 /// An account at the start.
@@ -57,7 +78,8 @@ pub enum GenesisError {
         /// Bytes given.
         got: usize,
     },
-    /// The address belongs to a module, whose account the ledger makes itself.
+    /// The address belongs to a module: the ledger makes its nonce and code itself, and what else it has comes only with
+    /// an [`Origin`].
     #[error("{0} is the address of a module")]
     Module(Address),
     /// Storage without code or nonce: a contract created there later would not see it.
@@ -73,6 +95,14 @@ pub enum GenesisError {
         floor: u64,
         /// Given.
         got: u64,
+    },
+    /// The blocks before the first are none, more than `BLOCKHASH` reaches, or more than there can be.
+    #[error("{got} hashes of earlier blocks up to number {number}")]
+    Origin {
+        /// Number of the last of them.
+        number: u64,
+        /// Hashes given.
+        got: usize,
     },
     /// All balances together exceed 256 bits, so that a transfer could overflow.
     #[error("total supply overflows")]
@@ -92,7 +122,7 @@ pub struct GenesisBlock<C> {
 }
 
 impl Genesis {
-    /// Makes block 0, folding the first state into `commitment`, which must be of the empty state.
+    /// Makes the first block, folding the first state into `commitment`, which must be of the empty state.
     ///
     /// # Errors
     /// One [`GenesisError`] for each rule that a genesis can break.
@@ -104,9 +134,12 @@ impl Genesis {
         if self.base_fee < floor {
             return Err(GenesisError::BaseFee { floor, got: self.base_fee });
         }
+        let (number, parent_hash) = self.position()?;
         let changes = self.changes()?;
         commitment.apply(&changes);
         let header = Header {
+            number,
+            parent_hash,
             state_root: commitment.root(),
             gas_limit: self.chain.gas_limit,
             timestamp: self.timestamp,
@@ -121,19 +154,33 @@ impl Genesis {
         Ok(GenesisBlock { block, changes, commitment })
     }
 
+    /// Number of the first block, and its parent.
+    fn position(&self) -> Result<(u64, B256), GenesisError> {
+        let Some(Origin { number, hashes }) = &self.origin else { return Ok((0, B256::ZERO)) };
+        let error = GenesisError::Origin { number: *number, got: hashes.len() };
+        let first = number.checked_add(1).ok_or(error)?;
+        match hashes.last() {
+            Some(parent) if hashes.len() <= BLOCK_HASHES && hashes.len() as u64 <= first => {
+                Ok((first, *parent))
+            }
+            _ => Err(error),
+        }
+    }
+
     fn changes(&self) -> Result<StateChanges, GenesisError> {
         let mut changes = StateChanges::default();
         let mut supply = U256::ZERO;
         for (address, account) in &self.alloc {
             let address = *address;
             supply = supply.checked_add(account.balance).ok_or(GenesisError::Supply)?;
-            if MODULES.iter().any(|module| module.address == address) {
+            let module = MODULES.iter().any(|module| module.address == address);
+            if module && (self.origin.is_none() || account.nonce != 1 || account.code[..] != MODULE_CODE) {
                 return Err(GenesisError::Module(address));
             }
             if !account.storage.is_empty() && account.code.is_empty() && account.nonce == 0 {
                 return Err(GenesisError::LooseStorage(address));
             }
-            if Bytecode::new_raw_checked(account.code.clone()).is_err() {
+            if !module && Bytecode::new_raw_checked(account.code.clone()).is_err() {
                 return Err(GenesisError::Code(address));
             }
             for (slot, value) in account.storage.iter().filter(|(_, value)| !value.is_zero()) {
@@ -147,7 +194,8 @@ impl Genesis {
         }
         for module in MODULES {
             // Nonce 1, as every contract has: the account is never empty, and nothing can be created on top of it.
-            let account = insert_code(&mut changes, 1, U256::ZERO, &Bytes::from_static(&MODULE_CODE));
+            let balance = self.alloc.get(&module.address).map_or(U256::ZERO, |account| account.balance);
+            let account = insert_code(&mut changes, 1, balance, &Bytes::from_static(&MODULE_CODE));
             changes.accounts.insert(module.address, Change { before: None, after: Some(account) });
         }
         Ok(changes)
@@ -163,5 +211,7 @@ fn insert_code(changes: &mut StateChanges, nonce: u64, balance: U256, code: &Byt
     Account { nonce, balance, code_hash }
 }
 
+/// Hashes that `BLOCKHASH` reaches.
+const BLOCK_HASHES: usize = 256;
 /// Code at every module's address: an opcode that no contract can deploy, seen by `EXTCODESIZE`.
 const MODULE_CODE: [u8; 1] = [0xEF];

@@ -34,6 +34,7 @@
 //!     base_fee: 0,
 //!     extra_data: Default::default(),
 //!     alloc: Default::default(),
+//!     origin: None,
 //! };
 //! let first = genesis.build(LtHash::default())?;
 //! let mut state = MemoryState::default();
@@ -80,7 +81,7 @@ pub use commitment::{LT_HASH_BYTES, LtHash, StateCommitment};
 pub use execute::{
     ExecuteError, Executed, Outcome, Rejected, Rejection, execute, inspect_transactions, intrinsic_check,
 };
-pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError};
+pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError, Origin};
 pub use memory::{MemoryState, NoCode};
 pub use overlay::{Overlay, StateUnavailable};
 pub use state::{Account, Change, StateChanges, StateReader};

@@ -9,10 +9,9 @@ use alloy_consensus::{
     transaction::{Recovered, SignerRecoverable},
 };
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::U256;
 use tacit_ledger::{Account, Chain, Rejection, intrinsic_check};
 
-use crate::pool::Rejected;
+use crate::pool::{Rejected, cost};
 
 /// Most bytes of a transaction. Other clients stop at 128 KiB; here a proof of a large network has to fit, as far as the gas of
 /// one transaction pays for calldata.
@@ -81,8 +80,7 @@ pub fn check(
     if transaction.max_fee_per_gas() < u128::from(base_fee) {
         return Err(Rejected::FeeTooLow { base_fee, got: transaction.max_fee_per_gas() });
     }
-    let gas = U256::from(transaction.gas_limit()).checked_mul(U256::from(transaction.max_fee_per_gas()));
-    let cost = gas.and_then(|gas| gas.checked_add(transaction.value())).unwrap_or(U256::MAX);
+    let cost = cost(transaction);
     if cost > account.balance {
         return Err(Rejected::InsufficientFunds { balance: account.balance, cost });
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use alloy_consensus::Header;
 use alloy_primitives::{Address, U256};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
 
@@ -31,6 +32,8 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// How the chain begins. A data directory that begins otherwise is refused.
     pub genesis: Genesis,
+    /// The first block's header as the validators agreed on it; without one, this process makes the blocks itself.
+    pub validators: Option<Header>,
     /// Who receives priority fees.
     pub beneficiary: Address,
     /// How much the pool holds.
@@ -50,10 +53,12 @@ impl NodeConfig {
             base_fee: DEV_BASE_FEE,
             extra_data: b"tacit development".into(),
             alloc: alloc.into_iter().map(|(address, balance)| (address, account(balance))).collect(),
+            origin: None,
         };
         Self {
             data_dir: None,
             genesis,
+            validators: None,
             beneficiary: Address::ZERO,
             pool: PoolLimits::default(),
             rpc: RpcLimits::default(),
@@ -65,6 +70,19 @@ impl NodeConfig {
     pub fn dev_with_public_accounts(alloc: impl IntoIterator<Item = (Address, U256)>) -> Self {
         let public = dev_accounts().map(|account| (account.address, DEV_BALANCE));
         Self::dev(public.into_iter().chain(alloc))
+    }
+
+    /// A chain that validators keep, which begins with `first`: the block of `genesis` but for what consensus decides.
+    #[must_use]
+    pub fn network(genesis: Genesis, first: Header) -> Self {
+        Self {
+            data_dir: None,
+            genesis,
+            validators: Some(first),
+            beneficiary: Address::ZERO,
+            pool: PoolLimits::default(),
+            rpc: RpcLimits::default(),
+        }
     }
 
     /// Keeps the chain in `data_dir`.

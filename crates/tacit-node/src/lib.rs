@@ -17,14 +17,20 @@
 //! - One writer; readers work on consistent views and never block it.
 //! - Every queue, body, batch, filter and result is bounded ([`PoolLimits`], [`RpcLimits`]).
 //!
+//! # Validators
+//! With [`NodeConfig::validators`] the node makes no blocks: it offers transactions ([`Node::ready`], [`Node::propose`]),
+//! takes final blocks ([`Node::append`]), executes each of them once more for its receipts and stops if the header is not
+//! the very same, and serves them like its own.
+//!
 //! # What does not
-//! - The pool is in memory: a transaction that waits behind a nonce gap is gone after a restart.
 //! - No `eth_getProof` (the state root is not a Merkle-Patricia trie).
 //! - Development methods (`evm_*`) are open to whoever reaches the port; listen on the loopback address.
 
 mod accounts;
 pub mod admission;
 mod config;
+mod export;
+mod follow;
 mod node;
 pub mod pool;
 pub mod rpc;
@@ -37,8 +43,10 @@ pub use self::{
     config::{
         CLIENT_VERSION, DEV_BASE_FEE, DEV_CHAIN_ID, DEV_GAS_LIMIT, DEV_GENESIS_TIME, NodeConfig, RpcLimits,
     },
+    export::export,
+    follow::Taken,
     node::{Node, NodeError},
     pool::{PoolLimits, Rejected},
     store::StoreError,
-    writer::WriteError,
+    writer::{FinalBlock, WriteError},
 };

@@ -1,10 +1,15 @@
 //! A running node.
 
-use std::{io, sync::Arc, thread::JoinHandle};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+    thread::JoinHandle,
+};
 
 use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
-use tacit_ledger::{GenesisError, LtHash};
+use tacit_ledger::{GenesisError, LtHash, Origin};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -16,7 +21,7 @@ use crate::{
     pool::Pool,
     rpc,
     shared::Shared,
-    store::{Identity, NewBlock, RedbStore, Store, StoreError},
+    store::{First, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
     writer::{Command, WriteError, Writer},
 };
 
@@ -24,6 +29,9 @@ use crate::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NodeError {
+    /// The first block that the validators agreed on is not that of the genesis.
+    #[error("the network's first block does not belong to its genesis")]
+    FirstBlock,
     /// The genesis breaks a rule.
     #[error("invalid genesis: {0}")]
     Genesis(#[from] GenesisError),
@@ -46,6 +54,7 @@ struct Inner {
     limits: RpcLimits,
     genesis: B256,
     writer: Option<(mpsc::Sender<Command>, JoinHandle<()>)>,
+    metrics: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -75,38 +84,60 @@ impl Node {
     /// # Errors
     /// Refuses an invalid genesis and a data directory that is in use, of another chain or format, or damaged.
     pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
-        let chain = config.genesis.chain;
         let genesis = config.genesis.build(LtHash::default())?;
-        let identity = Identity { chain_id: chain.chain_id, genesis: genesis.block.hash() };
-        let first = NewBlock {
-            hash: genesis.block.hash(),
-            header: &genesis.block.header,
+        let own = &genesis.block.header;
+        let header = config.validators.clone().unwrap_or_else(|| own.clone());
+        let rest =
+            Header { state_root: own.state_root, extra_data: own.extra_data.clone(), ..header.clone() };
+        if rest != *own {
+            return Err(NodeError::FirstBlock);
+        }
+        let made_by = if config.validators.is_some() { MadeBy::Validators } else { MadeBy::Development };
+        let hash = header.hash_slow();
+        let earlier: Vec<_> = config.genesis.origin.iter().flat_map(Origin::blocks).collect();
+        let block = NewBlock {
+            hash,
+            header: &header,
             transactions: &[],
             receipts: &[],
             changes: &genesis.changes,
             accumulator: &genesis.commitment,
         };
+        let identity = Identity { chain: config.genesis.chain, genesis: hash, made_by };
+        let first = First { block, earlier: &earlier };
         let store = RedbStore::open(config.data_dir.as_deref(), identity, &first)?;
-        Self::with_store(Box::new(store), config, identity.genesis)
+        Self::with_store(Box::new(store), &config)
     }
 
-    /// A node on a store that is open already and holds the chain of `config`.
+    /// Goes on with the chain in `data_dir`, whichever it is, in development mode.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when there is none; else as [`Node::open`].
+    pub fn resume(data_dir: &Path, config: &NodeConfig) -> Result<Self, NodeError> {
+        let store = RedbStore::resume(data_dir, MadeBy::Development)?;
+        Self::with_store(Box::new(store), config)
+    }
+
+    /// A node on a store that is open already. Chain and first block are the store's.
     ///
     /// # Errors
     /// When the store or the system fails.
-    pub fn with_store(store: Box<dyn Store>, config: NodeConfig, genesis: B256) -> Result<Self, NodeError> {
+    pub fn with_store(store: Box<dyn Store>, config: &NodeConfig) -> Result<Self, NodeError> {
         let (head, commitment) = {
             let view = store.view()?;
             let (hash, header) = view.head()?;
             (Sealed::new_unchecked(header, hash), view.accumulator()?)
         };
+        let Identity { chain, genesis, .. } = store.identity();
         let pool = Pool::new(config.pool);
-        let shared = Arc::new(Shared::new(config.genesis.chain, config.beneficiary, store, pool, head));
+        let shared = Arc::new(Shared::new(chain, config.beneficiary, store, pool, head));
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         let writer = Writer::new(Arc::clone(&shared), commitment);
+        writer.reload()?;
         let thread =
             std::thread::Builder::new().name("tacit-writer".into()).spawn(|| writer.run(receiver))?;
-        let inner = Inner { shared, limits: config.rpc, genesis, writer: Some((sender, thread)) };
+        let writer = Some((sender, thread));
+        let inner = Inner { shared, limits: config.rpc, genesis, writer, metrics: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -129,7 +160,7 @@ impl Node {
         self.inner.shared.chain.chain_id
     }
 
-    /// Hash of block zero.
+    /// Hash of the first block.
     #[must_use]
     pub fn genesis_hash(&self) -> B256 {
         self.inner.genesis
@@ -141,7 +172,17 @@ impl Node {
         self.inner.shared.head()
     }
 
-    /// Takes a transaction; returns when its block is durable, or when it waits for earlier ones.
+    /// Adds measurements of somebody else to `/metrics`, in Prometheus' text format; only the first call counts.
+    pub fn add_metrics(&self, read: impl Fn() -> String + Send + Sync + 'static) {
+        // A second reader has no place.
+        let _ = self.inner.metrics.set(Box::new(read));
+    }
+
+    pub(crate) fn extra_metrics(&self) -> String {
+        self.inner.metrics.get().map(|read| read()).unwrap_or_default()
+    }
+
+    /// Takes a transaction; returns when its block is durable, or when it waits, for earlier ones or for validators.
     ///
     /// # Errors
     /// When it is refused, or the store fails.
@@ -166,6 +207,14 @@ impl Node {
         let (reply, answer) = oneshot::channel();
         commands.send(command(reply)).await.map_err(|_| WriteError::Closing)?;
         Ok(answer)
+    }
+
+    /// Queues a command that nobody waits for.
+    pub(crate) async fn tell(&self, command: Command) {
+        if let Some((commands, _)) = &self.inner.writer {
+            // A node that is closing takes nothing more.
+            let _ = commands.send(command).await;
+        }
     }
 
     pub(crate) async fn command<T>(

@@ -9,8 +9,12 @@
 //! its place only when it raises both fees by a tenth, so that replacing costs something. When the pool is full
 //! a transaction that can never be mined soon (behind a gap) yields to one that can.
 //!
-//! The pool knows no state: the caller checks signature, balance and nonce (see `admission`), and tells each
-//! account's nonce when it changes.
+//! The pool knows no state: the caller checks signature, balance and nonce (see `admission`), and tells where each
+//! account stands when that changes.
+//!
+//! # Proposals
+//! What a validator proposed stays here until a final block has it. Until then it is *in flight*: it is not proposed again
+//! on top of the block that it may be in, nor a reason to propose at all.
 
 use std::{
     cmp::Reverse,
@@ -20,7 +24,7 @@ use std::{
 use alloy_consensus::{Transaction, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, U256};
-use tacit_ledger::Rejection;
+use tacit_ledger::{Account, Rejection};
 use thiserror::Error;
 
 /// How much the pool holds.
@@ -158,6 +162,8 @@ struct Entry {
     transaction: Recovered<TxEnvelope>,
     bytes: usize,
     arrival: u64,
+    /// Number of the block that it was last proposed for; 0 for none.
+    proposed: u64,
 }
 
 /// What one sender has waiting.
@@ -180,6 +186,18 @@ impl Queue {
         next
     }
 
+    /// The first nonce that is not in flight: proposed for a block above `head`, at most `parent`.
+    fn first(&self, head: u64, parent: u64) -> Option<u64> {
+        let mut nonce = self.account_nonce;
+        while let Some(entry) = self.entries.get(&nonce) {
+            if entry.proposed <= head || entry.proposed > parent {
+                break;
+            }
+            nonce = nonce.checked_add(1)?;
+        }
+        Some(nonce)
+    }
+
     /// The last transaction, when it waits behind a gap.
     fn gapped(&self) -> Option<&Entry> {
         let (nonce, entry) = self.entries.last_key_value()?;
@@ -195,19 +213,49 @@ pub struct Pool {
     by_hash: HashMap<B256, (Address, u64)>,
     bytes: usize,
     arrivals: u64,
+    /// Hashes of what left since somebody asked.
+    gone: Vec<B256>,
+}
+
+/// What a proposal may hold, and where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal {
+    /// Number of the newest final block.
+    pub head: u64,
+    /// Number of the block on top of which the proposal goes.
+    pub parent: u64,
+    /// Lowest fee per gas that it takes.
+    pub base_fee: u64,
+    /// Most gas, by the transactions' own limits.
+    pub gas_max: u64,
+    /// Most encoded bytes.
+    pub bytes_max: usize,
 }
 
 impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        Self { limits, senders: HashMap::new(), by_hash: HashMap::new(), bytes: 0, arrivals: 0 }
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_hash: HashMap::new(),
+            bytes: 0,
+            arrivals: 0,
+            gone: Vec::new(),
+        }
     }
 
     /// Transactions held.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_hash.len()
+    }
+
+    /// Encoded bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing waits.
@@ -250,7 +298,7 @@ impl Pool {
         }
         self.by_hash.insert(hash, (sender, nonce));
         self.bytes = self.bytes.saturating_add(bytes);
-        let entry = Entry { transaction, bytes, arrival: self.arrivals };
+        let entry = Entry { transaction, bytes, arrival: self.arrivals, proposed: 0 };
         self.arrivals = self.arrivals.saturating_add(1);
         let queue = self.senders.entry(sender).or_default();
         queue.account_nonce = account_nonce;
@@ -299,7 +347,13 @@ impl Pool {
             self.senders.remove(&sender);
         }
         self.bytes = self.bytes.saturating_sub(entry.bytes);
+        self.gone.push(*hash);
         Some(entry.transaction)
+    }
+
+    /// Hashes of all that left the pool since the last call, whatever the reason.
+    pub fn take_gone(&mut self) -> Vec<B256> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Tells where an account now stands; what it has passed is dropped.
@@ -313,6 +367,17 @@ impl Pool {
         }
     }
 
+    /// Tells where an account now stands: what it has passed, or can no longer pay, is dropped.
+    pub fn set_account(&mut self, sender: Address, account: &Account) {
+        self.set_account_nonce(sender, account.nonce);
+        let Some(queue) = self.senders.get(&sender) else { return };
+        let unpayable = queue.entries.values().filter(|entry| cost(&entry.transaction) > account.balance);
+        let unpayable: Vec<B256> = unpayable.map(|entry| *entry.transaction.tx_hash()).collect();
+        for hash in unpayable {
+            self.remove(&hash);
+        }
+    }
+
     /// Senders with something waiting.
     pub fn senders(&self) -> impl Iterator<Item = Address> {
         self.senders.keys().copied()
@@ -322,19 +387,57 @@ impl Pool {
     /// as many as fit into `gas_limit` by their own limits.
     #[must_use]
     pub fn ready(&self, base_fee: u64, gas_limit: u64) -> Vec<Recovered<TxEnvelope>> {
+        let proposal =
+            Proposal { head: 0, parent: 0, base_fee, gas_max: gas_limit, bytes_max: self.limits.bytes_max };
+        self.choose(&proposal).into_iter().map(|entry| entry.transaction.clone()).collect()
+    }
+
+    /// The ready transactions for a proposal, in block order, less those in flight below it. They are in flight from now on.
+    pub fn propose(&mut self, proposal: &Proposal) -> Vec<Recovered<TxEnvelope>> {
+        let chosen: Vec<_> =
+            self.choose(proposal).into_iter().map(|entry| entry.transaction.clone()).collect();
+        self.in_flight(proposal.parent.saturating_add(1), &chosen);
+        chosen
+    }
+
+    /// Marks what waits here of `transactions`, which were proposed for block `number`.
+    pub fn in_flight(&mut self, number: u64, transactions: &[Recovered<TxEnvelope>]) {
+        for transaction in transactions {
+            let queue = self.senders.get_mut(transaction.signer_ref());
+            if let Some(entry) = queue.and_then(|queue| queue.entries.get_mut(&transaction.nonce())) {
+                entry.proposed = number;
+            }
+        }
+    }
+
+    /// Whether something is ready and not in flight, when `head` is the newest final block.
+    #[must_use]
+    pub fn has_ready(&self, head: u64, base_fee: u64) -> bool {
+        self.senders.iter().any(|(sender, queue)| {
+            let nonce = queue.first(head, u64::MAX);
+            nonce.and_then(|nonce| Head::new(sender, queue, nonce, base_fee)).is_some()
+        })
+    }
+
+    fn choose(&self, proposal: &Proposal) -> Vec<&Entry> {
+        let Proposal { head, parent, base_fee, gas_max, bytes_max } = *proposal;
         let senders = self.senders.iter();
         let mut heads: BinaryHeap<Head> = senders
-            .filter_map(|(sender, queue)| Head::new(sender, queue, queue.account_nonce, base_fee))
+            .filter_map(|(sender, queue)| {
+                let nonce = queue.first(head, parent)?;
+                Head::new(sender, queue, nonce, base_fee)
+            })
             .collect();
-        let mut gas_left = gas_limit;
+        let (mut gas_left, mut bytes_left) = (gas_max, bytes_max);
         let mut chosen = Vec::new();
         while let Some(head) = heads.pop() {
             let Some(queue) = self.senders.get(&head.sender) else { continue };
             let Some(entry) = queue.entries.get(&head.nonce) else { continue };
             // A sender whose next transaction does not fit waits for the next block.
-            let Some(left) = gas_left.checked_sub(entry.transaction.gas_limit()) else { continue };
-            gas_left = left;
-            chosen.push(entry.transaction.clone());
+            let Some(gas) = gas_left.checked_sub(entry.transaction.gas_limit()) else { continue };
+            let Some(bytes) = bytes_left.checked_sub(entry.bytes) else { continue };
+            (gas_left, bytes_left) = (gas, bytes);
+            chosen.push(entry);
             let next = head.nonce.checked_add(1);
             heads.extend(next.and_then(|nonce| Head::new(&head.sender, queue, nonce, base_fee)));
         }
@@ -362,6 +465,13 @@ impl Head {
         let tip = entry.transaction.effective_tip_per_gas(base_fee)?;
         Some(Self { tip, arrival: Reverse(entry.arrival), sender: *sender, nonce })
     }
+}
+
+/// The most that a transaction can take from its sender.
+#[must_use]
+pub fn cost(transaction: &TxEnvelope) -> U256 {
+    let gas = U256::from(transaction.gas_limit()).checked_mul(U256::from(transaction.max_fee_per_gas()));
+    gas.and_then(|gas| gas.checked_add(transaction.value())).unwrap_or(U256::MAX)
 }
 
 /// Whether `new` raises both fees of `old` by at least a tenth.
@@ -426,6 +536,49 @@ mod tests {
         pool.insert(tx(3, 0, 1), 0).unwrap();
         assert_eq!(order(&pool, u64::MAX), [(2, 0), (1, 0), (1, 1), (3, 0)]);
         assert_eq!(order(&pool, 50_000), [(2, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn what_is_in_flight_is_neither_proposed_again_nor_a_reason_to_propose() {
+        let mut pool = Pool::new(PoolLimits::default());
+        for nonce in 0..4 {
+            pool.insert(tx(1, nonce, 5), 0).unwrap();
+        }
+        let one = tx(1, 0, 5).encode_2718_len();
+        let propose = |pool: &mut Pool, head, parent, count: usize| -> Vec<u64> {
+            let proposal =
+                Proposal { head, parent, base_fee: 10, gas_max: 21_000 * 9, bytes_max: one * count };
+            pool.propose(&proposal).iter().map(|tx| tx.nonce()).collect()
+        };
+        assert!(pool.has_ready(7, 10));
+        assert!(!pool.has_ready(7, 2_000), "the fee is below the base fee");
+        assert_eq!(propose(&mut pool, 7, 7, 2), [0, 1], "as many bytes as fit");
+        assert_eq!(
+            propose(&mut pool, 7, 7, 3),
+            [0, 1, 2],
+            "the view was given up, the same height comes again"
+        );
+        assert_eq!(propose(&mut pool, 7, 8, 9), [3], "on top of the block that has them");
+        assert!(!pool.has_ready(7, 10), "everything is in flight");
+        pool.insert(tx(1, 4, 5), 0).unwrap();
+        assert!(pool.has_ready(7, 10));
+        assert_eq!(propose(&mut pool, 8, 8, 9), [0, 1, 2, 3, 4], "block 8 is final and has none of them");
+        pool.set_account_nonce(Address::repeat_byte(1), 4);
+        assert_eq!(propose(&mut pool, 9, 9, 9), [4]);
+    }
+
+    #[test]
+    fn what_its_sender_cannot_pay_any_more_is_dropped_and_told() {
+        let mut pool = Pool::new(PoolLimits::default());
+        let hashes = [tx(1, 0, 1), tx(1, 1, 1_000), tx(1, 2, 1)].map(|tx| *tx.tx_hash());
+        for (nonce, tip) in [(0, 1), (1, 1_000), (2, 1)] {
+            pool.insert(tx(1, nonce, tip), 0).unwrap();
+        }
+        let balance = U256::from(21_000 * 1_001);
+        pool.set_account(Address::repeat_byte(1), &Account { nonce: 1, balance, ..Account::default() });
+        assert_eq!(pool.iter().map(|tx| *tx.tx_hash()).collect::<Vec<_>>(), [hashes[2]]);
+        assert_eq!(pool.take_gone(), hashes[..2]);
+        assert!(pool.take_gone().is_empty());
     }
 
     #[test]

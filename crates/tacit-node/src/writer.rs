@@ -1,16 +1,22 @@
-//! The one place where blocks are made.
+//! The one place where blocks are made, or taken from validators.
 //!
 //! A thread owns the head, the state commitment and the clock, and takes [`Command`]s from a bounded queue. What has
 //! gathered in the queue while the last block was being stored is taken together, so that under load one block, and one
 //! synchronisation of the disk, serves many transactions, and without load each transaction has its block at once.
-//! A sender of a transaction hears back when its block is durable, or when it waits behind a gap.
+//! A sender of a transaction hears back when its block is durable, or when it waits, for a gap to close or for validators to
+//! agree, and is durable itself.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
-use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{
+    Header, Sealed, TxEnvelope,
+    transaction::{Recovered, SignerRecoverable as _},
+};
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_primitives::{Address, B256};
-use tacit_ledger::{Attributes, Built, LtHash, StateReader, build};
+use tacit_ledger::{
+    Attributes, Built, ExecuteError, LtHash, StateCommitment as _, StateReader, build, execute, next_context,
+};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +42,25 @@ pub enum WriteError {
         /// Asked for.
         got: u64,
     },
+    /// A final block that does not follow the head.
+    #[error("final block {got} does not follow the head {head}")]
+    Gap {
+        /// The head's number.
+        head: u64,
+        /// The block's.
+        got: u64,
+    },
+    /// A final block that this node executes to another result, or knows under another hash. One of the two is broken:
+    /// nothing more is accepted.
+    #[error("final block {number} is {got}, here it is {expected}")]
+    Differs {
+        /// Its number.
+        number: u64,
+        /// Its hash here.
+        expected: B256,
+        /// Its hash.
+        got: B256,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,6 +82,10 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 pub(crate) enum Command {
     /// Take a decoded transaction.
     Submit { transaction: Box<Recovered<TxEnvelope>>, reply: Reply<()> },
+    /// Take transactions that another node has taken; nobody waits, and that node keeps them.
+    Hear { transactions: Vec<Recovered<TxEnvelope>> },
+    /// Take a block that validators made final.
+    Append { block: Box<FinalBlock>, reply: Reply<()> },
     /// Make a block even if nothing waits, at `timestamp` if given.
     Mine { timestamp: Option<u64>, reply: Reply<()> },
     /// Whether transactions get a block at once.
@@ -71,20 +100,28 @@ pub(crate) enum Command {
     Revert { snapshot: u64, reply: Reply<bool> },
 }
 
+/// A block that is final. Whoever hands it on has checked that.
+#[derive(Debug, Clone)]
+pub struct FinalBlock {
+    /// Its header.
+    pub header: Sealed<Header>,
+    /// Its transactions.
+    pub transactions: Vec<TxEnvelope>,
+}
+
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     head: Arc<Sealed<Header>>,
     commitment: LtHash,
     automine: bool,
-    /// The store failed: what it holds is known again only after it is opened anew.
-    halted: bool,
     waiting: HashMap<B256, Reply<()>>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
         let head = shared.head();
-        Self { shared, head, commitment, automine: true, halted: false, waiting: HashMap::new() }
+        let automine = shared.makes_blocks();
+        Self { shared, head, commitment, automine, waiting: HashMap::new() }
     }
 
     /// Serves until every sender of commands is gone.
@@ -105,12 +142,24 @@ impl Writer {
         match command {
             Command::Submit { transaction, reply } => {
                 let hash = *transaction.tx_hash();
-                match self.admit(*transaction) {
+                match self.admit(*transaction, self.shared.chain.next_base_fee(&self.head)) {
                     Ok(()) => {
                         self.waiting.insert(hash, reply);
                     }
                     Err(why) => send(reply, Err(why)),
                 }
+            }
+            Command::Hear { transactions } => {
+                let base_fee = self.shared.chain.next_base_fee(&self.head);
+                for transaction in transactions {
+                    if let Err(why) = self.admit(transaction, base_fee) {
+                        tracing::trace!(%why, "a transaction of another node is not taken");
+                    }
+                }
+            }
+            Command::Append { block, reply } => {
+                let result = self.append(*block);
+                send(reply, result);
             }
             Command::Mine { timestamp, reply } => {
                 self.settle();
@@ -150,8 +199,22 @@ impl Writer {
         }
     }
 
-    fn admit(&self, transaction: Recovered<TxEnvelope>) -> Result<(), WriteError> {
-        if self.halted {
+    /// Takes back into the pool what waited when the node ended.
+    pub(crate) fn reload(&self) -> Result<(), StoreError> {
+        let waiting = self.shared.store.view()?.waiting()?;
+        let refused = waiting.into_iter().filter_map(|transaction| {
+            let hash = *transaction.tx_hash();
+            // The fee may fall again: what was acknowledged stays.
+            let why = self.admit(transaction, self.shared.chain.base_fee_floor).err()?;
+            tracing::debug!(%hash, %why, "a waiting transaction is dropped");
+            Some(hash)
+        });
+        let refused: Vec<B256> = refused.collect();
+        if refused.is_empty() { Ok(()) } else { self.shared.store.set_waiting(&[], &refused) }
+    }
+
+    fn admit(&self, transaction: Recovered<TxEnvelope>, base_fee: u64) -> Result<(), WriteError> {
+        if self.shared.is_halted() {
             return Err(WriteError::Halted);
         }
         let view = self.shared.store.view()?;
@@ -159,7 +222,6 @@ impl Writer {
         let account = state.account(transaction.signer())?.unwrap_or_default();
         let delegates =
             account.has_code() && state.code(account.code_hash)?.starts_with(&EIP7702_DELEGATION_DESIGNATOR);
-        let base_fee = self.shared.chain.next_base_fee(&self.head);
         admission::check(&transaction, &account, delegates, base_fee)?;
         let hash = *transaction.tx_hash();
         self.shared.pool().insert(transaction, account.nonce)?;
@@ -169,7 +231,7 @@ impl Writer {
 
     /// Mines what can be mined and answers everyone who waits.
     fn settle(&mut self) {
-        while self.automine && !self.halted {
+        while self.automine && !self.shared.is_halted() {
             let candidates = self.candidates();
             if candidates.is_empty() {
                 break;
@@ -183,13 +245,96 @@ impl Writer {
                 return;
             }
         }
+        self.keep_waiting();
+    }
+
+    /// Makes durable what waits from now on, and answers its senders.
+    fn keep_waiting(&mut self) {
+        let (added, gone) = {
+            let mut pool = self.shared.pool();
+            let added = self.waiting.keys().filter_map(|hash| pool.transaction(hash).cloned());
+            let added: Vec<Recovered<TxEnvelope>> = added.collect();
+            (added, pool.take_gone())
+        };
+        // What left with a block left the store with it.
+        if !added.is_empty()
+            && let Err(why) = self.shared.store.set_waiting(&added, &gone)
+        {
+            tracing::error!(error = %why, "the store failed");
+            self.shared.halt();
+            for (_, reply) in self.waiting.drain() {
+                send(reply, Err(WriteError::Halted));
+            }
+            return;
+        }
+        if !added.is_empty() {
+            self.shared.tell_taken(added.into());
+        }
         for (_, reply) in self.waiting.drain() {
             send(reply, Ok(()));
         }
     }
 
+    fn append(&mut self, block: FinalBlock) -> Result<(), WriteError> {
+        if self.shared.is_halted() {
+            return Err(WriteError::Halted);
+        }
+        let (number, got) = (block.header.number, block.header.hash());
+        if number <= self.head.number {
+            // The last blocks come again after a crash. Nothing is known of those before the first.
+            let known = self.shared.store.view()?.block_hash(number)?;
+            return match known.filter(|known| *known != got) {
+                None => Ok(()),
+                Some(expected) => {
+                    self.shared.halt();
+                    Err(WriteError::Differs { number, expected, got })
+                }
+            };
+        }
+        if number != self.head.number.saturating_add(1) {
+            return Err(WriteError::Gap { head: self.head.number, got: number });
+        }
+        let built = self.execute_final(block)?;
+        let expected = built.block.hash();
+        if expected != got {
+            self.shared.halt();
+            return Err(WriteError::Differs { number, expected, got });
+        }
+        self.store(&built).inspect_err(|_| self.shared.halt())?;
+        self.adopt(built);
+        Ok(())
+    }
+
+    fn execute_final(&self, block: FinalBlock) -> Result<Built<LtHash>, WriteError> {
+        let header = block.header;
+        let attributes = Attributes {
+            timestamp: header.timestamp,
+            beneficiary: header.beneficiary,
+            prev_randao: header.mix_hash,
+            extra_data: header.extra_data.clone(),
+        };
+        let failed = |why: &dyn std::error::Error| WriteError::Execution(why.to_string());
+        let mut transactions = Vec::with_capacity(block.transactions.len());
+        for transaction in block.transactions {
+            let sender = self.shared.sender(transaction.tx_hash());
+            let sender =
+                sender.map_or_else(|| transaction.recover_signer(), Ok).map_err(|why| failed(&why))?;
+            transactions.push(Recovered::new_unchecked(transaction, sender));
+        }
+        let view = self.shared.store.view()?;
+        let state = State::new(view.as_ref(), At::Head);
+        let context = next_context(&self.shared.chain, &self.head, &attributes)
+            .map_err(|why: ExecuteError<StoreError>| failed(&why))?;
+        let executed =
+            execute(&self.shared.chain, context, &state, transactions).map_err(|why| failed(&why))?;
+        let mut commitment = self.commitment.clone();
+        commitment.apply(&executed.changes);
+        let block = executed.seal(&self.head, &attributes, header.state_root);
+        Ok(Built { block, executed, commitment })
+    }
+
     fn mine_one(&mut self, timestamp: Option<u64>) -> Result<(), WriteError> {
-        if self.halted {
+        if self.shared.is_halted() {
             return Err(WriteError::Halted);
         }
         let head = self.head.timestamp;
@@ -230,7 +375,7 @@ impl Writer {
         if built.executed.transactions.is_empty() && !even_empty {
             return Ok(());
         }
-        self.store(&built).inspect_err(|_| self.halted = true)?;
+        self.store(&built).inspect_err(|_| self.shared.halt())?;
         self.shared.clock().used();
         self.adopt(built);
         Ok(())
@@ -272,7 +417,7 @@ impl Writer {
         {
             let mut pool = self.shared.pool();
             for (address, change) in &built.executed.changes.accounts {
-                pool.set_account_nonce(*address, change.after.map_or(0, |account| account.nonce));
+                pool.set_account(*address, &change.after.unwrap_or_default());
             }
         }
         for transaction in &built.executed.transactions {
@@ -288,7 +433,7 @@ impl Writer {
     }
 
     fn revert(&mut self, snapshot: u64) -> Result<bool, WriteError> {
-        if self.halted {
+        if self.shared.is_halted() {
             return Err(WriteError::Halted);
         }
         if !self.shared.store.revert(snapshot)? {
@@ -302,7 +447,7 @@ impl Writer {
         let mut pool = self.shared.pool();
         let senders: Vec<Address> = pool.senders().collect();
         for sender in senders {
-            pool.set_account_nonce(sender, state.account(sender)?.unwrap_or_default().nonce);
+            pool.set_account(sender, &state.account(sender)?.unwrap_or_default());
         }
         Ok(true)
     }

@@ -1,8 +1,7 @@
 //! One validator on real sockets and disks.
 //!
 //! The engine of `tacit-consensus` is generic over runtime, network, source and sink, and takes minutes to compile where it
-//! becomes concrete. That happens here, once: source and sink are behind pointers, so that whoever starts a validator
-//! compiles none of it again.
+//! becomes concrete. That happens here, once: source and sink are a `tacit_node::Node`.
 //!
 //! # Life
 //! [`start`] opens the data directory and the sockets on threads of its own and returns once the validator has joined.
@@ -11,10 +10,13 @@
 //! # Trust
 //! Connections are authenticated and encrypted with the validators' keys; nobody else gets past the handshake.
 
-mod erased;
+mod gossip;
 mod key;
+mod network;
+mod ports;
 mod run;
 
-pub use erased::{SharedSink, SharedSource, SinkFailed};
 pub use key::{NoAddress, ValidatorAddress, ValidatorKey};
-pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, start};
+pub use network::{FileError, Network, NetworkFile, NetworkPeer, ValidatorFile};
+pub use ports::Ports;
+pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, first_block, start};

@@ -1,9 +1,11 @@
 //! From a configuration to a validator that runs.
 
 use crate::{
-    erased::{SharedSink, SharedSource},
+    gossip,
     key::{ValidatorAddress, ValidatorKey},
+    ports::Ports,
 };
+use alloy_consensus::Header;
 use alloy_primitives::Address;
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
@@ -11,7 +13,7 @@ use commonware_p2p::{
     authenticated::lookup::{self, Network},
 };
 use commonware_runtime::{
-    Quota, Runner as _, Supervisor as _,
+    Metrics as _, Quota, Runner as _, Spawner as _, Supervisor as _,
     buffer::paged::CacheRef,
     tokio::{Config as RuntimeConfig, Context, Runner},
 };
@@ -30,15 +32,22 @@ use futures::{
     future::{Either, select},
     pin_mut,
 };
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 use tacit_consensus::{
-    BlockSink, Channels, EngineConfig, Rules, StartError, StorageConfig, Timing, TransactionSource,
-    Validator, max_message_bytes,
+    Channels, EngineConfig, Rules, StartError, StorageConfig, Timing, Validator, max_message_bytes,
+    prepare_genesis,
 };
 use tacit_ledger::Genesis;
+use tacit_node::Node;
 
 /// The engine as it is instantiated here.
-pub type NodeValidator = Validator<Context, SharedSource, SharedSink>;
+pub type NodeValidator = Validator<Context, Ports, Ports>;
 
 /// A validator and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +124,7 @@ pub enum RunError {
 /// A validator that runs until it is stopped or dropped.
 pub struct RunningValidator {
     validator: Arc<NodeValidator>,
+    metrics: Arc<Context>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -130,6 +140,13 @@ impl RunningValidator {
     #[must_use]
     pub fn validator(&self) -> &Arc<NodeValidator> {
         &self.validator
+    }
+
+    /// Reads the measurements of consensus, network, storage and runtime, in Prometheus' text format, for as long as the
+    /// reader is kept.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let context = Arc::clone(&self.metrics);
+        move || context.encode()
     }
 
     /// Whether it still runs: a store that failed has ended it.
@@ -160,16 +177,12 @@ impl Drop for RunningValidator {
     }
 }
 
-/// Starts a validator on threads of its own; returns once it has joined.
+/// Starts a validator on threads of its own; returns once it has joined. It proposes what `node` has, and hands it every final
+/// block.
 ///
 /// # Errors
 /// The configuration is refused, or a store or thread is not to be had.
-pub fn start(
-    config: ValidatorConfig,
-    source: impl TransactionSource,
-    sink: impl BlockSink,
-) -> Result<RunningValidator, RunError> {
-    let (source, sink) = (SharedSource::new(source), SharedSink::new(sink));
+pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, RunError> {
     let peers: Vec<(PublicKey, commonware_p2p::Address)> =
         config.validators.iter().map(|peer| (peer.key.0.clone(), peer.address.into())).collect();
     let peers: Map<PublicKey, commonware_p2p::Address> =
@@ -186,13 +199,16 @@ pub fn start(
                 .with_storage_directory(&config.data_dir)
                 .with_worker_threads(config.worker_threads.get());
             Runner::new(runtime)
-                .start(|context| serve(context, config, peers, source, sink, started_sender, stopped));
+                .start(|context| serve(context, config, peers, node, started_sender, stopped));
         })
         .map_err(RunError::Thread)?;
     match block_on(started) {
-        Ok(Ok(validator)) => {
-            Ok(RunningValidator { validator: Arc::new(validator), stop: Some(stop), thread: Some(thread) })
-        }
+        Ok(Ok((validator, metrics))) => Ok(RunningValidator {
+            validator: Arc::new(validator),
+            metrics: Arc::new(metrics),
+            stop: Some(stop),
+            thread: Some(thread),
+        }),
         Ok(Err(error)) => Err(RunError::Start(error)),
         Err(oneshot::Canceled) => Err(RunError::Halted),
     }
@@ -202,9 +218,8 @@ async fn serve(
     context: Context,
     config: ValidatorConfig,
     peers: Map<PublicKey, commonware_p2p::Address>,
-    source: SharedSource,
-    sink: SharedSink,
-    started: oneshot::Sender<Result<NodeValidator, StartError>>,
+    node: Node,
+    started: oneshot::Sender<Result<(NodeValidator, Context), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let (mut network, mut oracle) = Network::new(context.child("network"), transport(&config));
@@ -224,8 +239,13 @@ async fn serve(
         broadcast: register(),
         state: register(),
     };
+    let (transactions_out, transactions_in) = register();
     let running = network.start();
-    let state_pages = config.state_cache_bytes.get() / usize::from(PAGE_BYTES.get());
+    let out = node.clone();
+    context.child("tell").spawn(move |_| gossip::tell(out, transactions_out));
+    let (inbox, chain, blocker) = (node.clone(), config.rules.chain, oracle.clone());
+    context.child("hear").spawn(move |_| gossip::hear(inbox, chain, transactions_in, blocker));
+    let ports = Ports(node);
     let engine = EngineConfig {
         key: config.key.secret,
         validators,
@@ -233,26 +253,21 @@ async fn serve(
         rules: config.rules,
         beneficiary: config.beneficiary,
         timing: config.timing,
-        storage: StorageConfig {
-            partition: "ledger".into(),
-            state_cache: CacheRef::new(
-                PAGE_BYTES,
-                NonZeroUsize::new(state_pages).unwrap_or(NonZeroUsize::MIN),
-            ),
-            block_cache: CacheRef::new(PAGE_BYTES, BLOCK_PAGES),
-            state_items_per_blob: NZU64!(1 << 20),
-            archive_items_per_section: NZU64!(1 << 16),
-            state_blocks_kept: 1024,
-            archive_table_size: 1 << 16,
-            buffer_bytes: NZUsize!(1 << 20),
-            index_seed: None,
-        },
+        storage: storage(config.state_cache_bytes),
     };
-    let validator =
-        Validator::start(context.child("engine"), engine, channels, oracle.clone(), oracle, source, sink)
-            .await;
+    let validator = Validator::start(
+        context.child("engine"),
+        engine,
+        channels,
+        oracle.clone(),
+        oracle,
+        ports.clone(),
+        ports,
+    )
+    .await;
     // Whoever started this may have gone; then `stopped` is ready too.
-    if started.send(validator).is_err() {
+    let metrics = context.child("metrics");
+    if started.send(validator.map(|validator| (validator, metrics))).is_err() {
         return;
     }
     // The network ends only when it fails, and takes the validator with it.
@@ -260,6 +275,40 @@ async fn serve(
     match select(stopped, running).await {
         Either::Left(_) | Either::Right(_) => {}
     }
+}
+
+fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
+    let state_pages = state_cache_bytes.get() / usize::from(PAGE_BYTES.get());
+    StorageConfig {
+        partition: "ledger".into(),
+        state_cache: CacheRef::new(PAGE_BYTES, NonZeroUsize::new(state_pages).unwrap_or(NonZeroUsize::MIN)),
+        block_cache: CacheRef::new(PAGE_BYTES, BLOCK_PAGES),
+        state_items_per_blob: NZU64!(1 << 20),
+        archive_items_per_section: NZU64!(1 << 16),
+        state_blocks_kept: 1024,
+        archive_table_size: 1 << 16,
+        buffer_bytes: NZUsize!(1 << 20),
+        index_seed: None,
+    }
+}
+
+/// The first block of a network: its genesis with the state root and seal that validators give it. It needs a scratch
+/// folder for their database, which is empty before and left to the caller afterwards.
+///
+/// # Errors
+/// The genesis is refused, there are no validators, or the folder cannot be used.
+pub fn first_block(
+    genesis: &Genesis,
+    validators: &[ValidatorAddress],
+    scratch: &Path,
+) -> Result<Header, RunError> {
+    let leader = validators.iter().min().ok_or(RunError::Start(StartError::NoValidators))?;
+    let runtime = RuntimeConfig::new().with_storage_directory(scratch).with_worker_threads(1);
+    let block = Runner::new(runtime).start(|context| async move {
+        let storage = storage(GENESIS_CACHE);
+        prepare_genesis(context, &storage.partition, storage.database(), genesis, &leader.0).await
+    });
+    Ok(block.map_err(StartError::from).map_err(RunError::Start)?.block().header.clone())
 }
 
 fn transport(
@@ -277,6 +326,7 @@ fn transport(
     );
     let count = NonZeroUsize::new(config.validators.len()).unwrap_or(NonZeroUsize::MIN);
     let message = max_message_bytes(u32::try_from(count.get()).unwrap_or(u32::MAX));
+    let message = message.max(u32::try_from(gossip::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX));
     let make = match config.reach {
         Reach::Local => lookup::Config::local,
         Reach::Public => lookup::Config::recommended,
@@ -289,5 +339,6 @@ const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
 const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(10);
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
 const CHANNEL_QUOTA: Quota = Quota::per_second(NZU32!(1024));
+const GENESIS_CACHE: NonZeroUsize = NZUsize!(64 << 20);
 const PAGE_BYTES: core::num::NonZeroU16 = NZU16!(4096);
 const BLOCK_PAGES: NonZeroUsize = NZUsize!(4096);

@@ -10,6 +10,7 @@ pub(crate) mod encrypt;
 pub(crate) mod gateway;
 pub(crate) mod layers;
 pub(crate) mod model;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod prove;
 pub(crate) mod receipt;

@@ -1,18 +1,40 @@
-//! `tacit node dev`: the ledger as one process.
+//! `tacit node`: the ledger, as one process or as one validator of many.
 
-use crate::args::Node as Command;
+use crate::args::{Lifetime, Node as Command};
+use crate::commands::network;
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
 use alloy_primitives::{Address, U256};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use tacit_node::{DEV_BALANCE, Node, NodeConfig, NodeError, StoreError};
 use tokio::net::TcpListener;
 
 pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failure> {
-    let Command::Dev { data, listen, fund, lifetime } = command;
+    match command {
+        Command::Dev { data, listen, fund, lifetime } => {
+            dev(data.as_deref(), *listen, fund, lifetime, output).await
+        }
+        Command::InitNetwork(arguments) => {
+            // The engine's database brings a runtime of its own.
+            let arguments = arguments.clone();
+            let written = tokio::task::spawn_blocking(move || network::init(&arguments, output)).await;
+            written.failed("node", "the network was not written", "")?
+        }
+        Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
+        Command::Export(arguments) => network::export(arguments, output),
+    }
+}
+
+async fn dev(
+    data: Option<&Path>,
+    listen: SocketAddr,
+    fund: &[String],
+    lifetime: &Lifetime,
+    output: Output,
+) -> Result<(), Failure> {
     let fund = fund
         .iter()
         .map(|text| {
@@ -23,8 +45,8 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
             )
         })
         .collect::<Result<Vec<Address>, _>>()?;
-    let node = open(data.clone(), &fund).await?;
-    let listener = bind(*listen, "ledger").await?;
+    let node = open(data, &fund).await?;
+    let listener = bind(listen, "ledger").await?;
     let url = url(&listener)?;
     let result = json!({"role": "ledger", "url": url, "chain_id": node.chain_id()});
     output.data(&result, || {
@@ -33,13 +55,23 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
     node.serve(listener, lifetime::ended(lifetime.with_parent)).await.failed("node", "the ledger stopped", "")
 }
 
-/// Opens a development ledger with funded accounts: the public test ones and `fund`.
-async fn open(data: Option<PathBuf>, fund: &[Address]) -> Result<Node, Failure> {
+/// Opens a development ledger with funded accounts: the public test ones and `fund`. A folder that validators filled is gone on
+/// with as it is.
+async fn open(data: Option<&Path>, fund: &[Address]) -> Result<Node, Failure> {
     let alloc: Vec<(Address, U256)> = fund.iter().map(|address| (*address, DEV_BALANCE)).collect();
-    let place = data.as_ref().map_or_else(|| "memory".to_owned(), |data| data.display().to_string());
-    let config = || NodeConfig::dev_with_public_accounts(alloc.clone()).with_data_dir(data.clone());
+    let place = data.map_or_else(|| "memory".to_owned(), |data| data.display().to_string());
+    let config =
+        || NodeConfig::dev_with_public_accounts(alloc.clone()).with_data_dir(data.map(Path::to_owned));
     let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
-    lifetime::once_free(|| Node::open(config()), in_use).await.failed(
+    let opened = lifetime::once_free(|| Node::open(config()), in_use).await;
+    let opened = match (opened, data) {
+        (
+            Err(NodeError::Store(StoreError::OtherChain { .. } | StoreError::OtherGenesis { .. })),
+            Some(data),
+        ) if fund.is_empty() && data.join("consensus").exists() => Node::resume(data, &config()),
+        (opened, _) => opened,
+    };
+    opened.failed(
         "node",
         format!("cannot open the ledger in {place}"),
         "another process may be using it, or it was begun with other accounts: choose another folder",

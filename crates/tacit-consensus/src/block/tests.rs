@@ -27,7 +27,11 @@ fn seal() -> Seal {
         leader: ed25519::PrivateKey::from_seed(3).public_key(),
         parent: (View::new(299), keccak256::Digest([5; 32])),
     };
-    Seal { context, range: NonEmptyRange::new(Location::new(2)..Location::new(700)).unwrap() }
+    Seal {
+        context,
+        height: Height::new(4),
+        range: NonEmptyRange::new(Location::new(2)..Location::new(700)).unwrap(),
+    }
 }
 
 fn parts(transactions: Vec<TxEnvelope>) -> (Seal, Block) {
@@ -73,7 +77,7 @@ fn an_honest_block_comes_back_and_its_digest_is_the_ethereum_hash() {
     let back = ChainBlock::decode(bytes).unwrap();
     assert_eq!(back, block);
     assert_eq!(back.digest().0, block.block().header.hash_slow().0);
-    assert_eq!(back.height(), Height::new(9));
+    assert_eq!(back.height(), Height::new(4));
     assert_eq!(back.parent(), keccak256::Digest([5; 32]));
     assert_eq!(back.context(), block.seal().context);
 }
@@ -178,6 +182,7 @@ fn the_longest_seal_fits_the_bound() {
     };
     let seal = Seal {
         context,
+        height: Height::new(u64::MAX),
         range: NonEmptyRange::new(Location::new(1 << 61)..Location::new((1 << 61) + 1)).unwrap(),
     };
     assert!(seal.encode_size() <= Seal::MAX_ENCODE_SIZE);

@@ -57,7 +57,7 @@ fn every_lie_about_a_block_is_refused() {
         let source = Source { pool: pool.clone(), checked: Arc::default(), forged: None };
         let beneficiary = Address::repeat_byte(0xb0);
         let mut ledger =
-            Ledger::new(RULES, TIMING.pace, beneficiary, first.clone(), source, Journal::new(pool));
+            Ledger::new(RULES, TIMING.pace, beneficiary, Arc::new(first.clone()), source, Journal::new(pool));
         let position = Position {
             round: Round::new(Epoch::zero(), View::new(1)),
             leader,
@@ -97,6 +97,7 @@ fn every_lie_about_a_block_is_refused() {
                 }),
             ),
             ("order", lie(&honest, |_, block| block.body.transactions.reverse())),
+            ("height", lie(&honest, |seal, _| seal.height = seal.height.next())),
             (
                 "range",
                 lie(&honest, |seal, _| {

@@ -4,7 +4,7 @@ use crate::support::{address, genesis};
 use alloy_primitives::{B256, U256, bytes};
 use tacit_abi::channels;
 use tacit_ledger::{
-    Genesis, GenesisAccount, GenesisError, LtHash, MemoryState, StateCommitment, StateReader,
+    Genesis, GenesisAccount, GenesisError, LtHash, MemoryState, Origin, StateCommitment, StateReader,
 };
 
 fn error(change: impl FnOnce(&mut Genesis)) -> GenesisError {
@@ -66,4 +66,38 @@ fn each_rule_is_kept() {
     assert_eq!(code, GenesisError::Code(address(9)));
     let supply = error(|g| g.alloc.get_mut(&address(1)).unwrap().balance = U256::MAX);
     assert_eq!(supply, GenesisError::Supply);
+    let origin =
+        |number, got| error(|g| g.origin = Some(Origin { number, hashes: vec![B256::repeat_byte(1); got] }));
+    for (number, got) in [(7, 0), (7, 9), (1_000, 257), (u64::MAX, 1)] {
+        assert_eq!(origin(number, got), GenesisError::Origin { number, got });
+    }
+}
+
+#[test]
+fn a_chain_goes_on_where_another_was_left() {
+    let hashes: Vec<B256> = (1..=3).map(B256::with_last_byte).collect();
+    let mut genesis = genesis();
+    genesis.origin = Some(Origin { number: 9, hashes: hashes.clone() });
+    let storage = [(B256::ZERO, B256::with_last_byte(1))].into();
+    let module = GenesisAccount { balance: U256::from(5), nonce: 1, code: bytes!("ef"), storage };
+    genesis.alloc.insert(channels::ADDRESS, module);
+    let first = genesis.build(LtHash::default()).unwrap();
+    assert_eq!(first.block.header.number, 10);
+    assert_eq!(first.block.header.parent_hash, hashes[2]);
+    let mut state = MemoryState::default();
+    state.apply(&first.changes);
+    assert_eq!(state.account(channels::ADDRESS).unwrap().unwrap().balance, U256::from(5));
+    assert_eq!(state.storage(channels::ADDRESS, U256::ZERO).unwrap(), U256::ONE);
+    let blocks: Vec<_> = genesis.origin.as_ref().unwrap().blocks().collect();
+    assert_eq!(blocks, [(7, hashes[0]), (8, hashes[1]), (9, hashes[2])]);
+    let json = serde_json::to_string(&genesis).unwrap();
+    assert_eq!(serde_json::from_str::<Genesis>(&json).unwrap(), genesis);
+
+    type Change = fn(&mut GenesisAccount);
+    let changes: [Change; 2] = [|account| account.nonce = 2, |account| account.code = bytes!("fe")];
+    for change in changes {
+        let mut other = genesis.clone();
+        change(other.alloc.get_mut(&channels::ADDRESS).unwrap());
+        assert_eq!(other.build(LtHash::default()).err(), Some(GenesisError::Module(channels::ADDRESS)));
+    }
 }

@@ -21,6 +21,9 @@ pub(super) fn is_dev(method: &str) -> bool {
 }
 
 pub(super) async fn dispatch(service: &Service, method: &str, params: Params) -> Result<Encoded, RpcError> {
+    if !service.node.shared().makes_blocks() {
+        return Err(RpcError::MethodNotFound(method.to_owned()));
+    }
     match method {
         "evm_mine" => mine(service, params).await,
         "anvil_mine" | "hardhat_mine" => mine_many(service, params).await,

@@ -134,6 +134,8 @@ impl From<WriteError> for RpcError {
             WriteError::Store(why) => Self::Store(why),
             WriteError::Timestamp { .. } => Self::InvalidParams(error.to_string()),
             WriteError::Execution(why) => Self::Execution(why),
+            // Nobody appends blocks over RPC.
+            WriteError::Gap { .. } | WriteError::Differs { .. } => Self::Execution(error.to_string()),
             WriteError::Halted => Self::Halted,
             WriteError::Closing => Self::Closing,
         }

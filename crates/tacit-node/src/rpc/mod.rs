@@ -23,6 +23,7 @@ mod read;
 mod server;
 mod shape;
 mod socket;
+mod status;
 mod trace;
 
 pub use self::error::RpcError;

@@ -20,7 +20,7 @@ use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use serde_json::Value;
 use tokio::{
@@ -35,7 +35,7 @@ use super::{
     filters::Filters,
     frame::{self, Body, Encoded, Member, Request, encode, response},
     params::Params,
-    read, socket,
+    read, socket, status,
 };
 use crate::{admission, node::Node, shared::Shared, writer::Command};
 
@@ -80,7 +80,11 @@ pub(crate) async fn serve(
     let subscriptions = AtomicU64::new(1);
     let service = Service { node, filters, permits, sockets: Arc::clone(&sockets), closing, subscriptions };
     let routes = post(handle).get(socket::upgrade).options(preflight);
-    let router = Router::new().route("/", routes).with_state(Arc::new(service));
+    let router = Router::new()
+        .route("/", routes)
+        .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .with_state(Arc::new(service));
     let shutdown = async move {
         shutdown.await;
         close.send_replace(true);

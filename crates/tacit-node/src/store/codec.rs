@@ -7,9 +7,9 @@ use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
-use tacit_ledger::Account;
+use tacit_ledger::{Account, Chain};
 
-use super::{StoreError, StoredReceipt};
+use super::{MadeBy, StoreError, StoredReceipt};
 
 /// Nonce, balance, code hash.
 pub(super) const ACCOUNT_BYTES: usize = 8 + 32 + 32;
@@ -34,6 +34,43 @@ pub(super) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
         balance: U256::from_be_bytes(*balance),
         code_hash: B256::from(code_hash),
     })
+}
+
+pub(super) const CHAIN_BYTES: usize = 24;
+
+pub(super) fn encode_chain(chain: &Chain) -> [u8; CHAIN_BYTES] {
+    let mut bytes = [0; CHAIN_BYTES];
+    let (fields, _) = bytes.as_chunks_mut::<8>();
+    for (field, value) in fields.iter_mut().zip([chain.chain_id, chain.gas_limit, chain.base_fee_floor]) {
+        *field = value.to_be_bytes();
+    }
+    bytes
+}
+
+pub(super) fn decode_chain(bytes: &[u8]) -> Result<Chain, StoreError> {
+    match bytes.as_chunks::<8>() {
+        ([chain_id, gas_limit, base_fee_floor], []) => Ok(Chain {
+            chain_id: u64::from_be_bytes(*chain_id),
+            gas_limit: u64::from_be_bytes(*gas_limit),
+            base_fee_floor: u64::from_be_bytes(*base_fee_floor),
+        }),
+        _ => Err(StoreError::Corrupt("chain")),
+    }
+}
+
+pub(super) const fn encode_made_by(made_by: MadeBy) -> [u8; 1] {
+    match made_by {
+        MadeBy::Development => [0],
+        MadeBy::Validators => [1],
+    }
+}
+
+pub(super) fn decode_made_by(bytes: &[u8]) -> Result<MadeBy, StoreError> {
+    match bytes {
+        [0] => Ok(MadeBy::Development),
+        [1] => Ok(MadeBy::Validators),
+        _ => Err(StoreError::Corrupt("head")),
+    }
 }
 
 /// The block hash, then the header.

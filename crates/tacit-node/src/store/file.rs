@@ -8,18 +8,24 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use alloy_consensus::{TxEnvelope, transaction::Recovered};
+use alloy_primitives::B256;
 use redb::{Builder, Database, DatabaseError, ReadableTable, Savepoint, StorageBackend, WriteTransaction};
-use tacit_ledger::StateCommitment;
+use tacit_ledger::{StateChanges, StateCommitment};
 
-use super::{FORMAT_VERSION, Identity, NewBlock, Store, StoreError, View, codec, tables, view::RedbView};
+use super::{
+    FORMAT_VERSION, First, Identity, MadeBy, NewBlock, Store, StoreError, View, codec, tables, view::RedbView,
+};
 
 /// A chain in one redb file, or in memory.
 #[derive(Debug)]
 pub struct RedbStore {
     database: Database,
     snapshots: Mutex<Snapshots>,
+    identity: Identity,
     /// Held for as long as the store is open, and released by the system however the process ends.
-    _lock: Option<File>,
+    #[expect(dead_code, reason = "the lock goes with it")]
+    lock: Option<File>,
 }
 
 #[derive(Default)]
@@ -35,43 +41,48 @@ impl std::fmt::Debug for Snapshots {
 }
 
 impl RedbStore {
-    /// Opens `data_dir`, making it when it is not there; without one the chain lives in memory. `genesis` becomes
-    /// the first block of an empty store, and is what a filled one must begin with.
+    /// Opens `data_dir`, making it when it is not there; without one the chain lives in memory. `first` becomes the first
+    /// block of an empty store, and is what a filled one must begin with. Validators may also go on from whatever chain the
+    /// directory holds, if `first` follows its head and its state is the head's.
     ///
     /// # Errors
     /// Refuses a directory that is in use, of another format or chain, or damaged.
-    pub fn open(
-        data_dir: Option<&Path>,
-        identity: Identity,
-        genesis: &NewBlock<'_>,
-    ) -> Result<Self, StoreError> {
+    pub fn open(data_dir: Option<&Path>, identity: Identity, first: &First<'_>) -> Result<Self, StoreError> {
         let Some(data_dir) = data_dir else {
-            return Self::with_backend(redb::backends::InMemoryBackend::new(), identity, genesis);
+            return Self::with_backend(redb::backends::InMemoryBackend::new(), identity, first);
         };
         let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
         std::fs::create_dir_all(data_dir).map_err(directory)?;
-        let lock = File::create(data_dir.join(LOCK_NAME)).map_err(directory)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::Locked { path: data_dir.to_owned() },
-            TryLockError::Error(source) => directory(source),
-        })?;
+        let lock = lock(data_dir)?;
         let path = data_dir.join(FILE_NAME);
         if !path.try_exists().map_err(directory)? {
-            Self::create(data_dir, &path, identity, genesis)?;
+            Self::create(data_dir, &path, identity, first)?;
         }
         let database = builder().open(&path).map_err(|error| opening(error, path))?;
-        let store = Self::prepare(database, identity, genesis)?;
-        Ok(Self { _lock: Some(lock), ..store })
+        let store = Self::prepare(database, identity, first)?;
+        Ok(Self { lock: Some(lock), ..store })
+    }
+
+    /// Opens the chain that `data_dir` holds, whichever it is; from now on `made_by` makes its blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when there is none; else as [`RedbStore::open`].
+    pub fn resume(data_dir: &Path, made_by: MadeBy) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Err(StoreError::Absent { path: data_dir.to_owned() });
+        }
+        let lock = lock(data_dir)?;
+        let database = builder().open(&path).map_err(|error| opening(error, path))?;
+        let stored = stored(&database)?.ok_or(StoreError::Corrupt("head"))?;
+        let store = Self::of(database, Identity { made_by, ..stored });
+        store.check_head()?;
+        Ok(Self { lock: Some(lock), ..store })
     }
 
     /// Makes the file under another name first: a database that is killed while it is being made cannot be opened, and
     /// renaming happens or does not.
-    fn create(
-        data_dir: &Path,
-        path: &Path,
-        identity: Identity,
-        genesis: &NewBlock<'_>,
-    ) -> Result<(), StoreError> {
+    fn create(data_dir: &Path, path: &Path, identity: Identity, first: &First<'_>) -> Result<(), StoreError> {
         let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
         let unfinished = data_dir.join(UNFINISHED_NAME);
         match std::fs::remove_file(&unfinished) {
@@ -79,7 +90,7 @@ impl RedbStore {
             _ => {}
         }
         let database = builder().create(&unfinished).map_err(|error| opening(error, unfinished.clone()))?;
-        drop(Self::prepare(database, identity, genesis)?);
+        drop(Self::prepare(database, identity, first)?);
         std::fs::rename(&unfinished, path).map_err(directory)?;
         File::open(data_dir).and_then(|directory| directory.sync_all()).map_err(directory)
     }
@@ -91,98 +102,110 @@ impl RedbStore {
     pub fn with_backend(
         backend: impl StorageBackend,
         identity: Identity,
-        genesis: &NewBlock<'_>,
+        first: &First<'_>,
     ) -> Result<Self, StoreError> {
         let database =
             builder().create_with_backend(backend).map_err(|error| opening(error, PathBuf::new()))?;
-        Self::prepare(database, identity, genesis)
+        Self::prepare(database, identity, first)
     }
 
-    /// Recomputes the state root from every stored account and slot, and compares it with the head's. It reads all of
-    /// the state.
+    /// Recomputes the accumulator's root from every stored account and slot, and compares it with the stored one. It reads
+    /// all of the state.
     ///
     /// # Errors
     /// [`StoreError::StateRoot`] when they differ, or when the state cannot be read.
     pub fn audit(&self) -> Result<(), StoreError> {
         let view = RedbView::new(&self.database)?;
-        let (_, header) = view.head()?;
-        let got = view.recomputed_root()?;
-        if got == header.state_root {
-            Ok(())
-        } else {
-            Err(StoreError::StateRoot { expected: header.state_root, got })
-        }
+        let (expected, got) = (view.accumulator()?.root(), view.recomputed_root()?);
+        if got == expected { Ok(()) } else { Err(StoreError::StateRoot { expected, got }) }
     }
 
-    fn prepare(database: Database, identity: Identity, genesis: &NewBlock<'_>) -> Result<Self, StoreError> {
-        let store = Self { database, snapshots: Mutex::default(), _lock: None };
-        if !store.check(identity)? {
-            store.write(Some(identity), genesis)?;
-            store.check(identity)?;
+    fn of(database: Database, identity: Identity) -> Self {
+        Self { database, identity, snapshots: Mutex::default(), lock: None }
+    }
+
+    fn prepare(database: Database, identity: Identity, first: &First<'_>) -> Result<Self, StoreError> {
+        let stored = stored(&database)?;
+        let store = Self::of(database, identity);
+        match stored {
+            None => store.write(Some(first.earlier), &first.block)?,
+            Some(stored) if stored == identity => {}
+            Some(stored) => store.adopt(stored, first)?,
         }
+        store.check_head()?;
         Ok(store)
     }
 
-    /// Whether the store is filled; an error when it is filled with something else.
-    fn check(&self, identity: Identity) -> Result<bool, StoreError> {
-        let transaction = self.database.begin_write().map_err(failed)?;
-        {
-            let meta = transaction.open_table(tables::META).map_err(failed)?;
-            let Some(format) = meta.get(tables::FORMAT).map_err(failed)? else { return Ok(false) };
-            let format = format.value().try_into().map(u32::from_be_bytes);
-            let got = format.map_err(|_| StoreError::Corrupt("format version"))?;
-            if got != FORMAT_VERSION {
-                return Err(StoreError::Format { got });
-            }
-            let field = |name| {
-                let value = meta.get(name).map_err(failed)?;
-                value.map(|value| value.value().to_vec()).ok_or(StoreError::Corrupt("head"))
-            };
-            let got = codec::decode_u64(&field(tables::CHAIN_ID)?)?;
-            if got != identity.chain_id {
-                return Err(StoreError::OtherChain { expected: identity.chain_id, got });
-            }
-            let got = codec::decode_b256(&field(tables::GENESIS)?)?;
-            if got != identity.genesis {
-                return Err(StoreError::OtherGenesis { expected: identity.genesis, got });
-            }
+    /// Takes a chain that is not simply the one asked for.
+    fn adopt(&self, stored: Identity, first: &First<'_>) -> Result<(), StoreError> {
+        let (expected, got) = (self.identity.chain.chain_id, stored.chain.chain_id);
+        if got != expected {
+            return Err(StoreError::OtherChain { expected, got });
         }
-        transaction.abort().map_err(failed)?;
+        let view = RedbView::new(&self.database)?;
+        let (hash, header) = view.head()?;
+        if stored.genesis == self.identity.genesis && stored.chain == self.identity.chain {
+            return match self.identity.made_by {
+                MadeBy::Development => Ok(()),
+                MadeBy::Validators => Err(StoreError::Development { number: header.number }),
+            };
+        }
+        if self.identity.made_by == MadeBy::Development || first.block.header.parent_hash != hash {
+            return Err(StoreError::OtherGenesis { expected: self.identity.genesis, got: stored.genesis });
+        }
+        if view.accumulator()? != *first.block.accumulator {
+            return Err(StoreError::OtherState);
+        }
+        // The state is here already.
+        self.write(None, &NewBlock { changes: &StateChanges::default(), ..first.block })
+    }
+
+    /// Checks that head and state belong together.
+    fn check_head(&self) -> Result<(), StoreError> {
         let view = RedbView::new(&self.database)?;
         let (hash, header) = view.head()?;
         if header.hash_slow() != hash {
             return Err(StoreError::Corrupt("header"));
         }
         let got = view.accumulator()?.root();
-        if got != header.state_root {
+        if view.made_by()? == MadeBy::Development && got != header.state_root {
             return Err(StoreError::StateRoot { expected: header.state_root, got });
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn write(&self, new: Option<Identity>, block: &NewBlock<'_>) -> Result<(), StoreError> {
+    /// Writes a block on top of the head; with the hashes of `earlier` blocks it is the first one here.
+    fn write(&self, earlier: Option<&[(u64, B256)]>, block: &NewBlock<'_>) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut meta = transaction.open_table(tables::META).map_err(failed)?;
             let height = block.header.number;
-            match new {
-                Some(identity) => {
-                    let format = FORMAT_VERSION.to_be_bytes();
-                    meta.insert(tables::FORMAT, format.as_slice()).map_err(failed)?;
-                    let chain_id = identity.chain_id.to_be_bytes();
-                    meta.insert(tables::CHAIN_ID, chain_id.as_slice()).map_err(failed)?;
-                    meta.insert(tables::GENESIS, identity.genesis.as_slice()).map_err(failed)?;
-                }
-                None => {
-                    let head = meta.get(tables::HEAD).map_err(failed)?.ok_or(StoreError::Corrupt("head"))?;
-                    let expected = codec::decode_u64(head.value())?.saturating_add(1);
-                    if height != expected {
-                        return Err(StoreError::NotNext { expected, got: height });
-                    }
+            if earlier.is_none() {
+                let head = meta.get(tables::HEAD).map_err(failed)?.ok_or(StoreError::Corrupt("head"))?;
+                let expected = codec::decode_u64(head.value())?.saturating_add(1);
+                if height != expected {
+                    return Err(StoreError::NotNext { expected, got: height });
                 }
             }
+            let format = FORMAT_VERSION.to_be_bytes();
+            let chain = codec::encode_chain(&self.identity.chain);
+            let made_by = codec::encode_made_by(self.identity.made_by);
+            meta.insert(tables::FORMAT, format.as_slice()).map_err(failed)?;
+            meta.insert(tables::CHAIN, chain.as_slice()).map_err(failed)?;
+            meta.insert(tables::GENESIS, self.identity.genesis.as_slice()).map_err(failed)?;
+            meta.insert(tables::MADE_BY, made_by.as_slice()).map_err(failed)?;
             meta.insert(tables::HEAD, height.to_be_bytes().as_slice()).map_err(failed)?;
             meta.insert(tables::ACCUMULATOR, block.accumulator.to_bytes().as_slice()).map_err(failed)?;
+        }
+        {
+            let mut table = transaction.open_table(tables::EARLIER).map_err(failed)?;
+            for (number, hash) in earlier.unwrap_or_default() {
+                table.insert(number, hash.0).map_err(failed)?;
+            }
+            let mut waiting = transaction.open_table(tables::WAITING).map_err(failed)?;
+            for signed in block.transactions {
+                waiting.remove(signed.tx_hash().0).map_err(failed)?;
+            }
         }
         write_state(&transaction, block)?;
         write_chain(&transaction, block)?;
@@ -194,6 +217,25 @@ impl RedbStore {
 impl Store for RedbStore {
     fn view(&self) -> Result<Box<dyn View>, StoreError> {
         Ok(Box::new(RedbView::new(&self.database)?))
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn set_waiting(&self, added: &[Recovered<TxEnvelope>], removed: &[B256]) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write().map_err(failed)?;
+        {
+            let mut waiting = transaction.open_table(tables::WAITING).map_err(failed)?;
+            for signed in added {
+                let bytes = codec::encode_transaction(signed);
+                waiting.insert(signed.tx_hash().0, bytes.as_slice()).map_err(failed)?;
+            }
+            for hash in removed {
+                waiting.remove(hash.0).map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)
     }
 
     fn commit(&self, block: &NewBlock<'_>) -> Result<(), StoreError> {
@@ -298,6 +340,41 @@ fn write_logs(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Which chain a database holds, `None` when it is empty.
+fn stored(database: &Database) -> Result<Option<Identity>, StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let identity = {
+        let meta = transaction.open_table(tables::META).map_err(failed)?;
+        let Some(format) = meta.get(tables::FORMAT).map_err(failed)? else { return Ok(None) };
+        let format = format.value().try_into().map(u32::from_be_bytes);
+        let got = format.map_err(|_| StoreError::Corrupt("format version"))?;
+        if got != FORMAT_VERSION {
+            return Err(StoreError::Format { got });
+        }
+        let field = |name| {
+            let value = meta.get(name).map_err(failed)?;
+            value.map(|value| value.value().to_vec()).ok_or(StoreError::Corrupt("head"))
+        };
+        Identity {
+            chain: codec::decode_chain(&field(tables::CHAIN)?)?,
+            genesis: codec::decode_b256(&field(tables::GENESIS)?)?,
+            made_by: codec::decode_made_by(&field(tables::MADE_BY)?)?,
+        }
+    };
+    transaction.abort().map_err(failed)?;
+    Ok(Some(identity))
+}
+
+fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
+    let lock = File::create(data_dir.join(LOCK_NAME)).map_err(directory)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => StoreError::Locked { path: data_dir.to_owned() },
+        TryLockError::Error(source) => directory(source),
+    })?;
+    Ok(lock)
 }
 
 fn builder() -> Builder {

@@ -7,7 +7,9 @@
 //! # Invariants
 //! - A block's state changes, header, transactions, receipts, indices, state accumulator and the head pointer
 //!   become visible and durable together or not at all.
-//! - The digest of the stored accumulator is the head's state root; opening checks it.
+//! - The digest of the stored accumulator is the state root of a head that was made in development mode; opening checks it.
+//!   Validators commit to state in their own database; there the accumulator is of this store alone.
+//! - A transaction that waits, once acknowledged, is here until it is in a block or can never be in one.
 //! - A directory belongs to one format version, chain id and genesis, and to one process at a time.
 //! - State at every past height stays readable, from the values that each block overwrote.
 
@@ -16,17 +18,17 @@ mod file;
 mod tables;
 mod view;
 
-use std::{fmt, io, path::PathBuf};
+use std::{collections::BTreeMap, fmt, io, path::PathBuf};
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
-use tacit_ledger::{Account, LtHash, StateChanges, StateReader};
+use tacit_ledger::{Account, Chain, GenesisAccount, LtHash, StateChanges, StateReader};
 use thiserror::Error;
 
 pub use self::file::RedbStore;
 
 /// Version of the stored format; any other one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Why the store failed.
 #[derive(Debug, Error)]
@@ -60,6 +62,21 @@ pub enum StoreError {
         /// The genesis block found.
         got: B256,
     },
+    /// The directory's last block was made in development mode, so that no validator knows it.
+    #[error("block {number} in the data directory was made in development mode, not by validators")]
+    Development {
+        /// The head's number.
+        number: u64,
+    },
+    /// The state in the directory is not the one that the network begins with.
+    #[error("the state in the data directory is not the network's first state")]
+    OtherState,
+    /// The directory holds no chain yet.
+    #[error("there is no chain in {}", path.display())]
+    Absent {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The state does not match the head block: the file was damaged or changed from outside.
     #[error("stored state has root {got}, its head block says {expected}")]
     StateRoot {
@@ -92,13 +109,33 @@ pub enum StoreError {
     Database(#[source] Box<redb::Error>),
 }
 
-/// Which chain a store must hold.
+/// Which chain a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-    /// Hash of block zero.
+    /// Its parameters.
+    pub chain: Chain,
+    /// Hash of the first block: block zero, or the one with which validators went on from an earlier chain.
     pub genesis: B256,
+    /// Who makes its blocks.
+    pub made_by: MadeBy,
+}
+
+/// Who made a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeBy {
+    /// This process alone, at once. `stateRoot` is of the store's own accumulator.
+    Development,
+    /// Validators. `stateRoot` is of their database.
+    Validators,
+}
+
+/// How a chain begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct First<'a> {
+    /// The first block, with the whole state as its changes.
+    pub block: NewBlock<'a>,
+    /// Numbers and hashes of blocks before it.
+    pub earlier: &'a [(u64, B256)],
 }
 
 /// What happened to a transaction, without what its block and the transaction itself already say.
@@ -117,7 +154,7 @@ pub struct StoredReceipt {
 }
 
 /// A block with all that follows from it, ready to be stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewBlock<'a> {
     /// Its hash.
     pub hash: B256,
@@ -168,6 +205,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When the database fails.
     fn view(&self) -> Result<Box<dyn View>, StoreError>;
 
+    /// Which chain this is.
+    fn identity(&self) -> Identity;
+
+    /// Adds and removes transactions that wait; when this returns it is durable. Blocks remove what they include.
+    ///
+    /// # Errors
+    /// When the database fails. Nothing has changed then.
+    fn set_waiting(&self, added: &[Recovered<TxEnvelope>], removed: &[B256]) -> Result<(), StoreError>;
+
     /// Appends a block; when this returns it is durable.
     ///
     /// # Errors
@@ -200,6 +246,24 @@ pub trait View: Send {
     /// # Errors
     /// As the trait says.
     fn accumulator(&self) -> Result<LtHash, StoreError>;
+
+    /// Transactions that wait for a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn waiting(&self) -> Result<Vec<Recovered<TxEnvelope>>, StoreError>;
+
+    /// The whole state at the head, with which another chain can begin.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn alloc(&self) -> Result<BTreeMap<Address, GenesisAccount>, StoreError>;
+
+    /// Hash of a block, also of one from before the first.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn block_hash(&self, height: u64) -> Result<Option<B256>, StoreError>;
 
     /// An account.
     ///
@@ -305,6 +369,6 @@ impl StateReader for State<'_> {
     }
 
     fn block_hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
-        Ok(self.view.header(number)?.map(|(hash, _)| hash))
+        self.view.block_hash(number)
     }
 }

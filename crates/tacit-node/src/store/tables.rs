@@ -24,6 +24,10 @@ pub(super) const STORAGE_BEFORE: TableDefinition<'static, (Bytes20, Bytes32, u64
 pub(super) const HEADERS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("headers");
 /// Height by block hash.
 pub(super) const HEIGHTS: TableDefinition<'static, Bytes32, u64> = TableDefinition::new("heights");
+/// Hashes of blocks from before the first, by height.
+pub(super) const EARLIER: TableDefinition<'static, u64, Bytes32> = TableDefinition::new("earlier");
+/// Sender and transaction, by hash, of what waits for a block.
+pub(super) const WAITING: TableDefinition<'static, Bytes32, &[u8]> = TableDefinition::new("waiting");
 /// Sender and transaction by height and index.
 pub(super) const TRANSACTIONS: TableDefinition<'static, (u64, u32), &[u8]> =
     TableDefinition::new("transactions");
@@ -40,9 +44,11 @@ pub(super) const LOGS_BY_TOPIC: TableDefinition<'static, (Bytes32, u64, u32), ()
 
 /// In [`META`]: format version, 4 bytes big-endian.
 pub(super) const FORMAT: &str = "format";
-/// In [`META`]: chain id, 8 bytes big-endian.
-pub(super) const CHAIN_ID: &str = "chain_id";
-/// In [`META`]: hash of block zero.
+/// In [`META`]: chain id, gas limit, floor of the base fee, 8 bytes big-endian each.
+pub(super) const CHAIN: &str = "chain";
+/// In [`META`]: who made the head, one byte: 0 development, 1 validators.
+pub(super) const MADE_BY: &str = "made_by";
+/// In [`META`]: hash of the first block.
 pub(super) const GENESIS: &str = "genesis";
 /// In [`META`]: height of the head, 8 bytes big-endian.
 pub(super) const HEAD: &str = "head";

@@ -3,9 +3,10 @@
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
-use tacit_ledger::{Account, Change, LtHash, StateChanges, StateCommitment};
+use std::collections::BTreeMap;
+use tacit_ledger::{Account, Change, GenesisAccount, LtHash, StateChanges, StateCommitment};
 
-use super::{At, Location, LogKey, StoreError, StoredReceipt, View, codec, file::failed, tables};
+use super::{At, Location, LogKey, MadeBy, StoreError, StoredReceipt, View, codec, file::failed, tables};
 
 /// A read transaction. Tables are opened when first needed, as most requests touch one or two.
 pub(super) struct RedbView {
@@ -27,6 +28,11 @@ impl RedbView {
         definition: TableDefinition<'_, K, V>,
     ) -> Result<ReadOnlyTable<K, V>, StoreError> {
         self.transaction.open_table(definition).map_err(failed)
+    }
+
+    /// Who made the head.
+    pub(super) fn made_by(&self) -> Result<MadeBy, StoreError> {
+        codec::decode_made_by(&self.meta(tables::MADE_BY)?)
     }
 
     fn meta(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -90,6 +96,47 @@ impl View for RedbView {
         let bytes = self.meta(tables::ACCUMULATOR)?;
         let bytes = bytes.as_slice().try_into().map_err(|_| StoreError::Corrupt("accumulator"))?;
         Ok(LtHash::from_bytes(bytes))
+    }
+
+    fn waiting(&self) -> Result<Vec<Recovered<TxEnvelope>>, StoreError> {
+        let table = self.table(tables::WAITING)?;
+        let entries = table.range::<[u8; 32]>(..).map_err(failed)?;
+        entries.map(|entry| codec::decode_transaction(entry.map_err(failed)?.1.value())).collect()
+    }
+
+    fn alloc(&self) -> Result<BTreeMap<Address, GenesisAccount>, StoreError> {
+        let mut alloc = BTreeMap::new();
+        for entry in self.accounts.range::<[u8; 20]>(..).map_err(failed)? {
+            let (address, account) = entry.map_err(failed)?;
+            let account = codec::decode_account(account.value())?;
+            let code = if account.has_code() {
+                self.code(account.code_hash)?.ok_or(StoreError::Corrupt("code"))?
+            } else {
+                Bytes::new()
+            };
+            let account = GenesisAccount {
+                balance: account.balance,
+                nonce: account.nonce,
+                code,
+                storage: BTreeMap::new(),
+            };
+            alloc.insert(Address::from(address.value()), account);
+        }
+        for entry in self.storage.range::<([u8; 20], [u8; 32])>(..).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let (address, slot) = key.value();
+            let account = alloc.get_mut(&Address::from(address)).ok_or(StoreError::Corrupt("slot"))?;
+            account.storage.insert(slot.into(), value.value().into());
+        }
+        Ok(alloc)
+    }
+
+    fn block_hash(&self, height: u64) -> Result<Option<B256>, StoreError> {
+        if let Some((hash, _)) = self.header(height)? {
+            return Ok(Some(hash));
+        }
+        let hash = self.table(tables::EARLIER)?.get(height).map_err(failed)?;
+        Ok(hash.map(|hash| hash.value().into()))
     }
 
     fn account(&self, address: Address, at: At) -> Result<Option<Account>, StoreError> {

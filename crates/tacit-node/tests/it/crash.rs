@@ -17,7 +17,7 @@ use redb::StorageBackend;
 use tacit_ledger::LtHash;
 use tacit_node::{
     Node, NodeConfig, NodeError,
-    store::{At, Identity, NewBlock, RedbStore, Store, StoreError},
+    store::{At, First, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
 };
 
 use crate::support::{address, config, deployment, message, sign, transfer};
@@ -129,9 +129,10 @@ impl StorageBackend for Backend {
     }
 }
 
-fn open_store(config: &NodeConfig, backend: Backend) -> Result<(RedbStore, Identity), StoreError> {
+fn open_store(config: &NodeConfig, backend: Backend) -> Result<RedbStore, StoreError> {
     let genesis = config.genesis.build(LtHash::default()).unwrap();
-    let identity = Identity { chain_id: config.genesis.chain.chain_id, genesis: genesis.block.hash() };
+    let identity =
+        Identity { chain: config.genesis.chain, genesis: genesis.block.hash(), made_by: MadeBy::Development };
     let first = NewBlock {
         hash: genesis.block.hash(),
         header: &genesis.block.header,
@@ -140,13 +141,13 @@ fn open_store(config: &NodeConfig, backend: Backend) -> Result<(RedbStore, Ident
         changes: &genesis.changes,
         accumulator: &genesis.commitment,
     };
-    Ok((RedbStore::with_backend(backend, identity, &first)?, identity))
+    Ok(RedbStore::with_backend(backend, identity, &First { block: first, earlier: &[] })?)
 }
 
 fn open(backend: Backend) -> Result<Node, NodeError> {
     let config = config(None);
-    let (store, identity) = open_store(&config, backend)?;
-    Node::with_store(Box::new(store), config, identity.genesis)
+    let store = open_store(&config, backend)?;
+    Node::with_store(Box::new(store), &config)
 }
 
 /// Transactions of one account: transfers, a contract, calls of it.
@@ -178,7 +179,7 @@ async fn run(backend: Backend, workload: &[String]) -> Option<u64> {
 /// Checks what is left on `image`, given how many blocks were acknowledged.
 async fn check(image: Vec<u8>, acknowledged: Option<u64>, workload: &[String], case: &str) {
     let backend = Backend::on(image);
-    let (store, _) = open_store(&config(None), backend.clone()).unwrap_or_else(|why| panic!("{case}: {why}"));
+    let store = open_store(&config(None), backend.clone()).unwrap_or_else(|why| panic!("{case}: {why}"));
     store.audit().unwrap_or_else(|why| panic!("{case}: {why}"));
     let view = store.view().unwrap();
     let height = view.head().unwrap().1.number;

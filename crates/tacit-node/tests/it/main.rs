@@ -10,6 +10,7 @@
 mod chain;
 mod crash;
 mod development;
+mod follow;
 mod kill;
 mod refusals;
 mod restart;

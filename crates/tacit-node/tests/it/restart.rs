@@ -6,7 +6,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
 use tacit_node::{
     Node, NodeConfig, NodeError, StoreError,
-    store::{Identity, NewBlock, RedbStore, Store},
+    store::{First, Identity, MadeBy, NewBlock, RedbStore, Store},
 };
 
 use crate::support::{Running, address, config, deployment, message, sign, transfer};
@@ -130,7 +130,11 @@ fn a_damaged_head_is_refused() {
 #[test]
 fn a_store_takes_the_next_block_only() {
     let genesis = config(None).genesis.build(tacit_ledger::LtHash::default()).unwrap();
-    let identity = Identity { chain_id: tacit_node::DEV_CHAIN_ID, genesis: genesis.block.hash() };
+    let identity = Identity {
+        chain: config(None).genesis.chain,
+        genesis: genesis.block.hash(),
+        made_by: MadeBy::Development,
+    };
     let block = NewBlock {
         hash: genesis.block.hash(),
         header: &genesis.block.header,
@@ -139,7 +143,7 @@ fn a_store_takes_the_next_block_only() {
         changes: &genesis.changes,
         accumulator: &genesis.commitment,
     };
-    let store = RedbStore::open(None, identity, &block).unwrap();
+    let store = RedbStore::open(None, identity, &First { block, earlier: &[] }).unwrap();
     assert!(matches!(store.commit(&block), Err(StoreError::NotNext { expected: 1, got: 0 })));
     store.audit().unwrap();
 }

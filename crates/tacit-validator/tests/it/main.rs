@@ -3,29 +3,26 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use alloy_consensus::{
-    Header, SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope,
+    Header, SignableTransaction as _, TxEip1559, TxEnvelope,
     crypto::secp256k1::{recover_signer_unchecked, sign_message},
     transaction::Recovered,
 };
-use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    future::{pending, ready},
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
-    path::Path,
-    sync::{Arc, Mutex},
+    path::PathBuf,
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tacit_consensus::{
-    BlockSink, CandidateLimits, ChainBlock, GenesisFailure, Pace, Rules, StartError, Timing,
-    TransactionSource,
-};
+use tacit_consensus::{GenesisFailure, Pace, Rules, StartError, Timing};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
-use tacit_validator::{Peer, Reach, RunError, RunningValidator, ValidatorConfig, ValidatorKey, start};
+use tacit_node::{Node, NodeConfig};
+use tacit_validator::{
+    Peer, Reach, RunError, RunningValidator, ValidatorConfig, ValidatorKey, first_block, start,
+};
 use tacit_wire::KeyFileError;
+use tempfile::TempDir;
 
 const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7 };
 const COIN: u128 = 1_000_000_000_000_000_000;
@@ -49,54 +46,6 @@ fn pay(nonce: u64) -> Recovered<TxEnvelope> {
     Recovered::new_unchecked(draft.into_signed(signature).into(), address(1))
 }
 
-/// Everybody's pool, and one journal for all: a second block at a height is seen at once.
-#[derive(Clone, Default)]
-struct World {
-    waiting: Arc<Mutex<BTreeMap<u64, Recovered<TxEnvelope>>>>,
-    blocks: Arc<Mutex<BTreeMap<u64, ChainBlock>>>,
-}
-
-impl TransactionSource for World {
-    async fn ready(&self) {
-        if self.waiting.lock().unwrap().is_empty() { pending().await } else { ready(()).await }
-    }
-
-    async fn candidates(&self, _: &Header, _: CandidateLimits) -> Vec<Recovered<TxEnvelope>> {
-        self.waiting.lock().unwrap().values().take(100).cloned().collect()
-    }
-
-    fn sender(&self, _: &TxHash) -> Option<Address> {
-        None
-    }
-}
-
-impl BlockSink for World {
-    type Error = Infallible;
-
-    async fn finalized(&self, block: &ChainBlock) -> Result<(), Infallible> {
-        let known = self.blocks.lock().unwrap().insert(block.block().header.number, block.clone());
-        assert!(known.is_none_or(|known| known.hash() == block.hash()), "a fork");
-        for transaction in &block.block().body.transactions {
-            self.waiting.lock().unwrap().remove(&transaction.nonce());
-        }
-        Ok(())
-    }
-}
-
-impl World {
-    fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) {
-        let started = Instant::now();
-        while !done(self) {
-            assert!(started.elapsed() < Duration::from_secs(60), "{what}: not in a minute");
-            sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn height(&self) -> u64 {
-        self.blocks.lock().unwrap().last_key_value().map_or(0, |(number, _)| *number)
-    }
-}
-
 /// Four ports that nobody listens on.
 fn ports() -> Vec<SocketAddr> {
     let listeners: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -112,124 +61,172 @@ fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: [(address(1), account)].into(),
+        origin: None,
     }
 }
 
-fn boot(home: &Path, i: usize, peers: &[Peer], genesis: &Genesis, world: &World) -> RunningValidator {
-    let config = ValidatorConfig {
-        key: ValidatorKey::load(&home.join(format!("{i}.key"))).unwrap(),
-        validators: peers.to_vec(),
-        listen: peers[i].address,
-        reach: Reach::Local,
-        data_dir: home.join(i.to_string()),
-        genesis: genesis.clone(),
-        rules: Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 },
-        beneficiary: Address::repeat_byte(0xfe),
-        timing: Timing {
-            pace: Pace { busy: Duration::from_millis(50), idle: Duration::from_millis(500) },
-            leader_timeout: Duration::from_secs(3),
-            certification_timeout: Duration::from_secs(6),
-            retry: Duration::from_secs(3),
-            fetch_timeout: Duration::from_secs(2),
-        },
-        state_cache_bytes: NonZeroUsize::new(1 << 24).unwrap(),
-        worker_threads: NonZeroUsize::new(2).unwrap(),
-    };
-    start(config, world.clone(), world.clone()).unwrap()
+/// One validator of a network and its node.
+struct Member {
+    node: Node,
+    running: RunningValidator,
+}
+
+/// A network on this machine.
+struct Network {
+    home: TempDir,
+    genesis: Genesis,
+    first: Header,
+    peers: Vec<Peer>,
+}
+
+impl Network {
+    fn new(genesis: Genesis) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let peers: Vec<Peer> = ports()
+            .into_iter()
+            .enumerate()
+            .map(|(i, address)| {
+                let key = ValidatorKey::create(&home.path().join(format!("{i}.key"))).unwrap();
+                Peer { key: key.address(), address }
+            })
+            .collect();
+        let keys: Vec<_> = peers.iter().map(|peer| peer.key.clone()).collect();
+        let first = first_block(&genesis, &keys, &home.path().join("scratch")).unwrap();
+        Self { home, genesis, first, peers }
+    }
+
+    fn data(&self, i: usize) -> PathBuf {
+        self.home.path().join(i.to_string())
+    }
+
+    fn config(&self, i: usize) -> ValidatorConfig {
+        ValidatorConfig {
+            key: ValidatorKey::load(&self.home.path().join(format!("{i}.key"))).unwrap(),
+            validators: self.peers.clone(),
+            listen: self.peers[i].address,
+            reach: Reach::Local,
+            data_dir: self.data(i).join("consensus"),
+            genesis: self.genesis.clone(),
+            rules: Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 },
+            beneficiary: Address::repeat_byte(0xfe),
+            timing: Timing {
+                pace: Pace { busy: Duration::from_millis(50), idle: Duration::from_millis(500) },
+                leader_timeout: Duration::from_secs(3),
+                certification_timeout: Duration::from_secs(6),
+                retry: Duration::from_secs(3),
+                fetch_timeout: Duration::from_secs(2),
+            },
+            state_cache_bytes: NonZeroUsize::new(1 << 24).unwrap(),
+            worker_threads: NonZeroUsize::new(2).unwrap(),
+        }
+    }
+
+    fn node(&self, i: usize) -> Node {
+        let config = NodeConfig::network(self.genesis.clone(), self.first.clone());
+        Node::open(config.with_data_dir(Some(self.data(i)))).unwrap()
+    }
+
+    fn boot(&self, i: usize) -> Member {
+        let node = self.node(i);
+        let running = start(self.config(i), node.clone()).unwrap();
+        Member { node, running }
+    }
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}: not in a minute");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends payments with these nonces to one member and waits until `others` have them all.
+fn pay_through(member: &Member, nonces: core::ops::Range<u64>, others: &[&Member]) {
+    let end = nonces.end;
+    for nonce in nonces {
+        futures::executor::block_on(member.node.submit(pay(nonce))).unwrap();
+    }
+    let paid = |member: &Member| member.node.nonce(address(1)).unwrap() == end;
+    wait("payments are final", || others.iter().all(|member| paid(member)));
 }
 
 #[test]
 fn four_on_loopback_finalise_lose_one_and_take_it_back() {
-    let home = tempfile::tempdir().unwrap();
-    let genesis = genesis();
-    let peers: Vec<Peer> = ports()
-        .into_iter()
-        .enumerate()
-        .map(|(i, address)| {
-            let key = ValidatorKey::create(&home.path().join(format!("{i}.key"))).unwrap();
-            Peer { key: key.address(), address }
-        })
-        .collect();
-    let world = World::default();
-    let mut running: Vec<Option<RunningValidator>> =
-        (0..4).map(|i| Some(boot(home.path(), i, &peers, &genesis, &world))).collect();
-    for nonce in 0..50 {
-        world.waiting.lock().unwrap().insert(nonce, pay(nonce));
-    }
-    world.wait("transfers are final", |world| world.waiting.lock().unwrap().is_empty());
+    let network = Network::new(genesis());
+    let mut members: Vec<Member> = (0..4).map(|i| network.boot(i)).collect();
+    let all: Vec<&Member> = members.iter().collect();
+    pay_through(&members[0], 0..50, &all);
+    assert_eq!(members[0].running.validator().genesis().hash(), network.first.hash_slow());
+    assert!(members[0].running.metrics()().contains("finalized"), "measurements are served");
 
-    running[2].take().unwrap().stop().unwrap();
-    for nonce in 50..100 {
-        world.waiting.lock().unwrap().insert(nonce, pay(nonce));
-    }
-    world.wait("three go on", |world| world.waiting.lock().unwrap().is_empty());
-    let reached = world.height();
+    let away = members.remove(2);
+    away.running.stop().unwrap();
+    let left = away.node.head().number;
+    drop(away.node);
+    pay_through(&members[1], 50..100, &members.iter().collect::<Vec<_>>());
+    let reached = members[0].node.head();
+    assert!(reached.number > left);
 
-    running[2] = Some(boot(home.path(), 2, &peers, &genesis, &world));
-    for validator in running.iter().flatten() {
-        assert!(validator.is_running());
-        let engine = validator.validator();
-        let started = Instant::now();
-        let block = loop {
-            if let Some(block) = futures::executor::block_on(engine.block(reached)) {
-                break block;
-            }
-            assert!(started.elapsed() < Duration::from_secs(60), "the block does not arrive");
-            sleep(Duration::from_millis(50));
-        };
-        assert_eq!(block.hash(), world.blocks.lock().unwrap()[&reached].hash());
+    let back = network.boot(2);
+    wait("the one that was away catches up", || back.node.head().number >= reached.number);
+    let block = futures::executor::block_on(back.running.validator().block(reached.number)).unwrap();
+    assert_eq!(block.hash(), reached.hash());
+    // It can be paid through as before, and everybody hears of it.
+    let mut all: Vec<&Member> = members.iter().collect();
+    all.push(&back);
+    pay_through(&back, 100..110, &all);
+    for member in members.into_iter().chain([back]) {
+        assert!(member.running.is_running());
+        member.running.stop().unwrap();
     }
-    for validator in running.into_iter().flatten() {
-        validator.stop().unwrap();
+}
+
+#[test]
+fn all_stop_at_once_and_go_on_with_what_was_acknowledged() {
+    let network = Network::new(genesis());
+    let members: Vec<Member> = (0..4).map(|i| network.boot(i)).collect();
+    pay_through(&members[0], 0..10, &members.iter().collect::<Vec<_>>());
+    let head = members[0].node.head();
+    // Taken by one that is alone, and durable there.
+    let mut members = members.into_iter();
+    let last = members.next().unwrap();
+    for member in members {
+        member.running.stop().unwrap();
+    }
+    futures::executor::block_on(last.node.submit(pay(10))).unwrap();
+    last.running.stop().unwrap();
+    drop(last.node);
+
+    let members: Vec<Member> = (0..4).map(|i| network.boot(i)).collect();
+    let paid = |member: &Member| member.node.nonce(address(1)).unwrap() == 11;
+    wait("what was acknowledged is final", || members.iter().all(paid));
+    for member in &members {
+        let block = futures::executor::block_on(member.running.validator().block(head.number)).unwrap();
+        assert_eq!(block.hash(), head.hash());
     }
 }
 
 #[test]
 fn configurations_that_cannot_be_are_refused() {
-    let home = tempfile::tempdir().unwrap();
-    let key = ValidatorKey::create(&home.path().join("0.key")).unwrap();
-    let peers = [Peer { key: key.address(), address: ports()[0] }];
-    let world = World::default();
-    let mut genesis = genesis();
-    boot(home.path(), 0, &peers, &genesis, &world).stop().unwrap();
-    genesis.timestamp += 1;
-    let config = |key| ValidatorConfig {
-        key,
-        validators: peers.to_vec(),
-        listen: peers[0].address,
-        reach: Reach::Local,
-        data_dir: home.path().join("0"),
-        genesis: genesis.clone(),
-        rules: Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 },
-        beneficiary: Address::ZERO,
-        timing: Timing {
-            pace: Pace { busy: Duration::ZERO, idle: Duration::from_millis(1) },
-            leader_timeout: Duration::from_secs(1),
-            certification_timeout: Duration::from_secs(2),
-            retry: Duration::from_secs(1),
-            fetch_timeout: Duration::from_secs(1),
-        },
-        state_cache_bytes: NonZeroUsize::MIN,
-        worker_threads: NonZeroUsize::MIN,
+    let network = Network::new(genesis());
+    let node = network.node(0);
+    start(network.config(0), node.clone()).unwrap().stop().unwrap();
+    let refuse = |change: fn(&mut ValidatorConfig)| {
+        let mut config = network.config(0);
+        change(&mut config);
+        start(config, node.clone()).unwrap_err()
     };
-    let refused = start(config(key), world.clone(), world.clone()).unwrap_err();
-    assert!(matches!(refused, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{refused}");
-    let load = || ValidatorKey::load(&home.path().join("0.key")).unwrap();
-    let mut hasty = config(load());
-    hasty.timing.leader_timeout = hasty.timing.pace.idle;
-    let refused = start(hasty, world.clone(), world.clone()).unwrap_err();
-    assert!(matches!(refused, RunError::Start(StartError::Timing)), "{refused}");
-    let mut twice = config(load());
-    twice.validators.push(peers[0].clone());
-    let refused = start(twice, world.clone(), world.clone()).unwrap_err();
-    assert!(matches!(refused, RunError::ListedTwice), "{refused}");
-    let stranger = ValidatorKey::create(&home.path().join("stranger.key")).unwrap();
-    let refused = start(
-        ValidatorConfig { data_dir: home.path().join("other"), ..config(stranger) },
-        world.clone(),
-        world,
-    );
-    assert!(matches!(refused.unwrap_err(), RunError::Start(StartError::NotValidator)));
+    let other = refuse(|config| config.genesis.timestamp += 1);
+    assert!(matches!(other, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{other}");
+    let hasty = refuse(|config| config.timing.leader_timeout = config.timing.pace.idle);
+    assert!(matches!(hasty, RunError::Start(StartError::Timing)), "{hasty}");
+    let twice = refuse(|config| config.validators.push(config.validators[0].clone()));
+    assert!(matches!(twice, RunError::ListedTwice), "{twice}");
+    let stranger = refuse(|config| drop(config.validators.remove(0)));
+    assert!(matches!(stranger, RunError::Start(StartError::NotValidator)), "{stranger}");
+    let nobody = first_block(&network.genesis, &[], &network.home.path().join("nobody")).unwrap_err();
+    assert!(matches!(nobody, RunError::Start(StartError::NoValidators)), "{nobody}");
 }
 
 #[test]

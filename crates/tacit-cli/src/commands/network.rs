@@ -1,0 +1,368 @@
+//! `tacit node init-network`, `run`, `export`: a ledger that validators keep together.
+
+use crate::args::{Export, InitNetwork, Lifetime};
+use crate::commands::node::{bind, url};
+use crate::failure::{Context, Failure};
+use crate::lifetime;
+use crate::output::Output;
+use alloy_primitives::{Address, Bytes};
+use serde_json::json;
+use std::io::BufWriter;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tacit_ledger::{Chain, Genesis, GenesisAccount};
+use tacit_node::{
+    DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
+};
+use tacit_validator::{
+    NetworkFile, NetworkPeer, RunError, RunningValidator, ValidatorAddress, ValidatorConfig, ValidatorFile,
+    ValidatorKey,
+};
+
+/// Writes everything that a network needs into a new folder.
+pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failure> {
+    let home = &arguments.output;
+    if home.join(NETWORK).exists() {
+        return Err(Failure::new(
+            "exists",
+            format!("{} holds a network already", home.display()),
+            "choose another folder with --output",
+        ));
+    }
+    let genesis = match &arguments.from {
+        Some(from) => read_genesis(from)?,
+        None => new_genesis(arguments)?,
+    };
+    let places = places(arguments)?;
+    create_folder(home)?;
+    let mut keys: Vec<ValidatorAddress> = Vec::with_capacity(places.len());
+    for index in 1..=places.len() {
+        let folder = home.join(folder_name(index));
+        create_folder(&folder)?;
+        let path = folder.join(KEY);
+        let key = ValidatorKey::create(&path).failed(
+            "cannot_write",
+            format!("cannot make {}", path.display()),
+            "choose another folder with --output",
+        )?;
+        keys.push(key.address());
+    }
+    let scratch = home.join("scratch");
+    let first = tacit_validator::first_block(&genesis, &keys, &scratch);
+    std::fs::remove_dir_all(&scratch).failed("cannot_write", scratch.display(), "")?;
+    let first = first.failed("genesis", "the first block cannot be made", "")?;
+    let json = serde_json::to_vec_pretty(&genesis).failed("genesis", "the genesis cannot be written", "")?;
+    write(&home.join(GENESIS), &json)?;
+    let validators = keys.iter().zip(&places);
+    let validators =
+        validators.map(|(key, place)| NetworkPeer { key: key.to_string(), address: place.reached }).collect();
+    let mut network = NetworkFile::new(GENESIS.into(), Bytes::from(alloy_rlp::encode(&first)), validators);
+    network.local = places.iter().all(|place| is_private(place.reached.ip()));
+    write(&home.join(NETWORK), network.template().as_bytes())?;
+    for (index, place) in (1..).zip(&places) {
+        let file = ValidatorFile::new(
+            Path::new("..").join(NETWORK),
+            KEY.into(),
+            "data".into(),
+            place.listen,
+            place.rpc,
+        );
+        write(&home.join(folder_name(index)).join(VALIDATOR), file.template().as_bytes())?;
+    }
+    let result = json!({
+        "network": home.join(NETWORK), "chain_id": genesis.chain.chain_id, "first_block": first.number,
+        "first_block_hash": first.hash_slow(), "accounts": genesis.alloc.len(),
+        "validators": (1..).zip(keys.iter().zip(&places)).map(|(index, (key, place))| json!({
+            "config": home.join(folder_name(index)).join(VALIDATOR), "key": key.to_string(),
+            "address": place.reached, "rpc": format!("http://{}", place.rpc),
+        })).collect::<Vec<_>>(),
+    });
+    output.data(&result, || {
+        let run = |index: usize| {
+            format!("  tacit node run {}", home.join(folder_name(index)).join(VALIDATOR).display())
+        };
+        format!(
+            "network of {} in {}: chain {}, first block {} {}\n\nstart each, on its machine, in a terminal of its own:\n{}\n\nhow it works, and how to spread it over machines: docs/validators.md",
+            keys.len(),
+            home.display(),
+            genesis.chain.chain_id,
+            first.number,
+            first.hash_slow(),
+            (1..=keys.len()).map(run).collect::<Vec<_>>().join("\n"),
+        )
+    });
+    Ok(())
+}
+
+/// Runs one validator until it is told to stop.
+pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> Result<(), Failure> {
+    let hint = "`tacit node init-network` writes these files, with a comment on every setting";
+    let file = ValidatorFile::load(config).failed("bad_config", "cannot start", hint)?;
+    let network = NetworkFile::load(&file.network).failed("bad_config", "cannot start", hint)?;
+    let key = ValidatorKey::load(&file.key).failed(
+        "bad_key",
+        "cannot read the validator's key",
+        "the key file must be readable by its owner alone: chmod 600",
+    )?;
+    let address = key.address();
+    let node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
+        .with_data_dir(Some(file.data.clone()));
+    let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
+    let node = lifetime::once_free(|| Node::open(node_config.clone()), in_use).await;
+    let node = node.map_err(|error| refused(&error, &file.data))?;
+    let listener = bind(file.rpc, "ledger").await?;
+    let settings = ValidatorConfig {
+        key,
+        validators: network.validators,
+        listen: file.listen,
+        reach: network.reach,
+        data_dir: file.data.join("consensus"),
+        genesis: network.genesis,
+        rules: network.rules,
+        beneficiary: file.beneficiary,
+        timing: network.timing,
+        state_cache_bytes: NonZeroUsize::new(file.state_cache_mib.get().saturating_mul(1 << 20))
+            .unwrap_or(NonZeroUsize::MIN),
+        worker_threads: file.threads,
+    };
+    let served = node.clone();
+    let validator = tokio::task::spawn_blocking(move || tacit_validator::start(settings, served));
+    let validator = validator.await.failed("validator", "the validator did not start", "")?;
+    let validator = validator.map_err(|error| not_started(&error))?;
+    node.add_metrics(validator.metrics());
+    let url = url(&listener)?;
+    let result = json!({
+        "role": "validator", "url": url, "chain_id": node.chain_id(), "key": address.to_string(),
+        "listen": file.listen, "head": node.head().number,
+    });
+    output.data(&result, || {
+        format!(
+            "validator {address}\nother validators at {}, JSON-RPC at {url}, chain {}, block {}\nctrl-c stops it",
+            file.listen,
+            node.chain_id(),
+            node.head().number
+        )
+    });
+    let ended = serve(&node, listener, &validator, lifetime).await;
+    drop(node);
+    // What it acknowledged is durable, however it ends.
+    let halted = tokio::task::spawn_blocking(move || validator.stop().is_err()).await.unwrap_or(true);
+    ended?;
+    if halted {
+        return Err(Failure::new(
+            "halted",
+            "the validator halted: it could not read or keep its state, or met a block that it executes to another result",
+            "see its message above; it has signed nothing since. Restart it once the disk is well",
+        ));
+    }
+    Ok(())
+}
+
+/// Answers requests until the process should end, or the validator has halted.
+async fn serve(
+    node: &Node,
+    listener: tokio::net::TcpListener,
+    validator: &RunningValidator,
+    lifetime: &Lifetime,
+) -> Result<(), Failure> {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = node.serve(listener, async {
+        // The sender going away means the same.
+        let _ = stopped.await;
+    });
+    let watched = async {
+        let mut poll = tokio::time::interval(Duration::from_millis(200));
+        while validator.is_running() {
+            poll.tick().await;
+        }
+    };
+    let until = async {
+        tokio::select! {
+            () = lifetime::ended(lifetime.with_parent) => {}
+            () = watched => {}
+        }
+        drop(stop);
+    };
+    let (served, ()) = tokio::join!(serving, until);
+    served.failed("node", "the ledger stopped", "")
+}
+
+/// Writes the state of a chain as the genesis of another.
+pub(crate) fn export(arguments: &Export, output: Output) -> Result<(), Failure> {
+    let genesis = export_from(&arguments.data)?;
+    let path = &arguments.output;
+    let file = std::fs::File::create_new(path).failed(
+        "cannot_write",
+        path.display(),
+        "choose a file that does not exist, in a folder that does",
+    )?;
+    let mut file = BufWriter::new(file);
+    serde_json::to_writer(&mut file, &genesis).failed("cannot_write", path.display(), "")?;
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+    file.and_then(|file| file.sync_all()).failed("cannot_write", path.display(), "is the disk full?")?;
+    let number = genesis.origin.as_ref().map_or(0, |origin| origin.number);
+    let slots: usize = genesis.alloc.values().map(|account| account.storage.len()).sum();
+    let result = json!({
+        "output": path, "chain_id": genesis.chain.chain_id, "block": number, "accounts": genesis.alloc.len(),
+        "slots": slots,
+    });
+    output.data(&result, || {
+        format!(
+            "{}: {} accounts and {slots} slots after block {number} of chain {}\na network that goes on from there: tacit node init-network --from {}",
+            path.display(),
+            genesis.alloc.len(),
+            genesis.chain.chain_id,
+            path.display()
+        )
+    });
+    Ok(())
+}
+
+/// Where one validator is.
+struct Place {
+    /// Where the others reach it.
+    reached: SocketAddr,
+    /// Where it listens for them.
+    listen: SocketAddr,
+    /// Where it answers requests.
+    rpc: SocketAddr,
+}
+
+/// One machine when no hosts are given: ports count up. Otherwise the same ports everywhere.
+fn places(arguments: &InitNetwork) -> Result<Vec<Place>, Failure> {
+    let (count, port, rpc_port) = (arguments.validators, arguments.port, arguments.rpc_port);
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if arguments.hosts.is_empty() {
+        let place = |index: u16| {
+            let at = |port: u16| Some(SocketAddr::new(loopback, port.checked_add(index)?));
+            Some(Place { reached: at(port)?, listen: at(port)?, rpc: at(rpc_port)? })
+        };
+        let places: Option<Vec<Place>> = (0..count).map(place).collect();
+        return places.ok_or_else(|| {
+            Failure::new("bad_usage", "the ports go beyond 65535", "choose smaller --port and --rpc-port")
+        });
+    }
+    if arguments.hosts.len() != usize::from(count) {
+        return Err(Failure::new(
+            "bad_usage",
+            format!("{count} validators and {} hosts", arguments.hosts.len()),
+            "give one --host for each validator, or none to run all of them here",
+        ));
+    }
+    let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+    let place = |host: &IpAddr| Place {
+        reached: SocketAddr::new(*host, port),
+        listen: everywhere,
+        rpc: SocketAddr::new(loopback, rpc_port),
+    };
+    Ok(arguments.hosts.iter().map(place).collect())
+}
+
+/// A chain that begins now, from nothing but funded accounts.
+fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
+    let mut alloc: Vec<Address> = Vec::new();
+    for text in &arguments.fund {
+        let address = text.parse().failed(
+            "bad_address",
+            format!("{text:?} is no address"),
+            "an address is 0x and 40 hex digits",
+        )?;
+        alloc.push(address);
+    }
+    if arguments.dev_accounts {
+        alloc.extend(dev_accounts().map(|account| account.address));
+    }
+    if alloc.is_empty() {
+        return Err(Failure::new(
+            "bad_usage",
+            "nobody would have coins",
+            "give --fund ADDRESS, or --dev-accounts for the public test accounts",
+        ));
+    }
+    let funded = GenesisAccount { balance: DEV_BALANCE, ..GenesisAccount::default() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Ok(Genesis {
+        chain: Chain { chain_id: arguments.chain_id, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+        timestamp: now,
+        base_fee: DEV_BASE_FEE,
+        extra_data: Bytes::new(),
+        alloc: alloc.into_iter().map(|address| (address, funded.clone())).collect(),
+        origin: None,
+    })
+}
+
+/// A genesis file, or the state of a data directory.
+fn read_genesis(from: &Path) -> Result<Genesis, Failure> {
+    if from.is_dir() {
+        return export_from(from);
+    }
+    let hint = "`tacit node export` writes such a file";
+    let text = std::fs::read(from).failed("cannot_read", from.display(), hint)?;
+    serde_json::from_slice(&text).failed("bad_genesis", from.display(), hint)
+}
+
+fn export_from(data: &Path) -> Result<Genesis, Failure> {
+    tacit_node::export(data).map_err(|error| {
+        let hint = match error {
+            StoreError::Locked { .. } => "stop the node that uses it",
+            StoreError::Absent { .. } => "give the folder that --data named, or `data` in a validator's file",
+            _ => "",
+        };
+        Failure::new("node", error, hint)
+    })
+}
+
+/// Why the node of a validator does not open, and what to do.
+fn refused(error: &NodeError, data: &Path) -> Failure {
+    let hint = match error {
+        NodeError::Store(StoreError::Locked { .. }) => "another process uses this folder; stop it",
+        NodeError::Store(StoreError::Development { .. }) => {
+            "a network that goes on from here: tacit node init-network --from THIS_FOLDER"
+        }
+        NodeError::Store(StoreError::OtherGenesis { .. } | StoreError::OtherChain { .. }) => {
+            "the folder holds another chain: choose another `data`"
+        }
+        _ => "",
+    };
+    Failure::new("node", format!("cannot open {}: {}", data.display(), crate::failure::sentence(error)), hint)
+}
+
+fn not_started(error: &RunError) -> Failure {
+    let text = crate::failure::sentence(error);
+    Failure::new(
+        "validator",
+        format!("the validator did not start: {text}"),
+        "is its key in the network file, and its `listen` address free?",
+    )
+}
+
+/// Whether an address is of one machine or private network.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
+fn folder_name(index: usize) -> PathBuf {
+    format!("validator-{index}").into()
+}
+
+fn create_folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).failed(
+        "cannot_write",
+        path.display(),
+        "check the folder and its permissions",
+    )
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes).failed("cannot_write", path.display(), "check the folder and its permissions")
+}
+
+const NETWORK: &str = "network.toml";
+const GENESIS: &str = "genesis.json";
+const VALIDATOR: &str = "validator.toml";
+const KEY: &str = "validator.key";

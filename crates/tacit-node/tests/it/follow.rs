@@ -1,0 +1,243 @@
+//! The node of a validator: blocks come from elsewhere.
+
+use std::{path::Path, sync::Mutex, time::Duration};
+
+use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::SignerRecoverable};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Address, B256, Bloom, U256, hex};
+use serde_json::json;
+use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, build};
+use tacit_node::{
+    FinalBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
+    store::{MadeBy, RedbStore},
+};
+
+use crate::support::{Running, address, config, deployment, message, sign, transfer};
+
+/// The validators, who agree with themselves at once. Their state root is none that a node could check.
+struct Council {
+    genesis: Genesis,
+    first: Header,
+    parent: Mutex<(Sealed<Header>, MemoryState)>,
+}
+
+impl Council {
+    fn new(genesis: Genesis) -> Self {
+        let built = genesis.build(LtHash::default()).unwrap();
+        let mut state = MemoryState::default();
+        state.apply(&built.changes);
+        let earlier = genesis.origin.iter().flat_map(tacit_ledger::Origin::blocks);
+        state.block_hashes.extend(earlier);
+        let first = Header { state_root: ROOT, extra_data: [7; 32].into(), ..built.block.header.clone() };
+        let hash = first.hash_slow();
+        state.block_hashes.insert(first.number, hash);
+        let parent = Mutex::new((Sealed::new_unchecked(first.clone(), hash), state));
+        Self { genesis, first, parent }
+    }
+
+    fn config(&self, data_dir: &Path) -> NodeConfig {
+        NodeConfig::network(self.genesis.clone(), self.first.clone()).with_data_dir(Some(data_dir.to_owned()))
+    }
+
+    /// Makes a block of what the node offers, or of nothing.
+    fn make(&self, transactions: Vec<alloy_consensus::transaction::Recovered<TxEnvelope>>) -> FinalBlock {
+        let mut parent = self.parent.lock().unwrap();
+        let attributes = Attributes {
+            timestamp: parent.0.timestamp + 1,
+            beneficiary: Address::repeat_byte(0xbe),
+            extra_data: vec![9; 32].into(),
+            ..Attributes::default()
+        };
+        let chain = self.genesis.chain;
+        let built =
+            build(&chain, &parent.0, &attributes, &parent.1, &LtHash::default(), transactions).unwrap();
+        assert!(built.executed.rejected.is_empty());
+        parent.1.apply(&built.executed.changes);
+        let block = built.executed.seal(&parent.0, &attributes, ROOT);
+        let (block, hash) = block.into_parts();
+        parent.1.block_hashes.insert(block.header.number, hash);
+        parent.0 = Sealed::new_unchecked(block.header.clone(), hash);
+        FinalBlock { header: parent.0.clone(), transactions: block.body.transactions }
+    }
+
+    fn offered(&self, node: &Node) -> Vec<alloy_consensus::transaction::Recovered<TxEnvelope>> {
+        node.propose(&self.parent.lock().unwrap().0, 60_000_000, 1 << 20)
+    }
+}
+
+const ROOT: B256 = B256::repeat_byte(0x55);
+
+fn genesis() -> Genesis {
+    Genesis { extra_data: Default::default(), ..config(None).genesis }
+}
+
+async fn submit(node: &Node, raw: &str) -> Result<(), WriteError> {
+    let envelope = TxEnvelope::decode_2718(&mut hex::decode(raw).unwrap().as_slice()).unwrap();
+    node.submit(envelope.try_into_recovered().unwrap()).await
+}
+
+#[tokio::test]
+async fn transactions_wait_for_validators_and_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let council = Council::new(genesis());
+    let config = council.config(directory.path());
+    let node = Node::open(config.clone()).unwrap();
+    let hungry = node.clone();
+    let ready = tokio::spawn(async move { hungry.ready().await });
+    submit(&node, &sign(transfer(0), 0)).await.unwrap();
+    ready.await.unwrap();
+    assert_eq!(node.head().number, 0, "the node makes no block itself");
+    drop(node);
+
+    let node = Node::open(config.clone()).unwrap();
+    let offered = council.offered(&node);
+    assert_eq!(offered.len(), 1, "what was acknowledged is there again");
+    let block = council.make(offered);
+    node.append(block.clone()).await.unwrap();
+    assert_eq!(node.head().hash(), block.header.hash());
+    node.append(block.clone()).await.unwrap();
+    assert_eq!(node.head().number, 1, "the same block again changes nothing");
+    tokio::time::timeout(Duration::from_millis(50), node.ready()).await.unwrap_err();
+    drop(node);
+    let node = Node::open(config).unwrap();
+    assert_eq!((node.head().number, council.offered(&node).len()), (1, 0));
+}
+
+#[tokio::test]
+async fn validators_blocks_are_served_like_the_node_s_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let council = Council::new(genesis());
+    let node = Node::open(council.config(directory.path())).unwrap();
+    let contract = address(0).create(0);
+    for raw in [sign(deployment(0), 0), sign(message(1, contract, &[]), 0)] {
+        submit(&node, &raw).await.unwrap();
+        node.append(council.make(council.offered(&node))).await.unwrap();
+    }
+    drop(node);
+    let running = Running::start(council.config(directory.path())).await;
+    let logs = running.client.rpc("eth_getLogs", json!([{ "fromBlock": "0x0", "address": contract }])).await;
+    assert_eq!(logs.as_array().unwrap().len(), 1);
+    let block = running.client.rpc("eth_getBlockByNumber", json!(["finalized", true])).await;
+    assert_eq!(block["stateRoot"], json!(ROOT));
+    assert_eq!(block["transactions"][0]["nonce"], "0x1");
+    for method in ["evm_mine", "evm_snapshot", "evm_increaseTime"] {
+        assert_eq!(running.client.error(method, json!([])).await.0, -32601, "{method} in a network");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_block_that_is_not_what_it_says_stops_the_node() {
+    type Change = fn(&mut FinalBlock);
+    let lies: [(&str, Change); 4] = [
+        ("another receipts root", |block| reseal(block, |header| header.receipts_root = ROOT)),
+        ("other gas", |block| reseal(block, |header| header.gas_used += 1)),
+        ("a transaction missing", |block| block.transactions.clear()),
+        ("another bloom", |block| reseal(block, |header| header.logs_bloom = Bloom::repeat_byte(1))),
+    ];
+    for (name, lie) in lies {
+        let directory = tempfile::tempdir().unwrap();
+        let council = Council::new(genesis());
+        let node = Node::open(council.config(directory.path())).unwrap();
+        submit(&node, &sign(transfer(0), 0)).await.unwrap();
+        let mut block = council.make(council.offered(&node));
+        let honest = block.clone();
+        lie(&mut block);
+        let refused = node.append(block).await.unwrap_err();
+        assert!(matches!(refused, WriteError::Differs { number: 1, .. }), "{name}: {refused}");
+        assert_eq!(node.head().number, 0, "{name}");
+        assert!(matches!(node.append(honest).await, Err(WriteError::Halted)), "{name}");
+        assert!(matches!(submit(&node, &sign(transfer(1), 0)).await, Err(WriteError::Halted)), "{name}");
+    }
+}
+
+fn reseal(block: &mut FinalBlock, change: impl FnOnce(&mut Header)) {
+    let mut header = block.header.inner().clone();
+    change(&mut header);
+    let hash = header.hash_slow();
+    block.header = Sealed::new_unchecked(header, hash);
+}
+
+#[tokio::test]
+async fn gaps_and_forks_are_told_apart_from_repetition() {
+    let directory = tempfile::tempdir().unwrap();
+    let council = Council::new(genesis());
+    let node = Node::open(council.config(directory.path())).unwrap();
+    let (one, two) = (council.make(Vec::new()), council.make(Vec::new()));
+    assert!(matches!(node.append(two.clone()).await, Err(WriteError::Gap { head: 0, got: 2 })));
+    node.append(one.clone()).await.unwrap();
+    node.append(two).await.unwrap();
+    let mut fork = one;
+    reseal(&mut fork, |header| header.timestamp += 1);
+    assert!(matches!(node.append(fork).await, Err(WriteError::Differs { number: 1, .. })));
+}
+
+fn refused(config: NodeConfig) -> NodeError {
+    Node::open(config).map(|_| ()).unwrap_err()
+}
+
+/// Development, one network, development again, another network: one directory, one history.
+#[tokio::test]
+async fn one_directory_serves_development_and_validators_in_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("chain");
+    let node = Node::open(config(Some(home.clone()))).unwrap();
+    submit(&node, &sign(deployment(0), 0)).await.unwrap();
+    submit(&node, &sign(message(1, address(0).create(0), &[]), 0)).await.unwrap();
+    let left = node.head().hash();
+    drop(node);
+
+    let genesis = export(&home).unwrap();
+    assert_eq!(genesis.origin.as_ref().unwrap().number, 2);
+    let council = Council::new(genesis.clone());
+    let other = tempfile::tempdir().unwrap();
+    let mut poorer = genesis.clone();
+    poorer.alloc.get_mut(&address(3)).unwrap().balance -= U256::ONE;
+    let theft = refused(Council::new(poorer).config(&home));
+    assert!(matches!(theft, NodeError::Store(StoreError::OtherState)), "{theft}");
+
+    // One validator has the directory, another begins from the exported state.
+    let network = council.config(&home);
+    let nodes = [Node::open(network.clone()).unwrap(), Node::open(council.config(other.path())).unwrap()];
+    for node in &nodes {
+        assert_eq!((node.head().number, node.head().parent_hash), (3, left));
+    }
+    submit(&nodes[1], &sign(message(2, address(0).create(0), &[]), 0)).await.unwrap();
+    let block = council.make(council.offered(&nodes[1]));
+    for node in &nodes {
+        node.append(block.clone()).await.unwrap();
+    }
+    drop(nodes);
+    let exports = [export(&home).unwrap(), export(other.path()).unwrap()];
+    assert_eq!(exports[0].alloc, exports[1].alloc);
+    assert_eq!(exports[0].origin, exports[1].origin, "hashes from before the first block are known as well");
+    Node::open(network.clone()).unwrap();
+
+    let node = Node::resume(&home, &config(None)).unwrap();
+    submit(&node, &sign(transfer(3), 0)).await.unwrap();
+    assert_eq!(node.head().number, 5);
+    assert!(node.head().state_root != ROOT);
+    drop(node);
+    let mixed = refused(network);
+    assert!(matches!(mixed, NodeError::Store(StoreError::Development { number: 5 })), "{mixed}");
+    let council = Council::new(export(&home).unwrap());
+    assert_eq!(Node::open(council.config(&home)).unwrap().head().number, 6);
+    drop(Node::resume(&home, &config(None)).unwrap());
+    let store = RedbStore::resume(&home, MadeBy::Validators).unwrap();
+    store.audit().unwrap();
+}
+
+#[test]
+fn what_cannot_be_opened_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let absent = export(directory.path()).unwrap_err();
+    assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
+    let council = Council::new(genesis());
+    let mut config = council.config(directory.path());
+    config.validators.as_mut().unwrap().timestamp += 1;
+    assert!(matches!(refused(config), NodeError::FirstBlock));
+    drop(Node::open(council.config(directory.path())).unwrap());
+    let other = Council::new(Genesis { timestamp: 1, ..genesis() });
+    let other = refused(other.config(directory.path()));
+    assert!(matches!(other, NodeError::Store(StoreError::OtherGenesis { .. })), "{other}");
+}

@@ -1,0 +1,426 @@
+//! The two files a validator is started from.
+//!
+//! - **network file**: what all validators share, byte for byte: rules, first block, who and where they are.
+//! - **validator file**: what is this validator's own: key, folders, addresses, sizes.
+//!
+//! Both are TOML. Paths are relative to the file that names them. [`NetworkFile::template`] and [`ValidatorFile::template`]
+//! write them with every setting and what it means; what is left out has the value that the template shows.
+
+use crate::{
+    key::{NoAddress, ValidatorAddress},
+    run::{Peer, Reach},
+};
+use alloy_consensus::Header;
+use alloy_primitives::{Address, Bytes};
+use alloy_rlp::Decodable as _;
+use core::{fmt::Write as _, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use tacit_consensus::{Pace, Rules, Timing};
+use tacit_ledger::Genesis;
+
+/// Why a file is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not TOML of this shape.
+    #[error("{} is malformed: {}", path.display(), source.message())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The genesis is not JSON of a genesis.
+    #[error("{} is malformed", path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A validator's key is none.
+    #[error("{key:?} in {}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        key: String,
+        /// Why.
+        source: NoAddress,
+    },
+    /// The first block's header is none.
+    #[error("first_block in {} is no header", path.display())]
+    FirstBlock {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What all validators share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// The genesis, as JSON.
+    pub genesis: PathBuf,
+    /// RLP of the first block's header.
+    pub first_block: Bytes,
+    /// Whether addresses are of one machine or private network.
+    #[serde(default = "yes")]
+    pub local: bool,
+    /// Most seconds from a block's timestamp to its child's.
+    #[serde(default = "timestamp_step")]
+    pub timestamp_step_s_max: u64,
+    /// Seconds by which a timestamp may be ahead of a validator's clock without delaying its vote.
+    #[serde(default = "clock_ahead")]
+    pub clock_ahead_s_max: u64,
+    /// Least milliseconds between the start of a view and its proposal.
+    #[serde(default = "busy")]
+    pub block_ms_min: u64,
+    /// Milliseconds a leader waits for a transaction before it proposes an empty block.
+    #[serde(default = "idle")]
+    pub block_ms_max: u64,
+    /// Milliseconds until a leader that says nothing is passed over.
+    #[serde(default = "leader_timeout")]
+    pub leader_timeout_ms: u64,
+    /// Who and where the validators are.
+    pub validators: Vec<NetworkPeer>,
+}
+
+/// One validator of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkPeer {
+    /// Its public key, 64 hex digits.
+    pub key: String,
+    /// Its address, seen from the others.
+    pub address: SocketAddr,
+}
+
+/// What is a validator's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidatorFile {
+    /// The network file.
+    pub network: PathBuf,
+    /// The key file.
+    pub key: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where other validators connect.
+    pub listen: SocketAddr,
+    /// Where JSON-RPC listens.
+    #[serde(default = "rpc")]
+    pub rpc: SocketAddr,
+    /// Who gets the priority fees of this validator's blocks.
+    #[serde(default)]
+    pub beneficiary: Address,
+    /// Memory for pages of state, in MiB.
+    #[serde(default = "state_cache")]
+    pub state_cache_mib: NonZeroUsize,
+    /// Threads of consensus.
+    #[serde(default = "threads")]
+    pub threads: NonZeroUsize,
+}
+
+/// A network file, read and checked, with the genesis that it names.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// How the chain begins.
+    pub genesis: Genesis,
+    /// The first block's header.
+    pub first_block: Header,
+    /// Rules that blocks keep.
+    pub rules: Rules,
+    /// How long things take.
+    pub timing: Timing,
+    /// Where the validators are.
+    pub reach: Reach,
+    /// The validators.
+    pub validators: Vec<Peer>,
+}
+
+impl NetworkFile {
+    /// A network with default settings.
+    #[must_use]
+    pub fn new(genesis: PathBuf, first_block: Bytes, validators: Vec<NetworkPeer>) -> Self {
+        Self {
+            genesis,
+            first_block,
+            local: yes(),
+            timestamp_step_s_max: timestamp_step(),
+            clock_ahead_s_max: clock_ahead(),
+            block_ms_min: busy(),
+            block_ms_max: idle(),
+            leader_timeout_ms: leader_timeout(),
+            validators,
+        }
+    }
+
+    /// Reads a network file and the genesis that it names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is malformed.
+    pub fn load(path: &Path) -> Result<Network, FileError> {
+        let file: Self = read(path)?;
+        let genesis_path = beside(path, &file.genesis);
+        let text = fs::read(&genesis_path)
+            .map_err(|source| FileError::Read { path: genesis_path.clone(), source })?;
+        let genesis: Genesis = serde_json::from_slice(&text)
+            .map_err(|source| FileError::Genesis { path: genesis_path, source })?;
+        let mut bytes = &file.first_block[..];
+        let first_block = Header::decode(&mut bytes).ok().filter(|_| bytes.is_empty());
+        let first_block = first_block.ok_or_else(|| FileError::FirstBlock { path: path.to_owned() })?;
+        let peer = |peer: &NetworkPeer| match peer.key.parse::<ValidatorAddress>() {
+            Ok(key) => Ok(Peer { key, address: peer.address }),
+            Err(source) => Err(FileError::Key { path: path.to_owned(), key: peer.key.clone(), source }),
+        };
+        Ok(Network {
+            rules: Rules {
+                chain: genesis.chain,
+                timestamp_step_s_max: file.timestamp_step_s_max,
+                clock_ahead_s_max: file.clock_ahead_s_max,
+            },
+            timing: file.timing(),
+            reach: if file.local { Reach::Local } else { Reach::Public },
+            validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
+            genesis,
+            first_block,
+        })
+    }
+
+    fn timing(&self) -> Timing {
+        let leader_timeout = Duration::from_millis(self.leader_timeout_ms);
+        Timing {
+            pace: Pace {
+                busy: Duration::from_millis(self.block_ms_min),
+                idle: Duration::from_millis(self.block_ms_max),
+            },
+            leader_timeout,
+            certification_timeout: leader_timeout.saturating_mul(2),
+            retry: leader_timeout,
+            fetch_timeout: leader_timeout,
+        }
+    }
+
+    /// The file with a comment on every setting.
+    #[must_use]
+    pub fn template(&self) -> String {
+        let mut text = format!(
+            "# A network of validators. Every validator has the same file.\n\
+             \n\
+             # State at the start: accounts, parameters of the chain.\n\
+             genesis = {genesis:?}\n\
+             # Header of the first block (RLP). Its hash names the network; a validator that makes another of the genesis refuses to start.\n\
+             first_block = \"{first_block}\"\n\
+             # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
+             local = {local}\n\
+             # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
+             timestamp_step_s_max = {timestamp_step_s_max}\n\
+             # Seconds by which a timestamp may be ahead of a validator's clock without delaying its vote.\n\
+             clock_ahead_s_max = {clock_ahead_s_max}\n\
+             # Least milliseconds between the start of a view and its proposal. Larger blocks, fewer of them, later.\n\
+             block_ms_min = {block_ms_min}\n\
+             # Milliseconds a leader waits for a transaction before it proposes an empty block.\n\
+             block_ms_max = {block_ms_max}\n\
+             # Milliseconds until a leader that says nothing is passed over; more than block_ms_max by what building and sending take.\n\
+             leader_timeout_ms = {leader_timeout_ms}\n",
+            genesis = self.genesis.display().to_string(),
+            first_block = self.first_block,
+            local = self.local,
+            timestamp_step_s_max = self.timestamp_step_s_max,
+            clock_ahead_s_max = self.clock_ahead_s_max,
+            block_ms_min = self.block_ms_min,
+            block_ms_max = self.block_ms_max,
+            leader_timeout_ms = self.leader_timeout_ms,
+        );
+        text.push_str("\n# Public key of each validator, and its address seen from the others.\n");
+        for NetworkPeer { key, address } in &self.validators {
+            // Writing to a string does not fail.
+            let _ = write!(text, "[[validators]]\nkey = \"{key}\"\naddress = \"{address}\"\n");
+        }
+        text
+    }
+}
+
+impl ValidatorFile {
+    /// A validator with default settings.
+    #[must_use]
+    pub fn new(network: PathBuf, key: PathBuf, data: PathBuf, listen: SocketAddr, rpc: SocketAddr) -> Self {
+        Self {
+            network,
+            key,
+            data,
+            listen,
+            rpc,
+            beneficiary: Address::ZERO,
+            state_cache_mib: state_cache(),
+            threads: threads(),
+        }
+    }
+
+    /// Reads a validator file; its paths become absolute, or relative to the working directory.
+    ///
+    /// # Errors
+    /// It cannot be read, or is malformed.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let file: Self = read(path)?;
+        Ok(Self {
+            network: beside(path, &file.network),
+            key: beside(path, &file.key),
+            data: beside(path, &file.data),
+            ..file
+        })
+    }
+
+    /// The file with a comment on every setting.
+    #[must_use]
+    pub fn template(&self) -> String {
+        format!(
+            "# One validator.\n\
+             \n\
+             # The network that it belongs to.\n\
+             network = {network:?}\n\
+             # Its key, readable by its owner alone. On one machine only: a key that votes in two places votes against itself.\n\
+             key = {key:?}\n\
+             # Chain, state and votes. Whoever copies this folder must not start both copies.\n\
+             data = {data:?}\n\
+             # Where other validators connect.\n\
+             listen = \"{listen}\"\n\
+             # Where JSON-RPC, WebSocket, /health and /metrics are served. They have no password: keep it on the loopback address, or\n\
+             # behind a proxy.\n\
+             rpc = \"{rpc}\"\n\
+             # Who gets the priority fees of this validator's blocks.\n\
+             beneficiary = \"{beneficiary}\"\n\
+             # Memory for pages of state, in MiB. State that does not fit costs a disk read per account.\n\
+             state_cache_mib = {state_cache_mib}\n\
+             # Threads of consensus.\n\
+             threads = {threads}\n",
+            network = self.network.display().to_string(),
+            key = self.key.display().to_string(),
+            data = self.data.display().to_string(),
+            listen = self.listen,
+            rpc = self.rpc,
+            beneficiary = self.beneficiary,
+            state_cache_mib = self.state_cache_mib,
+            threads = self.threads,
+        )
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FileError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|source| FileError::Toml { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// `name` as seen from the folder of `file`.
+fn beside(file: &Path, name: &Path) -> PathBuf {
+    file.parent().map_or_else(|| name.to_owned(), |folder| folder.join(name))
+}
+
+const fn yes() -> bool {
+    true
+}
+const fn timestamp_step() -> u64 {
+    30
+}
+const fn clock_ahead() -> u64 {
+    2
+}
+const fn busy() -> u64 {
+    50
+}
+const fn idle() -> u64 {
+    1_000
+}
+const fn leader_timeout() -> u64 {
+    2_000
+}
+const fn rpc() -> SocketAddr {
+    SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 8545)
+}
+const fn state_cache() -> NonZeroUsize {
+    commonware_utils::NZUsize!(256)
+}
+const fn threads() -> NonZeroUsize {
+    commonware_utils::NZUsize!(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_say_every_setting_and_read_back() {
+        let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
+        let file =
+            NetworkFile::new("genesis.json".into(), Bytes::from_static(&[1, 2]), vec![peer.clone(), peer]);
+        let text = file.template();
+        assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
+        let value = toml::Value::try_from(&file).unwrap();
+        for key in value.as_table().unwrap().keys() {
+            assert!(text.contains(key), "{key} is not in the template");
+        }
+        let (listen, rpc) = ("0.0.0.0:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        let file = ValidatorFile::new("../n \"1\".toml".into(), "k".into(), "d".into(), listen, rpc);
+        let text = file.template();
+        assert_eq!(toml::from_str::<ValidatorFile>(&text).unwrap(), file);
+        let value = toml::Value::try_from(&file).unwrap();
+        for key in value.as_table().unwrap().keys() {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "{key} is not in the template"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_has_the_template_s_value() {
+        let text = "genesis = 'g'\nfirst_block = '0x'\nvalidators = []";
+        let file = toml::from_str::<NetworkFile>(text).unwrap();
+        assert_eq!(file, NetworkFile::new("g".into(), Bytes::new(), Vec::new()));
+        assert!(
+            toml::from_str::<NetworkFile>(&format!("{text}\nblock_ms = 5")).is_err(),
+            "a misspelt setting"
+        );
+    }
+
+    #[test]
+    fn each_fault_of_a_file_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("network.toml");
+        let load = |text: &str| {
+            fs::write(&path, text).unwrap();
+            NetworkFile::load(&path).unwrap_err()
+        };
+        assert!(matches!(NetworkFile::load(&path), Err(FileError::Read { .. })));
+        assert!(matches!(load("genesis = 5"), FileError::Toml { .. }));
+        let rest = "first_block = '0x'\nvalidators = []";
+        let absent = load(&format!("genesis = 'no.json'\n{rest}"));
+        assert!(matches!(absent, FileError::Read { .. }), "{absent}");
+        fs::write(home.path().join("bad.json"), "{}").unwrap();
+        assert!(matches!(load(&format!("genesis = 'bad.json'\n{rest}")), FileError::Genesis { .. }));
+        let genesis = r#"{"chain":{"chainId":1,"gasLimit":60000000,"baseFeeFloor":0},"timestamp":1,"baseFee":7,"alloc":{}}"#;
+        fs::write(home.path().join("good.json"), genesis).unwrap();
+        assert!(matches!(load(&format!("genesis = 'good.json'\n{rest}")), FileError::FirstBlock { .. }));
+        let header = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Header::default()));
+        let key = load(&format!(
+            "genesis = 'good.json'\nfirst_block = '{header}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'"
+        ));
+        assert!(matches!(key, FileError::Key { .. }), "{key}");
+        assert!(matches!(ValidatorFile::load(&path), Err(FileError::Toml { .. })));
+    }
+}

@@ -1,0 +1,42 @@
+//! The node as consensus sees it: where transactions come from and final blocks go.
+
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, TxHash};
+use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
+use tacit_node::{FinalBlock, Node, WriteError};
+
+/// Source and sink of one validator.
+#[derive(Debug, Clone)]
+pub struct Ports(pub(crate) Node);
+
+impl TransactionSource for Ports {
+    async fn ready(&self) {
+        self.0.ready().await;
+    }
+
+    async fn candidates(&self, parent: &Header, limits: CandidateLimits) -> Vec<Recovered<TxEnvelope>> {
+        self.0.propose(parent, limits.gas_max, limits.bytes_max)
+    }
+
+    fn sender(&self, hash: &TxHash) -> Option<Address> {
+        self.0.sender(hash)
+    }
+
+    fn seen(&self, number: u64, transactions: &[Recovered<TxEnvelope>]) {
+        self.0.seen(number, transactions);
+    }
+}
+
+impl BlockSink for Ports {
+    type Error = WriteError;
+
+    async fn finalized(&self, block: &ChainBlock) -> Result<(), WriteError> {
+        let header = block.header();
+        // The first block is the node's own beginning.
+        if block.seal().height.is_zero() {
+            return Ok(());
+        }
+        let transactions = block.block().body.transactions.clone();
+        self.0.append(FinalBlock { header, transactions }).await
+    }
+}
