@@ -503,6 +503,50 @@ pub(crate) enum Bench {
     Gateway(BenchGateway),
     /// Ask and answer under encryption.
     Encrypt(BenchEncrypt),
+    /// Send transactions: what they cost the ledger's nodes, and how soon they are final.
+    Ledger(BenchLedger),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLedger {
+    /// Validators, all on this machine; 0 is development mode; may be given several times.
+    #[arg(long, default_values = ["0", "1", "4"], value_parser = clap::value_parser!(u16).range(0..=16))]
+    pub(crate) validators: Vec<u16>,
+    /// What the transactions do; may be given several times.
+    #[arg(long = "load", default_values = ["transfer", "module"])]
+    pub(crate) loads: Vec<Load>,
+    /// Transactions.
+    #[arg(long, default_value_t = 10_000, value_parser = positive)]
+    pub(crate) transactions: usize,
+    /// Transactions offered in a second; as many as the nodes take when 0.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) rate: f64,
+    /// Senders.
+    #[arg(long, default_value_t = 50, value_parser = positive)]
+    pub(crate) accounts: usize,
+    /// Transactions in one request.
+    #[arg(long, default_value_t = 100, value_parser = positive)]
+    pub(crate) batch: usize,
+    /// Requests on their way at a time, to the nodes in turn.
+    #[arg(long, default_value_t = 4, value_parser = positive)]
+    pub(crate) in_flight: usize,
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Load {
+    /// Send a coin.
+    Transfer,
+    /// Anchor receipts: a native module writes a slot and a log.
+    Module,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a number above zero".to_owned()),
+        Ok(number) => Ok(number),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ use args::{Cli, Command};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Keeps the large buffers of one proof for the next, where the system's allocator gives them back and a third of the prover's time goes
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let output = Output::new(cli.json);
-    start_log();
+    start_log(cli.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -88,14 +89,17 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Warnings of the roles go to stderr; `TACIT_LOG=info` or `debug` says more.
-fn start_log() {
+/// Warnings of the roles go to stderr; `TACIT_LOG=info` or `debug` says more. With `--json` each is a JSON object with its time.
+fn start_log(json: bool) {
     let level =
         std::env::var("TACIT_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::WARN);
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        .without_time()
-        .with_target(false)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    if json {
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.without_time().with_target(false).init();
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
 use crate::commands::run::logits;
-use crate::commands::{crowd, encrypt, layers};
+use crate::commands::{crowd, encrypt, layers, load};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -19,6 +19,7 @@ pub(crate) async fn bench(command: &Bench, output: Output) -> Result<(), Failure
         Bench::Prove(arguments) => (COLUMNS, measure_all("prove", arguments, output)?),
         Bench::Run(arguments) => (COLUMNS, measure_all("run", arguments, output)?),
         Bench::Gateway(arguments) => (CROWD_COLUMNS, crowd::measure(arguments, output).await?),
+        Bench::Ledger(arguments) => (LOAD_COLUMNS, load::measure(arguments, output).await?),
         Bench::Encrypt(arguments) => return encrypt::bench(arguments, output),
     };
     if output.is_json() {
@@ -236,6 +237,21 @@ pub(crate) const COLUMNS: &[&str] = &[
     "peak_mib",
     "bytes",
     "security_bits",
+];
+const LOAD_COLUMNS: &[&str] = &[
+    "load",
+    "validators",
+    "transactions",
+    "offered_per_s",
+    "accepted_per_s",
+    "mined_per_s",
+    "blocks",
+    "gas_per_transaction",
+    "node_cpu_us",
+    "final_ms_p50",
+    "final_ms_p75",
+    "final_ms_p99",
+    "peak_mib",
 ];
 const CROWD_COLUMNS: &[&str] = &[
     "model",

@@ -9,6 +9,7 @@ pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod gateway;
 pub(crate) mod layers;
+pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod network;
 pub(crate) mod node;
