@@ -50,7 +50,17 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
     let signed = sign_all(arguments, &wallets, chain_id, load)?;
 
     let watcher = Watcher { client: client.clone(), url: first(&urls)?.clone() };
-    let head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
+    let mut head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
+    // Validators find each other first.
+    let settled = head + if validators == 0 { 0 } else { SETTLED_BLOCKS };
+    let started = Instant::now();
+    while head < settled {
+        if started.elapsed() > STALLED {
+            return Err(Failure::new("bench", "the validators make no blocks", "is the machine very busy?"));
+        }
+        tokio::time::sleep(POLL).await;
+        head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
+    }
     let cpu = || nodes.iter().map(|node| node.pid().map_or(0, cpu_us_of)).sum::<u64>();
     let (before, start) = (cpu(), Instant::now());
     let hashes = signed.iter().flatten().map(|transaction| transaction.hash).collect::<Vec<_>>();
@@ -337,6 +347,7 @@ fn first(urls: &[String]) -> Result<&String, Failure> {
 }
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+const SETTLED_BLOCKS: u64 = 5;
 const POLL: Duration = Duration::from_millis(5);
 const STALLED: Duration = Duration::from_secs(60);
 const PORT_TRIES: usize = 100;
