@@ -383,6 +383,11 @@ pub(crate) enum Node {
         #[command(flatten)]
         lifetime: Lifetime,
     },
+    /// Make a validator's key, on the machine where it will stay, and tell its public half.
+    NewKey {
+        /// A new file.
+        path: PathBuf,
+    },
     /// Write the state of a chain at its head as a genesis that another chain can begin with.
     Export(Export),
 }
@@ -398,6 +403,9 @@ pub(crate) struct InitNetwork {
     /// Address of a validator's machine, one for each; all on this machine when left out.
     #[arg(long = "host", value_name = "IP")]
     pub(crate) hosts: Vec<IpAddr>,
+    /// A validator that made its own key with `new-key`, as KEY@IP; one for each instead of --validators and --host.
+    #[arg(long = "member", value_name = "KEY@IP", conflicts_with_all = ["validators", "hosts"])]
+    pub(crate) members: Vec<String>,
     /// Where validators connect to each other; counts up on one machine.
     #[arg(long, default_value_t = 30_301)]
     pub(crate) port: u16,

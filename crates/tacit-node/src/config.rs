@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
 
 use crate::{accounts::DEV_BALANCE, accounts::dev_accounts, pool::PoolLimits};
@@ -24,6 +24,16 @@ pub const DEV_GENESIS_TIME: u64 = 1_767_225_600;
 /// Name and version that `web3_clientVersion` tells.
 pub const CLIENT_VERSION: &str = concat!("tacit/v", env!("CARGO_PKG_VERSION"));
 
+/// How a chain of validators begins, in few bytes: a genesis that is not this one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstBlock {
+    /// The header; `stateRoot` and `extraData` are the validators'.
+    pub header: Header,
+    /// Root of the first state by the ledger's own commitment ([`tacit_ledger::LtHash`]), since a node cannot compute the
+    /// validators'.
+    pub state: B256,
+}
+
 /// Everything a node needs to know.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -32,8 +42,8 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// How the chain begins. A data directory that begins otherwise is refused.
     pub genesis: Genesis,
-    /// The first block's header as the validators agreed on it; without one, this process makes the blocks itself.
-    pub validators: Option<Header>,
+    /// The first block as the validators agreed on it; without one, this process makes the blocks itself.
+    pub validators: Option<FirstBlock>,
     /// Who receives priority fees.
     pub beneficiary: Address,
     /// How much the pool holds.
@@ -74,7 +84,7 @@ impl NodeConfig {
 
     /// A chain that validators keep, which begins with `first`: the block of `genesis` but for what consensus decides.
     #[must_use]
-    pub fn network(genesis: Genesis, first: Header) -> Self {
+    pub fn network(genesis: Genesis, first: FirstBlock) -> Self {
         Self {
             data_dir: None,
             genesis,

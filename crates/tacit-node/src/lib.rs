@@ -41,7 +41,8 @@ mod writer;
 pub use self::{
     accounts::{DEV_BALANCE, DEV_MNEMONIC, DevAccount, dev_accounts},
     config::{
-        CLIENT_VERSION, DEV_BASE_FEE, DEV_CHAIN_ID, DEV_GAS_LIMIT, DEV_GENESIS_TIME, NodeConfig, RpcLimits,
+        CLIENT_VERSION, DEV_BASE_FEE, DEV_CHAIN_ID, DEV_GAS_LIMIT, DEV_GENESIS_TIME, FirstBlock, NodeConfig,
+        RpcLimits,
     },
     export::export,
     follow::Taken,

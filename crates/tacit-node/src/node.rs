@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{NodeConfig, RpcLimits},
+    config::{FirstBlock, NodeConfig, RpcLimits},
     pool::Pool,
     rpc,
     shared::Shared,
@@ -86,10 +86,12 @@ impl Node {
     pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
         let genesis = config.genesis.build(LtHash::default())?;
         let own = &genesis.block.header;
-        let header = config.validators.clone().unwrap_or_else(|| own.clone());
+        let first = config.validators.clone();
+        let first = first.unwrap_or_else(|| FirstBlock { header: own.clone(), state: own.state_root });
+        let header = first.header;
         let rest =
             Header { state_root: own.state_root, extra_data: own.extra_data.clone(), ..header.clone() };
-        if rest != *own {
+        if rest != *own || first.state != own.state_root {
             return Err(NodeError::FirstBlock);
         }
         let made_by = if config.validators.is_some() { MadeBy::Validators } else { MadeBy::Development };

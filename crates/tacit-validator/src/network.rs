@@ -11,7 +11,7 @@ use crate::{
     run::{Peer, Reach},
 };
 use alloy_consensus::Header;
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Decodable as _;
 use core::{fmt::Write as _, net::SocketAddr, num::NonZeroUsize, time::Duration};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use std::{
 };
 use tacit_consensus::{Pace, Rules, Timing};
 use tacit_ledger::Genesis;
+use tacit_node::FirstBlock;
 
 /// Why a file is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,8 @@ pub struct NetworkFile {
     pub genesis: PathBuf,
     /// RLP of the first block's header.
     pub first_block: Bytes,
+    /// Root of the state after it, by the ledger's own commitment.
+    pub first_state: B256,
     /// Whether addresses are of one machine or private network.
     #[serde(default = "yes")]
     pub local: bool,
@@ -139,8 +142,8 @@ pub struct ValidatorFile {
 pub struct Network {
     /// How the chain begins.
     pub genesis: Genesis,
-    /// The first block's header.
-    pub first_block: Header,
+    /// The first block.
+    pub first_block: FirstBlock,
     /// Rules that blocks keep.
     pub rules: Rules,
     /// How long things take.
@@ -154,10 +157,11 @@ pub struct Network {
 impl NetworkFile {
     /// A network with default settings.
     #[must_use]
-    pub fn new(genesis: PathBuf, first_block: Bytes, validators: Vec<NetworkPeer>) -> Self {
+    pub fn new(genesis: PathBuf, first: &FirstBlock, validators: Vec<NetworkPeer>) -> Self {
         Self {
             genesis,
-            first_block,
+            first_block: alloy_rlp::encode(&first.header).into(),
+            first_state: first.state,
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
@@ -196,7 +200,7 @@ impl NetworkFile {
             reach: if file.local { Reach::Local } else { Reach::Public },
             validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
             genesis,
-            first_block,
+            first_block: FirstBlock { header: first_block, state: file.first_state },
         })
     }
 
@@ -224,6 +228,8 @@ impl NetworkFile {
              genesis = {genesis:?}\n\
              # Header of the first block (RLP). Its hash names the network; a validator that makes another of the genesis refuses to start.\n\
              first_block = \"{first_block}\"\n\
+             # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
+             first_state = \"{first_state}\"\n\
              # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
              local = {local}\n\
              # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
@@ -238,6 +244,7 @@ impl NetworkFile {
              leader_timeout_ms = {leader_timeout_ms}\n",
             genesis = self.genesis.display().to_string(),
             first_block = self.first_block,
+            first_state = self.first_state,
             local = self.local,
             timestamp_step_s_max = self.timestamp_step_s_max,
             clock_ahead_s_max = self.clock_ahead_s_max,
@@ -366,8 +373,8 @@ mod tests {
     #[test]
     fn templates_say_every_setting_and_read_back() {
         let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
-        let file =
-            NetworkFile::new("genesis.json".into(), Bytes::from_static(&[1, 2]), vec![peer.clone(), peer]);
+        let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
+        let file = NetworkFile::new("genesis.json".into(), &first, vec![peer.clone(), peer]);
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
         let value = toml::Value::try_from(&file).unwrap();
@@ -389,9 +396,12 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_the_template_s_value() {
-        let text = "genesis = 'g'\nfirst_block = '0x'\nvalidators = []";
-        let file = toml::from_str::<NetworkFile>(text).unwrap();
-        assert_eq!(file, NetworkFile::new("g".into(), Bytes::new(), Vec::new()));
+        let text =
+            format!("genesis = 'g'\nfirst_block = '0x'\nfirst_state = '{}'\nvalidators = []", B256::ZERO);
+        let file = toml::from_str::<NetworkFile>(&text).unwrap();
+        let first = FirstBlock { header: Header::default(), state: B256::ZERO };
+        let expected = NetworkFile::new("g".into(), &first, Vec::new());
+        assert_eq!(file, NetworkFile { first_block: Bytes::new(), ..expected });
         assert!(
             toml::from_str::<NetworkFile>(&format!("{text}\nblock_ms = 5")).is_err(),
             "a misspelt setting"
@@ -408,7 +418,8 @@ mod tests {
         };
         assert!(matches!(NetworkFile::load(&path), Err(FileError::Read { .. })));
         assert!(matches!(load("genesis = 5"), FileError::Toml { .. }));
-        let rest = "first_block = '0x'\nvalidators = []";
+        let state = B256::ZERO;
+        let rest = format!("first_block = '0x'\nfirst_state = '{state}'\nvalidators = []");
         let absent = load(&format!("genesis = 'no.json'\n{rest}"));
         assert!(matches!(absent, FileError::Read { .. }), "{absent}");
         fs::write(home.path().join("bad.json"), "{}").unwrap();
@@ -418,7 +429,7 @@ mod tests {
         assert!(matches!(load(&format!("genesis = 'good.json'\n{rest}")), FileError::FirstBlock { .. }));
         let header = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Header::default()));
         let key = load(&format!(
-            "genesis = 'good.json'\nfirst_block = '{header}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'"
+            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'"
         ));
         assert!(matches!(key, FileError::Key { .. }), "{key}");
         assert!(matches!(ValidatorFile::load(&path), Err(FileError::Toml { .. })));

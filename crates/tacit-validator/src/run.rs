@@ -5,7 +5,6 @@ use crate::{
     key::{ValidatorAddress, ValidatorKey},
     ports::Ports,
 };
-use alloy_consensus::Header;
 use alloy_primitives::Address;
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
@@ -40,11 +39,11 @@ use std::{
     thread,
 };
 use tacit_consensus::{
-    Channels, EngineConfig, Rules, StartError, StorageConfig, Timing, Validator, max_message_bytes,
-    prepare_genesis,
+    Channels, EngineConfig, GenesisFailure, Rules, StartError, StorageConfig, Timing, Validator,
+    max_message_bytes, prepare_genesis,
 };
-use tacit_ledger::Genesis;
-use tacit_node::Node;
+use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
+use tacit_node::{FirstBlock, Node};
 
 /// The engine as it is instantiated here.
 pub type NodeValidator = Validator<Context, Ports, Ports>;
@@ -113,6 +112,9 @@ pub enum RunError {
     /// The system has no thread to give.
     #[error("no thread for the validator")]
     Thread(#[source] io::Error),
+    /// Consensus and node begin with different blocks.
+    #[error("the network's first block is not that of its genesis and validators")]
+    FirstBlock,
     /// It did not start.
     #[error("the validator did not start")]
     Start(#[source] StartError),
@@ -190,6 +192,7 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
     if peers.get_value(&config.key.address().0).is_none() {
         return Err(RunError::Start(StartError::NotValidator));
     }
+    let first = node.genesis_hash();
     let (started_sender, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new()
@@ -203,12 +206,16 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
         })
         .map_err(RunError::Thread)?;
     match block_on(started) {
-        Ok(Ok((validator, metrics))) => Ok(RunningValidator {
-            validator: Arc::new(validator),
-            metrics: Arc::new(metrics),
-            stop: Some(stop),
-            thread: Some(thread),
-        }),
+        Ok(Ok((validator, metrics))) => {
+            let right = validator.genesis().hash() == first;
+            let running = RunningValidator {
+                validator: Arc::new(validator),
+                metrics: Arc::new(metrics),
+                stop: Some(stop),
+                thread: Some(thread),
+            };
+            if right { Ok(running) } else { Err(RunError::FirstBlock) }
+        }
         Ok(Err(error)) => Err(RunError::Start(error)),
         Err(oneshot::Canceled) => Err(RunError::Halted),
     }
@@ -301,14 +308,17 @@ pub fn first_block(
     genesis: &Genesis,
     validators: &[ValidatorAddress],
     scratch: &Path,
-) -> Result<Header, RunError> {
+) -> Result<FirstBlock, RunError> {
     let leader = validators.iter().min().ok_or(RunError::Start(StartError::NoValidators))?;
     let runtime = RuntimeConfig::new().with_storage_directory(scratch).with_worker_threads(1);
     let block = Runner::new(runtime).start(|context| async move {
         let storage = storage(GENESIS_CACHE);
         prepare_genesis(context, &storage.partition, storage.database(), genesis, &leader.0).await
     });
-    Ok(block.map_err(StartError::from).map_err(RunError::Start)?.block().header.clone())
+    let block = block.map_err(StartError::from).map_err(RunError::Start)?;
+    let own = genesis.build(LtHash::default());
+    let own = own.map_err(GenesisFailure::from).map_err(StartError::from).map_err(RunError::Start)?;
+    Ok(FirstBlock { header: block.block().header.clone(), state: own.commitment.root() })
 }
 
 fn transport(

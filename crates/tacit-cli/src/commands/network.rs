@@ -35,19 +35,18 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
         Some(from) => read_genesis(from)?,
         None => new_genesis(arguments)?,
     };
-    let places = places(arguments)?;
+    let members = arguments.members.iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
+    let hosts: Vec<IpAddr> = members.iter().map(|(_, host)| *host).collect();
+    let hosts = if members.is_empty() { &arguments.hosts } else { &hosts };
+    let places = places(arguments, hosts)?;
     create_folder(home)?;
-    let mut keys: Vec<ValidatorAddress> = Vec::with_capacity(places.len());
+    let mut keys: Vec<ValidatorAddress> = members.into_iter().map(|(key, _)| key).collect();
     for index in 1..=places.len() {
         let folder = home.join(folder_name(index));
         create_folder(&folder)?;
-        let path = folder.join(KEY);
-        let key = ValidatorKey::create(&path).failed(
-            "cannot_write",
-            format!("cannot make {}", path.display()),
-            "choose another folder with --output",
-        )?;
-        keys.push(key.address());
+        if arguments.members.is_empty() {
+            keys.push(create_key(&folder.join(KEY))?);
+        }
     }
     let scratch = home.join("scratch");
     let first = tacit_validator::first_block(&genesis, &keys, &scratch);
@@ -58,7 +57,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     let validators = keys.iter().zip(&places);
     let validators =
         validators.map(|(key, place)| NetworkPeer { key: key.to_string(), address: place.reached }).collect();
-    let mut network = NetworkFile::new(GENESIS.into(), Bytes::from(alloy_rlp::encode(&first)), validators);
+    let mut network = NetworkFile::new(GENESIS.into(), &first, validators);
     network.local = places.iter().all(|place| is_private(place.reached.ip()));
     write(&home.join(NETWORK), network.template().as_bytes())?;
     for (index, place) in (1..).zip(&places) {
@@ -72,8 +71,8 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
         write(&home.join(folder_name(index)).join(VALIDATOR), file.template().as_bytes())?;
     }
     let result = json!({
-        "network": home.join(NETWORK), "chain_id": genesis.chain.chain_id, "first_block": first.number,
-        "first_block_hash": first.hash_slow(), "accounts": genesis.alloc.len(),
+        "network": home.join(NETWORK), "chain_id": genesis.chain.chain_id, "first_block": first.header.number,
+        "first_block_hash": first.header.hash_slow(), "accounts": genesis.alloc.len(),
         "validators": (1..).zip(keys.iter().zip(&places)).map(|(index, (key, place))| json!({
             "config": home.join(folder_name(index)).join(VALIDATOR), "key": key.to_string(),
             "address": place.reached, "rpc": format!("http://{}", place.rpc),
@@ -88,12 +87,42 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             keys.len(),
             home.display(),
             genesis.chain.chain_id,
-            first.number,
-            first.hash_slow(),
+            first.header.number,
+            first.header.hash_slow(),
             (1..=keys.len()).map(run).collect::<Vec<_>>().join("\n"),
         )
     });
     Ok(())
+}
+
+/// Makes a validator's key.
+pub(crate) fn new_key(path: &Path, output: Output) -> Result<(), Failure> {
+    let key = create_key(path)?.to_string();
+    output.data(&json!({"key": key, "path": path}), || {
+        format!(
+            "{key}\nkept in {}; whoever runs init-network needs the line above: --member KEY@IP",
+            path.display()
+        )
+    });
+    Ok(())
+}
+
+fn create_key(path: &Path) -> Result<ValidatorAddress, Failure> {
+    let key = ValidatorKey::create(path).failed(
+        "cannot_write",
+        format!("cannot make {}", path.display()),
+        "choose a file that does not exist, in a folder that does",
+    )?;
+    Ok(key.address())
+}
+
+/// A validator that has its key already.
+fn member(text: &str) -> Result<(ValidatorAddress, IpAddr), Failure> {
+    let parts = text.split_once('@').and_then(|(key, host)| Some((key.parse().ok()?, host.parse().ok()?)));
+    parts.ok_or_else(|| {
+        let message = format!("{text:?} is not KEY@IP");
+        Failure::new("bad_usage", message, "KEY is the 64 hex digits that `tacit node new-key` prints")
+    })
 }
 
 /// Runs one validator until it is told to stop.
@@ -231,10 +260,10 @@ struct Place {
 }
 
 /// One machine when no hosts are given: ports count up. Otherwise the same ports everywhere.
-fn places(arguments: &InitNetwork) -> Result<Vec<Place>, Failure> {
+fn places(arguments: &InitNetwork, hosts: &[IpAddr]) -> Result<Vec<Place>, Failure> {
     let (count, port, rpc_port) = (arguments.validators, arguments.port, arguments.rpc_port);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    if arguments.hosts.is_empty() {
+    if hosts.is_empty() {
         let place = |index: u16| {
             let at = |port: u16| Some(SocketAddr::new(loopback, port.checked_add(index)?));
             Some(Place { reached: at(port)?, listen: at(port)?, rpc: at(rpc_port)? })
@@ -244,10 +273,10 @@ fn places(arguments: &InitNetwork) -> Result<Vec<Place>, Failure> {
             Failure::new("bad_usage", "the ports go beyond 65535", "choose smaller --port and --rpc-port")
         });
     }
-    if arguments.hosts.len() != usize::from(count) {
+    if arguments.members.is_empty() && hosts.len() != usize::from(count) {
         return Err(Failure::new(
             "bad_usage",
-            format!("{count} validators and {} hosts", arguments.hosts.len()),
+            format!("{count} validators and {} hosts", hosts.len()),
             "give one --host for each validator, or none to run all of them here",
         ));
     }
@@ -257,7 +286,7 @@ fn places(arguments: &InitNetwork) -> Result<Vec<Place>, Failure> {
         listen: everywhere,
         rpc: SocketAddr::new(loopback, rpc_port),
     };
-    Ok(arguments.hosts.iter().map(place).collect())
+    Ok(hosts.iter().map(place).collect())
 }
 
 /// A chain that begins now, from nothing but funded accounts.

@@ -24,6 +24,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
             written.failed("node", "the network was not written", "")?
         }
         Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
+        Command::NewKey { path } => network::new_key(path, output),
         Command::Export(arguments) => network::export(arguments, output),
     }
 }

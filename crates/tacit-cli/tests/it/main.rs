@@ -12,6 +12,7 @@ mod network;
 #[cfg(feature = "pbs")]
 mod pbs;
 mod roles;
+mod validators;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

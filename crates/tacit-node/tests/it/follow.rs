@@ -6,9 +6,9 @@ use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::SignerRecoverable
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bloom, U256, hex};
 use serde_json::json;
-use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, build};
+use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, StateCommitment, build};
 use tacit_node::{
-    FinalBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
+    FinalBlock, FirstBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
     store::{MadeBy, RedbStore},
 };
 
@@ -17,7 +17,7 @@ use crate::support::{Running, address, config, deployment, message, sign, transf
 /// The validators, who agree with themselves at once. Their state root is none that a node could check.
 struct Council {
     genesis: Genesis,
-    first: Header,
+    first: FirstBlock,
     parent: Mutex<(Sealed<Header>, MemoryState)>,
 }
 
@@ -32,6 +32,7 @@ impl Council {
         let hash = first.hash_slow();
         state.block_hashes.insert(first.number, hash);
         let parent = Mutex::new((Sealed::new_unchecked(first.clone(), hash), state));
+        let first = FirstBlock { header: first, state: built.commitment.root() };
         Self { genesis, first, parent }
     }
 
@@ -234,8 +235,11 @@ fn what_cannot_be_opened_is_told() {
     assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
     let council = Council::new(genesis());
     let mut config = council.config(directory.path());
-    config.validators.as_mut().unwrap().timestamp += 1;
+    config.validators.as_mut().unwrap().header.timestamp += 1;
     assert!(matches!(refused(config), NodeError::FirstBlock));
+    let mut config = council.config(directory.path());
+    config.genesis.alloc.get_mut(&address(1)).unwrap().balance -= U256::ONE;
+    assert!(matches!(refused(config), NodeError::FirstBlock), "a state that is not the first block's");
     drop(Node::open(council.config(directory.path())).unwrap());
     let other = Council::new(Genesis { timestamp: 1, ..genesis() });
     let other = refused(other.config(directory.path()));

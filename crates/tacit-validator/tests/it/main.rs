@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use alloy_consensus::{
-    Header, SignableTransaction as _, TxEip1559, TxEnvelope,
+    SignableTransaction as _, TxEip1559, TxEnvelope,
     crypto::secp256k1::{recover_signer_unchecked, sign_message},
     transaction::Recovered,
 };
@@ -17,7 +17,7 @@ use std::{
 };
 use tacit_consensus::{GenesisFailure, Pace, Rules, StartError, Timing};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
-use tacit_node::{Node, NodeConfig};
+use tacit_node::{FirstBlock, Node, NodeConfig};
 use tacit_validator::{
     Peer, Reach, RunError, RunningValidator, ValidatorConfig, ValidatorKey, first_block, start,
 };
@@ -75,7 +75,7 @@ struct Member {
 struct Network {
     home: TempDir,
     genesis: Genesis,
-    first: Header,
+    first: FirstBlock,
     peers: Vec<Peer>,
 }
 
@@ -157,7 +157,7 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
     let mut members: Vec<Member> = (0..4).map(|i| network.boot(i)).collect();
     let all: Vec<&Member> = members.iter().collect();
     pay_through(&members[0], 0..50, &all);
-    assert_eq!(members[0].running.validator().genesis().hash(), network.first.hash_slow());
+    assert_eq!(members[0].running.validator().genesis().hash(), network.first.header.hash_slow());
     assert!(members[0].running.metrics()().contains("finalized"), "measurements are served");
 
     let away = members.remove(2);
@@ -219,6 +219,13 @@ fn configurations_that_cannot_be_are_refused() {
     };
     let other = refuse(|config| config.genesis.timestamp += 1);
     assert!(matches!(other, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{other}");
+    let fewer = refuse(|config| drop(config.validators.pop()));
+    assert!(matches!(fewer, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{fewer}");
+    let elsewhere = refuse(|config| {
+        config.validators.retain(|peer| peer.key == config.key.address());
+        config.data_dir.push("elsewhere");
+    });
+    assert!(matches!(elsewhere, RunError::FirstBlock), "{elsewhere}");
     let hasty = refuse(|config| config.timing.leader_timeout = config.timing.pace.idle);
     assert!(matches!(hasty, RunError::Start(StartError::Timing)), "{hasty}");
     let twice = refuse(|config| config.validators.push(config.validators[0].clone()));

@@ -1,0 +1,322 @@
+//! Validators as processes: killed at any time, started again, and their folders opened in other ways.
+
+use super::roles::{Folder, Role};
+use super::{ok, refused, tacit, text};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// A validator's process. Dropping it is `kill -9`.
+struct Validator {
+    child: Child,
+    ready: Value,
+}
+
+impl Validator {
+    fn start(config: &str) -> Self {
+        let mut command = tacit();
+        command.args(["--json", "node", "run", config]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, ready: serde_json::from_str(&line).unwrap_or_else(|_| panic!("{config}: {line:?}")) }
+    }
+
+    fn url(&self) -> &str {
+        self.ready["url"].as_str().unwrap()
+    }
+
+    fn height(&self) -> u64 {
+        let number = post(self.url(), "eth_blockNumber", json!([]));
+        u64::from_str_radix(number.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    }
+
+    fn block(&self, number: u64) -> Value {
+        post(self.url(), "eth_getBlockByNumber", json!([format!("{number:#x}"), false]))
+    }
+}
+
+impl Drop for Validator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request without a library: one connection, one answer.
+fn post(url: &str, method: &str, params: Value) -> Value {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+    let reply = exchange(url, &format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len()), &body);
+    let answer: Value = serde_json::from_str(&reply[reply.find('{').unwrap()..]).unwrap();
+    assert!(answer.get("error").is_none(), "{method}: {answer}");
+    answer["result"].clone()
+}
+
+fn exchange(url: &str, head: &str, body: &str) -> String {
+    let authority = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    write!(stream, "{head}host: {authority}\r\nconnection: close\r\n\r\n{body}").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{what}: not in two minutes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The first of eight free ports in a row, below those that the system gives to connections: one of those would be in the
+/// way of a validator that is started again.
+fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 2_000).unwrap();
+    loop {
+        let port = 10_240 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 2_600 * 8;
+        if (port..port + 8).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return port;
+        }
+    }
+}
+
+/// Writes a network that begins with coins for `account`, or from a chain; gives the validators' files.
+fn network(folder: &Folder, count: usize, more: &[&str]) -> (Value, Vec<String>) {
+    let home = folder.path("network");
+    let port = port();
+    let (count, ports) = (count.to_string(), [port.to_string(), (port + 4).to_string()]);
+    let arguments = ["node", "init-network", "--validators", &count, "--output", &home];
+    let written = ok(&[&arguments[..], &["--port", &ports[0], "--rpc-port", &ports[1]], more].concat());
+    let configs = written["validators"].as_array().unwrap().iter();
+    let configs = configs.map(|validator| validator["config"].as_str().unwrap().to_owned()).collect();
+    (written, configs)
+}
+
+const PAYEE: &str = "0x00000000000000000000000000000000000000aa";
+
+fn pay(folder: &Folder, url: &str) {
+    ok(&["wallet", "send", &folder.path("payer.key"), PAYEE, "1", "--ledger", url]);
+}
+
+/// Coins of the payee, as this node sees it.
+fn paid(url: &str) -> u128 {
+    let balance = post(url, "eth_getBalance", json!([PAYEE, "latest"]));
+    let wei = u128::from_str_radix(balance.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    wei / 10_u128.pow(18)
+}
+
+#[test]
+fn validators_are_killed_in_turn_under_load_and_all_at_once_and_lose_nothing() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (written, configs) = network(&folder, 4, &["--fund", &account]);
+    let mut validators: Vec<Validator> = configs.iter().map(|config| Validator::start(config)).collect();
+    let mut payments = 0;
+    for round in 0..8 {
+        let (victim, alive) = (round % 4, (round + 1) % 4);
+        validators.remove(victim);
+        pay(&folder, validators[alive % 3].url());
+        payments += 1;
+        std::thread::sleep(Duration::from_millis(37 * round as u64));
+        validators.insert(victim, Validator::start(&configs[victim]));
+    }
+    pay(&folder, validators[3].url());
+    payments += 1;
+    wait("everybody has every payment", || validators.iter().all(|one| paid(one.url()) == payments));
+
+    drop(validators);
+    let validators: Vec<Validator> = configs.iter().map(|config| Validator::start(config)).collect();
+    pay(&folder, validators[0].url());
+    wait("all are back", || validators.iter().all(|one| paid(one.url()) == payments + 1));
+    let height = validators.iter().map(Validator::height).min().unwrap();
+    assert_eq!(validators[0].block(0)["hash"], written["first_block_hash"]);
+    for number in 0..=height {
+        let block = validators[0].block(number);
+        for one in &validators {
+            assert_eq!(one.block(number), block, "block {number}");
+        }
+    }
+    let health = exchange(validators[0].url(), "GET /health HTTP/1.1\r\n", "");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"ok""#), "{health}");
+    let metrics = exchange(validators[0].url(), "GET /metrics HTTP/1.1\r\n", "");
+    assert!(metrics.contains("\ntacit_head_number ") && metrics.contains("\n# TYPE engine_"), "{metrics}");
+}
+
+#[test]
+fn one_folder_is_opened_in_development_by_one_validator_and_by_many() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let data = folder.path("dev");
+    let dev = |fund: &[&str]| Role::start(&[&["node", "dev", "--data", &data], fund].concat());
+    let ledger = dev(&["--fund", &account]);
+    pay(&folder, ledger.url());
+    drop(ledger);
+
+    let (written, configs) = network(&folder, 1, &["--from", &data]);
+    assert_eq!(written["first_block"], 2);
+    let file = std::fs::read_to_string(&configs[0]).unwrap();
+    std::fs::write(&configs[0], file.replace("data = \"data\"", &format!("data = {data:?}"))).unwrap();
+    let validator = Validator::start(&configs[0]);
+    pay(&folder, validator.url());
+    assert_eq!(paid(validator.url()), 2);
+    assert!(validator.block(1)["transactions"][0].is_string(), "blocks from before are served as well");
+    drop(validator);
+
+    // Four go on from the one, all from its exported state.
+    let export = folder.path("state.json");
+    assert_eq!(ok(&["node", "export", "--data", &data, "--output", &export])["chain_id"], 82_248);
+    assert_eq!(refused(&["node", "export", "--data", &data, "--output", &export])["code"], "cannot_write");
+    let many = Folder::new();
+    let (_, others) = network(&many, 4, &["--from", &export]);
+    let validators: Vec<Validator> = others.iter().map(|config| Validator::start(config)).collect();
+    pay(&folder, validators[2].url());
+    wait("all have it", || validators.iter().all(|one| paid(one.url()) == 3));
+    drop(validators);
+
+    // The one validator's folder in development again, which its network does not take back.
+    let ledger = dev(&[]);
+    pay(&folder, ledger.url());
+    assert_eq!(paid(ledger.url()), 3);
+    drop(ledger);
+    let error = refused(&["node", "run", &configs[0]]);
+    assert!(error["message"].as_str().unwrap().contains("development"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("init-network --from"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_a_network_or_a_validator_is_told() {
+    let folder = Folder::new();
+    let home = folder.path("network");
+    let init = |more: &[&str]| {
+        let arguments = [&["--json", "node", "init-network", "--output", &home], more].concat();
+        let output = tacit().args(arguments).output().unwrap();
+        let error: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), error["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let usage = (Some(2), "bad_usage".to_owned());
+    assert_eq!(init(&[]), usage, "nobody would have coins");
+    assert_eq!(init(&["--validators", "0", "--dev-accounts"]), usage);
+    assert_eq!(init(&["--validators", "2", "--dev-accounts", "--host", "10.0.0.1"]), usage);
+    assert_eq!(init(&["--validators", "9", "--dev-accounts", "--port", "65530"]), usage);
+    assert_eq!(init(&["--dev-accounts", "--member", "me@10.0.0.1"]), usage);
+    assert_eq!(init(&["--fund", "me"]), (Some(2), "bad_address".to_owned()));
+    assert_eq!(init(&["--from", &folder.path("nothing")]), (Some(1), "cannot_read".to_owned()));
+    assert!(!folder.join("network").exists(), "what was refused has left nothing behind");
+
+    let (_, configs) = network(&folder, 1, &["--dev-accounts"]);
+    assert_eq!(init(&["--dev-accounts"]), (Some(1), "exists".to_owned()));
+    assert_eq!(refused(&["node", "run", &folder.path("nothing")])["code"], "bad_config");
+    let good = std::fs::read_to_string(&configs[0]).unwrap();
+    std::fs::write(&configs[0], format!("{good}\nspeed = 9")).unwrap();
+    let error = refused(&["node", "run", &configs[0]]);
+    assert!(error["message"].as_str().unwrap().contains("speed"), "{error}");
+    std::fs::write(&configs[0], &good).unwrap();
+
+    // A first block of another genesis.
+    let path = folder.join("network/genesis.json");
+    let genesis = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, genesis.replace("\"timestamp\": 1", "\"timestamp\": 2")).unwrap();
+    assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");
+    let poorer = genesis.replacen("\"balance\": \"0x", "\"balance\": \"0x1", 1);
+    assert_ne!(poorer, genesis);
+    std::fs::write(&path, poorer).unwrap();
+    assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");
+    std::fs::write(&path, genesis).unwrap();
+
+    // One folder, two processes.
+    let validator = Validator::start(&configs[0]);
+    let data = folder.path("network/validator-1/data");
+    let error = refused(&["node", "export", "--data", &data, "--output", &folder.path("out.json")]);
+    assert!(error["hint"].as_str().unwrap().contains("stop"), "{error}");
+    drop(validator);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let key = folder.join("network/validator-1/validator.key");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(refused(&["node", "run", &configs[0]])["code"], "bad_key");
+    }
+}
+
+/// A disk that takes no more: the process may write no file beyond this many blocks of 512 bytes.
+#[cfg(unix)]
+#[test]
+fn a_validator_whose_disk_is_full_ends_and_goes_on_when_there_is_room() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 1, &["--fund", &account]);
+    let validator = Validator::start(&configs[0]);
+    let url = validator.url().to_owned();
+    wait("it makes blocks", || validator.height() > 1);
+    drop(validator);
+    // As much as the index of a young chain takes, and a little more; tables of the archives take more than that.
+    let data = folder.join("network/validator-1/data/chain.redb");
+    let blocks = std::fs::metadata(&data).unwrap().len() / 512 + 1024;
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" --json node run \"$1\"");
+    let mut full = std::process::Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_tacit"), &configs[0]])
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut paid_for = 0;
+    let started = Instant::now();
+    while full.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(120), "the disk never fills");
+        let arguments = ["--json", "wallet", "send", &folder.path("payer.key"), PAYEE, "1", "--ledger", &url];
+        if tacit().args(arguments).output().unwrap().status.success() {
+            paid_for += 1;
+        }
+    }
+    assert_eq!(full.wait().unwrap().code(), Some(1));
+    let last = BufReader::new(full.stdout.take().unwrap()).lines().last().unwrap().unwrap();
+    assert!(last.contains(r#""code":"halted""#), "{last}");
+
+    let validator = Validator::start(&configs[0]);
+    assert!(paid(validator.url()) >= paid_for, "what was acknowledged as mined is there");
+    let before = validator.height();
+    pay(&folder, validator.url());
+    assert!(validator.height() > before);
+}
+
+/// Nobody sees another's key.
+#[test]
+fn validators_bring_their_own_keys() {
+    let folder = Folder::new();
+    let key = folder.path("own.key");
+    let public = ok(&["node", "new-key", &key])["key"].as_str().unwrap().to_owned();
+    assert_eq!(refused(&["node", "new-key", &key])["code"], "cannot_write");
+    let (home, member) = (folder.path("network"), format!("{public}@127.0.0.1"));
+    let (port, rpc_port) = (port().to_string(), port().to_string());
+    let ports = ["--port", &port, "--rpc-port", &rpc_port];
+    let arguments = ["node", "init-network", "--output", &home, "--dev-accounts", "--member", &member];
+    let written = ok(&[&arguments[..], &ports].concat());
+    assert_eq!(written["validators"][0]["key"], public.as_str());
+    std::fs::rename(&key, folder.join("network/validator-1/validator.key")).unwrap();
+    let validator = Validator::start(written["validators"][0]["config"].as_str().unwrap());
+    wait("it makes blocks", || validator.height() > 1);
+}
+
+#[test]
+fn a_load_is_measured() {
+    let arguments = ["--json", "bench", "ledger", "--validators", "0", "--validators", "1"];
+    let output = tacit().args(arguments).args(["--transactions", "200", "--batch", "20"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    for line in &lines {
+        assert_eq!((line["bench"].as_str(), line["transactions"].as_u64()), (Some("ledger"), Some(200)));
+        assert!(
+            line["node_cpu_us"].as_f64().unwrap() > 0.0 && line["blocks"].as_u64().unwrap() > 0,
+            "{line}"
+        );
+    }
+    assert_eq!(lines[0]["gas_per_transaction"], 21_000);
+}
