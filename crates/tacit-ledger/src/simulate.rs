@@ -66,7 +66,7 @@ impl<'a, R: StateReader> Simulation<'a, R> {
         Self { chain, checks, overlay: Overlay::new(reader), gas_left: CALL_GAS_MAX }
     }
 
-    /// Begins a block in `context`, in which `overrides` hold, watched by `inspector` if there is one.
+    /// Begins a block in `context`, in which `overrides` hold, watched by `inspector` once [`SimulatedBlock::watch`] is on.
     ///
     /// # Errors
     /// The overrides contradict themselves, or the state cannot be read.
@@ -106,7 +106,7 @@ impl<'a, R: StateReader> Simulation<'a, R> {
             gas_used: 0,
             changes: StateChanges::default(),
         };
-        let evm = evm.activate_inspector(inspector).build();
+        let evm = evm.inspector(inspector).build();
         Ok(SimulatedBlock { evm, executed, checks: self.checks, gas_left: &mut self.gas_left })
     }
 }
@@ -168,6 +168,11 @@ where
             None if self.checks == Checks::Block => Ok(left.min(*self.gas_left).min(TRANSACTION_GAS_MAX)),
             None => Ok(left.min(*self.gas_left)),
         }
+    }
+
+    /// Whether the inspector is told what happens; it makes execution slower.
+    pub fn watch(&mut self, on: bool) {
+        self.evm.set_inspector_enabled(on);
     }
 
     /// What watches the block.

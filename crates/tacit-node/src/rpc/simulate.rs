@@ -138,8 +138,8 @@ pub(super) fn simulate(service: &Service, mut params: Params) -> Result<Encoded,
     for planned in plan {
         let context = context(&chain, &parent, checks, planned.changes.clone())?;
         let overrides = call::override_state(planned.state)?;
-        let inspector = Transfers::new(payload.trace_transfers);
-        let mut open = simulation.begin(context, &overrides, inspector).map_err(unsimulated)?;
+        let mut open = simulation.begin(context, &overrides, Transfers::default()).map_err(unsimulated)?;
+        open.watch(payload.trace_transfers);
         if let Some(price) = planned.changes.blob_base_fee {
             open.assume_blob_base_fee(price.saturating_to());
         }

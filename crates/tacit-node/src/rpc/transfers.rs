@@ -12,29 +12,28 @@ use alloy_primitives::{Address, Log, LogData, U256};
 use revm_inspectors::transfer::{TRANSFER_EVENT_TOPIC, TRANSFER_LOG_EMITTER};
 
 /// Logs of one transaction at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Transfers {
-    enabled: bool,
-    done: Vec<Log>,
-    /// Logs of calls that have not ended, outermost first.
-    open: Vec<Vec<Log>>,
+    logs: Vec<Log>,
+    /// How many logs there were when each call that has not ended began, outermost first.
+    open: Vec<usize>,
 }
 
 impl Transfers {
-    /// Records nothing unless `enabled`.
-    pub(super) const fn new(enabled: bool) -> Self {
-        Self { enabled, done: Vec::new(), open: Vec::new() }
-    }
-
     /// Logs of the transaction that ended; the next one begins without any.
     pub(super) fn take(&mut self) -> Vec<Log> {
         self.open.clear();
-        core::mem::take(&mut self.done)
+        core::mem::take(&mut self.logs)
     }
 
-    fn push(&mut self, log: Log) {
-        if self.enabled {
-            self.open.last_mut().unwrap_or(&mut self.done).push(log);
+    fn begin(&mut self) {
+        self.open.push(self.logs.len());
+    }
+
+    fn end(&mut self, succeeded: bool) {
+        let start = self.open.pop().unwrap_or_default();
+        if !succeeded {
+            self.logs.truncate(start);
         }
     }
 
@@ -42,25 +41,18 @@ impl Transfers {
         if !value.is_zero() {
             let topics = vec![TRANSFER_EVENT_TOPIC, from.into_word(), to.into_word()];
             let data = LogData::new_unchecked(topics, value.to_be_bytes::<32>().into());
-            self.push(Log { address: TRANSFER_LOG_EMITTER, data });
-        }
-    }
-
-    fn end(&mut self, succeeded: bool) {
-        let logs = self.open.pop().unwrap_or_default();
-        if succeeded {
-            self.open.last_mut().unwrap_or(&mut self.done).extend(logs);
+            self.logs.push(Log { address: TRANSFER_LOG_EMITTER, data });
         }
     }
 }
 
 impl<C: ContextTr> Inspector<C> for Transfers {
     fn log(&mut self, _: &mut C, log: Log) {
-        self.push(log);
+        self.logs.push(log);
     }
 
     fn call(&mut self, _: &mut C, inputs: &mut CallInputs) -> Option<CallOutcome> {
-        self.open.push(Vec::new());
+        self.begin();
         if let Some(value) = inputs.transfer_value() {
             self.transferred(inputs.transfer_from(), inputs.transfer_to(), value);
         }
@@ -72,7 +64,7 @@ impl<C: ContextTr> Inspector<C> for Transfers {
     }
 
     fn create(&mut self, context: &mut C, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.open.push(Vec::new());
+        self.begin();
         if !inputs.value().is_zero()
             && let Ok(creator) = context.journal_mut().load_account(inputs.caller())
         {

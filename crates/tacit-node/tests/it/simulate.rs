@@ -135,6 +135,8 @@ async fn transfers_are_told_like_those_of_tokens() {
     let (forward, fail, destroy) =
         (Address::repeat_byte(0xd2), Address::repeat_byte(0xd3), Address::repeat_byte(0xd4));
     let (create, logger) = (Address::repeat_byte(0xd5), Address::repeat_byte(0xd6));
+    // Sends on, and then fails; and what calls that.
+    let (undone, above) = (Address::repeat_byte(0xd7), Address::repeat_byte(0xd8));
     let state = json!({
         RICH.to_string(): { "balance": "0xffff" },
         reverter.to_string(): { "code": "0x5f5ffd" },
@@ -143,13 +145,23 @@ async fn transfers_are_told_like_those_of_tokens() {
         destroy.to_string(): { "code": format!("0x73{}ff", hex::encode(THIRD)), "balance": "0x5" },
         create.to_string(): { "code": "0x5f5f34f05000" },
         logger.to_string(): { "code": "0x5f5fa000" },
+        undone.to_string(): { "code": forwarder(THIRD).replace("5000", "505f5ffd") },
+        above.to_string(): { "code": forwarder(undone) },
     });
     let call = |to: Address, value: &str| json!({ "from": RICH, "to": to, "value": value });
     let list = json!([
         call(OTHER, "0x7"), call(OTHER, "0x0"), call(forward, "0x1"), call(fail, "0x1"), call(reverter, "0x1"),
         call(destroy, "0x0"), call(create, "0x2"), call(logger, "0x3"), { "from": RICH, "value": "0x4" },
+        call(above, "0x1"),
     ]);
-    let done = calls(&node.client, state.clone(), list).await;
+    let done = calls(&node.client, state.clone(), list.clone()).await;
+    // But for coin, what is told is what is told unasked.
+    let block = json!({ "stateOverrides": state, "calls": list });
+    let quiet = simulate(&node.client, json!({ "blockStateCalls": [block] })).await;
+    for (traced, plain) in done.iter().zip(quiet[0]["calls"].as_array().unwrap()) {
+        let without_coin: Vec<_> = told(traced).into_iter().filter(|log| log.0 != COIN).collect();
+        assert_eq!((without_coin, &traced["gasUsed"]), (told(plain), &plain["gasUsed"]));
+    }
     assert_eq!(told(&done[0]), [log(RICH, OTHER)]);
     assert_eq!(done[0]["logs"][0]["data"], json!(B256::with_last_byte(7)));
     assert_eq!(told(&done[1]), []);
@@ -163,6 +175,7 @@ async fn transfers_are_told_like_those_of_tokens() {
     // In the order in which they happened, and counted through the block.
     assert_eq!(told(&done[7]), [log(RICH, logger), (logger, vec![])]);
     assert_eq!(told(&done[8]), [log(RICH, RICH.create(8))]);
+    assert_eq!(told(&done[9]), [log(RICH, above)]);
     let indices: Vec<&Value> =
         done.iter().flat_map(|call| call["logs"].as_array().unwrap()).map(|log| &log["logIndex"]).collect();
     let counted: Vec<Value> = (0..indices.len()).map(|index| json!(format!("{index:#x}"))).collect();
