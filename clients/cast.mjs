@@ -84,6 +84,16 @@ await report("cast", {
     assert.equal(await cast("code", bob), `0xef0100${token.slice(2).toLowerCase()}`);
   },
 
+  "an access list is found, and costs what it says": async () => {
+    const answer = JSON.parse(await cast("rpc", "eth_createAccessList", JSON.stringify({ from: alice, to: token, data: await cast("calldata", "mint(address,uint256)", bob, "1") }), "latest"));
+    const shown = await cast("access-list", token, "mint(address,uint256)", bob, "1", "--from", alice);
+    for (const key of answer.accessList[0].storageKeys) assert.ok(shown.includes(key), shown);
+    for (const [type, flags] of [["0x1", ["--gas-price", "2000000000", "--legacy"]], ["0x2", []]]) {
+      const receipt = await send(0, token, "mint(address,uint256)", bob, "1", "--access-list", JSON.stringify(answer.accessList), ...flags);
+      assert.deepEqual([receipt.status, receipt.type, receipt.gasUsed], ["0x1", type, answer.gasUsed]);
+    }
+  },
+
   "typed data": async () => {
     const file = join(home, "mail.json");
     const chainId = Number(await cast("chain-id"));
@@ -97,7 +107,7 @@ await report("cast", {
   "blocks and storage": async () => {
     const block = JSON.parse(await cast("block", "--json", "latest"));
     assert.equal(await cast("block", "latest", "--field", "hash"), block.hash);
-    assert.equal(BigInt(await cast("storage", token, "4")), 1001n);
+    assert.equal(BigInt(await cast("storage", token, "4")), 1003n);
     assert.match(await cast("gas-price"), /^\d+$/);
     assert.match(await cast("base-fee"), /^\d+$/);
   },

@@ -88,6 +88,18 @@ await report("ethers", {
     assert.equal(await provider.getCode(carol.address), `0xef0100${(await token.getAddress()).slice(2).toLowerCase()}`);
   },
 
+  "an access list is found, and costs what it says": async () => {
+    const message = { from: alice.address, to: await token.getAddress(), data: token.interface.encodeFunctionData("transfer", [bob.address, 1n]) };
+    const { accessList, gasUsed } = await provider.send("eth_createAccessList", [message, "latest"]);
+    assert.ok(accessList.length === 1 && accessList[0].storageKeys.length === 2);
+    for (const type of [1, 2]) {
+      const sent = await alice.sendTransaction({ ...message, type, accessList, gasLimit: 100_000n });
+      const receipt = await sent.wait();
+      assert.deepEqual([receipt.status, receipt.type, receipt.gasUsed], [1, type, BigInt(gasUsed)]);
+      assert.deepEqual((await provider.getTransaction(sent.hash)).accessList.map(({ storageKeys }) => storageKeys), [accessList[0].storageKeys]);
+    }
+  },
+
   "errors have ethers' codes": async () => {
     await assert.rejects(alice.sendTransaction({ to: bob.address, value: parseEther("20000"), gasLimit: 21000n }), (error) => isError(error, "INSUFFICIENT_FUNDS"));
     await assert.rejects(alice.sendTransaction({ to: bob.address, value: 1n, nonce: 0, gasLimit: 21000n }), (error) => isError(error, "NONCE_EXPIRED"));

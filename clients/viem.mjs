@@ -130,6 +130,38 @@ await report("viem", {
     assert.equal(transaction.authorizationList[0].address.toLowerCase(), token.address.toLowerCase());
   },
 
+  "an access list is found, and costs what it says": async () => {
+    const message = { account: alice.address, to: token.address, data: encodeFunctionData({ ...token, functionName: "mint", args: [carol.address, 1n] }) };
+    const { accessList, gasUsed } = await client.createAccessList(message);
+    assert.deepEqual(accessList.map(({ address }) => address.toLowerCase()), [token.address.toLowerCase()]);
+    for (const type of ["eip2930", "eip1559"]) {
+      const receipt = await mined(await wallet.sendTransaction({ to: message.to, data: message.data, type, accessList, gas: 200_000n }));
+      assert.deepEqual([receipt.status, receipt.type, receipt.gasUsed], ["success", type, gasUsed]);
+      assert.deepEqual((await client.getTransaction({ hash: receipt.transactionHash })).accessList, accessList);
+    }
+  },
+
+  "simulated blocks and calls": async () => {
+    const write = (value) => ({ to: token.address, abi: Token.abi, functionName: "mint", args: [bob.address, value] });
+    const read = { to: token.address, abi: Token.abi, functionName: "balanceOf", args: [bob.address] };
+    const before = await client.readContract({ ...token, functionName: "balanceOf", args: [bob.address] });
+    const blocks = await client.simulateBlocks({
+      blocks: [
+        { calls: [{ ...write(5n), account: alice }, { ...write(5n), account: bob }], blockOverrides: { time: 2n ** 40n } },
+        { calls: [read], stateOverrides: [{ address: bob.address, balance: 1n }] },
+      ],
+      traceTransfers: true,
+    });
+    const [[minted, refused], [balance]] = blocks.map(({ calls }) => calls);
+    assert.deepEqual([minted.status, minted.logs.length, refused.status, balance.result], ["success", 1, "failure", before + 5n]);
+    assert.equal(blocks[0].timestamp, 2n ** 40n);
+    const { results, assetChanges } = await client.simulateCalls({ account: alice.address, calls: [{ to: carol.address, value: 3n }], traceAssetChanges: true });
+    assert.equal(results[0].status, "success");
+    const coin = assetChanges.find(({ token: { symbol } }) => symbol === "ETH");
+    assert.equal(coin.value.diff, -3n);
+    assert.equal(await client.readContract({ ...token, functionName: "balanceOf", args: [bob.address] }), before);
+  },
+
   "send and wait in one request": async () => {
     const prepared = await wallet.prepareTransactionRequest({ to: bob.address, value: 1n });
     const receipt = await client.sendRawTransactionSync({ serializedTransaction: await wallet.signTransaction(prepared) });

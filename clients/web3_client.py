@@ -107,6 +107,30 @@ def typed_data():
     assert Account.recover_message(message, signature=alice.sign_message(message).signature) == alice.address
 
 
+def access_list():
+    token = kept["token"]
+    call = {"to": token.address, "data": token.encode_abi("mint", [bob.address, 1])}
+    answer = w3.eth.create_access_list({"from": alice.address, **call})
+    [entry] = answer["accessList"]
+    assert entry["address"] == token.address and len(entry["storageKeys"]) > 1
+    listed = [{"address": entry["address"], "storageKeys": [HexBytes(key).to_0x_hex() for key in entry["storageKeys"]]}]
+    for kind, fields in {1: {"gasPrice": 2 * 10**9, "type": 1}, 2: {}}.items():
+        receipt = send(alice, gas=200_000, accessList=listed, **call, **fields)
+        assert receipt.status == 1 and receipt.type == kind and receipt.gasUsed == answer["gasUsed"]
+        assert len(w3.eth.get_transaction(receipt.transactionHash).accessList) == 1
+
+
+def simulation():
+    token = kept["token"]
+    mint = {"from": alice.address, "to": token.address, "data": token.encode_abi("mint", [bob.address, 5])}
+    payload = {"blockStateCalls": [{"calls": [mint, {**mint, "from": bob.address}]}], "traceTransfers": False, "validation": False}
+    [block] = w3.eth.simulate_v1(payload, "latest")
+    minted, refused = block["calls"]
+    assert minted["status"] == 1 and len(minted["logs"]) == 1
+    assert refused["status"] == 0 and "minter role" in refused["error"]["message"]
+    assert block["number"] == w3.eth.block_number + 1
+
+
 def delegation():
     token = kept["token"]
     authorization = carol.sign_authorization({"chainId": w3.eth.chain_id, "address": token.address, "nonce": w3.eth.get_transaction_count(carol.address)})
@@ -156,7 +180,7 @@ def errors():
     raises(TransactionNotFound, "", lambda: w3.eth.get_transaction(b"\1" * 32))
 
 
-CHECKS = [connection, transfers, deployment, call_and_logs, event_filter, reverts, typed_data, delegation,
+CHECKS = [connection, transfers, deployment, call_and_logs, event_filter, reverts, typed_data, access_list, simulation, delegation,
           block_hash_is_the_hash_of_the_header, fees, errors]
 
 failed = 0

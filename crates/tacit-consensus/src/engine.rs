@@ -29,7 +29,7 @@ use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
     marshal::{
-        self,
+        self, Identifier,
         core::{Actor as Marshal, Mailbox as MarshalMailbox},
         resolver::p2p as marshal_resolver,
         standard::{Deferred, Standard},
@@ -415,6 +415,12 @@ where
     /// A final block, from the archive; `None` when it is not final yet, or not here.
     pub async fn block(&self, number: u64) -> Option<ChainBlock> {
         self.marshal.get_block(self.height(number)?).await.map(|block| block.inner().clone())
+    }
+
+    /// Number of the newest block that is known to be final; those before it may still be on their way.
+    pub async fn latest(&self) -> Option<u64> {
+        let (height, _) = self.marshal.get_info(Identifier::Latest).await?;
+        self.genesis.block().header.number.checked_add(height.get())
     }
 
     /// The certificate that made a block final.

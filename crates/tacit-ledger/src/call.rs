@@ -5,22 +5,21 @@ use crate::{
     execute::{ExecuteError, Rejection, rejection},
     host::precompiles,
     overlay::{Overlay, StateUnavailable},
-    state::{Account, StateReader},
+    overrides::{self, ApplyError, OverrideError, Overrides},
+    state::StateReader,
 };
 use alloy_eips::eip2930::AccessList;
 use alloy_evm::{
     Evm, EvmEnv,
     eth::{EthEvmBuilder, EthEvmContext},
 };
-use alloy_primitives::{Address, Bytes, Log, TxKind, U256, keccak256};
+use alloy_primitives::{Address, Bytes, Log, TxKind, U256};
 use revm::{
     Inspector,
     context::TxEnv,
     context_interface::result::{EVMError, ExecutionResult, HaltReason},
     inspector::NoOpInspector,
-    state::Bytecode,
 };
-use std::collections::BTreeMap;
 
 /// Most gas of a call; it bounds the work one request can cause.
 pub const CALL_GAS_MAX: u64 = 50_000_000;
@@ -42,31 +41,6 @@ pub struct CallRequest {
     pub gas_price: u128,
     /// Entries that start warm.
     pub access_list: AccessList,
-}
-
-/// State to assume instead of what is stored, by address.
-pub type Overrides = BTreeMap<Address, AccountOverride>;
-
-/// What to assume about one account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccountOverride {
-    /// Balance.
-    pub balance: Option<U256>,
-    /// Nonce.
-    pub nonce: Option<u64>,
-    /// Code.
-    pub code: Option<Bytes>,
-    /// Storage.
-    pub storage: Option<StorageOverride>,
-}
-
-/// What to assume about storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageOverride {
-    /// These slots and no others (`state`).
-    All(BTreeMap<U256, U256>),
-    /// These slots beside what is stored (`stateDiff`).
-    Some(BTreeMap<U256, U256>),
 }
 
 /// How a call ended.
@@ -107,9 +81,9 @@ pub enum CallError<E: core::error::Error + 'static> {
     /// The message is not executable: funds, gas, size.
     #[error(transparent)]
     Rejected(Rejection),
-    /// Override code starts with a prefix that is reserved and malformed.
-    #[error("override of {0} has malformed code")]
-    Code(Address),
+    /// What is to be assumed contradicts itself.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
 }
 
 /// Why no gas limit makes a message succeed.
@@ -189,12 +163,14 @@ where
     I: Inspector<EthEvmContext<Overlay<'r, R>>>,
 {
     let mut overlay = Overlay::new(reader);
-    let prepared = apply_overrides(&mut overlay, overrides)
-        .and_then(|()| message(chain, context, &mut overlay, request));
+    let mut precompiles = precompiles();
+    let prepared = overrides::apply(&mut overlay, &mut precompiles, overrides)
+        .map_err(Failure::from)
+        .and_then(|()| message(chain, context, &mut overlay, request).map_err(Failure::from));
     let result = match prepared {
         Err(failure) => Err(failure),
         Ok((environment, transaction)) => {
-            let evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles());
+            let evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles);
             let mut evm = evm.inspector(watch.inspector).build();
             evm.set_inspector_enabled(watch.enabled);
             let result = match evm.transact(transaction.clone()) {
@@ -218,7 +194,7 @@ where
             CallError::Execute(overlay.take_error().map_or(ExecuteError::Corrupt, ExecuteError::State))
         }
         Failure::Rejected(reason) => CallError::Rejected(reason),
-        Failure::Code(address) => CallError::Code(address),
+        Failure::Override(why) => CallError::Override(why),
     })
 }
 
@@ -283,7 +259,7 @@ fn affordable_gas<R: StateReader>(
 enum Failure {
     State,
     Rejected(Rejection),
-    Code(Address),
+    Override(OverrideError),
 }
 
 impl From<StateUnavailable> for Failure {
@@ -292,38 +268,13 @@ impl From<StateUnavailable> for Failure {
     }
 }
 
-fn apply_overrides<R: StateReader>(
-    overlay: &mut Overlay<'_, R>,
-    overrides: &Overrides,
-) -> Result<(), Failure> {
-    for (address, change) in overrides {
-        let address = *address;
-        let mut account: Account = overlay.account(address)?.unwrap_or_default();
-        if let Some(balance) = change.balance {
-            account.balance = balance;
-        }
-        if let Some(nonce) = change.nonce {
-            account.nonce = nonce;
-        }
-        if let Some(code) = &change.code {
-            let bytecode = Bytecode::new_raw_checked(code.clone()).map_err(|_| Failure::Code(address))?;
-            account.code_hash = keccak256(code);
-            overlay.override_code(account.code_hash, bytecode);
-        }
-        overlay.override_account(address, account);
-        let slots = match &change.storage {
-            None => continue,
-            Some(StorageOverride::All(slots)) => {
-                overlay.override_all_storage(address);
-                slots
-            }
-            Some(StorageOverride::Some(slots)) => slots,
-        };
-        for (slot, value) in slots {
-            overlay.override_slot(address, *slot, *value);
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::State => Self::State,
+            ApplyError::Override(why) => Self::Override(why),
         }
     }
-    Ok(())
 }
 
 /// The message as the EVM takes it, and the block that it sees.
@@ -332,7 +283,7 @@ fn message<R: StateReader>(
     context: &BlockContext,
     overlay: &mut Overlay<'_, R>,
     request: &CallRequest,
-) -> Result<(EvmEnv, TxEnv), Failure> {
+) -> Result<(EvmEnv, TxEnv), StateUnavailable> {
     let mut environment = context.environment(chain.chain_id);
     environment.cfg_env.disable_nonce_check = true;
     environment.cfg_env.disable_eip3607 = true;

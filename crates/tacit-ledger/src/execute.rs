@@ -327,7 +327,7 @@ pub fn intrinsic_check(transaction: &TxEnvelope, gas_left: u64) -> Result<(), Re
     Ok(())
 }
 
-fn outcome(
+pub(crate) fn outcome(
     result: ExecutionResult,
     transaction: &Recovered<TxEnvelope>,
     gas_before: u64,

@@ -69,12 +69,14 @@ mod genesis;
 mod host;
 mod memory;
 mod overlay;
+mod overrides;
+mod simulate;
 mod state;
 
 pub use block::{Block, Built, HeaderField, VerifyError, build, next_context, verify};
 pub use call::{
-    AccountOverride, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, CallStatus, EstimateError, Inspected,
-    Overrides, StorageOverride, call, estimate_gas, inspect_call,
+    CALL_GAS_MAX, CallError, CallOutcome, CallRequest, CallStatus, EstimateError, Inspected, call,
+    estimate_gas, inspect_call,
 };
 pub use chain::{Attributes, BlockContext, Chain, EXTRA_DATA_MAX, TRANSACTION_GAS_MAX};
 pub use commitment::{LT_HASH_BYTES, LtHash, StateCommitment};
@@ -84,6 +86,8 @@ pub use execute::{
 pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError, Origin};
 pub use memory::{MemoryState, NoCode};
 pub use overlay::{Overlay, StateUnavailable};
+pub use overrides::{AccountOverride, OverrideError, Overrides, StorageOverride};
+pub use simulate::{Checks, Simulated, SimulatedBlock, Simulation};
 pub use state::{Account, Change, StateChanges, StateReader};
 
 pub use revm::context_interface::result::HaltReason;

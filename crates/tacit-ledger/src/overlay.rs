@@ -16,8 +16,10 @@ pub struct Overlay<'a, R: StateReader> {
     storage: BTreeMap<(Address, U256), Change<U256>>,
     code: BTreeMap<B256, Bytecode>,
     new_code: BTreeMap<B256, Bytes>,
-    /// Accounts whose parent storage is hidden (call overrides only).
+    /// Accounts whose parent storage is hidden (overrides only).
     wiped: BTreeSet<Address>,
+    /// Hashes of blocks that are assumed (simulations only).
+    block_hashes: BTreeMap<u64, B256>,
     /// First read error; the EVM is told only that there was one.
     error: Option<R::Error>,
 }
@@ -38,6 +40,7 @@ impl<'a, R: StateReader> Overlay<'a, R> {
             code: BTreeMap::new(),
             new_code: BTreeMap::new(),
             wiped: BTreeSet::new(),
+            block_hashes: BTreeMap::new(),
             error: None,
         }
     }
@@ -62,9 +65,15 @@ impl<'a, R: StateReader> Overlay<'a, R> {
         self.code.insert(hash, code);
     }
 
-    /// Hides all parent storage of an account.
+    /// Hides all storage of an account, of the parent and since.
     pub(crate) fn override_all_storage(&mut self, address: Address) {
         self.wiped.insert(address);
+        self.storage.retain(|(owner, _), _| *owner != address);
+    }
+
+    /// Makes the hash of an assumed block known.
+    pub(crate) fn override_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
     }
 
     /// Replaces a slot, as if it had been so in the parent state.
@@ -177,6 +186,9 @@ impl<R: StateReader> Database for Overlay<'_, R> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateUnavailable> {
+        if let Some(hash) = self.block_hashes.get(&number) {
+            return Ok(*hash);
+        }
         keep(&mut self.error, self.reader.block_hash(number)).map(Option::unwrap_or_default)
     }
 }

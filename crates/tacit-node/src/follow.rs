@@ -23,6 +23,18 @@ impl Node {
         self.command(|reply| Command::Append { block: Box::new(block), reply }).await
     }
 
+    /// Whether this node has the final blocks that its network had when it joined. Until then it takes no transactions: what it
+    /// knows of an account's nonce may be old, and a client would send again what is in a block already.
+    #[must_use]
+    pub fn has_caught_up(&self) -> bool {
+        self.shared().has_caught_up()
+    }
+
+    /// From now on, transactions are taken.
+    pub fn catch_up(&self) {
+        self.shared().catch_up();
+    }
+
     /// Resolves when there is something to propose that is in no block yet, as far as this node knows.
     pub async fn ready(&self) {
         let shared = self.shared();

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     senders: Mutex<Senders>,
     /// When the head was set.
     moved: Mutex<Instant>,
+    /// This node has the final blocks that its network had when it joined.
+    caught_up: AtomicBool,
     /// The store failed: what it holds is known again only after it is opened anew.
     halted: AtomicBool,
 }
@@ -55,6 +57,7 @@ impl Shared {
         pool: Pool,
         head: Sealed<Header>,
     ) -> Self {
+        let caught_up = AtomicBool::new(store.identity().made_by == MadeBy::Development);
         let head = watch::Sender::new(Arc::new(head));
         Self {
             chain,
@@ -67,6 +70,7 @@ impl Shared {
             taken: broadcast::Sender::new(TAKEN_MAX),
             senders: Mutex::default(),
             moved: Mutex::new(Instant::now()),
+            caught_up,
             halted: AtomicBool::new(false),
         }
     }
@@ -113,6 +117,15 @@ impl Shared {
     /// How long ago the head was set, or the node opened.
     pub(crate) fn silent(&self) -> Duration {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Whether this node has all final blocks that were known when it joined.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn catch_up(&self) {
+        self.caught_up.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_halted(&self) -> bool {

@@ -34,6 +34,9 @@ pub enum WriteError {
     /// The transaction was refused.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// The node does not have its network's blocks yet.
+    #[error("the node is catching up with its network; ask another one, or again in a moment")]
+    CatchingUp,
     /// A timestamp before the head's.
     #[error("timestamp {got} is before that of the head, {head}")]
     Timestamp {
@@ -141,6 +144,9 @@ impl Writer {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Submit { transaction, reply } => {
+                if !self.shared.has_caught_up() {
+                    return send(reply, Err(WriteError::CatchingUp));
+                }
                 let hash = *transaction.tx_hash();
                 match self.admit(*transaction, self.shared.chain.next_base_fee(&self.head)) {
                     Ok(()) => {

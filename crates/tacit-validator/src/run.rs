@@ -12,7 +12,7 @@ use commonware_p2p::{
     authenticated::lookup::{self, Network},
 };
 use commonware_runtime::{
-    Metrics as _, Quota, Runner as _, Spawner as _, Supervisor as _,
+    Clock as _, Metrics as _, Quota, Runner as _, Spawner as _, Supervisor as _,
     buffer::paged::CacheRef,
     tokio::{Config as RuntimeConfig, Context, Runner},
 };
@@ -209,7 +209,7 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
         Ok(Ok((validator, metrics))) => {
             let right = validator.genesis().hash() == first;
             let running = RunningValidator {
-                validator: Arc::new(validator),
+                validator,
                 metrics: Arc::new(metrics),
                 stop: Some(stop),
                 thread: Some(thread),
@@ -226,7 +226,7 @@ async fn serve(
     config: ValidatorConfig,
     peers: Map<PublicKey, commonware_p2p::Address>,
     node: Node,
-    started: oneshot::Sender<Result<(NodeValidator, Context), StartError>>,
+    started: oneshot::Sender<Result<(Arc<NodeValidator>, Context), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let (mut network, mut oracle) = Network::new(context.child("network"), transport(&config));
@@ -252,7 +252,8 @@ async fn serve(
     context.child("tell").spawn(move |_| gossip::tell(out, transactions_out));
     let (inbox, chain, blocker) = (node.clone(), config.rules.chain, oracle.clone());
     context.child("hear").spawn(move |_| gossip::hear(inbox, chain, transactions_in, blocker));
-    let ports = Ports(node);
+    let ports = Ports(node.clone());
+    let begun = node.head().number;
     let engine = EngineConfig {
         key: config.key.secret,
         validators,
@@ -273,6 +274,11 @@ async fn serve(
     )
     .await;
     // Whoever started this may have gone; then `stopped` is ready too.
+    let validator = validator.map(Arc::new);
+    if let Ok(validator) = &validator {
+        let (validator, clock) = (Arc::clone(validator), context.child("catch_up"));
+        context.child("watch").spawn(move |_| catch_up(clock, validator, node, begun));
+    }
     let metrics = context.child("metrics");
     if started.send(validator.map(|validator| (validator, metrics))).is_err() {
         return;
@@ -281,6 +287,18 @@ async fn serve(
     pin_mut!(running);
     match select(stopped, running).await {
         Either::Left(_) | Either::Right(_) => {}
+    }
+}
+
+/// Tells the node when it has every final block that its network had when this validator joined: once a block has become final
+/// since, and the node has all up to the newest that is known.
+async fn catch_up(clock: Context, validator: Arc<NodeValidator>, node: Node, begun: u64) {
+    loop {
+        let latest = validator.latest().await.unwrap_or(0);
+        if latest > begun && node.head().number >= latest {
+            return node.catch_up();
+        }
+        clock.sleep(CATCH_UP_POLL).await;
     }
 }
 
@@ -344,6 +362,7 @@ fn transport(
     make(handshake, TRANSPORT_NAMESPACE, config.listen, count, message, MAILBOX)
 }
 
+const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/1";
 const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
 const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(10);

@@ -120,10 +120,17 @@ async fn start(data: &Path, validators: u16, wallets: &[Wallet]) -> Result<Vec<R
         let said = String::from_utf8_lossy(&written.stdout).into_owned();
         return Err(Failure::new("cannot_start", format!("the network was not written: {said}"), ""));
     }
-    let mut nodes = Vec::with_capacity(count);
+    // Together: each waits a moment for the others.
+    let mut starting = JoinSet::new();
     for index in 1..=count {
         let config = network.join(format!("validator-{index}")).join("validator.toml");
-        nodes.push(Role::start("validator", &["node".into(), "run".into(), config.into()]).await?);
+        starting.spawn(async move {
+            Role::start("validator", &["node".into(), "run".into(), config.into()]).await
+        });
+    }
+    let mut nodes = Vec::with_capacity(count);
+    while let Some(node) = starting.join_next().await {
+        nodes.push(node.failed("cannot_start", "a validator", "")??);
     }
     Ok(nodes)
 }

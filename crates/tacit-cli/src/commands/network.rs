@@ -11,7 +11,7 @@ use std::io::BufWriter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
 use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
@@ -162,16 +162,18 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     let validator = validator.map_err(|error| not_started(&error))?;
     node.add_metrics(validator.metrics());
     let url = url(&listener)?;
+    wait_for_others(&node).await;
     let result = json!({
-        "role": "validator", "url": url, "chain_id": node.chain_id(), "key": address.to_string(),
+        "role": "validator", "caught_up": node.has_caught_up(), "url": url, "chain_id": node.chain_id(), "key": address.to_string(),
         "listen": file.listen, "head": node.head().number,
     });
     output.data(&result, || {
         format!(
-            "validator {address}\nother validators at {}, JSON-RPC at {url}, chain {}, block {}\nctrl-c stops it",
+            "validator {address}\nother validators at {}, JSON-RPC at {url}, chain {}, block {}{}\nctrl-c stops it",
             file.listen,
             node.chain_id(),
-            node.head().number
+            node.head().number,
+            if node.has_caught_up() { "" } else { "; still looking for more than two thirds of the validators" }
         )
     });
     let ended = serve(&node, listener, &validator, lifetime).await;
@@ -187,6 +189,14 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         ));
     }
     Ok(())
+}
+
+/// Gives the validator a moment to meet the others, so that whoever waits for it can use it at once. Alone, it goes on trying.
+async fn wait_for_others(node: &Node) {
+    let start = Instant::now();
+    while !node.has_caught_up() && start.elapsed() < MEETING {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Answers requests until the process should end, or the validator has halted.
@@ -391,6 +401,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes).failed("cannot_write", path.display(), "check the folder and its permissions")
 }
 
+const MEETING: Duration = Duration::from_secs(3);
 const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";
 const VALIDATOR: &str = "validator.toml";

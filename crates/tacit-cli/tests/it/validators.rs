@@ -17,12 +17,33 @@ struct Validator {
 
 impl Validator {
     fn start(config: &str) -> Self {
+        Self::start_all(&[config.to_owned()]).remove(0)
+    }
+
+    /// Together: each waits a moment for the others.
+    fn start_all(configs: &[String]) -> Vec<Self> {
+        let children: Vec<Child> = configs.iter().map(|config| Self::spawn(config)).collect();
+        children.into_iter().map(Self::wait_ready).collect()
+    }
+
+    fn spawn(config: &str) -> Child {
         let mut command = tacit();
         command.args(["--json", "node", "run", config]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn wait_ready(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, ready: serde_json::from_str(&line).unwrap_or_else(|_| panic!("{config}: {line:?}")) }
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["role"], "validator", "{line}");
+        let validator = Self { child, ready };
+        wait("it has met the others", || validator.health().contains(r#""status":"ok""#));
+        validator
+    }
+
+    fn health(&self) -> String {
+        exchange(self.url(), "GET /health HTTP/1.1\r\n", "")
     }
 
     fn url(&self) -> &str {
@@ -115,7 +136,7 @@ fn validators_are_killed_in_turn_under_load_and_all_at_once_and_lose_nothing() {
     let folder = Folder::new();
     let (_, account) = folder.key("payer.key");
     let (written, configs) = network(&folder, 4, &["--fund", &account]);
-    let mut validators: Vec<Validator> = configs.iter().map(|config| Validator::start(config)).collect();
+    let mut validators: Vec<Validator> = Validator::start_all(&configs);
     let mut payments = 0;
     for round in 0..8 {
         let (victim, alive) = (round % 4, (round + 1) % 4);
@@ -130,7 +151,7 @@ fn validators_are_killed_in_turn_under_load_and_all_at_once_and_lose_nothing() {
     wait("everybody has every payment", || validators.iter().all(|one| paid(one.url()) == payments));
 
     drop(validators);
-    let validators: Vec<Validator> = configs.iter().map(|config| Validator::start(config)).collect();
+    let validators: Vec<Validator> = Validator::start_all(&configs);
     pay(&folder, validators[0].url());
     wait("all are back", || validators.iter().all(|one| paid(one.url()) == payments + 1));
     let height = validators.iter().map(Validator::height).min().unwrap();
@@ -141,7 +162,7 @@ fn validators_are_killed_in_turn_under_load_and_all_at_once_and_lose_nothing() {
             assert_eq!(one.block(number), block, "block {number}");
         }
     }
-    let health = exchange(validators[0].url(), "GET /health HTTP/1.1\r\n", "");
+    let health = validators[0].health();
     assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"ok""#), "{health}");
     let metrics = exchange(validators[0].url(), "GET /metrics HTTP/1.1\r\n", "");
     assert!(metrics.contains("\ntacit_head_number ") && metrics.contains("\n# TYPE engine_"), "{metrics}");
@@ -173,7 +194,7 @@ fn one_folder_is_opened_in_development_by_one_validator_and_by_many() {
     assert_eq!(refused(&["node", "export", "--data", &data, "--output", &export])["code"], "cannot_write");
     let many = Folder::new();
     let (_, others) = network(&many, 4, &["--from", &export]);
-    let validators: Vec<Validator> = others.iter().map(|config| Validator::start(config)).collect();
+    let validators: Vec<Validator> = Validator::start_all(&others);
     pay(&folder, validators[2].url());
     wait("all have it", || validators.iter().all(|one| paid(one.url()) == 3));
     drop(validators);

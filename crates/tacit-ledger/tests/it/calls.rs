@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tacit_abi::{IChannels, IModels, channels, models, receipts};
 use tacit_ledger::{
     AccountOverride, BlockContext, CallError, CallOutcome, CallRequest, CallStatus, EstimateError,
-    HaltReason, NoCode, Overrides, Rejection, StorageOverride, call, estimate_gas,
+    HaltReason, NoCode, OverrideError, Overrides, Rejection, StorageOverride, call, estimate_gas,
 };
 
 fn attempt(
@@ -128,7 +128,7 @@ fn malformed_override_code_is_refused() {
     let code = Some(bytes!("ef0100"));
     let overrides = [(address(9), AccountOverride { code, ..AccountOverride::default() })].into();
     let refused = attempt(&net, &to(address(9), Bytes::new()), &overrides);
-    assert!(matches!(refused, Err(CallError::Code(at)) if at == address(9)));
+    assert!(matches!(refused, Err(CallError::Override(OverrideError::Code(at))) if at == address(9)));
 }
 
 #[test]

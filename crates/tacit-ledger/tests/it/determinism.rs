@@ -1,14 +1,16 @@
 //! One state, one root: by any path, in any order, however often.
 
 use crate::support::{COIN, Draft, Net, PEOPLE, address, bytecode, genesis};
-use alloy_consensus::{TxEnvelope, transaction::Recovered};
+use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, b256};
 use alloy_sol_types::SolCall;
 use core::cell::Cell;
 use proptest::prelude::*;
+use revm::inspector::NoOpInspector;
 use tacit_abi::{IChannels, IReceipts, channels, receipts};
 use tacit_ledger::{
-    Account, Change, ExecuteError, LtHash, MemoryState, StateChanges, StateCommitment, StateReader, build,
+    Account, AccountOverride, CallError, Change, Checks, ExecuteError, LtHash, MemoryState, Overrides,
+    Simulation, StateChanges, StateCommitment, StateReader, build, next_context,
 };
 
 /// The commitment to a whole state, folded in at once.
@@ -114,6 +116,32 @@ proptest! {
 
             let burned = U256::from(built.executed.gas_used) * U256::from(built.block.header.base_fee_per_gas.unwrap());
             prop_assert_eq!(supply(&net) + burned, before.2);
+        }
+    }
+
+    /// Blocks that are simulated with a block's checks, one on top of the other, do what they do when they are made.
+    #[test]
+    fn a_simulation_does_what_blocks_do(blocks in prop::collection::vec(prop::collection::vec(action(), 0..6), 1..4)) {
+        let mut net = Net::new();
+        let base = net.state.clone();
+        let mut simulation = Simulation::new(net.chain, &base, Checks::Block);
+        for actions in &blocks {
+            let candidates = transactions(&net, actions);
+            let context = next_context::<Outage>(&net.chain, &net.head, &net.attributes()).unwrap();
+            let parent = net.head.hash();
+            let built = net.mine(candidates.clone());
+            let mut open = simulation.begin(context, &Overrides::new(), NoOpInspector).unwrap();
+            for (candidate, outcome) in candidates.into_iter().zip(&built.executed.outcomes) {
+                prop_assert_eq!(open.nonce(candidate.signer()).unwrap(), candidate.nonce());
+                prop_assert_eq!(open.gas_for(Some(1_500_000)).unwrap(), 1_500_000);
+                let done = open.execute(candidate).unwrap();
+                prop_assert_eq!(&done.outcome, outcome);
+                prop_assert!(done.gas_peak >= outcome.gas_used);
+            }
+            let (block, executed) = open.seal(parent);
+            prop_assert_eq!(executed.gas_used, built.executed.gas_used);
+            let same = Header { state_root: built.block.header.state_root, ..block.header.clone() };
+            prop_assert_eq!(same, built.block.header.clone());
         }
     }
 
@@ -239,6 +267,42 @@ fn a_failing_read_never_gives_another_block() {
     for left in 0..reads {
         match attempt(left) {
             Err(ExecuteError::State(Outage)) => {}
+            other => panic!("after {left} reads: {other:?}"),
+        }
+    }
+    assert_eq!(attempt(reads).unwrap(), (hash, 0));
+}
+
+/// The same of a simulation: no read that fails is taken for an empty account or a refusal.
+#[test]
+fn a_failing_read_never_gives_another_simulation() {
+    let net = Net::new();
+    let actions = [
+        Action::Transfer { from: 2, to: 9, value: 1 },
+        Action::OpenChannel { from: 2, worker: 3, salt: 0 },
+        Action::Destroy { from: 3 },
+    ];
+    let candidates = transactions(&net, &actions);
+    let context = next_context::<Outage>(&net.chain, &net.head, &net.attributes()).unwrap();
+    let change = AccountOverride { balance: Some(U256::ONE), ..AccountOverride::default() };
+    let overrides = [(address(9), change)].into();
+    let attempt = |left: usize| -> Result<_, CallError<Outage>> {
+        let reader = Failing { state: &net.state, left: Cell::new(left) };
+        let mut simulation = Simulation::new(net.chain, &reader, Checks::Call);
+        let mut open = simulation.begin(context, &overrides, NoOpInspector)?;
+        open.nonce(address(1))?;
+        for candidate in &candidates {
+            open.execute(candidate.clone())?;
+        }
+        let (block, _) = open.seal(net.head.hash());
+        Ok((block.hash(), reader.left.get()))
+    };
+    let (hash, unused) = attempt(10_000).unwrap();
+    let reads = 10_000 - unused;
+    assert!(reads > 10);
+    for left in 0..reads {
+        match attempt(left) {
+            Err(CallError::Execute(ExecuteError::State(Outage))) => {}
             other => panic!("after {left} reads: {other:?}"),
         }
     }

@@ -175,6 +175,19 @@ fn apply_authorizations(request: &TransactionRequest, overrides: &mut Overrides)
 fn override_block(context: &mut BlockContext, changes: BlockOverrides) -> Result<(), RpcError> {
     let unsupported =
         |what: &str| Err(RpcError::InvalidParams(format!("block override of {what} is not supported")));
+    if changes.blob_base_fee.is_some() {
+        return unsupported("blobBaseFee");
+    }
+    override_context(context, changes)
+}
+
+/// Changes what a block tells contracts, but for `BLOBBASEFEE`.
+pub(super) fn override_context(context: &mut BlockContext, changes: BlockOverrides) -> Result<(), RpcError> {
+    let unsupported =
+        |what: &str| Err(RpcError::InvalidParams(format!("block override of {what} is not supported")));
+    if changes.beacon_root.is_some_and(|root| !root.is_zero()) {
+        return unsupported("beaconRoot");
+    }
     if changes.difficulty.is_some_and(|difficulty| !difficulty.is_zero()) {
         return unsupported("difficulty");
     }
@@ -197,7 +210,7 @@ fn override_block(context: &mut BlockContext, changes: BlockOverrides) -> Result
     Ok(())
 }
 
-fn override_state(changes: StateOverride) -> Result<Overrides, RpcError> {
+pub(super) fn override_state(changes: StateOverride) -> Result<Overrides, RpcError> {
     let mut slots_left = OVERRIDE_SLOTS_MAX;
     changes.into_iter().map(|(address, change)| override_account(address, change, &mut slots_left)).collect()
 }
@@ -208,9 +221,6 @@ fn override_account(
     slots_left: &mut usize,
 ) -> Result<(Address, AccountOverride), RpcError> {
     let invalid = |why: &str| RpcError::InvalidParams(format!("override of {address}: {why}"));
-    if change.move_precompile_to.is_some() {
-        return Err(invalid("precompiles cannot be moved"));
-    }
     let slots = change.state.as_ref().or(change.state_diff.as_ref()).map_or(0, |slots| slots.len());
     *slots_left = slots_left.checked_sub(slots).ok_or_else(|| invalid("too many slots"))?;
     fn words(slots: impl IntoIterator<Item = (B256, B256)>) -> BTreeMap<U256, U256> {
@@ -222,9 +232,8 @@ fn override_account(
         (None, Some(slots)) => Some(StorageOverride::Some(words(slots))),
         (None, None) => None,
     };
-    let account =
-        AccountOverride { balance: change.balance, nonce: change.nonce, code: change.code, storage };
-    Ok((address, account))
+    let RpcAccountOverride { balance, nonce, code, move_precompile_to: precompile_to, .. } = change;
+    Ok((address, AccountOverride { balance, nonce, code, storage, precompile_to }))
 }
 
 pub(super) fn call_error(error: CallError<StoreError>) -> RpcError {

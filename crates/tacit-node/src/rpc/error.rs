@@ -1,12 +1,13 @@
 //! JSON-RPC errors: one variant for each reason, one table of codes.
 //!
 //! Codes follow JSON-RPC 2.0, EIP-1474 and the habits of existing Ethereum clients, because wallets branch on them:
-//! `3` carries revert data, `-32000` is a refusal by the chain, `-32602` a malformed parameter.
+//! `3` carries revert data, `-32000` is a refusal by the chain, `-32602` a malformed parameter, `-38010` and on are those of `eth_simulateV1`.
 
 use alloy_primitives::{Bytes, hex};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::simulate::Unsimulated;
 use crate::{pool::Rejected, store::StoreError, writer::WriteError};
 
 /// Why a request has no result.
@@ -71,6 +72,9 @@ pub enum RpcError {
     /// A call or an estimate could not run, or halted.
     #[error("{0}")]
     Execution(String),
+    /// Blocks cannot be simulated as asked.
+    #[error(transparent)]
+    Simulation(#[from] Unsimulated),
     /// A transaction was accepted but not mined in the time given.
     #[error("the transaction was added to the pool but was not mined in time")]
     Timeout {
@@ -83,6 +87,9 @@ pub enum RpcError {
     /// A result could not be encoded, or a task of this node ended early.
     #[error("internal error: {0}")]
     Internal(&'static str),
+    /// The node does not have its network's blocks yet.
+    #[error("the node is catching up with its network; ask another one, or again in a moment")]
+    CatchingUp,
     /// The store failed; nothing more is accepted until the node is started again.
     #[error("the node has stopped because its store failed")]
     Halted,
@@ -94,17 +101,18 @@ pub enum RpcError {
 impl RpcError {
     /// The JSON-RPC error code.
     #[must_use]
-    pub const fn code(&self) -> i64 {
+    pub fn code(&self) -> i64 {
         match self {
             Self::Reverted { .. } => 3,
             Self::Timeout { .. } => 4,
+            Self::Simulation(why) => why.code(),
             Self::Parse(_) => -32700,
             Self::InvalidRequest(_) | Self::BatchTooLarge { .. } | Self::BodyTooLarge { .. } => -32600,
             Self::MethodNotFound(_) => -32601,
             Self::InvalidParams(_) => -32602,
             Self::Store(_) | Self::Internal(_) | Self::Halted => -32603,
             Self::UnknownBlock | Self::NotFound(_) => -32001,
-            Self::ResponseTooLarge { .. } | Self::Closing => -32002,
+            Self::ResponseTooLarge { .. } | Self::CatchingUp | Self::Closing => -32002,
             Self::Unsupported(_) => -32004,
             Self::LimitExceeded(_) => -32005,
             Self::Rejected(_) | Self::Execution(_) => -32000,
@@ -136,6 +144,7 @@ impl From<WriteError> for RpcError {
             WriteError::Execution(why) => Self::Execution(why),
             // Nobody appends blocks over RPC.
             WriteError::Gap { .. } | WriteError::Differs { .. } => Self::Execution(error.to_string()),
+            WriteError::CatchingUp => Self::CatchingUp,
             WriteError::Halted => Self::Halted,
             WriteError::Closing => Self::Closing,
         }

@@ -28,6 +28,13 @@ pub(super) fn gas_price(service: &Service, mut params: Params) -> Result<Encoded
     encode(&U256::from(u128::from(base_fee).saturating_add(TIP)))
 }
 
+/// Of the next block.
+pub(super) fn base_fee(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    params.end()?;
+    let shared = service.shared();
+    encode(&U256::from(shared.chain.next_base_fee(&shared.head())))
+}
+
 pub(super) fn tip(mut params: Params) -> Result<Encoded, RpcError> {
     params.end()?;
     encode(&U256::from(TIP))

@@ -26,6 +26,11 @@ pub(super) fn get(service: &Service, mut params: Params) -> Result<Encoded, RpcE
     let filter = parse(&mut params)?;
     params.end()?;
     let view = service.shared().store.view()?;
+    let head = view.head()?.1.number;
+    // An answer would look complete and could not be.
+    if filter.get_to_block().is_some_and(|to| to > head) {
+        return Err(RpcError::InvalidParams(format!("block range extends beyond the head, {head}")));
+    }
     let Some((from, to)) = range(view.as_ref(), &filter)? else { return encode(&[(); 0]) };
     encode(&find(view.as_ref(), service.node.limits(), &filter, from, to)?)
 }

@@ -1,8 +1,8 @@
 //! Ethereum JSON-RPC over HTTP and WebSocket, on one port.
 //!
 //! # Methods
-//! `eth_*`, `net_*` and `web3_*` as wallets and client libraries use them, polling filters, subscriptions over WebSocket, `txpool_status`, and for
-//! development `evm_mine`, `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_setAutomine`, `evm_snapshot`, `evm_revert`.
+//! `eth_*` (with `eth_simulateV1`), `net_*` and `web3_*` as wallets and client libraries use them, polling filters, subscriptions over WebSocket,
+//! `txpool_*`, `debug_trace*` and `debug_getRaw*`, and for development `evm_mine`, `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_setAutomine`, `evm_snapshot`, `evm_revert`.
 //! State may be asked at any height. `latest`, `safe` and `finalized` are the same block, since none is ever taken back;
 //! `pending` is the state of the latest block seen from the next one. `eth_estimateGas` looks from the next block by
 //! default, so that what depends on time is estimated for when it will run.
@@ -19,12 +19,16 @@ mod filters;
 mod frame;
 mod logs;
 mod params;
+mod pool;
+mod raw;
 mod read;
 mod server;
 mod shape;
+mod simulate;
 mod socket;
 mod status;
 mod trace;
+mod transfers;
 
-pub use self::error::RpcError;
+pub use self::{error::RpcError, simulate::Unsimulated};
 pub(crate) use self::{server::serve, socket::admitted};

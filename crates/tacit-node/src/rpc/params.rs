@@ -80,11 +80,7 @@ impl Params {
     /// Refuses what is not prefixed hex of at most 32 bytes.
     pub(super) fn slot(&mut self) -> Result<U256, RpcError> {
         let value = self.required()?;
-        let digits = prefixed(&value).map_err(|why| self.wrong(why))?;
-        if digits.is_empty() || digits.len() > 64 {
-            return Err(self.wrong("want 1 to 64 hex digits"));
-        }
-        U256::from_str_radix(digits, 16).map_err(|_| self.wrong("invalid hex digit"))
+        slot(&value).map_err(|why| self.wrong(why))
     }
 
     /// Bytes of any length.
@@ -173,6 +169,15 @@ impl Params {
         self.block_or(BlockRef::Latest)
     }
 
+    /// A block by number, tag or hash that must be given.
+    ///
+    /// # Errors
+    /// Refuses unknown tags and malformed numbers or hashes.
+    pub(super) fn required_block(&mut self) -> Result<BlockRef, RpcError> {
+        let value = self.required()?;
+        BlockRef::parse(&value).map_err(|why| self.wrong(why))
+    }
+
     /// A block by number, tag or hash; `default` when absent.
     ///
     /// # Errors
@@ -246,6 +251,18 @@ fn fixed<const N: usize>(value: &Value) -> Result<[u8; N], &'static str> {
     hex::decode_to_slice(digits, &mut bytes)
         .map_err(|_| "hex string of the wrong length or with invalid digits")?;
     Ok(bytes)
+}
+
+/// Reads a storage slot: up to 32 bytes of hex, with leading zeros or without.
+///
+/// # Errors
+/// Says what is malformed.
+pub(super) fn slot(value: &Value) -> Result<U256, &'static str> {
+    let digits = prefixed(value)?;
+    if digits.is_empty() || digits.len() > 64 {
+        return Err("want 1 to 64 hex digits");
+    }
+    U256::from_str_radix(digits, 16).map_err(|_| "invalid hex digit")
 }
 
 /// Reads a canonical hex quantity below 2^64.

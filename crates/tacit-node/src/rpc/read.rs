@@ -1,9 +1,11 @@
 //! Methods that read: one table from name to function.
 
+use std::collections::BTreeMap;
+
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{B256, KECCAK256_EMPTY, U64, U256, keccak256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::TransactionReceipt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tacit_ledger::{Attributes, BlockContext, StateReader, next_context};
 
 use super::{
@@ -12,10 +14,11 @@ use super::{
     fees, filters,
     frame::{Encoded, encode},
     logs,
-    params::{BlockRef, Params},
+    params::{self, BlockRef, Params},
+    pool, raw,
     server::Service,
     shape::{self, Place},
-    trace,
+    simulate, trace,
 };
 use crate::{
     config::CLIENT_VERSION,
@@ -32,6 +35,7 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "eth_syncing" | "eth_mining" => constant(params, &false),
         "eth_accounts" => constant(params, &[(); 0]),
         "eth_hashrate" => constant(params, &U64::ZERO),
+        "eth_capabilities" => capabilities(service, params),
         "eth_coinbase" => constant(params, &service.shared().beneficiary),
         "eth_blobBaseFee" => constant(params, &U64::from(1)),
         "web3_sha3" => sha3(params),
@@ -57,18 +61,28 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "eth_getTransactionCount" => nonce(service, params),
         "eth_getCode" => code(service, params),
         "eth_getStorageAt" => storage(service, params),
+        "eth_getStorageValues" => storage_values(service, params),
         "eth_getProof" => Err(RpcError::Unsupported(
             "eth_getProof is not available: the state root is not a Merkle-Patricia trie",
         )),
 
         "eth_call" => call::call(service, params),
         "eth_estimateGas" => call::estimate_gas(service, params),
+        "eth_simulateV1" => simulate::simulate(service, params),
         "eth_createAccessList" => trace::access_list(service, params),
         "debug_traceCall" => trace::call(service, params),
         "debug_traceTransaction" => trace::transaction(service, params),
         "debug_traceBlockByNumber" | "debug_traceBlockByHash" => trace::block(service, params),
 
+        "debug_getRawHeader" => raw::header(service, params),
+        "debug_getRawBlock" => raw::block(service, params),
+        "debug_getRawReceipts" => raw::receipts(service, params),
+        "debug_getRawTransaction" => raw_transaction(service, params),
+        // Blocks that are not valid are not kept.
+        "debug_getBadBlocks" => constant(params, &[(); 0]),
+
         "eth_gasPrice" => fees::gas_price(service, params),
+        "eth_baseFee" => fees::base_fee(service, params),
         "eth_maxPriorityFeePerGas" => fees::tip(params),
         "eth_feeHistory" => fees::history(service, params),
 
@@ -84,7 +98,10 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
             Err(RpcError::Unsupported("subscriptions need a WebSocket connection, and come one to a message"))
         }
 
-        "txpool_status" => pool_status(service, params),
+        "txpool_status" => pool::status(service, params),
+        "txpool_content" => pool::content(service, params),
+        "txpool_contentFrom" => pool::content_from(service, params),
+        "txpool_inspect" => pool::inspect(service, params),
         _ => Err(RpcError::MethodNotFound(method.to_owned())),
     }
 }
@@ -179,6 +196,45 @@ fn storage(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     encode(&B256::from(value))
 }
 
+/// Slots that one request may ask for.
+const SLOTS_MAX: usize = 1024;
+
+fn storage_values(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let wanted: BTreeMap<Address, Vec<Value>> = params.object()?;
+    let block = params.block()?;
+    params.end()?;
+    let count: usize = wanted.values().map(Vec::len).sum();
+    if count == 0 {
+        return Err(RpcError::InvalidParams("argument 0: no slots are asked for".into()));
+    }
+    if count > SLOTS_MAX {
+        return Err(RpcError::LimitExceeded(format!("at most {SLOTS_MAX} slots at a time")));
+    }
+    let view = service.shared().store.view()?;
+    let state = state_at(view.as_ref(), block)?.0;
+    let mut values: BTreeMap<Address, Vec<B256>> = BTreeMap::new();
+    for (address, slots) in wanted {
+        let found = values.entry(address).or_default();
+        for slot in slots {
+            let slot = params::slot(&slot).map_err(|why| RpcError::InvalidParams(why.to_owned()))?;
+            found.push(B256::from(state.storage(address, slot)?));
+        }
+    }
+    encode(&values)
+}
+
+/// Everything since block zero is kept; there are no Merkle-Patricia proofs of state.
+fn capabilities(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    params.end()?;
+    let head = service.shared().head();
+    let whole = json!({ "disabled": false, "oldestBlock": U64::ZERO });
+    encode(&json!({
+        "head": { "number": U64::from(head.number), "hash": head.hash() },
+        "state": whole, "tx": whole, "logs": whole, "receipts": whole, "blocks": whole,
+        "stateproofs": { "disabled": true },
+    }))
+}
+
 fn block_by_number(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     let (block, full) = (params.block()?, params.flag()?);
     params.end()?;
@@ -198,7 +254,7 @@ fn encode_block(service: &Service, block: BlockRef, full: bool) -> Result<Encode
     let view = service.shared().store.view()?;
     let Some(found) = resolve(view.as_ref(), block)? else { return encode(&()) };
     let transactions = view.transactions(found.header.number)?;
-    shape::block(found.hash, &found.header, transactions, full)
+    encode(&shape::block(found.hash, &found.header, transactions, full))
 }
 
 /// The next block as it would be if it were made now, without executing it: its roots are those of no block.
@@ -217,7 +273,7 @@ fn pending_block(service: &Service, full: bool) -> Result<Encoded, RpcError> {
         gas_used: 0,
         ..head.inner().clone()
     };
-    shape::block(header.hash_slow(), &header, transactions, full)
+    encode(&shape::block(header.hash_slow(), &header, transactions, full))
 }
 
 fn count(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
@@ -325,12 +381,4 @@ fn block_receipts(service: &Service, mut params: Params) -> Result<Encoded, RpcE
         shape::receipt(&stored, &transaction, Place { hash: found.hash, header: &found.header, index })
     });
     encode(&receipts.collect::<Vec<_>>())
-}
-
-fn pool_status(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
-    params.end()?;
-    let shared = service.shared();
-    let pool = shared.pool();
-    let ready = pool.ready(0, u64::MAX).len();
-    encode(&json!({ "pending": U64::from(ready), "queued": U64::from(pool.len().saturating_sub(ready)) }))
 }

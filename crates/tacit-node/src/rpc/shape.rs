@@ -47,7 +47,7 @@ pub(super) fn block(
     header: &Header,
     transactions: Vec<Recovered<TxEnvelope>>,
     full: bool,
-) -> Result<Encoded, RpcError> {
+) -> Block {
     let size = block_bytes(header, &transactions);
     let transactions = if full {
         let place = |index| Place { hash, header, index };
@@ -58,7 +58,7 @@ pub(super) fn block(
     };
     let header = with_size(hash, header, size);
     let withdrawals = header.withdrawals_root.map(|_| Default::default());
-    encode(&Block { header, uncles: Vec::new(), transactions, withdrawals })
+    Block { header, uncles: Vec::new(), transactions, withdrawals }
 }
 
 /// A header alone; its size is that of no block, so it is left out.
@@ -85,9 +85,19 @@ fn block_bytes(header: &Header, transactions: &[Recovered<TxEnvelope>]) -> usize
 
 /// Logs of one receipt with their place in the chain.
 pub(super) fn logs(receipt: &StoredReceipt, transaction: B256, place: Place<'_>) -> Vec<Log> {
-    let logs = (receipt.first_log_index..).zip(&receipt.logs);
-    logs.map(|(log_index, log)| Log {
-        inner: log.clone(),
+    placed(receipt.logs.iter().cloned(), receipt.first_log_index, transaction, place)
+}
+
+/// Logs of one transaction, counted from `first`.
+pub(super) fn placed(
+    logs: impl IntoIterator<Item = alloy_primitives::Log>,
+    first: u64,
+    transaction: B256,
+    place: Place<'_>,
+) -> Vec<Log> {
+    let logs = (first..).zip(logs);
+    logs.map(|(log_index, inner)| Log {
+        inner,
         block_hash: Some(place.hash),
         block_number: Some(place.header.number),
         block_timestamp: Some(place.header.timestamp),

@@ -84,6 +84,8 @@ struct Connection {
     topics: BTreeMap<u64, Topic>,
     /// First height not told yet.
     next: u64,
+    /// Transactions since the first subscription to them.
+    admitted: broadcast::Receiver<B256>,
 }
 
 /// The client is gone, or is to go.
@@ -91,7 +93,8 @@ struct Gone;
 
 impl Connection {
     fn new(service: Arc<Service>) -> Self {
-        Self { service, topics: BTreeMap::new(), next: 0 }
+        let admitted = service.shared().admitted();
+        Self { service, topics: BTreeMap::new(), next: 0, admitted }
     }
 
     async fn run(mut self, mut socket: WebSocket) {
@@ -107,7 +110,7 @@ impl Connection {
     /// Until the connection ends; the reason when it is this side that ends it.
     async fn serve(&mut self, socket: &mut WebSocket) -> Result<&'static str, Gone> {
         let shared = self.service.shared();
-        let (mut heads, mut admitted) = (shared.watch(), shared.admitted());
+        let mut heads = shared.watch();
         let mut closing = self.service.closing.clone();
         let mut work: JoinSet<String> = JoinSet::new();
         let work_max = self.service.node.limits().socket_requests_max;
@@ -143,7 +146,7 @@ impl Connection {
                     }
                     Err(_) => return Ok("the node is shutting down"),
                 },
-                told = admitted.recv(), if transactions => self.tell_transaction(socket, told).await?,
+                told = self.admitted.recv(), if transactions => self.tell_transaction(socket, told).await?,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         return Ok("nothing was heard for too long");
@@ -207,6 +210,10 @@ impl Connection {
         params.end()?;
         if !self.wants_blocks() {
             self.next = self.service.shared().head().number.saturating_add(1);
+        }
+        if !self.wants_transactions() {
+            // What came before nobody asked for.
+            self.admitted = self.service.shared().admitted();
         }
         let id = self.service.subscription_id();
         self.topics.insert(id, topic);

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::server::Service;
 
-/// `GET /health`: 200 while the node takes blocks and transactions, 503 when its store has failed or validators have made no
-/// block for [`STALLED_S`].
+/// `GET /health`: 200 while the node takes blocks and transactions, 503 when its store has failed, when validators have made no
+/// block for [`STALLED_S`], or while it catches up with them.
 pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
     let shared = service.node.shared();
     let (head, silent_s) = (shared.head(), shared.silent().as_secs());
@@ -20,6 +20,8 @@ pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
         "halted"
     } else if !shared.makes_blocks() && silent_s > STALLED_S {
         "stalled"
+    } else if !shared.has_caught_up() {
+        "catching_up"
     } else {
         "ok"
     };

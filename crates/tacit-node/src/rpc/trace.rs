@@ -129,8 +129,8 @@ fn trace_mined(
     from: usize,
     kind: Kind,
 ) -> Result<Vec<GethTrace>, RpcError> {
-    // Nothing happens in the first block.
-    let Some(parent) = block.header.number.checked_sub(1) else { return Ok(Vec::new()) };
+    let parent = block.header.number.checked_sub(1);
+    let parent = parent.ok_or_else(|| RpcError::Execution("block zero cannot be traced".into()))?;
     let (chain, context) = (&service.shared().chain, BlockContext::of(&block.header));
     let state = State::new(view, At::Height(parent));
     let mut inspector = Bounded::new(kind, Budget::default());

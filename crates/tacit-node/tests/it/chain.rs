@@ -125,8 +125,10 @@ async fn logs_are_found_by_every_filter() {
     ] {
         assert_eq!(client.rpc("eth_getLogs", json!([filter])).await, json!([]), "{filter}");
     }
-    let (code, _) = client.error("eth_getLogs", json!([{ "fromBlock": "0x2", "toBlock": "0x1" }])).await;
-    assert_eq!(code, -32602);
+    for (from, to) in [("0x2", "0x1"), ("0x0", "0x4")] {
+        let (code, _) = client.error("eth_getLogs", json!([{ "fromBlock": from, "toBlock": to }])).await;
+        assert_eq!(code, -32602, "{from} {to}");
+    }
     let (code, _) = client.error("eth_getLogs", json!([{ "blockHash": topic }])).await;
     assert_eq!(code, -32001);
 }

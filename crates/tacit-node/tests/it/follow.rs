@@ -73,6 +73,7 @@ fn genesis() -> Genesis {
 }
 
 async fn submit(node: &Node, raw: &str) -> Result<(), WriteError> {
+    node.catch_up();
     let envelope = TxEnvelope::decode_2718(&mut hex::decode(raw).unwrap().as_slice()).unwrap();
     node.submit(envelope.try_into_recovered().unwrap()).await
 }
@@ -83,6 +84,10 @@ async fn transactions_wait_for_validators_and_survive_a_restart() {
     let council = Council::new(genesis());
     let config = council.config(directory.path());
     let node = Node::open(config.clone()).unwrap();
+    let envelope =
+        TxEnvelope::decode_2718(&mut hex::decode(sign(transfer(0), 0)).unwrap().as_slice()).unwrap();
+    let early = node.submit(envelope.try_into_recovered().unwrap()).await;
+    assert!(matches!(early, Err(WriteError::CatchingUp)), "its nonces may be old");
     let hungry = node.clone();
     let ready = tokio::spawn(async move { hungry.ready().await });
     submit(&node, &sign(transfer(0), 0)).await.unwrap();

@@ -201,6 +201,30 @@ async fn transactions_are_told_when_the_pool_takes_them() {
     assert_eq!(socket.next(&hashes).await, json!(hash_of(&first)));
 }
 
+/// A connection used to keep every transaction that came while nobody had subscribed, and told them all to the first subscription: viem heard, as
+/// pending, what it had itself sent and seen mined before it asked.
+#[tokio::test]
+async fn a_subscription_to_transactions_begins_when_it_is_asked_for() {
+    let node = Running::memory().await;
+    let mut socket = Socket::connect(&node.client).await;
+    socket.rpc("eth_chainId", json!([])).await;
+    for nonce in 0..3 {
+        node.client.mine(&sign(transfer(nonce), 0)).await;
+    }
+    let first = socket.rpc("eth_subscribe", json!(["newPendingTransactions"])).await;
+    let raw = sign(transfer(3), 0);
+    node.client.mine(&raw).await;
+    assert_eq!(socket.next(&first).await, json!(hash_of(&raw)));
+    // The same after an interval without.
+    assert_eq!(socket.rpc("eth_unsubscribe", json!([first])).await, true);
+    node.client.mine(&sign(transfer(4), 0)).await;
+    let second = socket.rpc("eth_subscribe", json!(["newPendingTransactions"])).await;
+    let raw = sign(transfer(5), 0);
+    node.client.mine(&raw).await;
+    assert_eq!(socket.next(&second).await, json!(hash_of(&raw)));
+    assert!(socket.told.is_empty(), "{:?}", socket.told);
+}
+
 #[tokio::test]
 async fn what_is_too_much_or_unknown_is_refused() {
     let mut limits = NodeConfig::dev([]);

@@ -157,7 +157,7 @@ async fn web_pages_may_ask() {
     assert_eq!(get.status(), 405);
 }
 
-const METHODS: [&str; 42] = [
+const METHODS: [&str; 55] = [
     "eth_chainId",
     "net_version",
     "web3_sha3",
@@ -179,6 +179,19 @@ const METHODS: [&str; 42] = [
     "eth_getProof",
     "eth_call",
     "eth_estimateGas",
+    "eth_simulateV1",
+    "eth_createAccessList",
+    "eth_getStorageValues",
+    "eth_capabilities",
+    "eth_baseFee",
+    "debug_traceCall",
+    "debug_getRawHeader",
+    "debug_getRawBlock",
+    "debug_getRawReceipts",
+    "debug_getRawTransaction",
+    "txpool_content",
+    "txpool_contentFrom",
+    "txpool_inspect",
     "eth_gasPrice",
     "eth_maxPriorityFeePerGas",
     "eth_feeHistory",
@@ -241,6 +254,9 @@ fn values() -> Vec<Value> {
         json!({ one.to_string(): { "code": "0xef01", "nonce": "0xffffffffffffffff" } }),
         json!({ one.to_string(): { "code": "0x5b5f56", "state": {} } }),
         json!({ "number": "0xffffffffffffffffffff", "time": "0x0", "baseFee": "0x0" }),
+        json!({ "blockStateCalls": [{ "calls": [{ "from": one, "value": "0x1" }] }], "traceTransfers": true }),
+        json!({ "blockStateCalls": [{ "blockOverrides": { "time": "0xffffffffffffffff" } }, {}] }),
+        json!({ "blockStateCalls": 1 }),
         deep,
     ]
 }

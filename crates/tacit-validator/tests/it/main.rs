@@ -144,6 +144,7 @@ fn wait(what: &str, done: impl Fn() -> bool) {
 /// Sends payments with these nonces to one member and waits until `others` have them all.
 fn pay_through(member: &Member, nonces: core::ops::Range<u64>, others: &[&Member]) {
     let end = nonces.end;
+    wait("the network is met", || member.node.has_caught_up());
     for nonce in nonces {
         futures::executor::block_on(member.node.submit(pay(nonce))).unwrap();
     }
