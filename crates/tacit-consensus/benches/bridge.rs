@@ -65,6 +65,7 @@ fn measure(misses: u16) {
         base_fee: 0,
         extra_data: Bytes::new(),
         alloc: [(sender, rich), (READER, reader)].into(),
+        staking: tacit_ledger::Staking::default(),
     };
     let first = genesis.build(LtHash::default()).unwrap();
     let parent = Sealed::new_unchecked(first.block.header.clone(), first.block.hash());

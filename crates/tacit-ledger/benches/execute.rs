@@ -84,6 +84,7 @@ impl Net {
             base_fee: 1_000,
             extra_data: Bytes::new(),
             alloc: people.iter().map(|(_, address)| (*address, account.clone())).collect(),
+            staking: tacit_ledger::Staking::default(),
         };
         let first = genesis.build(LtHash::default()).unwrap();
         let mut state = MemoryState::default();

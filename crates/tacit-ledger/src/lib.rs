@@ -34,6 +34,7 @@
 //!     base_fee: 0,
 //!     extra_data: Default::default(),
 //!     alloc: Default::default(),
+//!     staking: Default::default(),
 //! };
 //! let first = genesis.build(LtHash::default())?;
 //! let mut state = MemoryState::default();
@@ -69,6 +70,7 @@ mod host;
 mod memory;
 mod overlay;
 mod state;
+mod validators;
 
 pub use block::{Block, Built, HeaderField, VerifyError, build, next_context, verify};
 pub use call::{
@@ -84,5 +86,9 @@ pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError};
 pub use memory::{MemoryState, NoCode};
 pub use overlay::{Overlay, StateUnavailable};
 pub use state::{Account, Change, StateChanges, StateReader};
+pub use validators::validators_of;
 
 pub use revm::context_interface::result::HaltReason;
+pub use tacit_modules::validators::{
+    Founder, Parameters as StakingParameters, Seat, SetError, Staking, StakingError,
+};

@@ -50,6 +50,7 @@ impl NodeConfig {
             base_fee: DEV_BASE_FEE,
             extra_data: b"tacit development".into(),
             alloc: alloc.into_iter().map(|(address, balance)| (address, account(balance))).collect(),
+            staking: tacit_ledger::Staking::default(),
         };
         Self {
             data_dir: None,

@@ -34,6 +34,7 @@ pub(crate) fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: (1..=PEOPLE).map(|person| (address(person), account.clone())).collect(),
+        staking: tacit_ledger::Staking::default(),
     }
 }
 

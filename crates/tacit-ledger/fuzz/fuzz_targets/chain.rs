@@ -22,6 +22,7 @@ pub static FRESH: LazyLock<Fresh> = LazyLock::new(|| {
         base_fee: 0,
         extra_data: Default::default(),
         alloc: [(RICH, rich)].into(),
+        staking: tacit_ledger::Staking::default(),
     };
     let first = genesis.build(LtHash::default()).expect("a valid genesis");
     let mut state = MemoryState::default();

@@ -35,6 +35,7 @@ pub(crate) fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: (1..=PEOPLE).map(|n| (address(n), account.clone())).collect::<BTreeMap<_, _>>(),
+        staking: tacit_ledger::Staking::default(),
     }
 }
 

@@ -112,6 +112,7 @@ fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: [(address(1), account)].into(),
+        staking: tacit_ledger::Staking::default(),
     }
 }
 
