@@ -25,6 +25,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),
     ("tacit-modules", "revm", "modules know their host, not the EVM"),
+    ("tacit-modules", "commonware-cryptography", "modules judge votes, they know no engine"),
     ("tacit-ledger", "tokio", "the executor is a pure function"),
     ("tacit-ledger", "redb", "the executor knows no disk"),
     ("tacit-ledger", "axum", "the executor knows no network"),

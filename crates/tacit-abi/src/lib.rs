@@ -22,6 +22,7 @@ pub mod modes;
 pub mod module;
 pub mod proofs;
 pub mod receipts;
+pub mod validators;
 
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
@@ -29,3 +30,4 @@ pub use modes::{Evidence, Privacy};
 pub use module::IModule;
 pub use proofs::IProofs;
 pub use receipts::{IReceipts, Receipt};
+pub use validators::IValidators;

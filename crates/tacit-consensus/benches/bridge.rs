@@ -66,6 +66,7 @@ fn measure(misses: u16) {
         extra_data: Bytes::new(),
         alloc: [(sender, rich), (READER, reader)].into(),
         origin: None,
+        staking: tacit_ledger::Staking::default(),
     };
     let first = genesis.build(LtHash::default()).unwrap();
     let parent = Sealed::new_unchecked(first.block.header.clone(), first.block.hash());

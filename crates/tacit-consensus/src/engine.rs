@@ -14,7 +14,7 @@
 //! - **marshal** keeps final blocks and their certificates for good, fetches what is missing, and delivers in order.
 //! - **stateful** keeps a batch of the state database per pending block, and applies that of the final one.
 //!
-//! All votes are single signatures: who signs two for one view is shown by the two.
+//! All votes are single signatures: who signs two for one view is shown by the two, to the ledger's `validators` module too.
 
 use crate::{
     application::Ledger,
@@ -168,6 +168,9 @@ pub enum StartError {
     /// Nobody could be a leader.
     #[error("there are no validators")]
     NoValidators,
+    /// The ledger begins with other validators than the configuration names.
+    #[error("the validators are not those that the genesis names")]
+    OtherValidators,
     /// Timeouts are zero, or not in the order that [`Timing`] names.
     #[error("timeouts contradict each other")]
     Timing,
@@ -236,6 +239,7 @@ where
         }
         let me = key.public_key();
         let first = validators.iter().next().ok_or(StartError::NoValidators)?.clone();
+        let namespace = namespace(&genesis, &validators)?;
         let database = storage.database();
         let genesis = genesis::prepare(
             context.child("genesis"),
@@ -245,7 +249,6 @@ where
             &first,
         )
         .await?;
-        let namespace = namespace(rules.chain.chain_id, genesis.hash(), &validators);
         let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
         let provider = ConstantProvider::new(scheme.clone());
 
@@ -506,16 +509,31 @@ impl StorageConfig {
     }
 }
 
-/// What every signature of a network is bound to: chain id, first block, validators. Two networks that differ in any of
-/// them cannot take each other's votes.
-#[must_use]
-pub fn namespace(chain_id: u64, genesis: B256, validators: &Set<PublicKey>) -> Vec<u8> {
-    let chain_id = chain_id.to_be_bytes();
-    let parts: Vec<&[u8]> = [b"tacit/consensus/1".as_slice(), &chain_id, genesis.as_slice()]
-        .into_iter()
-        .chain(validators.iter().map(AsRef::as_ref))
-        .collect();
-    Sha256::hash(&parts).0.to_vec()
+/// What every signature of a network is bound to: everything in its genesis, so that two networks that differ in anything
+/// cannot take each other's votes.
+///
+/// Where the genesis names founders, `validators` must be the set of epoch 0, and the namespace is the one that the `validators`
+/// module knows: it judges these votes. Where it names none, nobody has stake, and the keys in order are hashed in.
+///
+/// # Errors
+/// [`StartError::OtherValidators`], or a genesis that is refused.
+pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<Vec<u8>, StartError> {
+    let refused = |error| StartError::Genesis(GenesisFailure::Invalid(error));
+    let network = genesis.namespace().map_err(refused)?;
+    if genesis.staking.founders.is_empty() {
+        let parts: Vec<&[u8]> = [b"tacit/consensus/2/set".as_slice(), network.as_slice()]
+            .into_iter()
+            .chain(validators.iter().map(AsRef::as_ref))
+            .collect();
+        return Ok(Sha256::hash(&parts).0.to_vec());
+    }
+    let set = genesis.staking.first_set().map_err(|error| refused(error.into()))?;
+    let mut named: Vec<&[u8]> = set.iter().map(|seat| seat.key.as_slice()).collect();
+    named.sort_unstable();
+    if !validators.iter().map(AsRef::as_ref).eq(named) {
+        return Err(StartError::OtherValidators);
+    }
+    Ok(network.to_vec())
 }
 
 /// Longest message that a validator sends, for a network of `validators`: what the transport must take.

@@ -85,6 +85,7 @@ impl Net {
             extra_data: Bytes::new(),
             alloc: people.iter().map(|(_, address)| (*address, account.clone())).collect(),
             origin: None,
+            staking: tacit_ledger::Staking::default(),
         };
         let first = genesis.build(LtHash::default()).unwrap();
         let mut state = MemoryState::default();

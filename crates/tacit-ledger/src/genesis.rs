@@ -3,14 +3,17 @@
 use crate::{
     block::{Block, constant_header},
     chain::{Chain, EXTRA_DATA_MAX},
-    commitment::StateCommitment,
+    commitment::{LtHash, StateCommitment},
     state::{Account, Change, StateChanges},
 };
 use alloy_consensus::{BlockBody, Header, Sealed};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use revm::state::Bytecode;
 use std::collections::BTreeMap;
-use tacit_modules::MODULES;
+use tacit_modules::{
+    MODULES,
+    validators::{self, Staking, StakingError},
+};
 
 /// Everything that decides a chain's first block.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,6 +30,10 @@ pub struct Genesis {
     pub extra_data: Bytes,
     /// Accounts that exist from the start.
     pub alloc: BTreeMap<Address, GenesisAccount>,
+    /// Rules of stake, and the validators that the network begins with. Their stakes are coin beside `alloc`. Left as it is by
+    /// a chain that goes on, whose state has its own.
+    #[serde(default)]
+    pub staking: Staking,
     /// The chain whose state this is, when it does not begin from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -107,6 +114,12 @@ pub enum GenesisError {
     /// All balances together exceed 256 bits, so that a transfer could overflow.
     #[error("total supply overflows")]
     Supply,
+    /// A chain that goes on has the stakes that its state holds.
+    #[error("staking is named beside a state that has it already")]
+    OriginStaking,
+    /// Nobody can stake like that.
+    #[error("staking: {0}")]
+    Staking(#[from] StakingError),
 }
 
 /// The first block, with everything that storing it needs.
@@ -134,19 +147,10 @@ impl Genesis {
         if self.base_fee < floor {
             return Err(GenesisError::BaseFee { floor, got: self.base_fee });
         }
-        let (number, parent_hash) = self.position()?;
-        let changes = self.changes()?;
+        let position = self.position()?;
+        let changes = self.changes(self.namespace()?)?;
         commitment.apply(&changes);
-        let header = Header {
-            number,
-            parent_hash,
-            state_root: commitment.root(),
-            gas_limit: self.chain.gas_limit,
-            timestamp: self.timestamp,
-            extra_data: self.extra_data.clone(),
-            base_fee_per_gas: Some(self.base_fee),
-            ..constant_header()
-        };
+        let header = self.header(commitment.root(), position);
         let hash = header.hash_slow();
         let body =
             BlockBody { transactions: Vec::new(), ommers: Vec::new(), withdrawals: Some(Vec::new().into()) };
@@ -167,7 +171,33 @@ impl Genesis {
         }
     }
 
-    fn changes(&self) -> Result<StateChanges, GenesisError> {
+    /// What every vote of this network is bound to: a hash of everything in this genesis. The `validators` module keeps it, so
+    /// it cannot be the hash of block 0; it is taken over the hash that block 0 would have without it.
+    ///
+    /// # Errors
+    /// Those of [`Self::build`] that concern accounts and staking.
+    pub fn namespace(&self) -> Result<B256, GenesisError> {
+        let mut commitment = LtHash::default();
+        commitment.apply(&self.changes(B256::ZERO)?);
+        let draft = self.header(commitment.root(), self.position()?).hash_slow();
+        let (id, floor) = (self.chain.chain_id.to_be_bytes(), self.chain.base_fee_floor.to_be_bytes());
+        Ok(keccak256([NAMESPACE_DOMAIN, &id, &floor, draft.as_slice()].concat()))
+    }
+
+    fn header(&self, state_root: B256, (number, parent_hash): (u64, B256)) -> Header {
+        Header {
+            number,
+            parent_hash,
+            state_root,
+            gas_limit: self.chain.gas_limit,
+            timestamp: self.timestamp,
+            extra_data: self.extra_data.clone(),
+            base_fee_per_gas: Some(self.base_fee),
+            ..constant_header()
+        }
+    }
+
+    fn changes(&self, namespace: B256) -> Result<StateChanges, GenesisError> {
         let mut changes = StateChanges::default();
         let mut supply = U256::ZERO;
         for (address, account) in &self.alloc {
@@ -192,11 +222,28 @@ impl Genesis {
                 changes.accounts.insert(address, Change { before: None, after: Some(account) });
             }
         }
+        if self.origin.is_some() && self.staking != Staking::default() {
+            return Err(GenesisError::OriginStaking);
+        }
+        let mut staking = self.staking.first_state(namespace)?;
+        if self.origin.is_some() {
+            // What the module holds comes with the rest of the state.
+            staking.slots.clear();
+        }
+        supply.checked_add(staking.balance).ok_or(GenesisError::Supply)?;
         for module in MODULES {
             // Nonce 1, as every contract has: the account is never empty, and nothing can be created on top of it.
-            let balance = self.alloc.get(&module.address).map_or(U256::ZERO, |account| account.balance);
+            let balance = match self.alloc.get(&module.address) {
+                Some(account) => account.balance,
+                None if module.address == validators::ADDRESS => staking.balance,
+                None => U256::ZERO,
+            };
             let account = insert_code(&mut changes, 1, balance, &Bytes::from_static(&MODULE_CODE));
             changes.accounts.insert(module.address, Change { before: None, after: Some(account) });
+        }
+        for (slot, value) in staking.slots {
+            let change = Change { before: U256::ZERO, after: value };
+            changes.storage.insert((validators::ADDRESS, slot), change);
         }
         Ok(changes)
     }
@@ -215,3 +262,4 @@ fn insert_code(changes: &mut StateChanges, nonce: u64, balance: U256, code: &Byt
 const BLOCK_HASHES: usize = 256;
 /// Code at every module's address: an opcode that no contract can deploy, seen by `EXTCODESIZE`.
 const MODULE_CODE: [u8; 1] = [0xEF];
+const NAMESPACE_DOMAIN: &[u8] = b"tacit/consensus/2";

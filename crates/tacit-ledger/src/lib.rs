@@ -35,6 +35,7 @@
 //!     extra_data: Default::default(),
 //!     alloc: Default::default(),
 //!     origin: None,
+//!     staking: Default::default(),
 //! };
 //! let first = genesis.build(LtHash::default())?;
 //! let mut state = MemoryState::default();
@@ -72,6 +73,7 @@ mod overlay;
 mod overrides;
 mod simulate;
 mod state;
+mod validators;
 
 pub use block::{Block, Built, HeaderField, VerifyError, build, next_context, verify};
 pub use call::{
@@ -89,5 +91,9 @@ pub use overlay::{Overlay, StateUnavailable};
 pub use overrides::{AccountOverride, OverrideError, Overrides, StorageOverride};
 pub use simulate::{Checks, Simulated, SimulatedBlock, Simulation};
 pub use state::{Account, Change, StateChanges, StateReader};
+pub use validators::validators_of;
 
 pub use revm::context_interface::result::HaltReason;
+pub use tacit_modules::validators::{
+    Founder, Parameters as StakingParameters, Seat, SetError, Staking, StakingError,
+};

@@ -39,6 +39,13 @@ pub(crate) fn revert(error: impl SolError) -> Failure {
     Failure::Revert(error.abi_encode().into())
 }
 
+/// The name of the check that refused: the variant's own.
+pub(crate) fn check_name(reject: &impl core::fmt::Debug) -> String {
+    let text = format!("{reject:?}");
+    let end = text.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
 /// Charges for the input, decodes it to one of the interface's calls and checks it against what the method allows.
 pub(crate) fn decode<C: SolInterface>(
     host: &mut dyn Host,

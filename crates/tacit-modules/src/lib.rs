@@ -1,7 +1,7 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`; `proofs` knows graphs and their verifier besides. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
@@ -35,9 +35,11 @@ mod host;
 pub mod models;
 pub mod proofs;
 pub mod receipts;
+mod slots;
 mod storage;
 #[cfg(test)]
 mod testing;
+pub mod validators;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
 pub use host::{CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
@@ -56,9 +58,10 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 4] = [
+pub const MODULES: [Module; 5] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
     Module { address: tacit_abi::proofs::ADDRESS, name: "proofs", run: proofs::run },
+    Module { address: tacit_abi::validators::ADDRESS, name: "validators", run: validators::run },
 ];

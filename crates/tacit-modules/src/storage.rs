@@ -83,6 +83,11 @@ impl Packed {
         self.get(at, 128).saturating_to()
     }
 
+    /// The 16-bit number at bit `at`.
+    pub(crate) fn u16(self, at: usize) -> u16 {
+        self.get(at, 16).saturating_to()
+    }
+
     /// The 8-bit number at bit `at`.
     pub(crate) fn u8(self, at: usize) -> u8 {
         self.get(at, 8).saturating_to()

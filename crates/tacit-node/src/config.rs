@@ -64,6 +64,7 @@ impl NodeConfig {
             extra_data: b"tacit development".into(),
             alloc: alloc.into_iter().map(|(address, balance)| (address, account(balance))).collect(),
             origin: None,
+            staking: tacit_ledger::Staking::default(),
         };
         Self {
             data_dir: None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use alloy_primitives::{B256, Bytes};
-use tacit_ledger::{Genesis, Origin};
+use tacit_ledger::{Genesis, Origin, Staking};
 
 use crate::store::{MadeBy, RedbStore, Store, StoreError};
 
@@ -31,6 +31,7 @@ pub fn export(data_dir: &Path) -> Result<Genesis, StoreError> {
         base_fee: chain.next_base_fee(&head),
         extra_data: Bytes::new(),
         alloc: view.alloc()?,
+        staking: Staking::default(),
         origin: Some(Origin { number: head.number, hashes }),
     })
 }

@@ -1,6 +1,6 @@
 //! A validator's key: an ed25519 seed in a file that only its owner can read.
 
-use alloy_primitives::hex;
+use alloy_primitives::{B256, hex};
 use commonware_codec::DecodeFixed as _;
 use commonware_cryptography::{
     Signer as _,
@@ -49,6 +49,14 @@ impl ValidatorKey {
 /// A validator's public key. Written as 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ValidatorAddress(pub(crate) PublicKey);
+
+impl ValidatorAddress {
+    /// The key as the ledger's `validators` module knows it.
+    #[must_use]
+    pub fn bytes(&self) -> B256 {
+        B256::from_slice(&self.0)
+    }
+}
 
 /// Text that is no validator's public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,7 @@ use tacit_abi::{
     IModule::IModuleErrors,
     IProofs::{self, IProofsCalls, IProofsErrors, IProofsEvents},
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
+    IValidators::{self, IValidatorsCalls, IValidatorsErrors, IValidatorsEvents},
 };
 
 fn artifact(name: &str) -> Value {
@@ -67,6 +68,10 @@ fn methods_have_solc_selectors() {
         paired(IReceiptsCalls::SIGNATURES, IReceiptsCalls::SELECTORS)
     );
     assert_eq!(selectors(&artifact("IProofs")), paired(IProofsCalls::SIGNATURES, IProofsCalls::SELECTORS));
+    assert_eq!(
+        selectors(&artifact("IValidators")),
+        paired(IValidatorsCalls::SIGNATURES, IValidatorsCalls::SELECTORS)
+    );
 }
 
 #[test]
@@ -75,6 +80,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IModels"), "error"), set(IModelsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IReceipts"), "error"), set(IReceiptsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IProofs"), "error"), set(IProofsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IValidators"), "error"), set(IValidatorsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -84,6 +90,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IModels"), "event"), set(IModelsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IReceipts"), "event"), set(IReceiptsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IProofs"), "event"), set(IProofsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IValidators"), "event"), set(IValidatorsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -112,6 +119,9 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IModels", "asks"), fields::<IModels::Ask>());
     assert_eq!(returned_fields("IReceipts", "anchorOf"), fields::<IReceipts::Anchor>());
     assert_eq!(returned_fields("IProofs", "describe"), fields::<IProofs::Description>());
+    assert_eq!(returned_fields("IValidators", "validator"), fields::<IValidators::Validator>());
+    assert_eq!(returned_fields("IValidators", "validatorSet"), fields::<IValidators::Seat>());
+    assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
 }
 
 /// What a method returns by our declaration, structs by name.
@@ -140,9 +150,15 @@ fn methods_return_what_solc_says() {
         returns::<IProofs::verificationGasCall>(),
         returns::<IProofs::verifyCall>(),
         returns::<IProofs::answerCall>(),
+        returns::<IValidators::validatorCall>(),
+        returns::<IValidators::keyOfCall>(),
+        returns::<IValidators::epochCall>(),
+        returns::<IValidators::validatorSetCall>(),
+        returns::<IValidators::parametersCall>(),
+        returns::<IValidators::namespaceCall>(),
     ];
     let mut compared = 0;
-    for name in ["IChannels", "IModels", "IReceipts", "IProofs"] {
+    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators"] {
         let contract = artifact(name);
         for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
             let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));

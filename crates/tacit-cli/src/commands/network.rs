@@ -5,14 +5,14 @@ use crate::commands::node::{bind, url};
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, U256};
 use serde_json::json;
 use std::io::BufWriter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tacit_ledger::{Chain, Genesis, GenesisAccount};
+use tacit_ledger::{Chain, Founder, Genesis, GenesisAccount, Staking};
 use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
@@ -20,6 +20,7 @@ use tacit_validator::{
     NetworkFile, NetworkPeer, RunError, RunningValidator, ValidatorAddress, ValidatorConfig, ValidatorFile,
     ValidatorKey,
 };
+use tacit_wire::Wallet;
 
 /// Writes everything that a network needs into a new folder.
 pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failure> {
@@ -31,7 +32,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             "choose another folder with --output",
         ));
     }
-    let genesis = match &arguments.from {
+    let mut genesis = match &arguments.from {
         Some(from) => read_genesis(from)?,
         None => new_genesis(arguments)?,
     };
@@ -44,9 +45,15 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     for index in 1..=places.len() {
         let folder = home.join(folder_name(index));
         create_folder(&folder)?;
-        if arguments.members.is_empty() {
-            keys.push(create_key(&folder.join(KEY))?);
+        if !arguments.members.is_empty() {
+            continue;
         }
+        let key = create_key(&folder.join(KEY))?;
+        // A chain that goes on has the stakes that its state holds.
+        if arguments.from.is_none() {
+            found(&mut genesis, &key, &folder.join(OWNER))?;
+        }
+        keys.push(key);
     }
     let scratch = home.join("scratch");
     let first = tacit_validator::first_block(&genesis, &keys, &scratch);
@@ -92,6 +99,21 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             (1..=keys.len()).map(run).collect::<Vec<_>>().join("\n"),
         )
     });
+    Ok(())
+}
+
+/// Makes `key` one of the validators that the network begins with. Its stake belongs to a new account, which has some coins to
+/// send transactions with.
+fn found(genesis: &mut Genesis, key: &ValidatorAddress, path: &Path) -> Result<(), Failure> {
+    let owner = Wallet::create(path).failed(
+        "cannot_write",
+        format!("cannot make {}", path.display()),
+        "choose another folder with --output",
+    )?;
+    let account = GenesisAccount { balance: OWNER_BALANCE, ..GenesisAccount::default() };
+    genesis.alloc.insert(owner.address(), account);
+    let stake = genesis.staking.parameters.stake_min;
+    genesis.staking.founders.push(Founder { key: key.bytes(), owner: owner.address(), stake });
     Ok(())
 }
 
@@ -328,6 +350,7 @@ fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),
         alloc: alloc.into_iter().map(|address| (address, funded.clone())).collect(),
+        staking: Staking::default(),
         origin: None,
     })
 }
@@ -406,3 +429,6 @@ const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";
 const VALIDATOR: &str = "validator.toml";
 const KEY: &str = "validator.key";
+const OWNER: &str = "owner.key";
+/// Ten coins.
+const OWNER_BALANCE: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);

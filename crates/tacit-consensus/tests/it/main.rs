@@ -10,3 +10,4 @@ mod genesis;
 mod network;
 mod people;
 mod pool;
+mod votes;

@@ -25,7 +25,7 @@ use tacit_consensus::{
     Channels, EngineConfig, Pace, Rules, StorageConfig, Timing, Validator, max_message_bytes,
     state::{Key, StateDb, writes},
 };
-use tacit_ledger::{Attributes, BlockContext, Change, LtHash, MemoryState, StateChanges, execute};
+use tacit_ledger::{Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, execute};
 
 type Public = ed25519::PublicKey;
 type Running = Validator<Context, Source, Journal>;
@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) journals: Vec<Journal>,
     pub(crate) checked: Vec<Arc<AtomicUsize>>,
     pub(crate) thief: Option<(usize, Address)>,
+    pub(crate) genesis: Genesis,
 }
 
 impl World {
@@ -49,6 +50,7 @@ impl World {
             checked: (0..validators).map(|_| Arc::default()).collect(),
             pool,
             thief: None,
+            genesis: genesis(),
         }
     }
 
@@ -70,7 +72,7 @@ impl World {
 
     /// Executes the whole chain again, plainly, over state in memory: same headers, money conserved. Gives the state.
     pub(crate) fn replay(&self) -> MemoryState {
-        let first = genesis().build(LtHash::default()).unwrap();
+        let first = self.genesis.build(LtHash::default()).unwrap();
         let mut state = MemoryState::default();
         state.apply(&first.changes);
         let mut burned = U256::ZERO;
@@ -99,7 +101,9 @@ impl World {
             parent = Some(block.header());
         }
         let held: U256 = state.accounts.values().map(|account| account.balance).sum();
-        assert_eq!(held + burned, supply(), "coins appeared or vanished");
+        let staked: U256 =
+            self.genesis.staking.founders.iter().map(|founder| U256::from(founder.stake)).sum();
+        assert_eq!(held + burned, supply() + staked, "coins appeared or vanished");
         state
     }
 }
@@ -165,7 +169,7 @@ impl Network {
         let config = EngineConfig {
             key,
             validators: Set::from_iter_dedup(self.keys.iter().map(ed25519::PrivateKey::public_key)),
-            genesis: genesis(),
+            genesis: self.world.genesis.clone(),
             rules: RULES,
             beneficiary: Address::repeat_byte(0xb0 + u8::try_from(i).unwrap()),
             timing: TIMING,

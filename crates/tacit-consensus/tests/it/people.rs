@@ -35,6 +35,7 @@ pub(crate) fn genesis() -> Genesis {
         extra_data: Bytes::new(),
         alloc: (1..=PEOPLE).map(|person| (address(person), account.clone())).collect(),
         origin: None,
+        staking: tacit_ledger::Staking::default(),
     }
 }
 

@@ -23,6 +23,7 @@ pub static FRESH: LazyLock<Fresh> = LazyLock::new(|| {
         extra_data: Default::default(),
         alloc: [(RICH, rich)].into(),
         origin: None,
+        staking: tacit_ledger::Staking::default(),
     };
     let first = genesis.build(LtHash::default()).expect("a valid genesis");
     let mut state = MemoryState::default();

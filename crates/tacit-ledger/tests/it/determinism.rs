@@ -346,5 +346,5 @@ fn the_first_block_has_its_golden_hash() {
     assert_eq!(first.block.hash(), GOLDEN_HASH);
 }
 
-const GOLDEN_STATE_ROOT: B256 = b256!("4739a2efb41c83b487f76175df3821ef9a45275bb87d1bab422fd7c1aa24f8ce");
-const GOLDEN_HASH: B256 = b256!("02ff2374c7053a609d1fba5b0dfbd4f43362977bbe2754e938092daa4069ae8b");
+const GOLDEN_STATE_ROOT: B256 = b256!("a053604d04f5ad280f9c1abff6c9159d8026451d8b77928b3826db3a96c8db54");
+const GOLDEN_HASH: B256 = b256!("eeac63eb3c621d76bd9315e3e7be200b220d6d9dee351d1f3f509fb5ecd29b80");

@@ -93,6 +93,10 @@ fn a_chain_goes_on_where_another_was_left() {
     let json = serde_json::to_string(&genesis).unwrap();
     assert_eq!(serde_json::from_str::<Genesis>(&json).unwrap(), genesis);
 
+    let mut other = genesis.clone();
+    other.staking.parameters.epoch_blocks += 1;
+    assert_eq!(other.build(LtHash::default()).err(), Some(GenesisError::OriginStaking));
+
     type Change = fn(&mut GenesisAccount);
     let changes: [Change; 2] = [|account| account.nonce = 2, |account| account.code = bytes!("fe")];
     for change in changes {

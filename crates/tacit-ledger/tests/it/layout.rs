@@ -1,13 +1,16 @@
 //! Storage of the modules compared, slot by slot, with contracts that solc laid out.
 
-use crate::support::{COIN, Draft, Net, address, bytecode};
+use crate::{
+    support::{COIN, Draft, Net, address, bytecode},
+    validators::{RULES, founders, voter_key},
+};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::SolCall;
 use std::collections::BTreeMap;
 use tacit_abi::{
-    IChannels, IModels, IProofs, IReceipts,
+    IChannels, IModels, IProofs, IReceipts, IValidators,
     channels::{self, channel_id},
-    models, proofs, receipts,
+    models, proofs, receipts, validators,
 };
 
 alloy_sol_types::sol! {
@@ -28,6 +31,28 @@ alloy_sol_types::sol! {
     }
     interface IProofsLayout {
         function seed(bytes32 id, bytes32 root, bytes32[] calldata parts) external;
+    }
+    interface IValidatorsLayout {
+        struct Parameters {
+            uint64 epochBlocks;
+            uint64 unbondingSeconds;
+            uint32 unbondingEpochs;
+            uint16 seats;
+            uint16 candidates;
+            uint128 stakeMin;
+        }
+        struct Record {
+            address owner;
+            uint64 epoch;
+            uint16 place;
+            uint8 status;
+            uint128 current;
+            uint128 next;
+            uint128 stake;
+            uint64 exitEpoch;
+            uint64 releaseAt;
+        }
+        function seed(bytes32 name, Parameters calldata rules, uint16 count, bytes32 key, Record calldata record) external;
     }
     interface IReceiptsLayout {
         function seed(bytes32 root, uint32 count) external;
@@ -218,4 +243,50 @@ fn proofs_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 4);
     assert_eq!(slots(&net, proofs::ADDRESS), expected);
+}
+
+#[test]
+fn validators_are_laid_out_as_solc_does() {
+    let genesis = founders(&[(1, 300), (2, 200)]);
+    let mut net = Net::from(&genesis);
+    let twin = net.deploy(1, &bytecode("ValidatorsLayout"));
+    for _ in 0..RULES.epoch_blocks {
+        let _ = net.mine(Vec::new());
+    }
+    let epoch = (net.head.number + 1) / RULES.epoch_blocks;
+    assert!(epoch > 0);
+    let rules = IValidatorsLayout::Parameters {
+        epochBlocks: RULES.epoch_blocks,
+        unbondingSeconds: RULES.unbonding_seconds,
+        unbondingEpochs: RULES.unbonding_epochs,
+        seats: RULES.seats,
+        candidates: RULES.candidates,
+        stakeMin: RULES.stake_min,
+    };
+    let mut keys = [1, 2].map(|n| (voter_key(n), n));
+    keys.sort();
+    let mut messages = Vec::new();
+    for ((key, n), place) in keys.into_iter().zip(1..) {
+        let leaves = n == 2;
+        let stake = if leaves { 200 * COIN } else { 300 * COIN };
+        let record = IValidatorsLayout::Record {
+            owner: address(n),
+            epoch: if leaves { epoch } else { 0 },
+            place,
+            status: if leaves { 2 } else { 1 },
+            current: stake,
+            next: stake,
+            stake,
+            exitEpoch: if leaves { epoch + 2 } else { 0 },
+            releaseAt: if leaves { net.head.timestamp + 1 + RULES.unbonding_seconds } else { 0 },
+        };
+        let name = genesis.namespace().unwrap();
+        let seed = IValidatorsLayout::seedCall { name, rules: rules.clone(), count: 1, key, record };
+        messages.push((twin, 0, seed.abi_encode()));
+    }
+    messages.push((validators::ADDRESS, 0, IValidators::leaveCall {}.abi_encode()));
+    together(&mut net, 2, messages);
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 4 + 1 + 2 + 2 * 3 + 2);
+    assert_eq!(slots(&net, validators::ADDRESS), expected);
 }

@@ -11,3 +11,4 @@ mod genesis;
 mod layout;
 mod modules;
 mod support;
+mod validators;

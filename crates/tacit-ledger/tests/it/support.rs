@@ -36,6 +36,7 @@ pub(crate) fn genesis() -> Genesis {
         extra_data: Bytes::new(),
         alloc: (1..=PEOPLE).map(|n| (address(n), account.clone())).collect::<BTreeMap<_, _>>(),
         origin: None,
+        staking: tacit_ledger::Staking::default(),
     }
 }
 

@@ -33,7 +33,7 @@ pub mod gas;
 mod record;
 
 use crate::{
-    dispatch::{Access, Failure, decode, revert},
+    dispatch::{Access, Failure, check_name, decode, revert},
     host::{CODE_BYTES_MAX, Host},
 };
 use alloy_primitives::{B256, Bytes};
@@ -254,12 +254,8 @@ fn cost(
     verification_cost(graph, rows, proof_bytes).map_err(|error| rejected(&error.into()))
 }
 
-/// The name of the check that refused: the variant's own.
 fn rejected(reject: &Reject) -> Failure {
-    let text = format!("{reject:?}");
-    let end = text.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(text.len());
-    let check = text.get(..end).unwrap_or_default().to_owned();
-    revert(IProofs::Rejected { check })
+    revert(IProofs::Rejected { check: check_name(reject) })
 }
 
 fn model_id(model: &VerifyingModel) -> B256 {

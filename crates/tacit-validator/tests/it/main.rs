@@ -62,6 +62,7 @@ fn genesis() -> Genesis {
         extra_data: Bytes::new(),
         alloc: [(address(1), account)].into(),
         origin: None,
+        staking: tacit_ledger::Staking::default(),
     }
 }
 

@@ -1,0 +1,232 @@
+//! Validators' stakes on the ledger: from a genesis, through transactions, to sets that consensus would read.
+
+use crate::support::{COIN, Net, address, genesis};
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::{SolCall, SolError, SolEvent};
+use ed25519_zebra::{SigningKey, VerificationKey};
+use tacit_abi::{
+    IValidators,
+    validators::{ADDRESS, BURNED, JOIN_SUFFIX},
+};
+use tacit_ledger::{
+    Founder, Genesis, GenesisError, LtHash, Outcome, SetError, Staking, StakingError, StakingParameters,
+    validators_of,
+};
+
+pub(crate) const RULES: StakingParameters = StakingParameters {
+    epoch_blocks: 4,
+    unbonding_seconds: 20,
+    unbonding_epochs: 2,
+    seats: 3,
+    candidates: 4,
+    stake_min: 100 * COIN,
+};
+
+fn voter(n: u8) -> SigningKey {
+    SigningKey::from([n; 32])
+}
+
+pub(crate) fn voter_key(n: u8) -> B256 {
+    <[u8; 32]>::from(VerificationKey::from(&voter(n))).into()
+}
+
+/// A genesis whose persons have so many coins staked.
+pub(crate) fn founders(stakes: &[(u8, u128)]) -> Genesis {
+    let founder =
+        |(n, coins): &(u8, u128)| Founder { key: voter_key(*n), owner: address(*n), stake: coins * COIN };
+    let staking = Staking { parameters: RULES, founders: stakes.iter().map(founder).collect() };
+    Genesis { staking, ..genesis() }
+}
+
+/// What voter `n` signs on that network.
+fn sign(genesis: &Genesis, n: u8, suffix: &[u8], message: &[u8]) -> [u8; 64] {
+    let namespace = genesis.namespace().unwrap();
+    let length = u8::try_from(namespace.len() + suffix.len()).unwrap();
+    voter(n).sign(&[&[length], namespace.as_slice(), suffix, message].concat()).to_bytes()
+}
+
+fn join(genesis: &Genesis, n: u8) -> Vec<u8> {
+    let proof = sign(genesis, n, JOIN_SUFFIX, address(n).as_slice()).into();
+    IValidators::joinCall { key: voter_key(n), proof }.abi_encode()
+}
+
+/// Two finalizations of view 9 in epoch 0, by signer number 1.
+fn slash(genesis: &Genesis, n: u8) -> Vec<u8> {
+    let vote = |digest: u8| {
+        let message = [[0, 9, 8].as_slice(), &[digest; 32]].concat();
+        let signature = sign(genesis, n, b"_FINALIZE", &message);
+        [message.as_slice(), &[1], &signature].concat()
+    };
+    let evidence = [vec![8], vote(1), vote(2)].concat().into();
+    IValidators::slashCall { key: voter_key(n), evidence }.abi_encode()
+}
+
+fn set(net: &Net, epoch: u64) -> Vec<u128> {
+    let set = validators_of(&net.state, net.head.number, epoch).unwrap();
+    set.into_iter().map(|seat| seat.stake / COIN).collect()
+}
+
+fn wait(net: &mut Net, block: u64) {
+    while net.head.number < block {
+        let _ = net.mine(Vec::new());
+    }
+}
+
+fn accepted(outcome: &Outcome) {
+    assert!(outcome.receipt.status(), "{}", outcome.output);
+}
+
+#[test]
+fn stakes_live_their_whole_life_on_the_ledger() {
+    let genesis = founders(&[(1, 300), (2, 200)]);
+    let mut net = Net::from(&genesis);
+    let supply = |net: &Net| net.state.accounts.values().map(|account| account.balance).sum::<U256>();
+    let start = supply(&net);
+    assert_eq!(net.balance(ADDRESS), U256::from(500 * COIN));
+    assert_eq!(set(&net, 0), [300, 200]);
+    let namespace = net.view(ADDRESS, &IValidators::namespaceCall {});
+    assert_eq!(namespace, genesis.namespace().unwrap());
+
+    let mut fees = U256::ZERO;
+    let mut send = |net: &mut Net, from, value, input: Vec<u8>| {
+        let outcome = net.send(from, ADDRESS, value, input);
+        fees += U256::from(outcome.gas_used) * U256::from(net.head.base_fee_per_gas.unwrap());
+        outcome
+    };
+    let joined = send(&mut net, 3, 250 * COIN, join(&genesis, 3));
+    accepted(&joined);
+    let event = IValidators::Joined::decode_log(&joined.receipt.logs()[0]).unwrap();
+    assert_eq!((event.key, event.owner, event.fromEpoch), (voter_key(3), address(3), 2));
+    // Somebody else's proof.
+    let stolen = send(&mut net, 4, 250 * COIN, join(&genesis, 3));
+    assert_eq!(stolen.output, IValidators::KeyTaken { key: voter_key(3) }.abi_encode());
+    accepted(&send(&mut net, 1, 0, IValidators::leaveCall {}.abi_encode()));
+    assert_eq!(net.head.number, 3, "the last block of epoch 0");
+    let fixed = set(&net, 2);
+    assert_eq!(fixed, [250, 200]);
+    assert_eq!(set(&net, 1), [300, 200]);
+    wait(&mut net, 6);
+
+    let before = net.balance(address(4));
+    let slashed = send(&mut net, 4, 0, slash(&genesis, 2));
+    accepted(&slashed);
+    let event = IValidators::Slashed::decode_log(&slashed.receipt.logs()[0]).unwrap();
+    assert_eq!((event.reward, event.burned), (5 * COIN, 195 * COIN));
+    assert!(net.balance(address(4)) > before + U256::from(4 * COIN), "a report pays for itself");
+    assert_eq!(net.balance(BURNED), U256::from(195 * COIN));
+    assert_eq!(set(&net, 2), fixed);
+    assert_eq!(set(&net, 3), [250]);
+    let out = validators_of(&net.state, net.head.number, 4).unwrap_err();
+    assert_eq!(out, SetError::OutOfReach { epoch: 4, first: 1, last: 3 });
+
+    let early = send(&mut net, 1, 0, IValidators::withdrawCall {}.abi_encode());
+    assert!(!early.receipt.status());
+    wait(&mut net, 22);
+    let before = net.balance(address(1));
+    accepted(&send(&mut net, 1, 0, IValidators::withdrawCall {}.abi_encode()));
+    assert!(net.balance(address(1)) > before + U256::from(299 * COIN));
+    assert_eq!(net.balance(ADDRESS), U256::from(250 * COIN));
+    assert_eq!(supply(&net) + fees, start, "coins appeared or vanished");
+}
+
+#[test]
+fn votes_of_one_network_mean_nothing_on_another() {
+    let here = founders(&[(1, 300), (2, 200)]);
+    let there = founders(&[(1, 300), (2, 201)]);
+    let mut net = Net::from(&here);
+    let refused = net.send(4, ADDRESS, 0, slash(&there, 2));
+    assert_eq!(refused.output, IValidators::BadEvidence { check: "FirstSignature".into() }.abi_encode());
+    let refused = net.send(3, ADDRESS, 250 * COIN, join(&there, 3));
+    assert_eq!(refused.output, IValidators::BadProof {}.abi_encode());
+}
+
+#[test]
+fn the_namespace_binds_everything_a_genesis_says() {
+    let namespace = |genesis: &Genesis| genesis.namespace().unwrap();
+    let base = founders(&[(1, 300), (2, 200)]);
+    let mut seen = vec![namespace(&base)];
+    let changes: [fn(&mut Genesis); 11] = [
+        |genesis| genesis.chain.chain_id += 1,
+        |genesis| genesis.chain.gas_limit += 1,
+        |genesis| genesis.chain.base_fee_floor -= 1,
+        |genesis| genesis.timestamp += 1,
+        |genesis| genesis.base_fee += 1,
+        |genesis| genesis.extra_data = [1].into(),
+        |genesis| genesis.alloc.get_mut(&address(3)).unwrap().balance += U256::ONE,
+        |genesis| genesis.staking.parameters.unbonding_seconds += 1,
+        |genesis| genesis.staking.founders[0].stake += 1,
+        |genesis| genesis.staking.founders[0].owner = address(4),
+        |genesis| genesis.staking.founders[0].key = voter_key(4),
+    ];
+    for change in changes {
+        let mut other = base.clone();
+        change(&mut other);
+        assert!(!seen.contains(&namespace(&other)));
+        seen.push(namespace(&other));
+    }
+    let mut turned = base.clone();
+    turned.staking.founders.reverse();
+    assert_eq!(namespace(&turned), seen[0], "founders come in any order");
+}
+
+#[test]
+fn a_genesis_with_founders_is_json() {
+    let genesis = founders(&[(1, 300), (2, 200)]);
+    let json = serde_json::to_string(&genesis).unwrap();
+    assert_eq!(serde_json::from_str::<Genesis>(&json).unwrap(), genesis);
+    let mut plain = serde_json::to_value(&genesis).unwrap();
+    plain.as_object_mut().unwrap().remove("staking");
+    let plain: Genesis = serde_json::from_value(plain).unwrap();
+    assert_eq!(plain.staking, Staking::default());
+    let huge = json.replace(&format!("{:#x}", 300 * COIN), "0x100000000000000000000000000000000");
+    assert_ne!(huge, json);
+    assert!(serde_json::from_str::<Genesis>(&huge).is_err());
+}
+
+#[test]
+fn stakes_that_cannot_be_are_refused_at_genesis() {
+    let error = |genesis: Genesis| genesis.build(LtHash::default()).map(|_| ()).unwrap_err();
+    let poor = founders(&[(1, 99)]);
+    let (stake, least) = (99 * COIN, 100 * COIN);
+    assert_eq!(error(poor), GenesisError::Staking(StakingError::Stake { stake, least }));
+    let mut rich = founders(&[(1, 100)]);
+    let others: U256 = rich.alloc.values().map(|account| account.balance).sum();
+    rich.alloc.get_mut(&address(1)).unwrap().balance += U256::MAX - others;
+    assert_eq!(error(rich), GenesisError::Supply);
+    let module = Genesis { alloc: [(ADDRESS, Default::default())].into(), ..founders(&[]) };
+    assert_eq!(error(module), GenesisError::Module(ADDRESS));
+}
+
+#[test]
+fn a_network_without_founders_can_be_joined() {
+    let genesis = genesis();
+    let mut net = Net::from(&genesis);
+    let outcome = net.send(3, ADDRESS, 100 * COIN, join(&genesis, 3));
+    accepted(&outcome);
+    assert_eq!(net.view(ADDRESS, &IValidators::keyOfCall { owner: address(3) }), voter_key(3));
+    assert_ne!(address(3), Address::ZERO);
+}
+
+/// Golden gas: these figures are consensus. A change here is a hard fork.
+#[test]
+fn gas_is_what_it_was() {
+    let genesis = founders(&[(1, 300), (2, 200)]);
+    let mut net = Net::from(&genesis);
+    let mut used = Vec::new();
+    for (from, value, input) in [
+        (3, 100 * COIN, join(&genesis, 3)),
+        (3, COIN, IValidators::topUpCall {}.abi_encode()),
+        (3, 0, IValidators::leaveCall {}.abi_encode()),
+        (4, 0, slash(&genesis, 3)),
+        // The second burning finds an account there.
+        (4, 0, slash(&genesis, 2)),
+    ] {
+        let outcome = net.send(from, ADDRESS, value, input);
+        accepted(&outcome);
+        used.push(outcome.gas_used);
+    }
+    assert_eq!(used, GOLDEN_GAS);
+}
+
+/// join, topUp, leave, slash twice.
+const GOLDEN_GAS: [u64; 5] = [148_178, 38_747, 46_666, 108_470, 88_458];

@@ -1,0 +1,296 @@
+//! Rules of stake, fixed at genesis, and what storage and coin the module starts with.
+
+use crate::{
+    dispatch::{Failure, revert},
+    host::{Host, HostError},
+    slots::Slots,
+    storage::{Packed, offset},
+    validators::{
+        record::{Record, Status},
+        roster, signature,
+    },
+};
+use alloy_primitives::{Address, B256, U256, uint};
+use core::convert::Infallible;
+use std::collections::BTreeMap;
+use tacit_abi::IValidators::{self, Seat};
+
+/// Most validators of a set.
+pub const SEATS_MAX: u16 = 128;
+/// Most candidates for one.
+pub const CANDIDATES_MAX: u16 = 256;
+
+/// Rules of stake. No message changes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parameters {
+    /// Blocks of an epoch, at least 2.
+    pub epoch_blocks: u64,
+    /// Seconds from leaving until the stake may be withdrawn.
+    pub unbonding_seconds: u64,
+    /// Epochs from the first without the validator until its stake may be withdrawn.
+    pub unbonding_epochs: u32,
+    /// Most validators of a set, 1 to [`SEATS_MAX`].
+    pub seats: u16,
+    /// Most candidates for a set, from as many as there are seats to [`CANDIDATES_MAX`].
+    pub candidates: u16,
+    /// Least stake of a candidate, more than zero; the coin's smallest unit.
+    #[serde(with = "quantity")]
+    pub stake_min: u128,
+}
+
+impl Default for Parameters {
+    /// An hour's epochs at a block a second, three weeks of unbonding, 64 seats, 100 coins.
+    fn default() -> Self {
+        Self {
+            epoch_blocks: 3_600,
+            unbonding_seconds: 21 * 24 * 3_600,
+            unbonding_epochs: 24,
+            seats: 64,
+            candidates: CANDIDATES_MAX,
+            stake_min: 100_000_000_000_000_000_000,
+        }
+    }
+}
+
+/// A validator that a network begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Founder {
+    /// The ed25519 key that votes.
+    pub key: B256,
+    /// Whose the stake is.
+    pub owner: Address,
+    /// Coin that exists from the start and is bonded; the coin's smallest unit.
+    #[serde(with = "quantity")]
+    pub stake: u128,
+}
+
+/// What a network begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Staking {
+    /// Rules for good.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// First validators, in any order.
+    #[serde(default)]
+    pub founders: Vec<Founder>,
+}
+
+/// Why a network cannot begin like that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StakingError {
+    /// A number lies outside its range.
+    #[error("{0} is out of range")]
+    Parameter(&'static str),
+    /// More founders than candidates.
+    #[error("{got} founders, at most {limit} are allowed")]
+    Founders {
+        /// Given.
+        got: usize,
+        /// Candidates allowed.
+        limit: u16,
+    },
+    /// Not a point of the curve, or of small order.
+    #[error("{0} is no key")]
+    Key(B256),
+    /// Two founders have one key.
+    #[error("{0} stands twice")]
+    KeyTwice(B256),
+    /// No owner, or one that owns two validators.
+    #[error("{0} cannot own this validator")]
+    Owner(Address),
+    /// Less than the least stake.
+    #[error("stake {stake} is below the least {least}")]
+    Stake {
+        /// Given.
+        stake: u128,
+        /// Asked.
+        least: u128,
+    },
+}
+
+/// The module's account before the first block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FirstState {
+    /// Slots that are not zero.
+    pub slots: BTreeMap<U256, U256>,
+    /// Coin: the founders' stakes, exactly.
+    pub balance: U256,
+}
+
+impl Staking {
+    /// Storage and coin of the module at genesis. `namespace` is what the network's votes are bound to.
+    ///
+    /// # Errors
+    /// One [`StakingError`] for each rule broken.
+    pub fn first_state(&self, namespace: B256) -> Result<FirstState, StakingError> {
+        let parameters = &self.parameters;
+        parameters.check()?;
+        let limit = parameters.candidates;
+        if self.founders.len() > usize::from(limit) {
+            return Err(StakingError::Founders { got: self.founders.len(), limit });
+        }
+        let founders = self.sorted()?;
+        let balance = founders.values().map(|founder| U256::from(founder.stake)).sum();
+        let mut host = Slots::new(|_| Ok(U256::ZERO));
+        // Writing to a map cannot fail.
+        let written = parameters.store(&mut host, namespace).and_then(|()| {
+            for founder in founders.values() {
+                let mut record = Record::new(&mut host, founder.key)?;
+                record.owner = founder.owner;
+                record.status = Status::Active;
+                record.stake = founder.stake;
+                (record.current, record.next) = (founder.stake, founder.stake);
+                roster::append(&mut host, &mut record)?;
+                record.store(&mut host)?;
+                roster::set_key_of(&mut host, founder.owner, founder.key)?;
+            }
+            roster::set_active(&mut host, u16::try_from(founders.len()).unwrap_or(limit))
+        });
+        written.map_err(|_| StakingError::Parameter("storage"))?;
+        let mut slots = host.into_writes();
+        slots.retain(|_, value| !value.is_zero());
+        Ok(FirstState { slots, balance })
+    }
+
+    /// The set of epoch 0.
+    ///
+    /// # Errors
+    /// Those of [`Self::first_state`].
+    pub fn first_set(&self) -> Result<Vec<Seat>, StakingError> {
+        let first = self.first_state(B256::ZERO)?;
+        let read = |slot| Ok::<_, Infallible>(first.slots.get(&slot).copied().unwrap_or_default());
+        roster::validator_set(0, 0, read).map_err(|_| StakingError::Parameter("storage"))
+    }
+
+    /// Founders by key, each checked.
+    fn sorted(&self) -> Result<BTreeMap<B256, Founder>, StakingError> {
+        let least = self.parameters.stake_min;
+        let mut sorted = BTreeMap::new();
+        for founder in &self.founders {
+            let Founder { key, owner, stake } = *founder;
+            if !signature::is_sound(key) {
+                return Err(StakingError::Key(key));
+            }
+            if stake < least {
+                return Err(StakingError::Stake { stake, least });
+            }
+            if owner.is_zero() || sorted.values().any(|other: &Founder| other.owner == owner) {
+                return Err(StakingError::Owner(owner));
+            }
+            if sorted.insert(key, *founder).is_some() {
+                return Err(StakingError::KeyTwice(key));
+            }
+        }
+        Ok(sorted)
+    }
+}
+
+impl Parameters {
+    fn check(&self) -> Result<(), StakingError> {
+        let refuse = |name| Err(StakingError::Parameter(name));
+        if self.epoch_blocks < 2 {
+            return refuse("epochBlocks");
+        }
+        if self.seats == 0 || self.seats > SEATS_MAX {
+            return refuse("seats");
+        }
+        if self.candidates < self.seats || self.candidates > CANDIDATES_MAX {
+            return refuse("candidates");
+        }
+        if self.stake_min == 0 {
+            return refuse("stakeMin");
+        }
+        Ok(())
+    }
+
+    /// Reads the rules.
+    pub(super) fn load(host: &mut dyn Host) -> Result<Self, Failure> {
+        let first = Packed(host.sload(PARAMETERS)?);
+        let second = Packed(host.sload(offset(PARAMETERS, 1))?);
+        let parameters = Self {
+            epoch_blocks: first.u64(EPOCH_BLOCKS),
+            unbonding_seconds: first.u64(UNBONDING_SECONDS),
+            unbonding_epochs: first.u32(UNBONDING_EPOCHS),
+            seats: first.u16(SEATS),
+            candidates: first.u16(CANDIDATES),
+            stake_min: second.u128(0),
+        };
+        if parameters.epoch_blocks == 0 {
+            return Err(revert(IValidators::NotConfigured {}));
+        }
+        Ok(parameters)
+    }
+
+    fn store(&self, host: &mut dyn Host, namespace: B256) -> Result<(), HostError> {
+        host.sstore(NAMESPACE, namespace.into())?;
+        let mut first = Packed::default();
+        first.set(EPOCH_BLOCKS, 64, U256::from(self.epoch_blocks));
+        first.set(UNBONDING_SECONDS, 64, U256::from(self.unbonding_seconds));
+        first.set(UNBONDING_EPOCHS, 32, U256::from(self.unbonding_epochs));
+        first.set(SEATS, 16, U256::from(self.seats));
+        first.set(CANDIDATES, 16, U256::from(self.candidates));
+        host.sstore(PARAMETERS, first.0)?;
+        host.sstore(offset(PARAMETERS, 1), U256::from(self.stake_min))
+    }
+
+    /// Epoch of block `number`.
+    #[must_use]
+    pub fn epoch_of(&self, number: u64) -> u64 {
+        number.checked_div(self.epoch_blocks).unwrap_or(0)
+    }
+
+    /// What a reporter gets: a share of the least stake, not of the stake, so that nobody steals from a large pool by
+    /// reporting the key that it was trusted with.
+    #[must_use]
+    pub fn reward(&self) -> u128 {
+        self.stake_min / REWARD_DIVISOR
+    }
+
+    /// As callers see it.
+    pub(super) fn into_abi(self) -> IValidators::Parameters {
+        IValidators::Parameters {
+            epochBlocks: self.epoch_blocks,
+            unbondingSeconds: self.unbonding_seconds,
+            unbondingEpochs: self.unbonding_epochs,
+            seats: self.seats,
+            candidates: self.candidates,
+            stakeMin: self.stake_min,
+        }
+    }
+}
+
+/// What every vote of the network is bound to.
+pub(super) fn namespace(host: &mut dyn Host) -> Result<B256, HostError> {
+    Ok(host.sload(NAMESPACE)?.into())
+}
+
+/// Amounts in JSON: hexadecimal, as in the rest of a genesis.
+mod quantity {
+    use alloy_primitives::U256;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        U256::from(*value).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        u128::try_from(U256::deserialize(deserializer)?).map_err(|_| D::Error::custom("more than 128 bits"))
+    }
+}
+
+/// The reporter's share of the least stake.
+const REWARD_DIVISOR: u128 = 20;
+
+/// Slots of the module's fields; the rest is in `roster` and `record`.
+const NAMESPACE: U256 = U256::ZERO;
+const PARAMETERS: U256 = uint!(1_U256);
+/// Bit positions in the first slot of the parameters.
+const EPOCH_BLOCKS: usize = 0;
+const UNBONDING_SECONDS: usize = 64;
+const UNBONDING_EPOCHS: usize = 128;
+const SEATS: usize = 160;
+const CANDIDATES: usize = 176;

@@ -1,0 +1,201 @@
+//! One validator in storage: three slots.
+
+use crate::{
+    dispatch::{Failure, revert},
+    host::{Host, HostError},
+    storage::{Packed, mapping, offset},
+};
+use alloy_primitives::{Address, B256, U256, uint};
+use tacit_abi::IValidators;
+
+/// Where a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Nobody joined with it.
+    Unknown,
+    /// Its stake counts.
+    Active,
+    /// Its stake is held and counts no more from `exit_epoch` on.
+    Leaving,
+    /// Its stake was withdrawn.
+    Gone,
+    /// It signed against itself.
+    Barred,
+}
+
+impl Status {
+    fn from_u8(number: u8) -> Self {
+        match number {
+            1 => Self::Active,
+            2 => Self::Leaving,
+            3 => Self::Gone,
+            4 => Self::Barred,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Active => 1,
+            Self::Leaving => 2,
+            Self::Gone => 3,
+            Self::Barred => 4,
+        }
+    }
+}
+
+/// A validator as stored. What counts in the epoch after `epoch + 1` and in all later ones is [`Record::later`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Record {
+    base: U256,
+    pub(super) key: B256,
+    pub(super) owner: Address,
+    /// Epoch of the last change.
+    pub(super) epoch: u64,
+    /// Number in the list of candidates, from 1; 0 when not listed.
+    pub(super) place: u16,
+    pub(super) status: Status,
+    /// Stake that counts in `epoch` and before.
+    pub(super) current: u128,
+    /// Stake that counts in `epoch + 1`.
+    pub(super) next: u128,
+    /// Coin held.
+    pub(super) stake: u128,
+    /// First epoch without it, once it leaves.
+    pub(super) exit_epoch: u64,
+    /// When its stake may be withdrawn, once it leaves; seconds.
+    pub(super) release_at: u64,
+}
+
+impl Record {
+    /// A record that nothing was written to.
+    pub(super) fn new(host: &mut dyn Host, key: B256) -> Result<Self, HostError> {
+        let base = mapping(host, VALIDATORS, key)?;
+        Ok(Self {
+            base,
+            key,
+            owner: Address::ZERO,
+            epoch: 0,
+            place: 0,
+            status: Status::Unknown,
+            current: 0,
+            next: 0,
+            stake: 0,
+            exit_epoch: 0,
+            release_at: 0,
+        })
+    }
+
+    /// Reads the record of a key, known or not.
+    pub(super) fn load(host: &mut dyn Host, key: B256) -> Result<Self, HostError> {
+        let empty = Self::new(host, key)?;
+        let head = Packed(host.sload(empty.base)?);
+        let status = Status::from_u8(head.u8(STATUS));
+        if status == Status::Unknown {
+            return Ok(empty);
+        }
+        let weights = Packed(host.sload(offset(empty.base, WEIGHTS_SLOT))?);
+        let bond = Packed(host.sload(offset(empty.base, BOND_SLOT))?);
+        Ok(Self {
+            owner: head.address(OWNER),
+            epoch: head.u64(EPOCH),
+            place: head.u16(PLACE),
+            status,
+            current: weights.u128(CURRENT),
+            next: weights.u128(NEXT),
+            stake: bond.u128(STAKE),
+            exit_epoch: bond.u64(EXIT_EPOCH),
+            release_at: bond.u64(RELEASE_AT),
+            ..empty
+        })
+    }
+
+    /// Reads the record of a key that must be known.
+    pub(super) fn load_known(host: &mut dyn Host, key: B256) -> Result<Self, Failure> {
+        let record = Self::load(host, key)?;
+        if record.status == Status::Unknown {
+            return Err(revert(IValidators::UnknownValidator { key }));
+        }
+        Ok(record)
+    }
+
+    /// Writes all three slots.
+    pub(super) fn store(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        self.store_head(host)?;
+        let mut weights = Packed::default();
+        weights.set(CURRENT, 128, U256::from(self.current));
+        weights.set(NEXT, 128, U256::from(self.next));
+        host.sstore(offset(self.base, WEIGHTS_SLOT), weights.0)?;
+        let mut bond = Packed::default();
+        bond.set(STAKE, 128, U256::from(self.stake));
+        bond.set(EXIT_EPOCH, 64, U256::from(self.exit_epoch));
+        bond.set(RELEASE_AT, 64, U256::from(self.release_at));
+        host.sstore(offset(self.base, BOND_SLOT), bond.0)
+    }
+
+    /// Writes owner, epoch, place and status.
+    pub(super) fn store_head(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        let mut head = Packed::default();
+        head.set_address(OWNER, self.owner);
+        head.set(EPOCH, 64, U256::from(self.epoch));
+        head.set(PLACE, 16, U256::from(self.place));
+        head.set(STATUS, 8, U256::from(self.status.number()));
+        host.sstore(self.base, head.0)
+    }
+
+    /// Stake that counts from the epoch after the next on, if nothing more happens.
+    pub(super) fn later(&self) -> u128 {
+        if self.status == Status::Active { self.stake } else { 0 }
+    }
+
+    /// Stake that counts in `epoch`, which is not before the one of the last change.
+    pub(super) fn weight(&self, epoch: u64) -> u128 {
+        if epoch <= self.epoch {
+            self.current
+        } else if epoch == self.epoch.saturating_add(1) {
+            self.next
+        } else {
+            self.later()
+        }
+    }
+
+    /// Fixes what counts in `epoch` and the one after it. To be called before stake or status change.
+    pub(super) fn advance(&mut self, epoch: u64) {
+        let (current, next) = (self.weight(epoch), self.weight(epoch.saturating_add(1)));
+        (self.epoch, self.current, self.next) = (epoch, current, next);
+    }
+
+    /// Whether it counts in no epoch from `epoch` on.
+    pub(super) fn is_out(&self, epoch: u64) -> bool {
+        self.weight(epoch) == 0 && self.weight(epoch.saturating_add(1)) == 0 && self.later() == 0
+    }
+
+    /// As callers see it.
+    pub(super) fn into_abi(self) -> IValidators::Validator {
+        IValidators::Validator {
+            key: self.key,
+            owner: self.owner,
+            status: self.status.number(),
+            stake: self.stake,
+            exitEpoch: self.exit_epoch,
+            releaseAt: self.release_at,
+        }
+    }
+}
+
+/// Slot of the mapping.
+const VALIDATORS: U256 = uint!(5_U256);
+/// Slots of a record, counted from its first.
+const WEIGHTS_SLOT: u64 = 1;
+const BOND_SLOT: u64 = 2;
+/// Bit positions of packed fields.
+const OWNER: usize = 0;
+const EPOCH: usize = 160;
+const PLACE: usize = 224;
+const STATUS: usize = 240;
+const CURRENT: usize = 0;
+const NEXT: usize = 128;
+const STAKE: usize = 0;
+const EXIT_EPOCH: usize = 128;
+const RELEASE_AT: usize = 192;
