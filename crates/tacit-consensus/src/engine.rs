@@ -24,7 +24,7 @@ use crate::{
     rules::{Pace, Rules},
     state::{Key, StateDb, Value},
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
