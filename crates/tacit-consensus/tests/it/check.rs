@@ -97,7 +97,6 @@ fn every_lie_about_a_block_is_refused() {
                 }),
             ),
             ("order", lie(&honest, |_, block| block.body.transactions.reverse())),
-            ("height", lie(&honest, |seal, _| seal.height = seal.height.next())),
             (
                 "range",
                 lie(&honest, |seal, _| {
