@@ -6,19 +6,21 @@
 //!                                     │            │
 //!                                 stateful ────────┘ final blocks, in order, acknowledged when durable
 //!                                     │
-//!                          Ledger ── QMDB ── BlockSink
+//!                          Ledger ── QMDB ── BlockSink ── certifier ── aggregation ── signatures
 //! ```
 //!
 //! # Parts
 //! - **simplex** agrees on block hashes. It signs votes with the validator's ed25519 key, and writes each down before it is sent.
 //! - **marshal** keeps final blocks and their certificates for good, fetches what is missing, and delivers in order.
 //! - **stateful** keeps a batch of the state database per pending block, and applies that of the final one.
+//! - **aggregation** makes threshold certificates of blocks that the sink has; **certifier** keeps them.
 //!
 //! All votes are single signatures: who signs two for one view is shown by the two.
 
 use crate::{
     application::Ledger,
     block::{BlockHash, ChainBlock},
+    certify::{self, Certification, CertifierMailbox, GroupError, Launch, Progress, drain},
     genesis::{self, GenesisFailure},
     ports::{BlockSink, TransactionSource},
     rules::{Pace, Rules},
@@ -28,6 +30,7 @@ use alloy_primitives::{Address, B256};
 use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
+    aggregation,
     marshal::{
         self,
         core::{Actor as Marshal, Mailbox as MarshalMailbox},
@@ -41,7 +44,7 @@ use commonware_consensus::{
     types::{Epoch, FixedEpocher, Height, ViewDelta},
 };
 use commonware_cryptography::{
-    Digested, Digestible as _, Hasher as _, Sha256, Signer as _,
+    Digested, Digestible as _, Sha256, Signer as _,
     certificate::{ConstantProvider, Verifier as _},
     ed25519::{PrivateKey, PublicKey},
     sha256,
@@ -70,6 +73,10 @@ use core::{
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use tacit_ledger::Genesis;
+use tacit_light::{
+    Certificate, CertificateKind, Finality, GroupSignature, HEADERS_MAX, VoteSignature, Votes,
+    certificate_namespace, vote_namespace,
+};
 
 /// The network, one pair of ends per purpose. The order is that of the channel numbers, from 0.
 #[derive(Debug)]
@@ -86,6 +93,8 @@ pub struct Channels<S, R> {
     pub broadcast: (S, R),
     /// State asked for.
     pub state: (S, R),
+    /// Signatures with shares.
+    pub signatures: (S, R),
 }
 
 /// How long things may take. All validators of a network should agree within a factor of two or so.
@@ -134,7 +143,6 @@ impl fmt::Debug for StorageConfig {
 }
 
 /// One validator.
-#[derive(Clone)]
 pub struct EngineConfig {
     /// The key that votes. On one machine only: a key that runs twice signs against itself.
     pub key: PrivateKey,
@@ -142,6 +150,8 @@ pub struct EngineConfig {
     pub validators: Set<PublicKey>,
     /// The first block.
     pub genesis: Genesis,
+    /// Keys for certificates; `None` where there are none.
+    pub certification: Option<Certification>,
     /// Rules of the network.
     pub rules: Rules,
     /// Who gets the priority fees of this validator's blocks.
@@ -171,6 +181,9 @@ pub enum StartError {
     /// Timeouts are zero, or not in the order that [`Timing`] names.
     #[error("timeouts contradict each other")]
     Timing,
+    /// The keys for certificates do not fit.
+    #[error("keys for certificates")]
+    Certification(#[from] GroupError),
     /// The first block could not be made.
     #[error(transparent)]
     Genesis(#[from] GenesisFailure),
@@ -187,7 +200,8 @@ where
     S: BlockSink,
 {
     marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
-    stateful: StatefulMailbox<E, Ledger<T, S>>,
+    stateful: StatefulMailbox<E, Ledger<T, Progress<S>>>,
+    certifier: Option<CertifierMailbox>,
     genesis: B256,
     handle: Handle<()>,
 }
@@ -230,7 +244,8 @@ where
         P: Provider<PublicKey = PublicKey>,
         B: Blocker<PublicKey = PublicKey>,
     {
-        let EngineConfig { key, validators, genesis, rules, beneficiary, timing, storage } = config;
+        let EngineConfig { key, validators, genesis, certification, rules, beneficiary, timing, storage } =
+            config;
         if !timing.is_consistent() {
             return Err(StartError::Timing);
         }
@@ -245,6 +260,12 @@ where
             &first,
         )
         .await?;
+        let group_scheme = certification
+            .map(|keys| {
+                let namespace = certificate_namespace(rules.chain.chain_id, genesis.hash());
+                certify::scheme(namespace.as_slice(), &validators, &me, &keys.group, keys.share)
+            })
+            .transpose()?;
         let namespace = namespace(rules.chain.chain_id, genesis.hash(), &validators);
         let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
         let provider = ConstantProvider::new(scheme.clone());
@@ -333,6 +354,19 @@ where
 
         let digest = genesis.digest();
         let hash = genesis.hash();
+        let certifier = match group_scheme {
+            Some(scheme) => {
+                let (marshal, blocker) = (marshal_mailbox.clone(), blocker.clone());
+                let storage = storage.clone();
+                let launch = Launch { scheme, genesis: digest, marshal, blocker, timing, storage };
+                Some(Box::pin(launch.start(context.child("certify"), channels.signatures)).await?)
+            }
+            None => {
+                drain(context.child("signatures"), channels.signatures.1);
+                None
+            }
+        };
+        let sink = Progress::new(sink, certifier.clone());
         let ledger = Ledger::new(rules, timing.pace, beneficiary, genesis, source, sink);
         let (stateful, stateful_mailbox) = Stateful::new(
             context.child("stateful"),
@@ -399,7 +433,7 @@ where
             },
         );
         let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
-        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, genesis: hash, handle })
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis: hash, handle })
     }
 
     /// Hash of block 0.
@@ -415,6 +449,37 @@ where
     /// The certificate that made a block final.
     pub async fn certificate(&self, number: u64) -> Option<Finalization<Scheme, BlockHash>> {
         self.marshal.get_finalization(Height::new(number)).await
+    }
+
+    /// The threshold signature of the first block from `number` on that has one here, and that block's number.
+    ///
+    /// It comes within a network delay or two of a block's being final. A validator that was away may have none of blocks
+    /// of that time.
+    pub async fn threshold_certificate(&self, number: u64) -> Option<(u64, GroupSignature)> {
+        self.certifier.as_ref()?.next(number).await
+    }
+
+    /// What proves to a light client that a block is final, with a certificate of the wanted kind, or of any; `None` when
+    /// there is none here, for the block or for one of the next [`HEADERS_MAX`]` - 1`.
+    pub async fn finality(&self, number: u64, kind: Option<CertificateKind>) -> Option<Finality> {
+        let wanted = |one| kind.is_none_or(|kind| kind == one);
+        let threshold = match wanted(CertificateKind::Threshold) {
+            true => self.threshold_certificate(number).await,
+            false => None,
+        };
+        let mut headers = Vec::with_capacity(1);
+        for at in (number..).take(HEADERS_MAX) {
+            headers.push(self.block(at).await?.block().header.clone());
+            if let Some((_, signature)) = threshold.filter(|(certified, _)| *certified == at) {
+                return Some(Finality { headers, certificate: Certificate::Threshold(signature) });
+            }
+            if wanted(CertificateKind::Votes)
+                && let Some(votes) = self.certificate(at).await
+            {
+                return Some(Finality { headers, certificate: Certificate::Votes(light_votes(&votes)?) });
+            }
+        }
+        None
     }
 
     /// The state database, for reads. It follows the final blocks.
@@ -471,7 +536,7 @@ impl StorageConfig {
         }
     }
 
-    fn archive<C>(&self, name: &str, codec_config: C) -> immutable::Config<C> {
+    pub(crate) fn archive<C>(&self, name: &str, codec_config: C) -> immutable::Config<C> {
         let part = |part: &str| format!("{}-{name}-{part}", self.partition);
         immutable::Config {
             metadata_partition: part("commits"),
@@ -495,16 +560,24 @@ impl StorageConfig {
     }
 }
 
-/// What every signature of a network is bound to: chain id, first block, validators. Two networks that differ in any of
+/// Votes as light clients read them.
+fn light_votes(finalization: &Finalization<Scheme, BlockHash>) -> Option<Votes> {
+    let Finalization { proposal, certificate } = finalization;
+    let signatures: Option<Vec<VoteSignature>> = certificate
+        .signatures
+        .iter()
+        .map(|signature| signature.get().map(|signature| VoteSignature::from_slice(signature)))
+        .collect();
+    let signers = certificate.signers.iter().map(usize::from);
+    let round = (proposal.round.epoch().get(), proposal.round.view().get(), proposal.parent.get());
+    Some(Votes::new(round, certificate.signers.len(), signers.zip(signatures?)))
+}
+
+/// What every vote of a network is bound to: chain id, first block, validators. Two networks that differ in any of
 /// them cannot take each other's votes.
 #[must_use]
 pub fn namespace(chain_id: u64, genesis: B256, validators: &Set<PublicKey>) -> Vec<u8> {
-    let chain_id = chain_id.to_be_bytes();
-    let parts: Vec<&[u8]> = [b"tacit/consensus/1".as_slice(), &chain_id, genesis.as_slice()]
-        .into_iter()
-        .chain(validators.iter().map(AsRef::as_ref))
-        .collect();
-    Sha256::hash(&parts).0.to_vec()
+    vote_namespace(chain_id, genesis, validators.iter().map(AsRef::as_ref)).to_vec()
 }
 
 /// Longest message that a validator sends, for a network of `validators`: what the transport must take.
@@ -518,6 +591,7 @@ pub fn max_message_bytes(validators: u32) -> u32 {
         simplex::max_payload_size::<Scheme, BlockHash>(validators),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(validators, &()),
         state,
+        aggregation::max_payload_size::<certify::Scheme, BlockHash>(),
     ])
 }
 

@@ -42,6 +42,15 @@ pub enum Certificate {
     Votes(Votes),
 }
 
+/// Who signs a [`Certificate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// The group.
+    Threshold,
+    /// The validators, one by one.
+    Votes,
+}
+
 /// Votes of validators for one block.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct Votes {
@@ -121,6 +130,15 @@ impl Votes {
 }
 
 impl Certificate {
+    /// Who signed it.
+    #[must_use]
+    pub fn kind(&self) -> CertificateKind {
+        match self {
+            Self::Threshold(_) => CertificateKind::Threshold,
+            Self::Votes(_) => CertificateKind::Votes,
+        }
+    }
+
     /// Checks that the block with this number and hash is final.
     pub(crate) fn check(&self, trust: &Trust, number: u64, hash: B256) -> Result<(), LightError> {
         match self {

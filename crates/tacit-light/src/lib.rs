@@ -51,7 +51,7 @@ mod verify;
 
 pub use anchor::{Anchored, SIBLINGS_MAX, anchored};
 pub use certificate::{
-    Certificate, GroupSignature, VoteSignature, Votes, certificate_namespace, vote_namespace,
+    Certificate, CertificateKind, GroupSignature, VoteSignature, Votes, certificate_namespace, vote_namespace,
 };
 pub use error::{AnchorError, DecodeError, LightError, ProveError, Trie, TrieError};
 pub use proof::{

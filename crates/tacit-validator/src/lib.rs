@@ -16,5 +16,6 @@ mod key;
 mod run;
 
 pub use erased::{SharedSink, SharedSource, SinkFailed};
-pub use key::{NoAddress, ValidatorAddress, ValidatorKey};
+pub use key::{NoAddress, ShareKey, ValidatorAddress, ValidatorKey, deal_group};
 pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, start};
+pub use tacit_consensus::{Group, GroupError};

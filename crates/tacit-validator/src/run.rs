@@ -2,7 +2,7 @@
 
 use crate::{
     erased::{SharedSink, SharedSource},
-    key::{ValidatorAddress, ValidatorKey},
+    key::{ShareKey, ValidatorAddress, ValidatorKey},
 };
 use alloy_primitives::Address;
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
@@ -32,8 +32,8 @@ use futures::{
 };
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
 use tacit_consensus::{
-    BlockSink, Channels, EngineConfig, Rules, StartError, StorageConfig, Timing, TransactionSource,
-    Validator, max_message_bytes,
+    BlockSink, Certification, Channels, EngineConfig, Group, Rules, StartError, StorageConfig, Timing,
+    TransactionSource, Validator, max_message_bytes,
 };
 use tacit_ledger::Genesis;
 
@@ -62,6 +62,10 @@ pub enum Reach {
 pub struct ValidatorConfig {
     /// The key that votes. On one machine only.
     pub key: ValidatorKey,
+    /// The group of all validators, as their network's description has it; `None` where there are no threshold certificates.
+    pub group: Option<Group>,
+    /// This validator's share of the group's key. Without one it collects certificates and signs none.
+    pub share: Option<ShareKey>,
     /// All validators, this one too.
     pub validators: Vec<Peer>,
     /// Where to listen.
@@ -101,6 +105,9 @@ pub enum RunError {
     /// One key stands twice in the list of validators.
     #[error("a validator is listed twice")]
     ListedTwice,
+    /// A share signs nothing without the group that it is of.
+    #[error("a share of a group that is not given")]
+    ShareWithoutGroup,
     /// The system has no thread to give.
     #[error("no thread for the validator")]
     Thread(#[source] io::Error),
@@ -177,10 +184,14 @@ pub fn start(
     if peers.get_value(&config.key.address().0).is_none() {
         return Err(RunError::Start(StartError::NotValidator));
     }
+    if config.share.is_some() && config.group.is_none() {
+        return Err(RunError::ShareWithoutGroup);
+    }
     let (started_sender, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("validator".into())
+        .stack_size(STACK_BYTES)
         .spawn(move || {
             let runtime = RuntimeConfig::new()
                 .with_storage_directory(&config.data_dir)
@@ -223,13 +234,17 @@ async fn serve(
         backfill: register(),
         broadcast: register(),
         state: register(),
+        signatures: register(),
     };
     let running = network.start();
     let state_pages = config.state_cache_bytes.get() / usize::from(PAGE_BYTES.get());
+    let share = config.share.map(|share| share.secret);
+    let certification = config.group.map(|group| Certification { group, share });
     let engine = EngineConfig {
         key: config.key.secret,
         validators,
         genesis: config.genesis,
+        certification,
         rules: config.rules,
         beneficiary: config.beneficiary,
         timing: config.timing,
@@ -249,8 +264,9 @@ async fn serve(
         },
     };
     let validator =
-        Validator::start(context.child("engine"), engine, channels, oracle.clone(), oracle, source, sink)
-            .await;
+        Validator::start(context.child("engine"), engine, channels, oracle.clone(), oracle, source, sink);
+    // On the heap: the runtime passes what it runs from hand to hand.
+    let validator = Box::pin(validator).await;
     // Whoever started this may have gone; then `stopped` is ready too.
     if started.send(validator).is_err() {
         return;
@@ -285,6 +301,8 @@ fn transport(
 }
 
 const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/1";
+/// The engine's parts are large while they are put together, in builds without optimisation above all.
+const STACK_BYTES: usize = 16 << 20;
 const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
 const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(10);
 const MAILBOX: NonZeroUsize = NZUsize!(1024);

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use alloy_consensus::{
-    Header, SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope,
+    Header, Receipt, ReceiptEnvelope, SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope,
     crypto::secp256k1::{recover_signer_unchecked, sign_message},
     transaction::Recovered,
 };
@@ -24,7 +24,11 @@ use tacit_consensus::{
     TransactionSource,
 };
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
-use tacit_validator::{Peer, Reach, RunError, RunningValidator, ValidatorConfig, ValidatorKey, start};
+use tacit_light::{CertificateKind, GroupKey, LightProof, Trust, prove_receipt, verify};
+use tacit_validator::{
+    Group, GroupError, NodeValidator, Peer, Reach, RunError, RunningValidator, ShareKey, ValidatorConfig,
+    ValidatorKey, deal_group, start,
+};
 use tacit_wire::KeyFileError;
 
 const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7 };
@@ -115,9 +119,18 @@ fn genesis() -> Genesis {
     }
 }
 
-fn boot(home: &Path, i: usize, peers: &[Peer], genesis: &Genesis, world: &World) -> RunningValidator {
+fn boot(
+    home: &Path,
+    i: usize,
+    peers: &[Peer],
+    group: Option<&Group>,
+    genesis: &Genesis,
+    world: &World,
+) -> RunningValidator {
     let config = ValidatorConfig {
         key: ValidatorKey::load(&home.join(format!("{i}.key"))).unwrap(),
+        group: group.cloned(),
+        share: group.map(|_| ShareKey::load(&home.join(format!("{i}.share"))).unwrap()),
         validators: peers.to_vec(),
         listen: peers[i].address,
         reach: Reach::Local,
@@ -150,9 +163,15 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
             Peer { key: key.address(), address }
         })
         .collect();
+    let (group, shares) = deal_group(peers.iter().map(|peer| peer.key.clone())).unwrap();
+    for (validator, share) in shares {
+        let i = peers.iter().position(|peer| peer.key == validator).unwrap();
+        share.create(&home.path().join(format!("{i}.share"))).unwrap();
+    }
+    let group: Group = group.to_string().parse().unwrap();
     let world = World::default();
     let mut running: Vec<Option<RunningValidator>> =
-        (0..4).map(|i| Some(boot(home.path(), i, &peers, &genesis, &world))).collect();
+        (0..4).map(|i| Some(boot(home.path(), i, &peers, Some(&group), &genesis, &world))).collect();
     for nonce in 0..50 {
         world.waiting.lock().unwrap().insert(nonce, pay(nonce));
     }
@@ -165,7 +184,7 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
     world.wait("three go on", |world| world.waiting.lock().unwrap().is_empty());
     let reached = world.height();
 
-    running[2] = Some(boot(home.path(), 2, &peers, &genesis, &world));
+    running[2] = Some(boot(home.path(), 2, &peers, Some(&group), &genesis, &world));
     for validator in running.iter().flatten() {
         assert!(validator.is_running());
         let engine = validator.validator();
@@ -179,9 +198,55 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
         };
         assert_eq!(block.hash(), world.blocks.lock().unwrap()[&reached].hash());
     }
+    // The one that was away certifies again, the others did all along.
+    let paid = world.blocks.lock().unwrap().values().rev().find(|block| !is_empty(block)).unwrap().clone();
+    world.wait("blocks", |world| world.height() >= reached + 5);
+    let late = world.blocks.lock().unwrap()[&(reached + 5)].clone();
+    for (i, validator) in running.iter().flatten().enumerate() {
+        let block = if i == 2 { &late } else { &paid };
+        check_light(validator.validator(), block, group.key());
+    }
     for validator in running.into_iter().flatten() {
         validator.stop().unwrap();
     }
+}
+
+fn is_empty(block: &ChainBlock) -> bool {
+    block.block().body.transactions.is_empty()
+}
+
+/// A light client that knows the group key believes the block, and the receipt of its first transaction.
+fn check_light(engine: &NodeValidator, block: &ChainBlock, key: GroupKey) {
+    let started = Instant::now();
+    let number = block.block().header.number;
+    let finality = loop {
+        let finality = engine.finality(number, Some(CertificateKind::Threshold));
+        if let Some(finality) = futures::executor::block_on(finality) {
+            break finality;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no certificate");
+        sleep(Duration::from_millis(50));
+    };
+    let trust = Trust::new(CHAIN.chain_id, engine.genesis()).with_group(key);
+    assert_eq!(finality.verify(&trust).unwrap().hash(), block.hash());
+    let receipts: Vec<ReceiptEnvelope> = (1_u64..)
+        .zip(&block.block().body.transactions)
+        .map(|(count, _)| {
+            let receipt =
+                Receipt { status: true.into(), cumulative_gas_used: 21_000 * count, logs: Vec::new() };
+            ReceiptEnvelope::Eip1559(receipt.with_bloom())
+        })
+        .collect();
+    if is_empty(block) {
+        return;
+    }
+    let proof = prove_receipt(finality, &receipts, 0).unwrap();
+    let proof = proof.with_transaction(&block.block().body.transactions).unwrap();
+    let bytes = proof.encode();
+    assert!(bytes.len() <= 3_000, "{} bytes", bytes.len());
+    let verified = verify(&trust, &LightProof::decode(&bytes).unwrap()).unwrap();
+    assert_eq!(verified.transaction(), Some(*block.block().body.transactions[0].tx_hash()));
+    assert!(verified.succeeded());
 }
 
 #[test]
@@ -191,10 +256,13 @@ fn configurations_that_cannot_be_are_refused() {
     let peers = [Peer { key: key.address(), address: ports()[0] }];
     let world = World::default();
     let mut genesis = genesis();
-    boot(home.path(), 0, &peers, &genesis, &world).stop().unwrap();
+    let first = genesis.clone();
+    boot(home.path(), 0, &peers, None, &genesis, &world).stop().unwrap();
     genesis.timestamp += 1;
     let config = |key| ValidatorConfig {
         key,
+        group: None,
+        share: None,
         validators: peers.to_vec(),
         listen: peers[0].address,
         reach: Reach::Local,
@@ -212,6 +280,7 @@ fn configurations_that_cannot_be_are_refused() {
         state_cache_bytes: NonZeroUsize::MIN,
         worker_threads: NonZeroUsize::MIN,
     };
+    let honest = |key| ValidatorConfig { genesis: first.clone(), ..config(key) };
     let refused = start(config(key), world.clone(), world.clone()).unwrap_err();
     assert!(matches!(refused, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{refused}");
     let load = || ValidatorKey::load(&home.path().join("0.key")).unwrap();
@@ -219,6 +288,16 @@ fn configurations_that_cannot_be_are_refused() {
     hasty.timing.leader_timeout = hasty.timing.pace.idle;
     let refused = start(hasty, world.clone(), world.clone()).unwrap_err();
     assert!(matches!(refused, RunError::Start(StartError::Timing)), "{refused}");
+    let others = ValidatorKey::create(&home.path().join("1.key")).unwrap().address();
+    let (group, _) = deal_group([others]).unwrap();
+    let refused =
+        start(ValidatorConfig { group: Some(group), ..honest(load()) }, world.clone(), world.clone());
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, RunError::Start(StartError::Certification(GroupError::Members))), "{refused}");
+    let (_, mut shares) = deal_group([load().address()]).unwrap();
+    let share = shares.pop().map(|(_, share)| share);
+    let refused = start(ValidatorConfig { share, ..config(load()) }, world.clone(), world.clone());
+    assert!(matches!(refused.unwrap_err(), RunError::ShareWithoutGroup));
     let mut twice = config(load());
     twice.validators.push(peers[0].clone());
     let refused = start(twice, world.clone(), world.clone()).unwrap_err();
@@ -239,7 +318,18 @@ fn a_key_file_that_others_can_read_is_refused() {
     let path = home.path().join("key");
     let address = ValidatorKey::create(&path).unwrap().address();
     assert_eq!(ValidatorKey::load(&path).unwrap().address(), address);
-    assert_eq!(address.to_string().parse(), Ok(address));
+    assert_eq!(address.to_string().parse(), Ok(address.clone()));
+    let (_, shares) = deal_group([address]).unwrap();
+    let share = home.path().join("share");
+    shares[0].1.create(&share).unwrap();
+    assert!(ShareKey::load(&share).is_ok());
+    assert!(matches!(shares[0].1.create(&share), Err(KeyFileError::Exists { .. })));
+    std::fs::set_permissions(&share, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(ShareKey::load(&share), Err(KeyFileError::Exposed { .. })));
+    let none = home.path().join("none");
+    std::fs::write(&none, "f".repeat(64)).unwrap();
+    std::fs::set_permissions(&none, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(ShareKey::load(&none), Err(KeyFileError::Malformed { .. })));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(ValidatorKey::load(&path), Err(KeyFileError::Exposed { .. })));
     assert!(matches!(ValidatorKey::create(&path), Err(KeyFileError::Exists { .. })));
