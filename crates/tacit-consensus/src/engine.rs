@@ -73,10 +73,7 @@ use core::{
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use tacit_ledger::Genesis;
-use tacit_light::{
-    Certificate, CertificateKind, Finality, GroupSignature, HEADERS_MAX, VoteSignature, Votes,
-    certificate_namespace, vote_namespace,
-};
+use tacit_light::{certificate_namespace, vote_namespace};
 
 /// The network, one pair of ends per purpose. The order is that of the channel numbers, from 0.
 #[derive(Debug)]
@@ -201,7 +198,7 @@ where
 {
     marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
     stateful: StatefulMailbox<E, Ledger<T, Progress<S>>>,
-    certifier: Option<CertifierMailbox>,
+    pub(crate) certifier: Option<CertifierMailbox>,
     genesis: B256,
     handle: Handle<()>,
 }
@@ -451,37 +448,6 @@ where
         self.marshal.get_finalization(Height::new(number)).await
     }
 
-    /// The threshold signature of the first block from `number` on that has one here, and that block's number.
-    ///
-    /// It comes within a network delay or two of a block's being final. A validator that was away may have none of blocks
-    /// of that time.
-    pub async fn threshold_certificate(&self, number: u64) -> Option<(u64, GroupSignature)> {
-        self.certifier.as_ref()?.next(number).await
-    }
-
-    /// What proves to a light client that a block is final, with a certificate of the wanted kind, or of any; `None` when
-    /// there is none here, for the block or for one of the next [`HEADERS_MAX`]` - 1`.
-    pub async fn finality(&self, number: u64, kind: Option<CertificateKind>) -> Option<Finality> {
-        let wanted = |one| kind.is_none_or(|kind| kind == one);
-        let threshold = match wanted(CertificateKind::Threshold) {
-            true => self.threshold_certificate(number).await,
-            false => None,
-        };
-        let mut headers = Vec::with_capacity(1);
-        for at in (number..).take(HEADERS_MAX) {
-            headers.push(self.block(at).await?.block().header.clone());
-            if let Some((_, signature)) = threshold.filter(|(certified, _)| *certified == at) {
-                return Some(Finality { headers, certificate: Certificate::Threshold(signature) });
-            }
-            if wanted(CertificateKind::Votes)
-                && let Some(votes) = self.certificate(at).await
-            {
-                return Some(Finality { headers, certificate: Certificate::Votes(light_votes(&votes)?) });
-            }
-        }
-        None
-    }
-
     /// The state database, for reads. It follows the final blocks.
     pub async fn state(&self) -> Shared<StateDb<E>> {
         self.stateful.subscribe_databases().await
@@ -558,19 +524,6 @@ impl StorageConfig {
             codec_config,
         }
     }
-}
-
-/// Votes as light clients read them.
-fn light_votes(finalization: &Finalization<Scheme, BlockHash>) -> Option<Votes> {
-    let Finalization { proposal, certificate } = finalization;
-    let signatures: Option<Vec<VoteSignature>> = certificate
-        .signatures
-        .iter()
-        .map(|signature| signature.get().map(|signature| VoteSignature::from_slice(signature)))
-        .collect();
-    let signers = certificate.signers.iter().map(usize::from);
-    let round = (proposal.round.epoch().get(), proposal.round.view().get(), proposal.parent.get());
-    Some(Votes::new(round, certificate.signers.len(), signers.zip(signatures?)))
 }
 
 /// What every vote of a network is bound to: chain id, first block, validators. Two networks that differ in any of

@@ -39,7 +39,7 @@ enum Message {
     /// The sink has the block of this height.
     Taken(u64),
     /// The engine formed a certificate.
-    Certified(Certificate<Scheme, BlockHash>),
+    Certified { height: u64, hash: BlockHash, signature: FixedBytes<48> },
     /// Somebody wants the first certificate from this height on.
     Next { from: u64, response: oneshot::Sender<Option<(u64, GroupSignature)>> },
 }
@@ -79,8 +79,11 @@ impl Reporter for CertifierMailbox {
     type Activity = Activity<Scheme, BlockHash>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
-        let Activity::Certified(certificate) = activity else { return Feedback::Ok };
-        match self.0.unbounded_send(Message::Certified(certificate)) {
+        let Activity::Certified(Certificate { item, certificate }) = activity else { return Feedback::Ok };
+        // A signature has this length; the engine gives no other.
+        let Ok(signature) = <[u8; 48]>::try_from(&certificate.encode()[..]) else { return Feedback::Ok };
+        let (height, hash, signature) = (item.height.get(), item.digest, FixedBytes::new(signature));
+        match self.0.unbounded_send(Message::Certified { height, hash, signature }) {
             Ok(()) => Feedback::Ok,
             Err(_) => Feedback::Closed,
         }
@@ -177,7 +180,9 @@ impl<E: Spawner + StorageContext> Certifier<E> {
                     self.taken = self.taken.max(height);
                     self.answer().await;
                 }
-                Message::Certified(certificate) => self = self.keep(certificate).await,
+                Message::Certified { height, hash, signature } => {
+                    self = self.keep(height, hash, signature).await;
+                }
                 Message::Next { from, response } => {
                     // Whoever asked may have gone.
                     let _ = response.send(self.find(from).await);
@@ -204,10 +209,8 @@ impl<E: Spawner + StorageContext> Certifier<E> {
         }
     }
 
-    async fn keep(mut self, certificate: Certificate<Scheme, BlockHash>) -> Self {
-        let Certificate { item, certificate } = certificate;
-        let Ok(signature) = <[u8; 48]>::try_from(&certificate.encode()[..]) else { return self };
-        let store = self.store.put(item.height.get(), item.digest, &FixedBytes::new(signature)).await;
+    async fn keep(mut self, height: u64, hash: BlockHash, signature: FixedBytes<48>) -> Self {
+        let store = self.store.put(height, hash, &signature).await;
         self.store = store.unwrap_or_else(|error| halt(&error));
         self.unsynced += 1;
         if self.unsynced >= UNSYNCED_MAX {

@@ -18,6 +18,7 @@
 //! certificate of a block, votes of consensus or a descendant's certificate do, or another validator.
 
 mod actor;
+mod finality;
 mod group;
 mod launch;
 

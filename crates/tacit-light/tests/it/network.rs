@@ -159,9 +159,9 @@ pub(crate) fn job(i: usize, j: u8) -> receipts::Receipt {
 
 fn transaction(i: usize) -> TxEnvelope {
     let nonce = u64::try_from(i).unwrap();
-    let signature = Signature::new(U256::from(i + 1), U256::from(i + 2), i % 2 == 0);
+    let signature = Signature::new(U256::from(i + 1), U256::from(i + 2), i.is_multiple_of(2));
     let to = TxKind::Call(receipts::ADDRESS);
-    if i % 2 == 0 {
+    if i.is_multiple_of(2) {
         let draft = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
