@@ -30,7 +30,7 @@ use commonware_utils::{
 };
 use core::{fmt, num::NonZeroU32, str::FromStr};
 use rand_core::CryptoRng;
-use tacit_light::{GroupKey, KeyError};
+use tacit_light::GroupKey;
 use zeroize::Zeroizing;
 
 /// How the engine signs and checks.
@@ -51,9 +51,6 @@ pub enum GroupError {
     /// Not hex digits of a group.
     #[error("malformed group")]
     Malformed,
-    /// Its key is no key.
-    #[error("the group's key")]
-    Key(#[from] KeyError),
     /// It is of others.
     #[error("the group is not of these validators")]
     Members,
@@ -84,7 +81,8 @@ impl Group {
     }
 
     fn new(outcome: Output<MinSig, PublicKey>) -> Result<Self, GroupError> {
-        let key = GroupKey::new(FixedBytes::from_slice(&outcome.public().public().encode()))?;
+        let key = GroupKey::new(FixedBytes::from_slice(&outcome.public().public().encode()));
+        let key = key.map_err(|_| GroupError::Malformed)?;
         Ok(Self { outcome, key })
     }
 
