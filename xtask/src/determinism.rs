@@ -10,6 +10,7 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-abi/src",
     "crates/tacit-modules/src",
     "crates/tacit-ledger/src",
+    "crates/tacit-light/src",
     "crates/tacit-consensus/src",
 ];
 

@@ -308,7 +308,7 @@ fn now<E: Clock>(context: &E) -> Duration {
     clippy::panic,
     reason = "a validator that cannot read or keep its state must stop before it signs anything"
 )]
-fn halt(error: &dyn core::error::Error) -> ! {
+pub(crate) fn halt(error: &dyn core::error::Error) -> ! {
     panic!("validator halts: {}", chain(error))
 }
 

@@ -6,19 +6,21 @@
 //!                                     │            │
 //!                                 stateful ────────┘ final blocks, in order, acknowledged when durable
 //!                                     │
-//!                          Ledger ── QMDB ── BlockSink
+//!                          Ledger ── QMDB ── BlockSink ── certifier ── aggregation ── signatures
 //! ```
 //!
 //! # Parts
 //! - **simplex** agrees on block hashes. It signs votes with the validator's ed25519 key, and writes each down before it is sent.
 //! - **marshal** keeps final blocks and their certificates for good, fetches what is missing, and delivers in order.
 //! - **stateful** keeps a batch of the state database per pending block, and applies that of the final one.
+//! - **aggregation** makes threshold certificates of blocks that the sink has; **certifier** keeps them.
 //!
 //! All votes are single signatures: who signs two for one view is shown by the two, to the ledger's `validators` module too.
 
 use crate::{
     application::Ledger,
     block::{BlockHash, ChainBlock},
+    certify::{self, Certification, CertifierMailbox, GroupError, Launch, Progress, drain},
     genesis::{self, GenesisFailure},
     ports::{BlockSink, TransactionSource},
     rules::{Pace, Rules},
@@ -28,6 +30,7 @@ use alloy_primitives::Address;
 use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
+    aggregation,
     marshal::{
         self, Identifier,
         core::{Actor as Marshal, Mailbox as MarshalMailbox},
@@ -70,6 +73,7 @@ use core::{
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use tacit_ledger::Genesis;
+use tacit_light::certificate_namespace;
 
 /// The network, one pair of ends per purpose. The order is that of the channel numbers, from 0.
 #[derive(Debug)]
@@ -86,6 +90,8 @@ pub struct Channels<S, R> {
     pub broadcast: (S, R),
     /// State asked for.
     pub state: (S, R),
+    /// Signatures with shares.
+    pub signatures: (S, R),
 }
 
 /// How long things may take. All validators of a network should agree within a factor of two or so.
@@ -134,7 +140,6 @@ impl fmt::Debug for StorageConfig {
 }
 
 /// One validator.
-#[derive(Clone)]
 pub struct EngineConfig {
     /// The key that votes. On one machine only: a key that runs twice signs against itself.
     pub key: PrivateKey,
@@ -142,6 +147,8 @@ pub struct EngineConfig {
     pub validators: Set<PublicKey>,
     /// The first block.
     pub genesis: Genesis,
+    /// Keys for certificates; `None` where there are none.
+    pub certification: Option<Certification>,
     /// Rules of the network.
     pub rules: Rules,
     /// Who gets the priority fees of this validator's blocks.
@@ -174,6 +181,9 @@ pub enum StartError {
     /// Timeouts are zero, or not in the order that [`Timing`] names.
     #[error("timeouts contradict each other")]
     Timing,
+    /// The keys for certificates do not fit.
+    #[error("keys for certificates")]
+    Certification(#[from] GroupError),
     /// The first block could not be made.
     #[error(transparent)]
     Genesis(#[from] GenesisFailure),
@@ -190,7 +200,8 @@ where
     S: BlockSink,
 {
     marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
-    stateful: StatefulMailbox<E, Ledger<T, S>>,
+    stateful: StatefulMailbox<E, Ledger<T, Progress<S>>>,
+    pub(crate) certifier: Option<CertifierMailbox>,
     genesis: Arc<ChainBlock>,
     handle: Handle<()>,
 }
@@ -233,7 +244,8 @@ where
         P: Provider<PublicKey = PublicKey>,
         B: Blocker<PublicKey = PublicKey>,
     {
-        let EngineConfig { key, validators, genesis, rules, beneficiary, timing, storage } = config;
+        let EngineConfig { key, validators, genesis, certification, rules, beneficiary, timing, storage } =
+            config;
         if !timing.is_consistent() {
             return Err(StartError::Timing);
         }
@@ -249,6 +261,12 @@ where
             &first,
         )
         .await?;
+        let group_scheme = certification
+            .map(|keys| {
+                let namespace = certificate_namespace(rules.chain.chain_id, genesis.hash());
+                certify::scheme(namespace.as_slice(), &validators, &me, &keys.group, keys.share)
+            })
+            .transpose()?;
         let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
         let provider = ConstantProvider::new(scheme.clone());
 
@@ -335,6 +353,19 @@ where
         state_server.start(channels.state);
 
         let digest = genesis.digest();
+        let certifier = match group_scheme {
+            Some(scheme) => {
+                let (marshal, blocker) = (marshal_mailbox.clone(), blocker.clone());
+                let storage = storage.clone();
+                let launch = Launch { scheme, genesis: digest, marshal, blocker, timing, storage };
+                Some(Box::pin(launch.start(context.child("certify"), channels.signatures)).await?)
+            }
+            None => {
+                drain(context.child("signatures"), channels.signatures.1);
+                None
+            }
+        };
+        let sink = Progress::new(sink, certifier.clone());
         let genesis = Arc::new(genesis);
         let ledger = Ledger::new(rules, timing.pace, beneficiary, Arc::clone(&genesis), source, sink);
         let (stateful, stateful_mailbox) = Stateful::new(
@@ -402,7 +433,7 @@ where
             },
         );
         let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
-        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, genesis, handle })
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis, handle })
     }
 
     /// The first block.
@@ -485,7 +516,7 @@ impl StorageConfig {
         }
     }
 
-    fn archive<C>(&self, name: &str, codec_config: C) -> immutable::Config<C> {
+    pub(crate) fn archive<C>(&self, name: &str, codec_config: C) -> immutable::Config<C> {
         let part = |part: &str| format!("{}-{name}-{part}", self.partition);
         immutable::Config {
             metadata_partition: part("commits"),
@@ -547,6 +578,7 @@ pub fn max_message_bytes(validators: u32) -> u32 {
         simplex::max_payload_size::<Scheme, BlockHash>(validators),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(validators, &()),
         state,
+        aggregation::max_payload_size::<certify::Scheme, BlockHash>(),
     ])
 }
 

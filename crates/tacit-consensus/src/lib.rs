@@ -10,6 +10,8 @@
 //! 3. The others check it against its parent, execute it again on a batch of their own and vote only for the very same header.
 //! 4. Once two thirds have voted twice, the block is final: its batch is applied and made durable, and the [`BlockSink`]
 //!    gets the block, in order, at least once.
+//! 5. The validators sign its hash once more, with shares of a common key: a certificate for those who run no validator
+//!    (`certify`). [`Validator::finality`] gives what a light client wants.
 //!
 //! # What is where
 //! State: QMDB, keyed by hash ([`state`]). Blocks and certificates: archives of the engine. Anything that serves queries
@@ -22,6 +24,7 @@
 mod application;
 mod block;
 mod bridge;
+mod certify;
 mod engine;
 pub mod execution;
 mod genesis;
@@ -33,6 +36,7 @@ pub use application::Ledger;
 pub use block::{
     BLOCK_BYTES_MAX, BlockError, BlockHash, ChainBlock, ConsensusContext, ENCODED_BYTES_MAX, Seal,
 };
+pub use certify::{Certification, Group, GroupError, GroupShare, ShareError, deal};
 pub use engine::{
     Channels, EngineConfig, StartError, StorageConfig, Timing, Validator, max_message_bytes, namespace,
 };

@@ -50,9 +50,13 @@ pub struct Origin {
 }
 
 impl Origin {
+    fn length(&self) -> u64 {
+        u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
+    }
+
     /// Numbers and hashes, oldest first.
     pub fn blocks(&self) -> impl Iterator<Item = (u64, B256)> {
-        let first = (self.number.wrapping_add(1)).wrapping_sub(self.hashes.len() as u64);
+        let first = self.number.wrapping_add(1).wrapping_sub(self.length());
         (first..).zip(self.hashes.iter().copied())
     }
 }
@@ -160,13 +164,11 @@ impl Genesis {
 
     /// Number of the first block, and its parent.
     fn position(&self) -> Result<(u64, B256), GenesisError> {
-        let Some(Origin { number, hashes }) = &self.origin else { return Ok((0, B256::ZERO)) };
-        let error = GenesisError::Origin { number: *number, got: hashes.len() };
-        let first = number.checked_add(1).ok_or(error)?;
-        match hashes.last() {
-            Some(parent) if hashes.len() <= BLOCK_HASHES && hashes.len() as u64 <= first => {
-                Ok((first, *parent))
-            }
+        let Some(origin) = &self.origin else { return Ok((0, B256::ZERO)) };
+        let error = GenesisError::Origin { number: origin.number, got: origin.hashes.len() };
+        let first = origin.number.checked_add(1).ok_or(error)?;
+        match origin.hashes.last() {
+            Some(parent) if origin.length() <= BLOCK_HASHES.min(first) => Ok((first, *parent)),
             _ => Err(error),
         }
     }
@@ -259,7 +261,7 @@ fn insert_code(changes: &mut StateChanges, nonce: u64, balance: U256, code: &Byt
 }
 
 /// Hashes that `BLOCKHASH` reaches.
-const BLOCK_HASHES: usize = 256;
+const BLOCK_HASHES: u64 = 256;
 /// Code at every module's address: an opcode that no contract can deploy, seen by `EXTCODESIZE`.
 const MODULE_CODE: [u8; 1] = [0xEF];
 const NAMESPACE_DOMAIN: &[u8] = b"tacit/consensus/2";

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::Path,
+    pin::Pin,
     sync::{Arc, OnceLock},
     thread::JoinHandle,
 };
@@ -10,6 +11,7 @@ use std::{
 use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
 use tacit_ledger::{GenesisError, LtHash, Origin};
+use tacit_light::Finality;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -43,6 +45,8 @@ pub enum NodeError {
     System(#[from] io::Error),
 }
 
+type FindFinality = Box<dyn Fn(u64) -> Pin<Box<dyn Future<Output = Option<Finality>> + Send>> + Send + Sync>;
+
 /// A ledger in this process. Clones share it; the store closes when the last one is gone.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -55,6 +59,7 @@ struct Inner {
     genesis: B256,
     writer: Option<(mpsc::Sender<Command>, JoinHandle<()>)>,
     metrics: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
+    finality: OnceLock<FindFinality>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -139,7 +144,14 @@ impl Node {
         let thread =
             std::thread::Builder::new().name("tacit-writer".into()).spawn(|| writer.run(receiver))?;
         let writer = Some((sender, thread));
-        let inner = Inner { shared, limits: config.rpc, genesis, writer, metrics: OnceLock::new() };
+        let inner = Inner {
+            shared,
+            limits: config.rpc,
+            genesis,
+            writer,
+            metrics: OnceLock::new(),
+            finality: OnceLock::new(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -178,6 +190,20 @@ impl Node {
     pub fn add_metrics(&self, read: impl Fn() -> String + Send + Sync + 'static) {
         // A second reader has no place.
         let _ = self.inner.metrics.set(Box::new(read));
+    }
+
+    /// Serves proofs for light clients, with certificates that `find` knows by the number of a block; only the first call counts.
+    pub fn add_finality<F>(&self, find: impl Fn(u64) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Option<Finality>> + Send + 'static,
+    {
+        // A second finder has no place.
+        let _ = self.inner.finality.set(Box::new(move |number| Box::pin(find(number))));
+    }
+
+    /// What proves that a block is final; `None` where nobody signs blocks, or no certificate is here.
+    pub(crate) async fn finality(&self, number: u64) -> Option<Finality> {
+        self.inner.finality.get()?(number).await
     }
 
     pub(crate) fn extra_metrics(&self) -> String {

@@ -1,4 +1,4 @@
-//! A validator's key: an ed25519 seed in a file that only its owner can read.
+//! A validator's secrets, in files that only their owner can read: its key, an ed25519 seed, and its share of the group's key.
 
 use alloy_primitives::{B256, hex};
 use commonware_codec::DecodeFixed as _;
@@ -6,8 +6,11 @@ use commonware_cryptography::{
     Signer as _,
     ed25519::{PrivateKey, PublicKey},
 };
+use commonware_utils::ordered::Set;
 use core::{fmt, str::FromStr};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use std::path::Path;
+use tacit_consensus::{Group, GroupError, GroupShare, deal};
 use tacit_wire::{KeyFileError, create_key_file, read_key_file};
 use zeroize::Zeroizing;
 
@@ -44,6 +47,49 @@ impl ValidatorKey {
     pub fn address(&self) -> ValidatorAddress {
         ValidatorAddress(self.secret.public_key())
     }
+}
+
+/// A validator's share of the key of its group, in a file like a [`ValidatorKey`]'s. It has no `Debug`, `Clone` or serialised
+/// form.
+#[expect(missing_debug_implementations, reason = "a secret share must not be printable")]
+pub struct ShareKey {
+    pub(crate) secret: GroupShare,
+}
+
+impl ShareKey {
+    /// Reads the file at `path`: 64 hex digits, a scalar, big endian.
+    ///
+    /// # Errors
+    /// It is missing, readable by others or not a share.
+    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        let bytes = read_key_file(path)?;
+        let malformed = |_| KeyFileError::Malformed { path: path.display().to_string() };
+        Ok(Self { secret: GroupShare::new(&bytes).map_err(malformed)? })
+    }
+
+    /// Writes it to a new file with mode 0600.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written.
+    pub fn create(&self, path: &Path) -> Result<(), KeyFileError> {
+        create_key_file(path, &self.secret.bytes())
+    }
+}
+
+/// Makes a key for the group of `validators` and deals its shares, each with the validator that it is for. For whoever makes a
+/// network: the shares go to files at once ([`ShareKey::create`]), the group into the network's description.
+///
+/// # Errors
+/// There are no validators, or too many.
+pub fn deal_group(
+    validators: impl IntoIterator<Item = ValidatorAddress>,
+) -> Result<(Group, Vec<(ValidatorAddress, ShareKey)>), GroupError> {
+    let validators = Set::from_iter_dedup(validators.into_iter().map(|address| address.0));
+    // Seeded by the system, once; the seed goes with the generator.
+    let seed = Zeroizing::new(rand::random::<[u8; 32]>());
+    let (group, shares) = deal(ChaCha20Rng::from_seed(*seed), &validators)?;
+    let shares = shares.into_iter().map(|(key, secret)| (ValidatorAddress(key), ShareKey { secret }));
+    Ok((group, shares.collect()))
 }
 
 /// A validator's public key. Written as 64 hex digits.

@@ -19,7 +19,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use tacit_consensus::{Pace, Rules, Timing};
+use tacit_consensus::{Group, GroupError, Pace, Rules, Timing};
 use tacit_ledger::Genesis;
 use tacit_node::FirstBlock;
 
@@ -61,6 +61,14 @@ pub enum FileError {
         /// Why.
         source: NoAddress,
     },
+    /// The group is none.
+    #[error("group in {}", path.display())]
+    Group {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: GroupError,
+    },
     /// The first block's header is none.
     #[error("first_block in {} is no header", path.display())]
     FirstBlock {
@@ -79,6 +87,9 @@ pub struct NetworkFile {
     pub first_block: Bytes,
     /// Root of the state after it, by the ledger's own commitment.
     pub first_state: B256,
+    /// The group whose shares sign threshold certificates, as hex digits; none makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Whether addresses are of one machine or private network.
     #[serde(default = "yes")]
     pub local: bool,
@@ -119,6 +130,9 @@ pub struct ValidatorFile {
     pub network: PathBuf,
     /// The key file.
     pub key: PathBuf,
+    /// The file of its share of the group's key; without one it signs no certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<PathBuf>,
     /// The data directory.
     pub data: PathBuf,
     /// Where other validators connect.
@@ -144,6 +158,8 @@ pub struct Network {
     pub genesis: Genesis,
     /// The first block.
     pub first_block: FirstBlock,
+    /// The group whose shares sign threshold certificates.
+    pub group: Option<Group>,
     /// Rules that blocks keep.
     pub rules: Rules,
     /// How long things take.
@@ -162,6 +178,7 @@ impl NetworkFile {
             genesis,
             first_block: alloy_rlp::encode(&first.header).into(),
             first_state: first.state,
+            group: None,
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
@@ -198,6 +215,12 @@ impl NetworkFile {
             },
             timing: file.timing(),
             reach: if file.local { Reach::Local } else { Reach::Public },
+            group: file
+                .group
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|source| FileError::Group { path: path.to_owned(), source })?,
             validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
             genesis,
             first_block: FirstBlock { header: first_block, state: file.first_state },
@@ -221,6 +244,10 @@ impl NetworkFile {
     /// The file with a comment on every setting.
     #[must_use]
     pub fn template(&self) -> String {
+        let group = self
+            .group
+            .as_deref()
+            .map_or_else(|| "# group = \"…\"".to_owned(), |group| format!("group = {group:?}"));
         let mut text = format!(
             "# A network of validators. Every validator has the same file.\n\
              \n\
@@ -230,6 +257,8 @@ impl NetworkFile {
              first_block = \"{first_block}\"\n\
              # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
              first_state = \"{first_state}\"\n\
+             # The group that signs certificates for light clients; each validator has a share of its key. Without one there are none.\n\
+             {group}\n\
              # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
              local = {local}\n\
              # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
@@ -268,6 +297,7 @@ impl ValidatorFile {
         Self {
             network,
             key,
+            share: None,
             data,
             listen,
             rpc,
@@ -286,6 +316,7 @@ impl ValidatorFile {
         Ok(Self {
             network: beside(path, &file.network),
             key: beside(path, &file.key),
+            share: file.share.as_deref().map(|share| beside(path, share)),
             data: beside(path, &file.data),
             ..file
         })
@@ -301,6 +332,8 @@ impl ValidatorFile {
              network = {network:?}\n\
              # Its key, readable by its owner alone. On one machine only: a key that votes in two places votes against itself.\n\
              key = {key:?}\n\
+             # Its share of the group's key, with which it signs certificates for light clients; likewise readable by its owner alone.\n\
+             {share}\n\
              # Chain, state and votes. Whoever copies this folder must not start both copies.\n\
              data = {data:?}\n\
              # Where other validators connect.\n\
@@ -316,6 +349,10 @@ impl ValidatorFile {
              threads = {threads}\n",
             network = self.network.display().to_string(),
             key = self.key.display().to_string(),
+            share = self.share.as_ref().map_or_else(
+                || "# share = \"validator.share\"".to_owned(),
+                |share| format!("share = {:?}", share.display().to_string()),
+            ),
             data = self.data.display().to_string(),
             listen = self.listen,
             rpc = self.rpc,
@@ -375,14 +412,19 @@ mod tests {
         let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
         let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
         let file = NetworkFile::new("genesis.json".into(), &first, vec![peer.clone(), peer]);
+        let file = NetworkFile { group: Some("0b".into()), ..file };
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
+        let alone = NetworkFile { group: None, ..file.clone() };
+        assert_eq!(toml::from_str::<NetworkFile>(&alone.template()).unwrap(), alone);
         let value = toml::Value::try_from(&file).unwrap();
         for key in value.as_table().unwrap().keys() {
             assert!(text.contains(key), "{key} is not in the template");
         }
         let (listen, rpc) = ("0.0.0.0:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         let file = ValidatorFile::new("../n \"1\".toml".into(), "k".into(), "d".into(), listen, rpc);
+        assert_eq!(toml::from_str::<ValidatorFile>(&file.template()).unwrap(), file);
+        let file = ValidatorFile { share: Some("s".into()), ..file };
         let text = file.template();
         assert_eq!(toml::from_str::<ValidatorFile>(&text).unwrap(), file);
         let value = toml::Value::try_from(&file).unwrap();
@@ -432,6 +474,10 @@ mod tests {
             "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'"
         ));
         assert!(matches!(key, FileError::Key { .. }), "{key}");
+        let group = load(&format!(
+            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '00'\nvalidators = []"
+        ));
+        assert!(matches!(group, FileError::Group { .. }), "{group}");
         assert!(matches!(ValidatorFile::load(&path), Err(FileError::Toml { .. })));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     gossip,
-    key::{ValidatorAddress, ValidatorKey},
+    key::{ShareKey, ValidatorAddress, ValidatorKey},
     ports::Ports,
 };
 use alloy_primitives::Address;
@@ -28,7 +28,7 @@ use core::{fmt, num::NonZeroUsize, time::Duration};
 use futures::{
     channel::oneshot,
     executor::block_on,
-    future::{Either, select},
+    future::{BoxFuture, Either, select},
     pin_mut,
 };
 use std::{
@@ -39,10 +39,11 @@ use std::{
     thread,
 };
 use tacit_consensus::{
-    Channels, EngineConfig, GenesisFailure, Rules, StartError, StorageConfig, Timing, Validator,
-    max_message_bytes, prepare_genesis,
+    Certification, Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing,
+    Validator, max_message_bytes, prepare_genesis,
 };
 use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
+use tacit_light::Finality;
 use tacit_node::{FirstBlock, Node};
 
 /// The engine as it is instantiated here.
@@ -70,6 +71,10 @@ pub enum Reach {
 pub struct ValidatorConfig {
     /// The key that votes. On one machine only.
     pub key: ValidatorKey,
+    /// The group of all validators, as their network's description has it; `None` where there are no threshold certificates.
+    pub group: Option<Group>,
+    /// This validator's share of the group's key. Without one it collects certificates and signs none.
+    pub share: Option<ShareKey>,
     /// All validators, this one too.
     pub validators: Vec<Peer>,
     /// Where to listen.
@@ -109,6 +114,9 @@ pub enum RunError {
     /// One key stands twice in the list of validators.
     #[error("a validator is listed twice")]
     ListedTwice,
+    /// A share signs nothing without the group that it is of.
+    #[error("a share of a group that is not given")]
+    ShareWithoutGroup,
     /// The system has no thread to give.
     #[error("no thread for the validator")]
     Thread(#[source] io::Error),
@@ -149,6 +157,15 @@ impl RunningValidator {
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
         let context = Arc::clone(&self.metrics);
         move || context.encode()
+    }
+
+    /// Finds what proves to a light client that a block is final, for as long as it is kept.
+    pub fn finality(&self) -> impl Fn(u64) -> BoxFuture<'static, Option<Finality>> + Send + Sync + use<> {
+        let validator = Arc::clone(&self.validator);
+        move |number| {
+            let validator = Arc::clone(&validator);
+            Box::pin(async move { validator.finality(number, None).await })
+        }
     }
 
     /// Whether it still runs: a store that failed has ended it.
@@ -192,11 +209,15 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
     if peers.get_value(&config.key.address().0).is_none() {
         return Err(RunError::Start(StartError::NotValidator));
     }
+    if config.share.is_some() && config.group.is_none() {
+        return Err(RunError::ShareWithoutGroup);
+    }
     let first = node.genesis_hash();
     let (started_sender, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("validator".into())
+        .stack_size(STACK_BYTES)
         .spawn(move || {
             let runtime = RuntimeConfig::new()
                 .with_storage_directory(&config.data_dir)
@@ -245,6 +266,7 @@ async fn serve(
         backfill: register(),
         broadcast: register(),
         state: register(),
+        signatures: register(),
     };
     let (transactions_out, transactions_in) = register();
     let running = network.start();
@@ -254,10 +276,13 @@ async fn serve(
     context.child("hear").spawn(move |_| gossip::hear(inbox, chain, transactions_in, blocker));
     let ports = Ports(node.clone());
     let begun = node.head().number;
+    let share = config.share.map(|share| share.secret);
+    let certification = config.group.map(|group| Certification { group, share });
     let engine = EngineConfig {
         key: config.key.secret,
         validators,
         genesis: config.genesis,
+        certification,
         rules: config.rules,
         beneficiary: config.beneficiary,
         timing: config.timing,
@@ -271,8 +296,9 @@ async fn serve(
         oracle,
         ports.clone(),
         ports,
-    )
-    .await;
+    );
+    // On the heap: the runtime passes what it runs from hand to hand.
+    let validator = Box::pin(validator).await;
     // Whoever started this may have gone; then `stopped` is ready too.
     let validator = validator.map(Arc::new);
     if let Ok(validator) = &validator {
@@ -364,6 +390,8 @@ fn transport(
 
 const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/1";
+/// The engine's parts are large while they are put together, in builds without optimisation above all.
+const STACK_BYTES: usize = 16 << 20;
 const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
 const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(10);
 const MAILBOX: NonZeroUsize = NZUsize!(1024);

@@ -17,8 +17,8 @@ use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    NetworkFile, NetworkPeer, RunError, RunningValidator, ValidatorAddress, ValidatorConfig, ValidatorFile,
-    ValidatorKey,
+    NetworkFile, NetworkPeer, RunError, RunningValidator, ShareKey, ValidatorAddress, ValidatorConfig,
+    ValidatorFile, ValidatorKey,
 };
 use tacit_wire::Wallet;
 
@@ -65,16 +65,20 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     let validators =
         validators.map(|(key, place)| NetworkPeer { key: key.to_string(), address: place.reached }).collect();
     let mut network = NetworkFile::new(GENESIS.into(), &first, validators);
+    if arguments.members.is_empty() {
+        network.group = Some(deal(home, &keys)?);
+    }
     network.local = places.iter().all(|place| is_private(place.reached.ip()));
     write(&home.join(NETWORK), network.template().as_bytes())?;
     for (index, place) in (1..).zip(&places) {
-        let file = ValidatorFile::new(
+        let mut file = ValidatorFile::new(
             Path::new("..").join(NETWORK),
             KEY.into(),
             "data".into(),
             place.listen,
             place.rpc,
         );
+        file.share = network.group.as_ref().map(|_| SHARE.into());
         write(&home.join(folder_name(index)).join(VALIDATOR), file.template().as_bytes())?;
     }
     let result = json!({
@@ -117,6 +121,18 @@ fn found(genesis: &mut Genesis, key: &ValidatorAddress, path: &Path) -> Result<(
     Ok(())
 }
 
+/// Deals a new key to the validators, in shares, and gives the group as text. Nobody has the whole key afterwards.
+fn deal(home: &Path, keys: &[ValidatorAddress]) -> Result<String, Failure> {
+    let dealt = tacit_validator::deal_group(keys.iter().cloned());
+    let (group, shares) = dealt.failed("group", "the group's key cannot be dealt", "")?;
+    for (validator, share) in shares {
+        let index = keys.iter().position(|key| *key == validator).map_or(0, |index| index.saturating_add(1));
+        let path = home.join(folder_name(index)).join(SHARE);
+        share.create(&path).failed("cannot_write", path.display(), "choose another folder with --output")?;
+    }
+    Ok(group.to_string())
+}
+
 /// Makes a validator's key.
 pub(crate) fn new_key(path: &Path, output: Output) -> Result<(), Failure> {
     let key = create_key(path)?.to_string();
@@ -157,6 +173,11 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         "cannot read the validator's key",
         "the key file must be readable by its owner alone: chmod 600",
     )?;
+    let share = file.share.as_deref().map(ShareKey::load).transpose().failed(
+        "bad_key",
+        "cannot read the validator's share",
+        "the file must be readable by its owner alone: chmod 600",
+    )?;
     let address = key.address();
     let node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
         .with_data_dir(Some(file.data.clone()));
@@ -166,6 +187,8 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     let listener = bind(file.rpc, "ledger").await?;
     let settings = ValidatorConfig {
         key,
+        group: network.group,
+        share,
         validators: network.validators,
         listen: file.listen,
         reach: network.reach,
@@ -183,6 +206,7 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     let validator = validator.await.failed("validator", "the validator did not start", "")?;
     let validator = validator.map_err(|error| not_started(&error))?;
     node.add_metrics(validator.metrics());
+    node.add_finality(validator.finality());
     let url = url(&listener)?;
     wait_for_others(&node).await;
     let result = json!({
@@ -429,6 +453,7 @@ const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";
 const VALIDATOR: &str = "validator.toml";
 const KEY: &str = "validator.key";
+const SHARE: &str = "validator.share";
 const OWNER: &str = "owner.key";
 /// Ten coins.
 const OWNER_BALANCE: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);

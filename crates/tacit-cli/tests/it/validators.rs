@@ -341,3 +341,33 @@ fn a_load_is_measured() {
     }
     assert_eq!(lines[0]["gas_per_transaction"], 21_000);
 }
+
+/// What a light client is told beforehand, and what it then believes without a node.
+#[test]
+fn a_receipt_is_proved_to_a_light_client() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (written, configs) = network(&folder, 4, &["--fund", &account]);
+    let validators = Validator::start_all(&configs);
+    let url = validators[1].url();
+    let paid = ok(&["wallet", "send", &folder.path("payer.key"), PAYEE, "1", "--ledger", url]);
+    let transaction: alloy_primitives::B256 = paid["transaction"].as_str().unwrap().parse().unwrap();
+    let proof = |url: &str| post(url, "tacit_getReceiptProof", json!([transaction]));
+    wait("a certificate", || proof(url).is_string());
+    let bytes: alloy_primitives::Bytes = proof(url).as_str().unwrap().parse().unwrap();
+
+    let file = tacit_validator::NetworkFile::load(&folder.join("network/network.toml")).unwrap();
+    let genesis = written["first_block_hash"].as_str().unwrap().parse().unwrap();
+    let trust = tacit_light::Trust::new(82_249, genesis).with_group(file.group.unwrap().key());
+    let check = |bytes: &[u8]| tacit_light::verify(&trust, &tacit_light::LightProof::decode(bytes).unwrap());
+    let verified = check(&bytes).unwrap();
+    assert_eq!(verified.transaction(), Some(transaction));
+    assert!(verified.succeeded() && bytes.len() < 3_000, "{} bytes", bytes.len());
+    let mut forged = bytes.to_vec();
+    let last = forged.len() / 2;
+    forged[last] ^= 1;
+    assert!(tacit_light::LightProof::decode(&forged).is_err() || check(&forged).is_err());
+
+    let absent = alloy_primitives::B256::repeat_byte(1);
+    assert!(post(url, "tacit_getReceiptProof", json!([absent])).is_null());
+}

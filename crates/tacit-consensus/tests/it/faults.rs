@@ -2,6 +2,7 @@
 
 use crate::{
     finality::send_everything,
+    light::check_certificates,
     network::{Network, World, resume, simulate, simulate_crash},
     people::{COIN, address, pay},
 };
@@ -111,6 +112,7 @@ fn crash_all_at(seed: u64, faults: FaultConfig, validators: usize, first: u64, i
         let state = network.world.replay();
         for i in 0..validators {
             network.check_database(i, &state).await;
+            check_certificates(&network, i).await;
         }
     });
     assert_eq!(world.replay().accounts[&address(1)].nonce, 10);

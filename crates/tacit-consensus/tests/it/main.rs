@@ -7,6 +7,7 @@ mod execution;
 mod faults;
 mod finality;
 mod genesis;
+mod light;
 mod network;
 mod people;
 mod pool;

@@ -4,7 +4,7 @@ use crate::{
     people::{CHAIN, START_S, genesis, supply},
     pool::{Journal, Pool, Source},
 };
-use alloy_consensus::{Sealed, transaction::SignerRecoverable as _};
+use alloy_consensus::{ReceiptEnvelope, Sealed, transaction::SignerRecoverable as _};
 use alloy_primitives::{Address, B256, U256};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_p2p::simulated::{self, Link, Oracle};
@@ -13,7 +13,7 @@ use commonware_runtime::{
     buffer::paged::CacheRef,
     deterministic::{self, Checkpoint, Context, FaultConfig, Runner},
 };
-use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, ordered::Set, probability};
+use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, Probability, TestRng, ordered::Set, probability};
 use std::{
     collections::BTreeMap,
     future::{Future, pending},
@@ -22,7 +22,8 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tacit_consensus::{
-    Channels, EngineConfig, Pace, Rules, StorageConfig, Timing, Validator, max_message_bytes,
+    Certification, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator,
+    deal, max_message_bytes,
     state::{Key, StateDb, writes},
 };
 use tacit_ledger::{Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, execute};
@@ -40,6 +41,9 @@ pub(crate) struct World {
     pub(crate) checked: Vec<Arc<AtomicUsize>>,
     pub(crate) thief: Option<(usize, Address)>,
     pub(crate) genesis: Genesis,
+    /// Whether there is a group, and who has a share of its key.
+    pub(crate) group: bool,
+    pub(crate) shares: Vec<bool>,
 }
 
 impl World {
@@ -51,6 +55,8 @@ impl World {
             pool,
             thief: None,
             genesis: genesis(),
+            group: true,
+            shares: vec![true; validators],
         }
     }
 
@@ -72,6 +78,12 @@ impl World {
 
     /// Executes the whole chain again, plainly, over state in memory: same headers, money conserved. Gives the state.
     pub(crate) fn replay(&self) -> MemoryState {
+        self.execute().0
+    }
+
+    /// Like [`Self::replay`]; gives the receipts of each block, too.
+    pub(crate) fn execute(&self) -> (MemoryState, BTreeMap<u64, Vec<ReceiptEnvelope>>) {
+        let mut receipts = BTreeMap::new();
         let first = self.genesis.build(LtHash::default()).unwrap();
         let mut state = MemoryState::default();
         state.apply(&first.changes);
@@ -96,6 +108,8 @@ impl World {
             assert!(executed.rejected.is_empty());
             let sealed = executed.seal(&above, &attributes, header.state_root);
             assert_eq!(sealed.hash(), block.hash(), "replay of {number} gives another header");
+            receipts
+                .insert(number, executed.outcomes.iter().map(|outcome| outcome.receipt.clone()).collect());
             state.apply(&executed.changes);
             burned += U256::from(executed.gas_used) * U256::from(header.base_fee_per_gas.unwrap());
             parent = Some(block.header());
@@ -104,7 +118,7 @@ impl World {
         let staked: U256 =
             self.genesis.staking.founders.iter().map(|founder| U256::from(founder.stake)).sum();
         assert_eq!(held + burned, supply() + staked, "coins appeared or vanished");
-        state
+        (state, receipts)
     }
 }
 
@@ -116,6 +130,7 @@ pub(crate) struct Network {
     keys: Vec<ed25519::PrivateKey>,
     running: Vec<Option<(Handle<()>, Cell)>>,
     starts: u64,
+    quality: Link,
 }
 
 impl Network {
@@ -134,8 +149,15 @@ impl Network {
         let (network, oracle) =
             simulated::Network::new_with_peers(context.child("network"), config, peers).await;
         network.start();
-        let mut this =
-            Self { world, context, oracle, keys, running: (0..n).map(|_| None).collect(), starts: 0 };
+        let mut this = Self {
+            world,
+            context,
+            oracle,
+            keys,
+            running: (0..n).map(|_| None).collect(),
+            starts: 0,
+            quality: LINK,
+        };
         this.link(|_, _| true).await;
         for i in 0..n {
             this.boot(i).await;
@@ -153,7 +175,7 @@ impl Network {
         let public = key.public_key();
         let control = self.oracle.control(public.clone());
         let mut ends = Vec::new();
-        for channel in 0..6 {
+        for channel in 0..7 {
             ends.push(control.register(channel, QUOTA).await.unwrap());
         }
         let mut ends = ends.into_iter();
@@ -165,11 +187,17 @@ impl Network {
             backfill: next(),
             broadcast: next(),
             state: next(),
+            signatures: next(),
         };
+        let certification = self.world.group.then(|| {
+            let (group, mut shares) = self.group();
+            Certification { group, share: self.world.shares[i].then(|| shares.swap_remove(i)) }
+        });
         let config = EngineConfig {
             key,
-            validators: Set::from_iter_dedup(self.keys.iter().map(ed25519::PrivateKey::public_key)),
+            validators: self.validators(),
             genesis: self.world.genesis.clone(),
+            certification,
             rules: RULES,
             beneficiary: Address::repeat_byte(0xb0 + u8::try_from(i).unwrap()),
             timing: TIMING,
@@ -224,6 +252,23 @@ impl Network {
         }
     }
 
+    /// From now on, this part of all messages arrives.
+    pub(crate) async fn lose(&mut self, success_rate: Probability) {
+        self.quality = Link { success_rate, ..LINK };
+        self.link(|_, _| true).await;
+    }
+
+    /// Public keys of all, in order.
+    pub(crate) fn validators(&self) -> Set<Public> {
+        Set::from_iter_dedup(self.keys.iter().map(ed25519::PrivateKey::public_key))
+    }
+
+    /// The group of all validators, and their shares in order.
+    pub(crate) fn group(&self) -> (Group, Vec<GroupShare>) {
+        let (group, shares) = deal(TestRng::new(7), &self.validators()).unwrap();
+        (group, shares.into_iter().map(|(_, share)| share).collect())
+    }
+
     /// Connects those pairs, and no others, for which `linked` holds.
     pub(crate) async fn link(&mut self, linked: impl Fn(usize, usize) -> bool) {
         for (a, from) in self.keys.iter().enumerate() {
@@ -232,7 +277,7 @@ impl Network {
                 // Not linked yet, at the start: the same to us.
                 let _ = self.oracle.remove_link(from.clone(), to.clone()).await;
                 if linked(a, b) {
-                    self.oracle.add_link(from, to, LINK).await.unwrap();
+                    self.oracle.add_link(from, to, self.quality.clone()).await.unwrap();
                 }
             }
         }

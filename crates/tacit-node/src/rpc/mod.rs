@@ -17,6 +17,7 @@ mod error;
 mod fees;
 mod filters;
 mod frame;
+mod light;
 mod logs;
 mod params;
 mod pool;

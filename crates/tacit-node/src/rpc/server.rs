@@ -34,6 +34,7 @@ use super::{
     error::RpcError,
     filters::Filters,
     frame::{self, Body, Encoded, Member, Request, encode, response},
+    light,
     params::Params,
     read, socket, status,
 };
@@ -140,6 +141,7 @@ impl From<Member> for Work {
             Ok(request) => match request.method.as_str() {
                 "eth_sendRawTransaction" => Self::Send(request),
                 "eth_sendRawTransactionSync" => Self::Wait(request),
+                light::METHOD => Self::Wait(request),
                 method if dev::is_dev(method) => Self::Wait(request),
                 _ => Self::Read(request),
             },
@@ -305,6 +307,7 @@ impl Service {
     async fn wait(self: &Arc<Self>, method: &str, params: Params) -> Result<Encoded, RpcError> {
         match method {
             "eth_sendRawTransactionSync" => self.send_sync(params).await,
+            light::METHOD => light::receipt_proof(self, params).await,
             _ => dev::dispatch(self, method, params).await,
         }
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use alloy_consensus::{
-    SignableTransaction as _, TxEip1559, TxEnvelope,
+    Receipt, ReceiptEnvelope, SignableTransaction as _, TxEip1559, TxEnvelope,
     crypto::secp256k1::{recover_signer_unchecked, sign_message},
     transaction::Recovered,
 };
@@ -15,11 +15,13 @@ use std::{
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tacit_consensus::{GenesisFailure, Pace, Rules, StartError, Timing};
+use tacit_consensus::{ChainBlock, GenesisFailure, Pace, Rules, StartError, Timing};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
+use tacit_light::{CertificateKind, GroupKey, LightProof, Trust, prove_receipt, verify};
 use tacit_node::{FirstBlock, Node, NodeConfig};
 use tacit_validator::{
-    Peer, Reach, RunError, RunningValidator, ValidatorConfig, ValidatorKey, first_block, start,
+    Group, GroupError, NodeValidator, Peer, Reach, RunError, RunningValidator, ShareKey, ValidatorAddress,
+    ValidatorConfig, ValidatorKey, deal_group, first_block, start,
 };
 use tacit_wire::KeyFileError;
 use tempfile::TempDir;
@@ -78,6 +80,7 @@ struct Network {
     genesis: Genesis,
     first: FirstBlock,
     peers: Vec<Peer>,
+    group: Group,
 }
 
 impl Network {
@@ -93,7 +96,13 @@ impl Network {
             .collect();
         let keys: Vec<_> = peers.iter().map(|peer| peer.key.clone()).collect();
         let first = first_block(&genesis, &keys, &home.path().join("scratch")).unwrap();
-        Self { home, genesis, first, peers }
+        let (group, shares) = deal_group(keys.iter().cloned()).unwrap();
+        for (validator, share) in shares {
+            let i = keys.iter().position(|key| *key == validator).unwrap();
+            share.create(&home.path().join(format!("{i}.share"))).unwrap();
+        }
+        let group = group.to_string().parse().unwrap();
+        Self { home, genesis, first, peers, group }
     }
 
     fn data(&self, i: usize) -> PathBuf {
@@ -103,6 +112,8 @@ impl Network {
     fn config(&self, i: usize) -> ValidatorConfig {
         ValidatorConfig {
             key: ValidatorKey::load(&self.home.path().join(format!("{i}.key"))).unwrap(),
+            group: Some(self.group.clone()),
+            share: Some(ShareKey::load(&self.home.path().join(format!("{i}.share"))).unwrap()),
             validators: self.peers.clone(),
             listen: self.peers[i].address,
             reach: Reach::Local,
@@ -178,10 +189,57 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
     let mut all: Vec<&Member> = members.iter().collect();
     all.push(&back);
     pay_through(&back, 100..110, &all);
+    // The one that was away certifies again, the others did all along.
+    for member in members.iter().chain([&back]) {
+        let engine = member.running.validator();
+        let newest = member.node.head().number;
+        let blocks = (0..=newest).rev();
+        let blocks = blocks.filter_map(|number| futures::executor::block_on(engine.block(number)));
+        let paid = blocks.into_iter().find(|block| !is_empty(block)).unwrap();
+        check_light(engine, &paid, network.group.key());
+    }
     for member in members.into_iter().chain([back]) {
         assert!(member.running.is_running());
         member.running.stop().unwrap();
     }
+}
+
+fn is_empty(block: &ChainBlock) -> bool {
+    block.block().body.transactions.is_empty()
+}
+
+/// A light client that knows the group key believes the block, and the receipt of its first transaction.
+fn check_light(engine: &NodeValidator, block: &ChainBlock, key: GroupKey) {
+    let started = Instant::now();
+    let number = block.block().header.number;
+    let finality = loop {
+        let finality = engine.finality(number, Some(CertificateKind::Threshold));
+        if let Some(finality) = futures::executor::block_on(finality) {
+            break finality;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no certificate");
+        sleep(Duration::from_millis(50));
+    };
+    let trust = Trust::new(CHAIN.chain_id, engine.genesis().hash()).with_group(key);
+    assert_eq!(finality.verify(&trust).unwrap().hash(), block.hash());
+    let receipts: Vec<ReceiptEnvelope> = (1_u64..)
+        .zip(&block.block().body.transactions)
+        .map(|(count, _)| {
+            let receipt =
+                Receipt { status: true.into(), cumulative_gas_used: 21_000 * count, logs: Vec::new() };
+            ReceiptEnvelope::Eip1559(receipt.with_bloom())
+        })
+        .collect();
+    if is_empty(block) {
+        return;
+    }
+    let proof = prove_receipt(finality, &receipts, 0).unwrap();
+    let proof = proof.with_transaction(&block.block().body.transactions).unwrap();
+    let bytes = proof.encode();
+    assert!(bytes.len() <= 3_000, "{} bytes", bytes.len());
+    let verified = verify(&trust, &LightProof::decode(&bytes).unwrap()).unwrap();
+    assert_eq!(verified.transaction(), Some(*block.block().body.transactions[0].tx_hash()));
+    assert!(verified.succeeded());
 }
 
 #[test]
@@ -209,6 +267,11 @@ fn all_stop_at_once_and_go_on_with_what_was_acknowledged() {
     }
 }
 
+fn stranger_key() -> ValidatorAddress {
+    let home = tempfile::tempdir().unwrap();
+    ValidatorKey::create(&home.path().join("key")).unwrap().address()
+}
+
 #[test]
 fn configurations_that_cannot_be_are_refused() {
     let network = Network::new(genesis());
@@ -226,6 +289,10 @@ fn configurations_that_cannot_be_are_refused() {
         config.data_dir.push("elsewhere");
     });
     assert!(matches!(elsewhere, RunError::FirstBlock), "{elsewhere}");
+    let others = refuse(|config| config.group = Some(deal_group([stranger_key()]).unwrap().0));
+    assert!(matches!(others, RunError::Start(StartError::Certification(GroupError::Members))), "{others}");
+    let alone = refuse(|config| config.group = None);
+    assert!(matches!(alone, RunError::ShareWithoutGroup), "{alone}");
     let hasty = refuse(|config| config.timing.leader_timeout = config.timing.pace.idle);
     assert!(matches!(hasty, RunError::Start(StartError::Timing)), "{hasty}");
     let twice = refuse(|config| config.validators.push(config.validators[0].clone()));
@@ -243,7 +310,18 @@ fn a_key_file_that_others_can_read_is_refused() {
     let path = home.path().join("key");
     let address = ValidatorKey::create(&path).unwrap().address();
     assert_eq!(ValidatorKey::load(&path).unwrap().address(), address);
-    assert_eq!(address.to_string().parse(), Ok(address));
+    assert_eq!(address.to_string().parse(), Ok(address.clone()));
+    let (_, shares) = deal_group([address]).unwrap();
+    let share = home.path().join("share");
+    shares[0].1.create(&share).unwrap();
+    assert!(ShareKey::load(&share).is_ok());
+    assert!(matches!(shares[0].1.create(&share), Err(KeyFileError::Exists { .. })));
+    std::fs::set_permissions(&share, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(ShareKey::load(&share), Err(KeyFileError::Exposed { .. })));
+    let none = home.path().join("none");
+    std::fs::write(&none, "f".repeat(64)).unwrap();
+    std::fs::set_permissions(&none, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(ShareKey::load(&none), Err(KeyFileError::Malformed { .. })));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(ValidatorKey::load(&path), Err(KeyFileError::Exposed { .. })));
     assert!(matches!(ValidatorKey::create(&path), Err(KeyFileError::Exists { .. })));
