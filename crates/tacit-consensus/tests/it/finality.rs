@@ -93,7 +93,7 @@ fn one_seed_gives_one_history() {
         })
     };
     assert_eq!(history(3), history(3));
-    assert_ne!(history(3), history(4));
+    assert!((4..9).any(|seed| history(seed) != history(3)), "the seed does not matter");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn open_store(config: &NodeConfig, backend: Backend) -> Result<RedbStore, StoreE
         changes: &genesis.changes,
         accumulator: &genesis.commitment,
     };
-    Ok(RedbStore::with_backend(backend, identity, &First { block: first, earlier: &[] })?)
+    RedbStore::with_backend(backend, identity, &First { block: first, earlier: &[] })
 }
 
 fn open(backend: Backend) -> Result<Node, NodeError> {
