@@ -420,7 +420,7 @@ fn not_started(error: &RunError) -> Failure {
     Failure::new(
         "validator",
         format!("the validator did not start: {text}"),
-        "is its key in the network file, and its `listen` address free?",
+        "is its key in the network file, its `listen` address free, and is there room on its disk?",
     )
 }
 
