@@ -88,12 +88,12 @@ fn one_seed_gives_one_history() {
         simulate(seed, |context| async move {
             let network = Network::start(context, World::new(4)).await;
             send_everything(&network.world);
-            network.settle(0..4, 1).await;
+            network.settle(0..4, 8).await;
             network.world.chain().into_values().map(|block| block.hash()).collect::<Vec<_>>()
         })
     };
     assert_eq!(history(3), history(3));
-    assert!(history(3).len() > 2);
+    assert!(history(3).len() > 8);
 }
 
 #[test]
