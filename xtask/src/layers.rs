@@ -31,7 +31,6 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-ledger", "axum", "the executor knows no network"),
     ("tacit-ledger", "commonware-runtime", "the executor knows no consensus"),
     ("tacit-light", "tacit-modules", "a light client knows the interfaces, not the modules"),
-    ("tacit-light", "tokio", "a light client is a pure function"),
     ("tacit-light", "revm", "a light client executes nothing"),
     ("tacit-light", "commonware-consensus", "a light client takes no part in consensus"),
     ("tacit-consensus", "tacit-prove", "the ledger checks proofs, it makes none"),

@@ -35,6 +35,7 @@ fn tidy() -> Result<()> {
     let metadata = metadata(&root)?;
     let mut findings = layers::check(&metadata)?;
     findings.extend(secrets::check(&root, secrets::WITHOUT_SECRETS)?);
+    findings.extend(secrets::check_pure(&root)?);
     findings.extend(licences::check(&root)?);
     findings.extend(determinism::check(&root)?);
     if findings.is_empty() {

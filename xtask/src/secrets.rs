@@ -1,6 +1,7 @@
 //! Secret keys stay with the client: what is built for workers and ledger nodes holds no code that encrypts or decrypts.
 //!
 //! A command that is both client and worker, as `tacit` is, has the feature on for both; what is checked here is each crate alone.
+//! So is that a light client carries no runtime: beside a validator, features of the libraries that they share bring one in.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -14,6 +15,30 @@ const ENCRYPT: &str = "tacit-encrypt";
 const SECRET_FEATURES: &[&str] = &["client", "default"];
 /// What may not be depended on directly: the client's door, and the library behind encrypted look-ups.
 const FORBIDDEN: &[&str] = &["tacit-gateway", "tfhe"];
+
+/// A crate that is a pure function when it is built alone, and what it must not carry then.
+const PURE: (&str, &[&str]) = ("tacit-light", &["tokio", "rayon", "commonware-runtime"]);
+
+/// What a pure crate carries all the same.
+pub(crate) fn check_pure(root: &Path) -> Result<Vec<String>> {
+    let (name, impure) = PURE;
+    Ok(impurities(name, &tree(root, name)?, impure))
+}
+
+fn impurities(name: &str, tree: &str, impure: &[&str]) -> Vec<String> {
+    let carried = |line: &str| line.split(' ').nth(1).is_some_and(|dependency| impure.contains(&dependency));
+    let found = tree.lines().filter(|line| carried(line));
+    let mut found: Vec<String> = found
+        .map(|line| {
+            format!(
+                "{name} carries {}: a light client is a pure function",
+                line.split(' ').nth(1).unwrap_or_default()
+            )
+        })
+        .collect();
+    found.dedup();
+    found
+}
 
 pub(crate) fn check(root: &Path, crates: &[&str]) -> Result<Vec<String>> {
     let mut findings = Vec::new();
@@ -65,6 +90,14 @@ fn findings_of(name: &str, tree: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_runtime_below_a_pure_crate_is_found() {
+        let lines = ["0 tacit-light v0.1.0 (/x)|", "1 bytes v1.0.0|std", "2 tokio v1.54.1|rt"];
+        let found = impurities("tacit-light", &lines.join("\n"), &["tokio"]);
+        assert_eq!(found, ["tacit-light carries tokio: a light client is a pure function"]);
+        assert!(impurities("tacit-light", &lines[..2].join("\n"), &["tokio"]).is_empty());
+    }
 
     #[test]
     fn a_secret_feature_is_found_wherever_it_is_enabled() {
