@@ -91,10 +91,12 @@ impl Leaves {
                 *base += round(*value);
             }
         }
-        let fits = base.iter().all(|base| base.abs() <= f64::from(MAX_BIAS));
+        let leaves: Vec<Counts> = self.values.iter().zip(&self.usual).map(leaf).collect();
+        let small = leaves.iter().flatten().all(|(_, count)| count.unsigned_abs() <= COUNT_MOST);
+        let fits = small && base.iter().all(|base| base.abs() <= f64::from(MAX_BIAS));
         fits.then(|| Whole {
             fraction_bits: i8::try_from(bits).unwrap_or(0),
-            leaves: self.values.iter().zip(&self.usual).map(leaf).collect(),
+            leaves,
             base: base.into_iter().map(|base| base as i32).collect(),
         })
     }
@@ -183,5 +185,7 @@ pub(super) fn features(singles: &[Single], numbers: &[Counts], outputs: usize) -
     names.into_iter().map(one).collect()
 }
 
+/// Most that a leaf may add to a score: far more than any graph takes, and so little that sums of all leaves stay in 64 bits.
+const COUNT_MOST: u64 = 1 << 40;
 /// Most that all look-ups together may add to a score: half of what a sum may be.
 const SUM_MOST: i64 = 1 << 29;
