@@ -26,6 +26,10 @@ use failure::Failure;
 use output::Output;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Keeps the large buffers of one proof for the next, where the system's allocator gives them back and a third of the prover's time goes
 /// into clearing fresh pages.
@@ -91,15 +95,18 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
 
 /// Warnings of the roles go to stderr; `TACIT_LOG=info` or `debug` says more. With `--json` each is a JSON object with its time.
 fn start_log(json: bool) {
-    let level =
-        std::env::var("TACIT_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::WARN);
+    let asked: Option<Level> = std::env::var("TACIT_LOG").ok().and_then(|level| level.parse().ok());
+    let level = asked.unwrap_or(Level::WARN);
+    // It warns of every database that is new, as each is once.
+    let storage = if asked.is_some() { level } else { Level::ERROR };
+    let filter = Targets::new().with_default(level).with_target("commonware_storage::qmdb", storage);
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if json {
-        lines.json().flatten_event(true).init();
+        lines.json().flatten_event(true).finish().with(filter).init();
     } else {
-        lines.without_time().with_target(false).init();
+        lines.without_time().with_target(false).finish().with(filter).init();
     }
 }

@@ -54,10 +54,10 @@ impl Origin {
         u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
     }
 
-    /// Numbers and hashes, oldest first.
+    /// Numbers and hashes, oldest first; none when there are more hashes than blocks.
     pub fn blocks(&self) -> impl Iterator<Item = (u64, B256)> {
-        let first = self.number.wrapping_add(1).wrapping_sub(self.length());
-        (first..).zip(self.hashes.iter().copied())
+        let first = self.number.checked_add(1).and_then(|next| next.checked_sub(self.length()));
+        first.into_iter().flat_map(|first| (first..).zip(self.hashes.iter().copied()))
     }
 }
 

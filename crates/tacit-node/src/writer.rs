@@ -6,7 +6,11 @@
 //! A sender of a transaction hears back when its block is durable, or when it waits, for a gap to close or for validators to
 //! agree, and is durable itself.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use alloy_consensus::{
     Header, Sealed, TxEnvelope,
@@ -118,13 +122,15 @@ pub(crate) struct Writer {
     commitment: LtHash,
     automine: bool,
     waiting: HashMap<B256, Reply<()>>,
+    /// Transactions that left the pool without a block, and may still lie in the store.
+    dropped: Vec<B256>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
         let head = shared.head();
         let automine = shared.makes_blocks();
-        Self { shared, head, commitment, automine, waiting: HashMap::new() }
+        Self { shared, head, commitment, automine, waiting: HashMap::new(), dropped: Vec::new() }
     }
 
     /// Serves until every sender of commands is gone.
@@ -254,17 +260,15 @@ impl Writer {
         self.keep_waiting();
     }
 
-    /// Makes durable what waits from now on, and answers its senders.
+    /// Makes durable what waits from now on, forgets what can never be in a block, and answers those who sent.
     fn keep_waiting(&mut self) {
-        let (added, gone) = {
-            let mut pool = self.shared.pool();
-            let added = self.waiting.keys().filter_map(|hash| pool.transaction(hash).cloned());
-            let added: Vec<Recovered<TxEnvelope>> = added.collect();
-            (added, pool.take_gone())
+        let added: Vec<Recovered<TxEnvelope>> = {
+            let pool = self.shared.pool();
+            self.waiting.keys().filter_map(|hash| pool.transaction(hash).cloned()).collect()
         };
-        // What left with a block left the store with it.
-        if !added.is_empty()
-            && let Err(why) = self.shared.store.set_waiting(&added, &gone)
+        self.dropped.extend(self.shared.pool().take_gone());
+        if !(added.is_empty() && self.dropped.is_empty())
+            && let Err(why) = self.shared.store.set_waiting(&added, &std::mem::take(&mut self.dropped))
         {
             tracing::error!(error = %why, "the store failed");
             self.shared.halt();
@@ -425,6 +429,11 @@ impl Writer {
             for (address, change) in &built.executed.changes.accounts {
                 pool.set_account(*address, &change.after.unwrap_or_default());
             }
+            // What the block has left the store with it.
+            let transactions = &built.executed.transactions;
+            let included: HashSet<&B256> =
+                transactions.iter().map(|transaction| transaction.tx_hash()).collect();
+            self.dropped.extend(pool.take_gone().into_iter().filter(|hash| !included.contains(hash)));
         }
         for transaction in &built.executed.transactions {
             if let Some(reply) = self.waiting.remove(transaction.tx_hash()) {

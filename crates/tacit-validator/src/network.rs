@@ -36,12 +36,14 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is not TOML of this shape.
-    #[error("{} is malformed: {}", path.display(), source.message())]
+    #[error("{} is malformed in line {line}: {reason}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where, from 1.
+        line: usize,
+        /// Why.
+        reason: String,
     },
     /// The genesis is not JSON of a genesis.
     #[error("{} is malformed", path.display())]
@@ -366,8 +368,11 @@ impl ValidatorFile {
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FileError> {
     let text =
         fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|source| FileError::Toml { path: path.to_owned(), source: Box::new(source) })
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count().saturating_add(1);
+        FileError::Toml { path: path.to_owned(), line, reason: error.message().to_owned() }
+    })
 }
 
 /// `name` as seen from the folder of `file`.
@@ -459,7 +464,7 @@ mod tests {
             NetworkFile::load(&path).unwrap_err()
         };
         assert!(matches!(NetworkFile::load(&path), Err(FileError::Read { .. })));
-        assert!(matches!(load("genesis = 5"), FileError::Toml { .. }));
+        assert!(matches!(load("\nlocal = 5\ngenesis = 'g'"), FileError::Toml { line: 2, .. }));
         let state = B256::ZERO;
         let rest = format!("first_block = '0x'\nfirst_state = '{state}'\nvalidators = []");
         let absent = load(&format!("genesis = 'no.json'\n{rest}"));

@@ -50,7 +50,7 @@ pub use tacit_abi::{IValidators::Seat, validators::ADDRESS};
 
 use crate::{
     dispatch::{Access, Failure, check_name, decode, revert},
-    host::Host,
+    host::{Host, HostError},
 };
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
@@ -256,7 +256,7 @@ fn slash(host: &mut dyn Host, now: &Now, key: B256, evidence: &[u8]) -> Result<(
     }
     record.advance(now.epoch);
     let reward = now.parameters.reward().min(record.stake);
-    let burned = record.stake.saturating_sub(reward);
+    let burned = record.stake.checked_sub(reward).ok_or(HostError::Payment)?;
     record.status = Status::Barred;
     (record.stake, record.release_at) = (0, 0);
     record.store(host)?;

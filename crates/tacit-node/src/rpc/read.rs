@@ -32,7 +32,8 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "web3_clientVersion" => constant(params, CLIENT_VERSION),
         "net_listening" => constant(params, &true),
         "net_peerCount" => constant(params, &U64::ZERO),
-        "eth_syncing" | "eth_mining" => constant(params, &false),
+        "eth_syncing" => syncing(service, params),
+        "eth_mining" => constant(params, &false),
         "eth_accounts" => constant(params, &[(); 0]),
         "eth_hashrate" => constant(params, &U64::ZERO),
         "eth_capabilities" => capabilities(service, params),
@@ -104,6 +105,16 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "txpool_inspect" => pool::inspect(service, params),
         _ => Err(RpcError::MethodNotFound(method.to_owned())),
     }
+}
+
+/// Where a node stands that does not have its network's blocks yet. It does not know how many there are.
+fn syncing(service: &Service, params: Params) -> Result<Encoded, RpcError> {
+    let shared = service.shared();
+    if shared.has_caught_up() {
+        return constant(params, &false);
+    }
+    let head = U64::from(shared.head().number);
+    constant(params, &json!({ "startingBlock": head, "currentBlock": head, "highestBlock": head }))
 }
 
 fn constant<T: serde::Serialize + ?Sized>(mut params: Params, value: &T) -> Result<Encoded, RpcError> {

@@ -227,12 +227,13 @@ impl Store for RedbStore {
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut waiting = transaction.open_table(tables::WAITING).map_err(failed)?;
+            // One that left and came back stays.
+            for hash in removed {
+                waiting.remove(hash.0).map_err(failed)?;
+            }
             for signed in added {
                 let bytes = codec::encode_transaction(signed);
                 waiting.insert(signed.tx_hash().0, bytes.as_slice()).map_err(failed)?;
-            }
-            for hash in removed {
-                waiting.remove(hash.0).map_err(failed)?;
             }
         }
         transaction.commit().map_err(failed)

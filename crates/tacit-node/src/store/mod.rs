@@ -208,7 +208,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Which chain this is.
     fn identity(&self) -> Identity;
 
-    /// Adds and removes transactions that wait; when this returns it is durable. Blocks remove what they include.
+    /// Removes transactions that waited, then adds others; when this returns it is durable. Blocks remove what they include.
     ///
     /// # Errors
     /// When the database fails. Nothing has changed then.

@@ -9,10 +9,10 @@ use serde_json::json;
 use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, StateCommitment, build};
 use tacit_node::{
     FinalBlock, FirstBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
-    store::{MadeBy, RedbStore},
+    store::{MadeBy, RedbStore, Store},
 };
 
-use crate::support::{Running, address, config, deployment, message, sign, transfer};
+use crate::support::{Running, address, config, deployment, hash_of, message, sign, transfer};
 
 /// The validators, who agree with themselves at once. Their state root is none that a node could check.
 struct Council {
@@ -110,6 +110,49 @@ async fn transactions_wait_for_validators_and_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn what_can_be_in_no_block_leaves_the_disk_and_what_comes_back_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let council = Council::new(genesis());
+    let config = council.config(directory.path());
+    let stored = |node: Node| {
+        drop(node);
+        let store = RedbStore::resume(directory.path(), MadeBy::Validators).unwrap();
+        let mut waiting: Vec<B256> = store
+            .view()
+            .unwrap()
+            .waiting()
+            .unwrap()
+            .iter()
+            .map(|transaction| *transaction.tx_hash())
+            .collect();
+        waiting.sort_unstable();
+        waiting
+    };
+    let dearer = |factor: u128| {
+        let mut transaction = transfer(0);
+        transaction.max_fee_per_gas *= factor;
+        transaction.max_priority_fee_per_gas = factor;
+        sign(transaction, 0)
+    };
+    let node = Node::open(config.clone()).unwrap();
+    submit(&node, &dearer(1)).await.unwrap();
+    submit(&node, &dearer(2)).await.unwrap();
+    assert_eq!(stored(node), [hash_of(&dearer(2))], "what was outbid is gone");
+
+    // Another of its nonce is in a block: the one that waits never can be.
+    let node = Node::open(config.clone()).unwrap();
+    submit(&node, &sign(transfer(1), 0)).await.unwrap();
+    let envelope = TxEnvelope::decode_2718(&mut hex::decode(dearer(5)).unwrap().as_slice()).unwrap();
+    let block = council.make(vec![envelope.try_into_recovered().unwrap()]);
+    node.append(block).await.unwrap();
+    // Answered after what came before it is on disk.
+    submit(&node, &sign(transfer(2), 0)).await.unwrap();
+    let mut left = vec![hash_of(&sign(transfer(1), 0)), hash_of(&sign(transfer(2), 0))];
+    left.sort_unstable();
+    assert_eq!(stored(node), left);
+}
+
+#[tokio::test]
 async fn validators_blocks_are_served_like_the_node_s_own() {
     let directory = tempfile::tempdir().unwrap();
     let council = Council::new(genesis());
@@ -126,6 +169,8 @@ async fn validators_blocks_are_served_like_the_node_s_own() {
     let block = running.client.rpc("eth_getBlockByNumber", json!(["finalized", true])).await;
     assert_eq!(block["stateRoot"], json!(ROOT));
     assert_eq!(block["transactions"][0]["nonce"], "0x1");
+    let standing = running.client.rpc("eth_syncing", json!([])).await;
+    assert_eq!(standing["currentBlock"], "0x2", "it has met no validator yet");
     for method in ["evm_mine", "evm_snapshot", "evm_increaseTime"] {
         assert_eq!(running.client.error(method, json!([])).await.0, -32601, "{method} in a network");
     }
