@@ -139,7 +139,7 @@ impl Node {
         let pool = Pool::new(config.pool);
         let shared = Arc::new(Shared::new(chain, config.beneficiary, store, pool, head));
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-        let writer = Writer::new(Arc::clone(&shared), commitment);
+        let mut writer = Writer::new(Arc::clone(&shared), commitment);
         writer.reload()?;
         let thread =
             std::thread::Builder::new().name("tacit-writer".into()).spawn(|| writer.run(receiver))?;

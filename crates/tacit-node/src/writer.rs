@@ -28,7 +28,7 @@ use crate::{
     admission,
     pool::Rejected,
     shared::Shared,
-    store::{At, NewBlock, State, StoreError, StoredReceipt},
+    store::{At, NewBlock, State, StoreError, StoredReceipt, View},
 };
 
 /// Why a command was not carried out.
@@ -124,13 +124,15 @@ pub(crate) struct Writer {
     waiting: HashMap<B256, Reply<()>>,
     /// Transactions that left the pool without a block, and may still lie in the store.
     dropped: Vec<B256>,
+    /// The state at the head, once somebody asked for it.
+    view: Option<Box<dyn View>>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
         let head = shared.head();
         let automine = shared.makes_blocks();
-        Self { shared, head, commitment, automine, waiting: HashMap::new(), dropped: Vec::new() }
+        Self { shared, head, commitment, automine, waiting: HashMap::new(), dropped: Vec::new(), view: None }
     }
 
     /// Serves until every sender of commands is gone.
@@ -212,7 +214,7 @@ impl Writer {
     }
 
     /// Takes back into the pool what waited when the node ended.
-    pub(crate) fn reload(&self) -> Result<(), StoreError> {
+    pub(crate) fn reload(&mut self) -> Result<(), StoreError> {
         let waiting = self.shared.store.view()?.waiting()?;
         let refused = waiting.into_iter().filter_map(|transaction| {
             let hash = *transaction.tx_hash();
@@ -222,14 +224,20 @@ impl Writer {
             Some(hash)
         });
         let refused: Vec<B256> = refused.collect();
+        self.view = None;
         if refused.is_empty() { Ok(()) } else { self.shared.store.set_waiting(&[], &refused) }
     }
 
-    fn admit(&self, transaction: Recovered<TxEnvelope>, base_fee: u64) -> Result<(), WriteError> {
+    fn admit(&mut self, transaction: Recovered<TxEnvelope>, base_fee: u64) -> Result<(), WriteError> {
         if self.shared.is_halted() {
             return Err(WriteError::Halted);
         }
-        let view = self.shared.store.view()?;
+        // Opening a view costs as much as several reads, and a burst reads one state.
+        let view = match self.view.take() {
+            Some(view) => view,
+            None => self.shared.store.view()?,
+        };
+        let view = self.view.insert(view);
         let state = State::new(view.as_ref(), At::Head);
         let account = state.account(transaction.signer())?.unwrap_or_default();
         let delegates =
@@ -262,6 +270,8 @@ impl Writer {
 
     /// Makes durable what waits from now on, forgets what can never be in a block, and answers those who sent.
     fn keep_waiting(&mut self) {
+        // A view that is kept while nothing comes would keep the pages that it sees.
+        self.view = None;
         let added: Vec<Recovered<TxEnvelope>> = {
             let pool = self.shared.pool();
             self.waiting.keys().filter_map(|hash| pool.transaction(hash).cloned()).collect()
@@ -391,7 +401,8 @@ impl Writer {
         Ok(())
     }
 
-    fn store(&self, built: &Built<LtHash>) -> Result<(), WriteError> {
+    fn store(&mut self, built: &Built<LtHash>) -> Result<(), WriteError> {
+        self.view = None;
         let mut first_log_index = 0_u64;
         let mut receipts = Vec::with_capacity(built.executed.outcomes.len());
         for outcome in &built.executed.outcomes {
@@ -451,6 +462,7 @@ impl Writer {
         if self.shared.is_halted() {
             return Err(WriteError::Halted);
         }
+        self.view = None;
         if !self.shared.store.revert(snapshot)? {
             return Ok(false);
         }
