@@ -521,8 +521,11 @@ pub(crate) struct BenchLedger {
     #[arg(long, default_values = ["0", "1", "4"], value_parser = clap::value_parser!(u16).range(0..=16))]
     pub(crate) validators: Vec<u16>,
     /// What the transactions do; may be given several times.
-    #[arg(long = "load", default_values = ["transfer", "module"])]
+    #[arg(long = "load", default_values = ["transfer", "erc20", "module"])]
     pub(crate) loads: Vec<Load>,
+    /// Accounts that exist beforehand and are paid in turn, with validators only; none but the senders when 0.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) state: u64,
     /// Transactions.
     #[arg(long, default_value_t = 10_000, value_parser = positive)]
     pub(crate) transactions: usize,
@@ -546,6 +549,8 @@ pub(crate) struct BenchLedger {
 pub(crate) enum Load {
     /// Send a coin.
     Transfer,
+    /// Call a token's `transfer`: OpenZeppelin's contract, two slots and a log.
+    Erc20,
     /// Anchor receipts: a native module writes a slot and a log.
     Module,
 }

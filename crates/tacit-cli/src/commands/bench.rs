@@ -241,6 +241,7 @@ pub(crate) const COLUMNS: &[&str] = &[
 const LOAD_COLUMNS: &[&str] = &[
     "load",
     "validators",
+    "state",
     "transactions",
     "offered_per_s",
     "accepted_per_s",
@@ -251,7 +252,9 @@ const LOAD_COLUMNS: &[&str] = &[
     "final_ms_p50",
     "final_ms_p75",
     "final_ms_p99",
+    "start_s",
     "peak_mib",
+    "disk_mib",
 ];
 const CROWD_COLUMNS: &[&str] = &[
     "model",

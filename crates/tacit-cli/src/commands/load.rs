@@ -10,16 +10,20 @@ use crate::output::Output;
 use crate::role::Role;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
+use alloy_sol_types::{SolCall, SolValue, sol};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tacit_abi::receipts;
+use tacit_ledger::Chain;
+use tacit_node::{DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT};
 use tacit_wire::Wallet;
 use tacit_wire::http::JsonClient;
 use tokio::task::JoinSet;
@@ -42,12 +46,13 @@ pub(crate) async fn measure(arguments: &BenchLedger, output: Output) -> Result<V
 async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Value, Failure> {
     let folder = tempfile::tempdir().failed("cannot_write", "no temporary folder", "set TMPDIR to one")?;
     let wallets = wallets(arguments.accounts)?;
-    let nodes = start(folder.path(), validators, &wallets).await?;
+    let starting = Instant::now();
+    let nodes = start(folder.path(), validators, arguments.state, &wallets).await?;
+    let start_s = starting.elapsed().as_secs_f64();
     let client = JsonClient::new(Duration::from_secs(60)).failed("bench", "no HTTP client", "")?;
     let client = Client { http: client };
     let urls: Vec<String> = nodes.iter().map(Role::url).collect();
     let chain_id = client.number(first(&urls)?, "eth_chainId", json!([])).await?;
-    let signed = sign_all(arguments, &wallets, chain_id, load)?;
 
     let watcher = Watcher { client: client.clone(), url: first(&urls)?.clone() };
     let mut head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
@@ -61,6 +66,13 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
         tokio::time::sleep(POLL).await;
         head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
     }
+    let mut signer = Signer { chain_id, wallets: &wallets, sent: vec![0; wallets.len()] };
+    let token = match load {
+        Load::Erc20 => Some(token(&mut signer, &client, &watcher.url).await?),
+        Load::Transfer | Load::Module => None,
+    };
+    let signed = signer.all(arguments, load, token)?;
+    head = client.number(&watcher.url, "eth_blockNumber", json!([])).await?;
     let cpu = || nodes.iter().map(|node| node.pid().map_or(0, cpu_us_of)).sum::<u64>();
     let (before, start) = (cpu(), Instant::now());
     let hashes = signed.iter().flatten().map(|transaction| transaction.hash).collect::<Vec<_>>();
@@ -74,6 +86,7 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
     for node in nodes {
         node.stop().await;
     }
+    let disk_mib = (bytes_in(folder.path()) >> 20) / u64::from(validators.max(1));
     let mut latencies: Vec<f64> = sent
         .iter()
         .filter_map(|(hash, at)| Some(seen.at.get(hash)?.duration_since(*at).as_secs_f64() * 1000.0))
@@ -86,7 +99,8 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
     let count = latencies.len() as f64;
     let per_node = node_us as f64 / count / f64::from(validators.max(1));
     Ok(json!({
-        "bench": "ledger", "load": load, "validators": validators, "transactions": latencies.len(),
+        "bench": "ledger", "load": load, "validators": validators, "state": arguments.state,
+        "start_s": round(start_s), "disk_mib": disk_mib, "transactions": latencies.len(),
         "accounts": arguments.accounts, "offered_per_s": arguments.rate, "accepted_per_s": (count / accepted_s).round(),
         "mined_per_s": (count / mined_s).round(), "blocks": seen.blocks, "gas_per_transaction": seen.gas / seen.count.max(1),
         "node_cpu_us": round(per_node), "final_ms_p50": part(1, 2), "final_ms_p75": part(3, 4),
@@ -95,9 +109,16 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
 }
 
 /// A ledger in development mode, or validators.
-async fn start(data: &Path, validators: u16, wallets: &[Wallet]) -> Result<Vec<Role>, Failure> {
+async fn start(data: &Path, validators: u16, state: u64, wallets: &[Wallet]) -> Result<Vec<Role>, Failure> {
     let funded = wallets.iter().flat_map(|wallet| ["--fund".to_owned(), wallet.address().to_string()]);
     if validators == 0 {
+        if state > 0 {
+            return Err(Failure::new(
+                "bad_usage",
+                "a development ledger begins with no state",
+                "give --validators 1 with --state",
+            ));
+        }
         let mut arguments: Vec<OsString> =
             ["node", "dev", "--listen", "127.0.0.1:0", "--data"].map(Into::into).into();
         arguments.push(data.join("ledger").into());
@@ -105,6 +126,13 @@ async fn start(data: &Path, validators: u16, wallets: &[Wallet]) -> Result<Vec<R
         return Ok(vec![Role::start("ledger", &arguments).await?]);
     }
     let network = data.join("network");
+    let beginning: Vec<OsString> = if state == 0 {
+        funded.map(OsString::from).collect()
+    } else {
+        let genesis = data.join("genesis.json");
+        write_genesis(&genesis, state, wallets).failed("cannot_write", genesis.display(), "")?;
+        vec!["--from".into(), genesis.into()]
+    };
     let program = std::env::current_exe().failed("no_program", "cannot find this program", "")?;
     let count = usize::from(validators);
     let written = tokio::process::Command::new(program)
@@ -112,7 +140,7 @@ async fn start(data: &Path, validators: u16, wallets: &[Wallet]) -> Result<Vec<R
         .args(["--port", &free_ports(count)?.to_string(), "--rpc-port", &free_ports(count)?.to_string()])
         .arg("--output")
         .arg(&network)
-        .args(funded)
+        .args(beginning)
         .output()
         .await
         .failed("cannot_start", "cannot write the network", "")?;
@@ -159,61 +187,148 @@ fn wallets(count: usize) -> Result<Vec<Wallet>, Failure> {
     (0..count).map(wallet).collect()
 }
 
+/// An account that is only ever paid: the `index`-th of a large state.
+fn bystander(index: u64) -> Address {
+    Address::from_word(keccak256(index.to_be_bytes()))
+}
+
+/// A first state of `state` accounts beside the wallets. Written as it is made: it may not fit into memory twice.
+fn write_genesis(path: &Path, state: u64, wallets: &[Wallet]) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let chain = Chain { chain_id: CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE };
+    let chain = serde_json::to_string(&chain)?;
+    write!(file, r#"{{"chain":{chain},"timestamp":{now},"baseFee":{DEV_BASE_FEE},"alloc":{{"#)?;
+    for (index, wallet) in wallets.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(file, r#"{comma}"{}":{{"balance":"{DEV_BALANCE:#x}"}}"#, wallet.address())?;
+    }
+    for index in 0..state {
+        write!(file, r#","{:#x}":{{"balance":"0x1"}}"#, bystander(index))?;
+    }
+    file.write_all(b"}}")?;
+    file.flush()
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
 /// A transaction, ready to go.
 struct Signed {
     hash: B256,
     raw: Bytes,
 }
 
-/// Transactions in lanes, one sender's all in one lane and in order.
-fn sign_all(
-    arguments: &BenchLedger,
-    wallets: &[Wallet],
+/// Signs for all wallets, each with its next nonce.
+struct Signer<'a> {
     chain_id: u64,
-    load: Load,
-) -> Result<Vec<Vec<Signed>>, Failure> {
-    let mut lanes: Vec<Vec<Signed>> = (0..arguments.in_flight).map(|_| Vec::new()).collect();
-    for index in 0..arguments.transactions {
-        let sender = index % wallets.len();
-        let (nonce, next) = ((index / wallets.len()) as u64, (sender + 1) % wallets.len());
-        let (Some(wallet), Some(to)) = (wallets.get(sender), wallets.get(next)) else { continue };
-        let transaction = draft(chain_id, nonce, to.address(), index, load);
+    wallets: &'a [Wallet],
+    sent: Vec<u64>,
+}
+
+impl Signer<'_> {
+    fn sign(&mut self, sender: usize, draft: TxEip1559) -> Result<Signed, Failure> {
+        let unknown = || Failure::new("bench", "no such wallet", "");
+        let wallet = self.wallets.get(sender).ok_or_else(unknown)?;
+        let nonce = self.sent.get_mut(sender).ok_or_else(unknown)?;
+        let transaction = TxEip1559 { chain_id: self.chain_id, nonce: *nonce, ..draft };
+        *nonce += 1;
         let signature = wallet.sign_digest(transaction.signature_hash()).failed("bench", "signing", "")?;
         let signature = Signature::try_from(&signature[..]).failed("bench", "signing", "")?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        let lane = sender % lanes.len();
-        if let Some(lane) = lanes.get_mut(lane) {
-            lane.push(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() });
-        }
+        Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
     }
-    Ok(lanes)
+
+    /// Transactions in lanes, one sender's all in one lane and in order.
+    fn all(
+        &mut self,
+        arguments: &BenchLedger,
+        load: Load,
+        token: Option<Address>,
+    ) -> Result<Vec<Vec<Signed>>, Failure> {
+        let mut lanes: Vec<Vec<Signed>> = (0..arguments.in_flight).map(|_| Vec::new()).collect();
+        for index in 0..arguments.transactions {
+            let sender = index % self.wallets.len();
+            let next = self.wallets.get((sender + 1) % self.wallets.len());
+            let to = match (index as u64).wrapping_mul(SCATTER).checked_rem(arguments.state) {
+                Some(index) => bystander(index),
+                None => next.map_or(Address::ZERO, Wallet::address),
+            };
+            let lane = sender % lanes.len();
+            let signed = self.sign(sender, draft(to, index, load, token))?;
+            if let Some(lane) = lanes.get_mut(lane) {
+                lane.push(signed);
+            }
+        }
+        Ok(lanes)
+    }
 }
 
-fn draft(chain_id: u64, nonce: u64, to: Address, index: usize, load: Load) -> TxEip1559 {
-    let plain = TxEip1559 {
-        chain_id,
-        nonce,
-        gas_limit: 21_000,
+fn draft(to: Address, index: usize, load: Load, token: Option<Address>) -> TxEip1559 {
+    match (load, token) {
+        (Load::Erc20, Some(token)) => {
+            call(token, 80_000, transferCall { to, amount: U256::ONE }.abi_encode())
+        }
+        (Load::Module, _) => {
+            let root = keccak256(index.to_be_bytes());
+            let input = receipts::IReceipts::anchorCall { root, count: 1 }.abi_encode();
+            call(receipts::ADDRESS, 120_000, input)
+        }
+        (Load::Transfer | Load::Erc20, _) => TxEip1559 { value: U256::ONE, ..call(to, 21_000, Vec::new()) },
+    }
+}
+
+fn call(to: Address, gas_limit: u64, input: Vec<u8>) -> TxEip1559 {
+    TxEip1559 {
+        gas_limit,
         max_fee_per_gas: 1_000_000_000,
         max_priority_fee_per_gas: 1,
         to: TxKind::Call(to),
-        value: U256::ONE,
+        input: input.into(),
         ..TxEip1559::default()
-    };
-    match load {
-        Load::Transfer => plain,
-        Load::Module => {
-            let root = keccak256(index.to_be_bytes());
-            let input = receipts::IReceipts::anchorCall { root, count: 1 }.abi_encode().into();
-            TxEip1559 {
-                gas_limit: 120_000,
-                to: TxKind::Call(receipts::ADDRESS),
-                value: U256::ZERO,
-                input,
-                ..plain
-            }
-        }
     }
+}
+
+/// Deploys a token, and gives every wallet some of it.
+async fn token(signer: &mut Signer<'_>, client: &Client, url: &str) -> Result<Address, Failure> {
+    let owner = signer.wallets.first().map_or(Address::ZERO, Wallet::address);
+    let nonce = signer.sent.first().copied().unwrap_or(0);
+    let code = hex::decode(ERC20.trim()).failed("bench", "the token's code", "")?;
+    let made = ("Bench".to_owned(), "B".to_owned(), U256::MAX >> 1, owner);
+    let deploy = TxEip1559 {
+        to: TxKind::Create,
+        gas_limit: 3_000_000,
+        ..call(owner, 0, [code, made.abi_encode_params()].concat())
+    };
+    let token = owner.create(nonce);
+    let mut setup = vec![signer.sign(0, deploy)?];
+    for index in 1..signer.wallets.len() {
+        let to = signer.wallets.get(index).map_or(Address::ZERO, Wallet::address);
+        let share = transferCall { to, amount: U256::ONE << 128 };
+        setup.push(signer.sign(0, call(token, 80_000, share.abi_encode()))?);
+    }
+    let head = client.number(url, "eth_blockNumber", json!([])).await?;
+    client.send(url, &setup).await?;
+    let hashes = setup.iter().map(|sent| sent.hash).collect();
+    Watcher { client: client.clone(), url: url.to_owned() }.until_all(head, hashes).await?;
+    let last = setup.last().map(|sent| sent.hash);
+    let receipt = client.request(url, "eth_getTransactionReceipt", json!([last])).await?;
+    if receipt["status"] == "0x1" {
+        Ok(token)
+    } else {
+        Err(Failure::new("bench", "the token was not deployed", ""))
+    }
+}
+
+sol! {
+    function transfer(address to, uint256 amount) external returns (bool);
 }
 
 /// Sends every lane to a node of its own, in turn, and tells when each transaction left.
@@ -351,6 +466,12 @@ fn first(urls: &[String]) -> Result<&String, Failure> {
     urls.first().ok_or_else(|| Failure::new("bench", "no node", ""))
 }
 
+/// Creation code of OpenZeppelin's `ERC20PresetFixedSupply`, as npm's `@openzeppelin/contracts` 4.9.6 (MIT) has it compiled.
+const ERC20: &str = include_str!("../../data/erc20.hex");
+/// Of the networks made here.
+const CHAIN_ID: u64 = 1337;
+/// A prime, so that payments in turn are far from one another.
+const SCATTER: u64 = 2_654_435_761;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const SETTLED_BLOCKS: u64 = 5;
 const POLL: Duration = Duration::from_millis(5);
