@@ -280,13 +280,32 @@ pub(crate) enum Receipt {
         #[command(flatten)]
         gateway: GatewayAddress,
     },
-    /// Check a saved receipt: offline, or against a ledger with --ledger. Or evidence of a false answer.
+    /// Check a saved receipt: offline, or against a ledger with --ledger. Or evidence of a false answer. Or, with --light, the proof of a
+    /// transaction's receipt, offline, and whether the transaction anchored the saved receipt.
     Verify {
         /// File written by `tacit receipt show -o` or `tacit receipt evidence -o`.
-        file: PathBuf,
+        #[arg(required_unless_present = "light")]
+        file: Option<PathBuf>,
         /// Also check that the receipt's batch is anchored on this ledger.
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", conflicts_with = "light")]
         ledger: Option<String>,
+        /// Check this proof, written by `tacit receipt prove`: bytes or hex digits of `tacit_getReceiptProof`.
+        #[arg(long, value_name = "PROOF", requires = "network")]
+        light: Option<PathBuf>,
+        /// What is known of the network beforehand: its `network.toml`, from whoever made the network.
+        #[arg(long, value_name = "FILE", requires = "light")]
+        network: Option<PathBuf>,
+    },
+    /// Save what proves a transaction's receipt to whoever has the network's file and no node.
+    Prove {
+        /// The transaction's hash.
+        transaction: String,
+        /// A node of the network: a validator or a follower.
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
+        rpc: String,
+        /// Where the proof goes.
+        #[arg(short, long)]
+        output: PathBuf,
     },
     /// List false answers to hidden questions, or save what convicts the worker that gave one.
     Evidence {
@@ -383,6 +402,8 @@ pub(crate) enum Node {
         #[command(flatten)]
         lifetime: Lifetime,
     },
+    /// Follow a network without a vote: all of its blocks and state, checked, served like a validator's, and transactions passed on.
+    Follow(Follow),
     /// Make a validator's key, on the machine where it will stay, and tell its public half.
     NewKey {
         /// A new file.
@@ -390,6 +411,34 @@ pub(crate) enum Node {
     },
     /// Write the state of a chain at its head as a genesis that another chain can begin with.
     Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Follow {
+    /// JSON-RPC of a node of the network, a validator or a follower; several are asked in turn, and none is believed.
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) sources: Vec<String>,
+    /// What is known of the network beforehand: its `network.toml`, with the genesis beside it, from whoever made the network.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) network: PathBuf,
+    /// Where the chain is kept.
+    #[arg(long, default_value = "follower")]
+    pub(crate) data: PathBuf,
+    /// Where JSON-RPC listens.
+    #[arg(long, default_value = "127.0.0.1:8545")]
+    pub(crate) rpc: SocketAddr,
+    /// Begin with the state at the newest checkpoint that the validators certified, instead of executing every block: an empty folder only.
+    /// Earlier blocks will not be here.
+    #[arg(long)]
+    pub(crate) from_checkpoint: bool,
+    /// Most GiB that a checkpoint may have.
+    #[arg(long, value_name = "GIB", default_value_t = 64, requires = "from_checkpoint")]
+    pub(crate) checkpoint_gib_max: u32,
+    /// Snapshots of the state that are served to others at a time; none when 0.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) snapshots: usize,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -412,6 +461,9 @@ pub(crate) struct InitNetwork {
     /// Where JSON-RPC listens; counts up on one machine.
     #[arg(long, default_value_t = 8545)]
     pub(crate) rpc_port: u16,
+    /// Blocks from one checkpoint of the state to the next.
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) checkpoint_blocks: Option<NonZeroU64>,
     /// Chain id of a new network.
     #[arg(long, default_value_t = 82_249, conflicts_with = "from")]
     pub(crate) chain_id: u64,

@@ -4,8 +4,9 @@
 //! A validator votes for a block only if, on top of its parent,
 //! 1. the header keeps every rule that needs no execution ([`Rules::check`]),
 //! 2. its clock has come within reach of the timestamp (until then it waits: see [`Rules::wait`]),
-//! 3. every signature recovers, every transaction is included by the executor, none left out,
-//! 4. execution gives the very same header, `stateRoot` and the seal's range included.
+//! 3. its sink has executed the block that a checkpoint in the seal is about, and to the same root,
+//! 4. every signature recovers, every transaction is included by the executor, none left out,
+//! 5. execution gives the very same header, `stateRoot` and the seal's range included.
 //!
 //! That block and parent are those of the view is checked by the engine's wrapper, before the first vote.
 //!
@@ -28,7 +29,9 @@ use alloy_consensus::{
 };
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes};
-use commonware_consensus::{Heightable as _, marshal::ancestry::Ancestry, simplex::scheme::ed25519};
+use commonware_consensus::{
+    Heightable as _, marshal::ancestry::Ancestry, simplex::scheme::ed25519, types::Height,
+};
 use commonware_cryptography::sha256;
 use commonware_glue::stateful::{
     Application, Finality, Input, Proposed,
@@ -47,6 +50,7 @@ use core::{fmt, future::pending, time::Duration};
 use futures::StreamExt as _;
 use std::{sync::Arc, time::UNIX_EPOCH};
 use tacit_ledger::{Attributes, ExecuteError, Executed};
+use tacit_light::Checkpoint;
 use tracing::{info, warn};
 
 type Batch<E> = <Shared<StateDb<E>> as DatabaseSet<E>>::Unmerkleized;
@@ -89,6 +93,15 @@ impl<T: TransactionSource, S: BlockSink> Ledger<T, S> {
         select! {
             () = self.source.ready() => {},
             () = context.sleep(rest) => {},
+        }
+    }
+
+    /// The checkpoint that is due in a block; waits until the sink knows the state.
+    async fn checkpoint(&self, height: Height, number: u64) -> Option<Checkpoint> {
+        let number = self.rules.checkpoint(height, number)?;
+        match self.sink.state_root(number).await {
+            Ok(root) => Some(Checkpoint { number, root }),
+            Err(error) => halt(&error),
         }
     }
 
@@ -143,6 +156,8 @@ where
     ) -> Option<Proposed<Self, E>> {
         let above = ancestry.next().await?.inner_shared();
         let (parent, height) = (above.header(), above.height().next());
+        let number = parent.number.checked_add(1)?;
+        let checkpoint = self.checkpoint(height, number).await;
         self.wait_turn(&context).await;
         let candidates = self.candidates(&parent).await;
         let mut attributes = Attributes {
@@ -153,7 +168,7 @@ where
         };
         let job = Job { rules: self.rules, parent: parent.clone(), attributes: attributes.clone() };
         let (executed, applied) = run(&context, job, batches, move || Some(candidates)).await?;
-        let seal = Seal { context: position, height, range: range(&applied)? };
+        let seal = Seal { context: position, height, range: range(&applied)?, checkpoint };
         attributes.extra_data = Bytes::copy_from_slice(seal.commitment().as_slice());
         let block = executed.seal(&parent, &attributes, B256::new(applied.root().0)).into_inner();
         match ChainBlock::new(seal, block) {
@@ -182,6 +197,13 @@ where
         }
         if finality == Finality::Candidate {
             context.sleep(self.rules.wait(header.timestamp, now(&context))).await;
+        }
+        // Where one is due, the rules have it that it is of this block.
+        if let Some(got) = block.seal().checkpoint
+            && self.checkpoint(block.height(), header.number).await != Some(got)
+        {
+            info!(hash = %block.hash(), "block refused: its checkpoint is of another state");
+            return None;
         }
         let attributes = Attributes {
             timestamp: header.timestamp,

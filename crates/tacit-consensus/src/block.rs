@@ -2,7 +2,7 @@
 //!
 //! # Formal definition
 //! A [`ChainBlock`] is a [`Seal`] and an Ethereum block with
-//! - `extraData = SHA-256("tacit/seal/1" ‖ encoding of the seal)`,
+//! - `extraData = SHA-256("tacit/seal/2" ‖ encoding of the seal)`,
 //! - `parentHash =` the parent that the seal's context names,
 //! - `transactionsRoot` of the transactions, no ommers, no withdrawals.
 //!
@@ -11,7 +11,8 @@
 //!
 //! # Encoding
 //! `1 ‖ seal ‖ varint length ‖ RLP [header, transactions, ommers, withdrawals]`, the last as every Ethereum client writes it.
-//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ height ‖ range`, integers as varints.
+//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ height ‖ range ‖ checkpoint`, integers as varints; the
+//! checkpoint is `0`, or `1 ‖ number ‖ root (32)`. `tacit_light::checkpoint` reads it.
 //!
 //! # What a decoder does not check
 //! Nothing that needs the parent: numbers, fees, signatures of transactions, roots of state and receipts. See `application`.
@@ -32,6 +33,7 @@ use commonware_cryptography::{Digestible, Hasher as _, Sha256, ed25519, keccak25
 use commonware_storage::mmr::Location;
 use commonware_utils::range::NonEmptyRange;
 use tacit_ledger::Block;
+use tacit_light::Checkpoint;
 
 /// An Ethereum block hash, as the engine sees it.
 pub type BlockHash = keccak256::Digest;
@@ -49,6 +51,8 @@ pub struct Seal {
     /// Operations of the state database that a new validator must fetch to have this block's state: from its inactivity
     /// floor to its end.
     pub range: NonEmptyRange<Location>,
+    /// What the flat state was after an earlier block, where the rules want it said: see [`Rules::checkpoint`](crate::Rules::checkpoint).
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl Seal {
@@ -64,12 +68,16 @@ impl Write for Seal {
         self.context.write(buf);
         self.height.write(buf);
         self.range.write(buf);
+        self.checkpoint.write(buf);
     }
 }
 
 impl EncodeSize for Seal {
     fn encode_size(&self) -> usize {
-        self.context.encode_size() + self.height.encode_size() + self.range.encode_size()
+        self.context.encode_size()
+            + self.height.encode_size()
+            + self.range.encode_size()
+            + self.checkpoint.encode_size()
     }
 }
 
@@ -81,6 +89,7 @@ impl Read for Seal {
             context: Context::read(buf)?,
             height: Height::read(buf)?,
             range: NonEmptyRange::read(buf)?,
+            checkpoint: Option::read(buf)?,
         })
     }
 }
@@ -88,7 +97,8 @@ impl Read for Seal {
 impl MaxEncodeSize for Seal {
     const MAX_ENCODE_SIZE: usize = ConsensusContext::MAX_ENCODE_SIZE
         + Height::MAX_ENCODE_SIZE
-        + NonEmptyRange::<Location>::MAX_ENCODE_SIZE;
+        + NonEmptyRange::<Location>::MAX_ENCODE_SIZE
+        + Option::<Checkpoint>::MAX_ENCODE_SIZE;
 }
 
 /// Why bytes, or a block and a seal, are not a [`ChainBlock`].
@@ -269,7 +279,7 @@ pub const BLOCK_BYTES_MAX: usize = 2 << 20;
 pub const ENCODED_BYTES_MAX: usize = u8::SIZE + Seal::MAX_ENCODE_SIZE + LENGTH_BYTES_MAX + BLOCK_BYTES_MAX;
 
 const FORMAT: u8 = 1;
-const SEAL_DOMAIN: &[u8] = b"tacit/seal/1";
+const SEAL_DOMAIN: &[u8] = b"tacit/seal/2";
 const LENGTH_BYTES_MAX: usize = 5;
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ fn first_block(
         leader: leader.clone(),
         parent: (View::zero(), keccak256::Digest(first.block.header.parent_hash.0)),
     };
-    let seal = Seal { context, height: Height::zero(), range: target.range };
+    let seal = Seal { context, height: Height::zero(), range: target.range, checkpoint: None };
     let mut block = first.block.inner().clone();
     block.header = Header {
         state_root: B256::new(target.root.0),

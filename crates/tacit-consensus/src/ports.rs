@@ -2,7 +2,7 @@
 
 use crate::block::ChainBlock;
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, TxHash};
+use alloy_primitives::{Address, B256, TxHash};
 use core::future::Future;
 
 /// How much one block can take.
@@ -52,4 +52,11 @@ pub trait BlockSink: Clone + Send + Sync + 'static {
     /// # Errors
     /// The block could not be taken.
     fn finalized(&self, block: &ChainBlock) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Root of the flat state after the final block of this number, by the ledger's own commitment (`tacit_ledger::LtHash`). Where the
+    /// sink does not have that block yet, it waits until it does: without the root a validator neither proposes nor votes.
+    ///
+    /// # Errors
+    /// The root cannot be read.
+    fn state_root(&self, number: u64) -> impl Future<Output = Result<B256, Self::Error>> + Send;
 }

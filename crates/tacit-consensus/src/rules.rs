@@ -4,7 +4,7 @@ use crate::block::ChainBlock;
 use alloy_consensus::Header;
 use alloy_primitives::B256;
 use commonware_consensus::{Heightable as _, types::Height};
-use core::time::Duration;
+use core::{num::NonZeroU64, time::Duration};
 use tacit_ledger::Chain;
 
 /// Parameters that all validators share.
@@ -18,6 +18,9 @@ pub struct Rules {
     /// Seconds by which a timestamp may be ahead of a validator's clock. Beyond that, the validator withholds its vote
     /// until its clock is there, for `timestamp_step_s_max` at the most.
     pub clock_ahead_s_max: u64,
+    /// A block whose height is a multiple of this carries the root of the flat state as it was [half as many](Self::checkpoint)
+    /// blocks before, from which others can begin.
+    pub checkpoint_blocks: NonZeroU64,
 }
 
 /// A rule that a block breaks, with its parent alone as witness.
@@ -77,6 +80,14 @@ pub enum RuleViolation {
         /// Given.
         got: Option<u64>,
     },
+    /// A checkpoint where none is due, none where one is, or one of another block.
+    #[error("checkpoint of block {got:?}, expected {expected:?}")]
+    Checkpoint {
+        /// Number of the block that is due.
+        expected: Option<u64>,
+        /// Given.
+        got: Option<u64>,
+    },
     /// There is no beacon: the field is zero, so that nobody chooses it.
     #[error("mixHash is not zero")]
     MixHash,
@@ -115,7 +126,21 @@ impl Rules {
         if header.mix_hash != B256::ZERO {
             return Err(RuleViolation::MixHash);
         }
+        let expected = self.checkpoint(block.height(), header.number);
+        let got = block.seal().checkpoint.map(|checkpoint| checkpoint.number);
+        if got != expected {
+            return Err(RuleViolation::Checkpoint { expected, got });
+        }
         Ok(())
+    }
+
+    /// Number of the block whose state the block of this height and number has to name, if any. It lies so far back that every
+    /// validator that keeps up has executed it.
+    #[must_use]
+    pub fn checkpoint(&self, height: Height, number: u64) -> Option<u64> {
+        let every = self.checkpoint_blocks.get();
+        let due = !height.is_zero() && height.get().is_multiple_of(every);
+        due.then(|| number.checked_sub(every.div_ceil(2))).flatten()
     }
 
     /// The timestamp of a proposal made at `now_s`: the clock's, held within what the parent allows.
@@ -154,14 +179,20 @@ mod tests {
     use commonware_storage::mmr::Location;
     use commonware_utils::range::NonEmptyRange;
     use tacit_ledger::Block;
+    use tacit_light::Checkpoint;
 
     const RULES: Rules = Rules {
         chain: Chain { chain_id: 1, gas_limit: 60_000_000, base_fee_floor: 7 },
         timestamp_step_s_max: 30,
         clock_ahead_s_max: 2,
+        checkpoint_blocks: NonZeroU64::new(8).unwrap(),
     };
 
     fn block(height: u64, change: impl FnOnce(&mut Header)) -> ChainBlock {
+        sealed(height, None, change)
+    }
+
+    fn sealed(height: u64, checkpoint: Option<u64>, change: impl FnOnce(&mut Header)) -> ChainBlock {
         let mut header = Header {
             number: 10,
             timestamp: 1_000,
@@ -177,7 +208,8 @@ mod tests {
             parent: (View::zero(), commonware_cryptography::keccak256::Digest(header.parent_hash.0)),
         };
         let range = NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap();
-        let seal = Seal { context, height: Height::new(height), range };
+        let checkpoint = checkpoint.map(|number| Checkpoint { number, root: B256::ZERO });
+        let seal = Seal { context, height: Height::new(height), range, checkpoint };
         header.extra_data = seal.commitment().to_vec().into();
         let body = BlockBody { withdrawals: Some(Vec::new().into()), ..BlockBody::default() };
         ChainBlock::new(seal, Block { header, body }).unwrap()
@@ -222,6 +254,32 @@ mod tests {
         let fee = BaseFee { expected: 7, got: Some(8) };
         assert_eq!(check(|header| header.base_fee_per_gas = Some(8)), Err(fee));
         assert_eq!(check(|header| header.mix_hash = B256::with_last_byte(1)), Err(MixHash));
+    }
+
+    #[test]
+    fn checkpoints_are_where_they_are_due() {
+        let check = |height: u64, checkpoint| {
+            let parent = block(height - 1, |_| ());
+            let child = sealed(height, checkpoint, |header| {
+                header.number = 11;
+                header.parent_hash = parent.hash();
+            });
+            RULES.check(&parent, &child)
+        };
+        let refused = |expected, got| Err(RuleViolation::Checkpoint { expected, got });
+        for height in [7, 9, 15, 17] {
+            assert_eq!(check(height, None), Ok(()));
+            assert_eq!(check(height, Some(7)), refused(None, Some(7)), "at {height}");
+        }
+        for height in [8, 16, 800] {
+            assert_eq!(check(height, Some(7)), Ok(()));
+            for got in [None, Some(6), Some(8), Some(11)] {
+                assert_eq!(check(height, got), refused(Some(7), got), "at {height}");
+            }
+        }
+        assert_eq!(RULES.checkpoint(Height::zero(), 20), None, "the first block");
+        let every = Rules { checkpoint_blocks: NonZeroU64::MIN, ..RULES };
+        assert_eq!(every.checkpoint(Height::new(1), 1), Some(0));
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod certificate;
 mod error;
 mod proof;
 mod prove;
+mod seal;
 mod trie;
 mod trust;
 mod verify;
@@ -55,9 +56,11 @@ pub use certificate::{
 };
 pub use error::{AnchorError, DecodeError, LightError, ProveError, Trie, TrieError};
 pub use proof::{
-    Finality, HEADERS_MAX, LightProof, PROOF_BYTES_MAX, ReceiptBody, ReceiptPath, TransactionPath,
+    FINALITY_BYTES_MAX, Finality, HEADERS_MAX, LightProof, PROOF_BYTES_MAX, ReceiptBody, ReceiptPath,
+    TransactionPath,
 };
 pub use prove::prove_receipt;
+pub use seal::{Checkpoint, SEAL_BYTES_MAX, SealError, checkpoint};
 pub use trie::NODES_MAX;
 pub use trust::{GroupKey, KeyError, Trust, ValidatorKey};
 pub use verify::{VerifiedReceipt, verify};

@@ -12,10 +12,13 @@ use crate::{
 };
 use alloy_consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, Sealed, TxType};
 use alloy_primitives::{Bytes, Log};
-use alloy_rlp::{Encodable as _, RlpDecodable, RlpEncodable};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
 
 /// Longest proof, in bytes: more than the longest transaction and the logs of a full block take.
 pub const PROOF_BYTES_MAX: usize = 8 << 20;
+
+/// Longest [`Finality`], in bytes: more than its headers and the votes of the largest set take.
+pub const FINALITY_BYTES_MAX: usize = 64 << 10;
 
 /// Most headers of a proof.
 pub const HEADERS_MAX: usize = 16;
@@ -30,6 +33,20 @@ pub struct Finality {
 }
 
 impl Finality {
+    /// Its bytes, for those who follow the blocks themselves: `1 ‖ RLP [headers, certificate]`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// The one that has these bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: too long, or not what [`Self::encode`] gives for any.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, FINALITY_BYTES_MAX)
+    }
+
     /// Checks it; gives the header of the block that is final.
     ///
     /// # Errors
@@ -126,10 +143,7 @@ impl LightProof {
     /// The proof's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT];
-        bytes.reserve_exact(self.length());
-        alloy_rlp::Encodable::encode(self, &mut bytes);
-        bytes
+        encode(self)
     }
 
     /// The proof that has these bytes.
@@ -137,17 +151,31 @@ impl LightProof {
     /// # Errors
     /// [`DecodeError`]: too long, or not what [`Self::encode`] gives for any proof.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > PROOF_BYTES_MAX {
-            return Err(DecodeError::Length { limit: PROOF_BYTES_MAX, got: bytes.len() });
-        }
-        let Some((&FORMAT, body)) = bytes.split_first() else {
-            return Err(DecodeError::Format { expected: FORMAT, got: bytes.first().copied() });
-        };
-        let mut rest = body;
-        let proof = <Self as alloy_rlp::Decodable>::decode(&mut rest).map_err(DecodeError::Rlp)?;
-        // Some decoders forgive what an encoder never writes.
-        if rest.is_empty() && proof.encode() == bytes { Ok(proof) } else { Err(DecodeError::NotCanonical) }
+        decode(bytes, PROOF_BYTES_MAX)
     }
+}
+
+fn encode(value: &impl alloy_rlp::Encodable) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    bytes.reserve_exact(value.length());
+    value.encode(&mut bytes);
+    bytes
+}
+
+fn decode<T: alloy_rlp::Encodable + alloy_rlp::Decodable>(
+    bytes: &[u8],
+    limit: usize,
+) -> Result<T, DecodeError> {
+    if bytes.len() > limit {
+        return Err(DecodeError::Length { limit, got: bytes.len() });
+    }
+    let Some((&FORMAT, body)) = bytes.split_first() else {
+        return Err(DecodeError::Format { expected: FORMAT, got: bytes.first().copied() });
+    };
+    let mut rest = body;
+    let value = T::decode(&mut rest).map_err(DecodeError::Rlp)?;
+    // Some decoders forgive what an encoder never writes.
+    if rest.is_empty() && encode(&value) == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
 }
 
 const FORMAT: u8 = 1;

@@ -134,6 +134,8 @@ pub struct RpcLimits {
     pub sockets_max: u32,
     /// Requests in work on one connection; more wait to be read.
     pub socket_requests_max: usize,
+    /// Snapshots served at a time; none are served where it is 0.
+    pub snapshots_max: usize,
     /// Subscriptions of one connection.
     pub socket_subscriptions_max: usize,
 }
@@ -151,6 +153,7 @@ impl Default for RpcLimits {
             filters_max: 1000,
             sockets_max: 256,
             socket_requests_max: 16,
+            snapshots_max: 2,
             socket_subscriptions_max: 64,
         }
     }

@@ -1,9 +1,11 @@
-//! What a validator needs of the node: transactions to propose, and a place for final blocks.
+//! What a validator or a follower needs of the node: transactions to propose, a place for final blocks, and what others need
+//! to follow.
 
 use std::sync::Arc;
 
-use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, B256};
+use alloy_consensus::{Block, BlockBody, Header, TxEnvelope, transaction::Recovered};
+use alloy_primitives::{Address, B256, Bytes};
+use tacit_light::{Finality, HEADERS_MAX};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
@@ -28,6 +30,13 @@ impl Node {
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.shared().has_caught_up()
+    }
+
+    /// Whether the head's block is here: not so at once where the store began with a checkpoint.
+    #[must_use]
+    pub fn has_blocks(&self) -> bool {
+        let head = self.head().number;
+        self.shared().store.view().and_then(|view| view.header(head)).is_ok_and(|header| header.is_some())
     }
 
     /// From now on, transactions are taken.
@@ -94,11 +103,77 @@ impl Node {
         Taken(self.shared().taken())
     }
 
+    /// Root of the flat state after the block of this number, by the ledger's own commitment; waits until the block is here.
+    ///
+    /// # Errors
+    /// When the store fails, or began after that block.
+    pub async fn state_root(&self, number: u64) -> Result<B256, WriteError> {
+        let mut heads = self.shared().watch();
+        heads.wait_for(|head| head.number >= number).await.map_err(|_| WriteError::Closing)?;
+        let root = self.shared().store.view()?.root(number)?;
+        root.ok_or(WriteError::Store(StoreError::Corrupt("root")))
+    }
+
+    /// Final blocks from `first` on with their seals: at most `count`, and not more than one answer can have.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn blocks(&self, first: u64, count: u64) -> Result<Vec<RawBlock>, StoreError> {
+        let view = self.shared().store.view()?;
+        let (mut blocks, mut bytes) = (Vec::new(), 0_usize);
+        for number in (first..).take(usize::try_from(count.min(BLOCKS_MAX)).unwrap_or_default()) {
+            let Some((_, header)) = view.header(number)? else { break };
+            let transactions = view.transactions(number)?.into_iter().map(Recovered::into_inner).collect();
+            let withdrawals = header.withdrawals_root.map(|_| Default::default());
+            let body = BlockBody::<TxEnvelope> { transactions, ommers: Vec::new(), withdrawals };
+            let block = Bytes::from(alloy_rlp::encode(Block { header, body }));
+            let seal = view.seal(number)?.unwrap_or_default();
+            bytes = bytes.saturating_add(block.len()).saturating_add(seal.len());
+            if bytes > BLOCKS_BYTES_MAX && !blocks.is_empty() {
+                break;
+            }
+            blocks.push(RawBlock { block, seal });
+        }
+        Ok(blocks)
+    }
+
+    /// The certificate of a block that this node keeps itself: of that block, or of one soon after.
+    pub(crate) fn stored_finality(&self, number: u64) -> Result<Option<Finality>, StoreError> {
+        let view = self.shared().store.view()?;
+        let last = number.saturating_add(HEADERS_MAX as u64 - 1);
+        let Some((certified, certificate)) = view.certificate(number, last)? else { return Ok(None) };
+        let headers = (number..=certified).map(|number| view.header(number));
+        let headers = headers.collect::<Result<Option<Vec<_>>, _>>()?;
+        let headers = headers.map(|headers| headers.into_iter().map(|(_, header)| header).collect());
+        Ok(headers.map(|headers| Finality { headers, certificate }))
+    }
+
+    /// What waits here for a block, at most `limit` transactions.
+    #[must_use]
+    pub fn waiting(&self, limit: usize) -> Vec<Recovered<TxEnvelope>> {
+        self.shared().pool().iter().take(limit).cloned().collect()
+    }
+
     /// Takes what another node passed on. What is refused is left out in silence: the other node answers for it.
     pub async fn hear(&self, transactions: Vec<Recovered<TxEnvelope>>) {
         self.tell(Command::Hear { transactions }).await;
     }
 }
+
+/// A final block as it goes to those who follow.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBlock {
+    /// RLP of the Ethereum block.
+    pub block: Bytes,
+    /// What consensus binds to it; empty where it is not known.
+    pub seal: Bytes,
+}
+
+/// Blocks in one answer, at most.
+pub const BLOCKS_MAX: u64 = 64;
+/// Bytes of blocks in one answer, at most, unless the first is longer.
+pub const BLOCKS_BYTES_MAX: usize = 2 << 20;
 
 /// Batches of transactions that clients of a node sent.
 #[derive(Debug)]

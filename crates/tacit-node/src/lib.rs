@@ -22,6 +22,10 @@
 //! takes final blocks ([`Node::append`]), executes each of them once more for its receipts and stops if the header is not
 //! the very same, and serves them like its own.
 //!
+//! # Followers
+//! A [`follower`] takes blocks that validators made final from other nodes, checks that they are, and appends them like a
+//! validator's node. It may begin with a [`snapshot`] of the state.
+//!
 //! # What does not
 //! - No `eth_getProof` (the state root is not a Merkle-Patricia trie).
 //! - Development methods (`evm_*`) are open to whoever reaches the port; listen on the loopback address.
@@ -31,10 +35,12 @@ pub mod admission;
 mod config;
 mod export;
 mod follow;
+pub mod follower;
 mod node;
 pub mod pool;
 pub mod rpc;
 mod shared;
+pub mod snapshot;
 pub mod store;
 mod writer;
 
@@ -45,7 +51,7 @@ pub use self::{
         RpcLimits,
     },
     export::export,
-    follow::Taken,
+    follow::{BLOCKS_BYTES_MAX, BLOCKS_MAX, RawBlock, Taken},
     node::{Node, NodeError},
     pool::{PoolLimits, Rejected},
     store::StoreError,

@@ -23,7 +23,7 @@ use crate::{
     pool::Pool,
     rpc,
     shared::Shared,
-    store::{First, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
+    store::{First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
     writer::{Command, WriteError, Writer},
 };
 
@@ -109,6 +109,7 @@ impl Node {
             receipts: &[],
             changes: &genesis.changes,
             accumulator: &genesis.commitment,
+            consensus: FromConsensus::default(),
         };
         let identity = Identity { chain: config.genesis.chain, genesis: hash, made_by };
         let first = First { block, earlier: &earlier };
@@ -201,9 +202,16 @@ impl Node {
         let _ = self.inner.finality.set(Box::new(move |number| Box::pin(find(number))));
     }
 
-    /// What proves that a block is final; `None` where nobody signs blocks, or no certificate is here.
-    pub(crate) async fn finality(&self, number: u64) -> Option<Finality> {
-        self.inner.finality.get()?(number).await
+    /// What proves that a block is final, from whoever was given to [`Node::add_finality`], else from the store; `None` where
+    /// nobody signs blocks, or no certificate is here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finality(&self, number: u64) -> Result<Option<Finality>, StoreError> {
+        match self.inner.finality.get() {
+            Some(find) => Ok(find(number).await),
+            None => self.stored_finality(number),
+        }
     }
 
     pub(crate) fn extra_metrics(&self) -> String {

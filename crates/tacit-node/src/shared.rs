@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     moved: Mutex<Instant>,
     /// This node has the final blocks that its network had when it joined.
     caught_up: AtomicBool,
+    /// The newest block that others were heard to have.
+    heard_of: AtomicU64,
     /// The store failed: what it holds is known again only after it is opened anew.
     halted: AtomicBool,
 }
@@ -71,6 +73,7 @@ impl Shared {
             senders: Mutex::default(),
             moved: Mutex::new(Instant::now()),
             caught_up,
+            heard_of: AtomicU64::new(0),
             halted: AtomicBool::new(false),
         }
     }
@@ -126,6 +129,14 @@ impl Shared {
 
     pub(crate) fn catch_up(&self) {
         self.caught_up.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn heard_of(&self) -> u64 {
+        self.heard_of.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hear_of(&self, number: u64) {
+        self.heard_of.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn is_halted(&self) -> bool {

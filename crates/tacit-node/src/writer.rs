@@ -17,10 +17,11 @@ use alloy_consensus::{
     transaction::{Recovered, SignerRecoverable as _},
 };
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use tacit_ledger::{
     Attributes, Built, ExecuteError, LtHash, StateCommitment as _, StateReader, build, execute, next_context,
 };
+use tacit_light::{Certificate, Checkpoint, SealError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,7 +29,7 @@ use crate::{
     admission,
     pool::Rejected,
     shared::Shared,
-    store::{At, NewBlock, State, StoreError, StoredReceipt, View},
+    store::{At, FromConsensus, NewBlock, State, StoreError, StoredReceipt, View},
 };
 
 /// Why a command was not carried out.
@@ -66,6 +67,24 @@ pub enum WriteError {
         /// Its hash here.
         expected: B256,
         /// Its hash.
+        got: B256,
+    },
+    /// A seal that is not the block's.
+    #[error("final block {number}: {error}")]
+    Seal {
+        /// The block's number.
+        number: u64,
+        /// Why.
+        error: SealError,
+    },
+    /// The validators had another state after a block than this node. One of the two is broken: nothing more is accepted.
+    #[error("state after block {number} has root {got} for the validators, here it has {expected}")]
+    Checkpoint {
+        /// The block's number.
+        number: u64,
+        /// The root here.
+        expected: B256,
+        /// The validators'.
         got: B256,
     },
     /// The store failed.
@@ -114,6 +133,10 @@ pub struct FinalBlock {
     pub header: Sealed<Header>,
     /// Its transactions.
     pub transactions: Vec<TxEnvelope>,
+    /// Its seal, where it is known: bytes to whose hash the header commits.
+    pub seal: Option<Bytes>,
+    /// Its certificate, where nobody else keeps it.
+    pub certificate: Option<Certificate>,
 }
 
 pub(crate) struct Writer {
@@ -314,15 +337,40 @@ impl Writer {
         if number != self.head.number.saturating_add(1) {
             return Err(WriteError::Gap { head: self.head.number, got: number });
         }
+        let (seal, certificate) = (block.seal.clone(), block.certificate.clone());
+        let checkpoint = self.check_seal(&block)?;
         let built = self.execute_final(block)?;
         let expected = built.block.hash();
         if expected != got {
             self.shared.halt();
             return Err(WriteError::Differs { number, expected, got });
         }
-        self.store(&built).inspect_err(|_| self.shared.halt())?;
+        let consensus = FromConsensus {
+            seal: seal.as_ref().map(|seal| &seal[..]),
+            checkpoint: checkpoint.map(|checkpoint| checkpoint.number),
+            certificate: certificate.as_ref(),
+        };
+        self.store(&built, consensus).inspect_err(|_| self.shared.halt())?;
         self.adopt(built);
         Ok(())
+    }
+
+    /// The checkpoint in a final block's seal; what it says of the state must be so here.
+    fn check_seal(&self, block: &FinalBlock) -> Result<Option<Checkpoint>, WriteError> {
+        let Some(seal) = &block.seal else { return Ok(None) };
+        let of_block = |error| WriteError::Seal { number: block.header.number, error };
+        let Some(checkpoint) = tacit_light::checkpoint(&block.header, seal).map_err(of_block)? else {
+            return Ok(None);
+        };
+        let Checkpoint { number, root: got } = checkpoint;
+        // A store that began later does not know.
+        match self.shared.store.view()?.root(number)?.filter(|expected| *expected != got) {
+            None => Ok(Some(checkpoint)),
+            Some(expected) => {
+                self.shared.halt();
+                Err(WriteError::Checkpoint { number, expected, got })
+            }
+        }
     }
 
     fn execute_final(&self, block: FinalBlock) -> Result<Built<LtHash>, WriteError> {
@@ -395,13 +443,13 @@ impl Writer {
         if built.executed.transactions.is_empty() && !even_empty {
             return Ok(());
         }
-        self.store(&built).inspect_err(|_| self.shared.halt())?;
+        self.store(&built, FromConsensus::default()).inspect_err(|_| self.shared.halt())?;
         self.shared.clock().used();
         self.adopt(built);
         Ok(())
     }
 
-    fn store(&mut self, built: &Built<LtHash>) -> Result<(), WriteError> {
+    fn store(&mut self, built: &Built<LtHash>, consensus: FromConsensus<'_>) -> Result<(), WriteError> {
         self.view = None;
         let mut first_log_index = 0_u64;
         let mut receipts = Vec::with_capacity(built.executed.outcomes.len());
@@ -424,6 +472,7 @@ impl Writer {
             receipts: &receipts,
             changes: &built.executed.changes,
             accumulator: &built.commitment,
+            consensus,
         })?;
         Ok(())
     }

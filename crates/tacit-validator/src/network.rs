@@ -13,14 +13,21 @@ use crate::{
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Decodable as _;
-use core::{fmt::Write as _, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use commonware_utils::ordered::Set;
+use core::{
+    fmt::Write as _,
+    net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use tacit_consensus::{Group, GroupError, Pace, Rules, Timing};
+use tacit_consensus::{Group, GroupError, Pace, Rules, StartError, Timing, namespace};
 use tacit_ledger::Genesis;
+use tacit_light::{Trust, ValidatorKey};
 use tacit_node::FirstBlock;
 
 /// Why a file is not what it should be.
@@ -101,6 +108,9 @@ pub struct NetworkFile {
     /// Seconds by which a timestamp may be ahead of a validator's clock without delaying its vote.
     #[serde(default = "clock_ahead")]
     pub clock_ahead_s_max: u64,
+    /// Blocks from one checkpoint of the state to the next.
+    #[serde(default = "checkpoint_blocks")]
+    pub checkpoint_blocks: NonZeroU64,
     /// Least milliseconds between the start of a view and its proposal.
     #[serde(default = "busy")]
     pub block_ms_min: u64,
@@ -142,6 +152,9 @@ pub struct ValidatorFile {
     /// Where JSON-RPC listens.
     #[serde(default = "rpc")]
     pub rpc: SocketAddr,
+    /// Snapshots of the state that are served to others at a time; none where it is 0.
+    #[serde(default = "snapshots")]
+    pub snapshots: usize,
     /// Who gets the priority fees of this validator's blocks.
     #[serde(default)]
     pub beneficiary: Address,
@@ -184,6 +197,7 @@ impl NetworkFile {
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
+            checkpoint_blocks: checkpoint_blocks(),
             block_ms_min: busy(),
             block_ms_max: idle(),
             leader_timeout_ms: leader_timeout(),
@@ -214,6 +228,7 @@ impl NetworkFile {
                 chain: genesis.chain,
                 timestamp_step_s_max: file.timestamp_step_s_max,
                 clock_ahead_s_max: file.clock_ahead_s_max,
+                checkpoint_blocks: file.checkpoint_blocks,
             },
             timing: file.timing(),
             reach: if file.local { Reach::Local } else { Reach::Public },
@@ -267,6 +282,8 @@ impl NetworkFile {
              timestamp_step_s_max = {timestamp_step_s_max}\n\
              # Seconds by which a timestamp may be ahead of a validator's clock without delaying its vote.\n\
              clock_ahead_s_max = {clock_ahead_s_max}\n\
+             # Blocks from one checkpoint of the state to the next: a new node begins with the newest, and executes what came after.\n\
+             checkpoint_blocks = {checkpoint_blocks}\n\
              # Least milliseconds between the start of a view and its proposal. Larger blocks, fewer of them, later.\n\
              block_ms_min = {block_ms_min}\n\
              # Milliseconds a leader waits for a transaction before it proposes an empty block.\n\
@@ -279,6 +296,7 @@ impl NetworkFile {
             local = self.local,
             timestamp_step_s_max = self.timestamp_step_s_max,
             clock_ahead_s_max = self.clock_ahead_s_max,
+            checkpoint_blocks = self.checkpoint_blocks,
             block_ms_min = self.block_ms_min,
             block_ms_max = self.block_ms_max,
             leader_timeout_ms = self.leader_timeout_ms,
@@ -289,6 +307,27 @@ impl NetworkFile {
             let _ = write!(text, "[[validators]]\nkey = \"{key}\"\naddress = \"{address}\"\n");
         }
         text
+    }
+}
+
+impl Network {
+    /// What whoever runs no validator must know of the network to believe its certificates: the group, or the validators where
+    /// there is no group. Votes are not taken beside a group's certificates: they are of validators who may have left.
+    ///
+    /// # Errors
+    /// The validators are not those that the genesis names.
+    pub fn trust(&self) -> Result<Trust, StartError> {
+        let header = &self.first_block.header;
+        let trust =
+            Trust::new(self.genesis.chain.chain_id, header.hash_slow()).with_first_number(header.number);
+        if let Some(group) = &self.group {
+            return Ok(trust.with_group(group.key()));
+        }
+        let validators = Set::from_iter_dedup(self.validators.iter().map(|peer| peer.key.0.clone()));
+        let namespace = namespace(&self.genesis, &validators)?;
+        let keys = self.validators.iter().map(|peer| ValidatorKey::new(peer.key.bytes()));
+        let keys: Vec<ValidatorKey> = keys.collect::<Result<_, _>>().map_err(|_| StartError::NoValidators)?;
+        Ok(trust.with_validators(B256::from_slice(&namespace), keys))
     }
 }
 
@@ -303,6 +342,7 @@ impl ValidatorFile {
             data,
             listen,
             rpc,
+            snapshots: snapshots(),
             beneficiary: Address::ZERO,
             state_cache_mib: state_cache(),
             threads: threads(),
@@ -343,6 +383,8 @@ impl ValidatorFile {
              # Where JSON-RPC, WebSocket, /health and /metrics are served. They have no password: keep it on the loopback address, or\n\
              # behind a proxy.\n\
              rpc = \"{rpc}\"\n\
+             # Snapshots of the state that are served at a time to nodes that begin with a checkpoint; 0 serves none.\n\
+             snapshots = {snapshots}\n\
              # Who gets the priority fees of this validator's blocks.\n\
              beneficiary = \"{beneficiary}\"\n\
              # Memory for pages of state, in MiB. State that does not fit costs a disk read per account.\n\
@@ -358,6 +400,7 @@ impl ValidatorFile {
             data = self.data.display().to_string(),
             listen = self.listen,
             rpc = self.rpc,
+            snapshots = self.snapshots,
             beneficiary = self.beneficiary,
             state_cache_mib = self.state_cache_mib,
             threads = self.threads,
@@ -389,6 +432,9 @@ const fn timestamp_step() -> u64 {
 const fn clock_ahead() -> u64 {
     2
 }
+const fn checkpoint_blocks() -> NonZeroU64 {
+    commonware_utils::NZU64!(256)
+}
 const fn busy() -> u64 {
     50
 }
@@ -400,6 +446,9 @@ const fn leader_timeout() -> u64 {
 }
 const fn rpc() -> SocketAddr {
     SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 8545)
+}
+const fn snapshots() -> usize {
+    2
 }
 const fn state_cache() -> NonZeroUsize {
     commonware_utils::NZUsize!(256)

@@ -1,7 +1,8 @@
 //! The node as consensus sees it: where transactions come from and final blocks go.
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, TxHash};
+use alloy_primitives::{Address, B256, TxHash};
+use commonware_codec::Encode as _;
 use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
 use tacit_node::{FinalBlock, Node, WriteError};
 
@@ -37,6 +38,12 @@ impl BlockSink for Ports {
             return Ok(());
         }
         let transactions = block.block().body.transactions.clone();
-        self.0.append(FinalBlock { header, transactions }).await
+        let seal = Some(block.seal().encode().into());
+        // The engine keeps certificates.
+        self.0.append(FinalBlock { header, transactions, seal, certificate: None }).await
+    }
+
+    async fn state_root(&self, number: u64) -> Result<B256, WriteError> {
+        self.0.state_root(number).await
     }
 }

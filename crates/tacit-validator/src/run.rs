@@ -43,7 +43,7 @@ use tacit_consensus::{
     Validator, max_message_bytes, prepare_genesis,
 };
 use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
-use tacit_light::Finality;
+use tacit_light::{CertificateKind, Finality};
 use tacit_node::{FirstBlock, Node};
 
 /// The engine as it is instantiated here.
@@ -164,7 +164,13 @@ impl RunningValidator {
         let validator = Arc::clone(&self.validator);
         move |number| {
             let validator = Arc::clone(&validator);
-            Box::pin(async move { validator.finality(number, None).await })
+            Box::pin(async move {
+                // The group's signature where there is one: who follows the network may know no more than the group.
+                match validator.finality(number, Some(CertificateKind::Threshold)).await {
+                    None => validator.finality(number, None).await,
+                    found => found,
+                }
+            })
         }
     }
 

@@ -16,6 +16,31 @@ pub struct JsonClient {
     client: Client,
 }
 
+/// An answer that is read as it comes, for as long as parts of it come in time.
+#[derive(Debug)]
+pub struct Download {
+    response: reqwest::Response,
+    url: String,
+    stall: Duration,
+}
+
+impl Download {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`HttpError::Unreachable`], [`HttpError::Stalled`].
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        let unreachable = |source: reqwest::Error| HttpError::Unreachable {
+            url: self.url.clone(),
+            source: source.without_url(),
+        };
+        match tokio::time::timeout(self.stall, self.response.chunk()).await {
+            Ok(chunk) => chunk.map(|chunk| chunk.map(|bytes| bytes.to_vec())).map_err(unreachable),
+            Err(_) => Err(HttpError::Stalled { url: self.url.clone() }),
+        }
+    }
+}
+
 /// What is sent.
 struct Request<'a> {
     method: Method,
@@ -43,6 +68,22 @@ pub enum HttpError {
         url: String,
         /// What happened.
         source: reqwest::Error,
+    },
+    /// The rest of an answer does not come.
+    #[error("{url} stopped in the middle of its answer")]
+    Stalled {
+        /// Who was asked.
+        url: String,
+    },
+    /// The other side refused, and said why in plain words.
+    #[error("{url} answered: {text}")]
+    Told {
+        /// Who was asked.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What it said; written by the other side.
+        text: String,
     },
     /// The body is longer than its limit.
     #[error("{url} answered with more than {limit_bytes} bytes")]
@@ -90,7 +131,8 @@ impl HttpError {
             Self::Setup(_) | Self::BadUrl { .. } => false,
             Self::Unreachable { source, .. } => !source.is_connect(),
             Self::Refused { status, .. } | Self::Status { status, .. } => *status >= 500,
-            Self::TooLong { .. } | Self::Malformed { .. } => true,
+            Self::Told { status, .. } => *status >= 500,
+            Self::TooLong { .. } | Self::Malformed { .. } | Self::Stalled { .. } => true,
         }
     }
 }
@@ -168,20 +210,42 @@ impl JsonClient {
         }
     }
 
+    /// Begins to read what is at `url`, however long it is; whoever reads bounds that. A client's timeout ends it too, so it
+    /// wants one of its own.
+    ///
+    /// # Errors
+    /// [`HttpError`]; a refusal in plain words is [`HttpError::Told`].
+    pub async fn download(&self, url: &str, stall: Duration) -> Result<Download, HttpError> {
+        let target = usable(url)?;
+        let unreachable = |source: reqwest::Error| HttpError::Unreachable {
+            url: url.to_owned(),
+            source: source.without_url(),
+        };
+        let stalled = |_| HttpError::Stalled { url: url.to_owned() };
+        let sent = tokio::time::timeout(stall, self.client.get(target).send()).await.map_err(stalled)?;
+        let mut response = sent.map_err(unreachable)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Download { response, url: url.to_owned(), stall });
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > REFUSAL_BYTES_MAX {
+                return Err(HttpError::Status { url: url.to_owned(), status: status.as_u16() });
+            }
+        }
+        let text = printable(&String::from_utf8_lossy(&bytes));
+        Err(HttpError::Told { url: url.to_owned(), status: status.as_u16(), text })
+    }
+
     async fn exchange<R: DeserializeOwned>(
         &self,
         request: Request<'_>,
         url: &str,
         limit_bytes: usize,
     ) -> Result<R, HttpError> {
-        let parsed = reqwest::Url::parse(url).ok();
-        let usable = parsed.filter(|parsed| {
-            parsed.scheme() == "http"
-                && parsed.has_host()
-                && parsed.username().is_empty()
-                && parsed.password().is_none()
-        });
-        let target = usable.ok_or_else(|| HttpError::BadUrl { url: url.to_owned() })?;
+        let target = usable(url)?;
         let unreachable = |source: reqwest::Error| HttpError::Unreachable {
             url: url.to_owned(),
             source: source.without_url(),
@@ -213,6 +277,18 @@ impl JsonClient {
         }
         serde_json::from_slice(&bytes).map_err(|source| HttpError::Malformed { url: url.to_owned(), source })
     }
+}
+
+/// `http://host…` without credentials.
+fn usable(url: &str) -> Result<reqwest::Url, HttpError> {
+    let parsed = reqwest::Url::parse(url).ok();
+    let usable = parsed.filter(|parsed| {
+        parsed.scheme() == "http"
+            && parsed.has_host()
+            && parsed.username().is_empty()
+            && parsed.password().is_none()
+    });
+    usable.ok_or_else(|| HttpError::BadUrl { url: url.to_owned() })
 }
 
 /// `http://host:port` of a worker's endpoint as published by strangers. `None` for anything with credentials, a path, a
@@ -357,6 +433,31 @@ mod tests {
         let sent = client.put_bytes::<u32>(&url, &[], vec![7; 8 << 20], 100).await;
         let Err(HttpError::Refused { status: 403, body }) = sent else { panic!("{sent:?}") };
         assert_eq!(body.code, "not_signer");
+    }
+
+    #[tokio::test]
+    async fn a_download_is_read_as_it_comes_and_its_end_is_told_from_a_stop() {
+        let client = JsonClient::new(Duration::from_secs(5)).unwrap();
+        let stall = Duration::from_millis(300);
+        let read = async |reply: String| {
+            let mut download = client.download(&serve(reply).await, stall).await?;
+            let mut bytes = Vec::new();
+            while let Some(more) = download.next().await? {
+                bytes.extend(more);
+            }
+            Ok::<_, HttpError>(bytes)
+        };
+        assert_eq!(read(reply("200 OK", "", "seven")).await.unwrap(), b"seven");
+        let cut = read("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1".to_owned()).await;
+        assert!(matches!(cut, Err(HttpError::Unreachable { .. } | HttpError::Stalled { .. })), "{cut:?}");
+        let told = read(reply("404 No", "", "none \u{1b}yet")).await.unwrap_err();
+        assert!(told.to_string().ends_with("answered: none yet"), "{told}");
+        let page = read(reply("502 No", "", &"x".repeat(REFUSAL_BYTES_MAX + 1))).await;
+        assert!(matches!(page, Err(HttpError::Status { status: 502, .. })), "{page:?}");
+        // Somebody who takes the connection and says nothing.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = client.download(&format!("http://{}/", listener.local_addr().unwrap()), stall).await;
+        assert!(matches!(silent, Err(HttpError::Stalled { .. })), "{silent:?}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -19,17 +19,12 @@ use tacit_abi::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{
-    Amount, Revert, Wallet,
-    http::{HttpError, JsonClient},
-    wallet::SignError,
-};
+use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient, wallet::SignError};
 
 /// A ledger at an address. Cloning it is cheap and shares the transaction queue.
 #[derive(Debug, Clone)]
 pub struct LedgerClient {
-    http: JsonClient,
-    url: Arc<str>,
+    rpc: RpcClient,
     chain_id: u64,
     sending: Arc<Mutex<()>>,
 }
@@ -116,20 +111,6 @@ const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(500);
 const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LISTINGS_MAX: u64 = 1_000;
-const REVERT_CODE: i64 = 3;
-
-#[derive(Deserialize)]
-struct Reply {
-    result: Option<Value>,
-    error: Option<RpcError>,
-}
-
-#[derive(Deserialize)]
-struct RpcError {
-    code: i64,
-    message: String,
-    data: Option<Value>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -145,8 +126,8 @@ impl LedgerClient {
     /// # Errors
     /// [`LedgerError`] when it does not answer.
     pub async fn connect(url: &str) -> Result<Self, LedgerError> {
-        let http = JsonClient::new(REQUEST_TIMEOUT)?;
-        let mut client = Self { http, url: url.into(), chain_id: 0, sending: Arc::default() };
+        let rpc = RpcClient::new(url, REQUEST_TIMEOUT)?;
+        let mut client = Self { rpc, chain_id: 0, sending: Arc::default() };
         client.chain_id = client.quantity("eth_chainId", json!([])).await?;
         Ok(client)
     }
@@ -160,7 +141,16 @@ impl LedgerClient {
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.rpc.url()
+    }
+
+    /// Bytes that prove a transaction's receipt to a light client; `None` when it is in no block, or the node has no
+    /// certificate of its block.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn receipt_proof(&self, transaction: B256) -> Result<Option<Bytes>, LedgerError> {
+        self.request_optional("tacit_getReceiptProof", json!([transaction])).await
     }
 
     /// Number of the latest block.
@@ -315,22 +305,7 @@ impl LedgerClient {
         method: &'static str,
         params: Value,
     ) -> Result<Option<R>, LedgerError> {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let reply: Reply = self.http.post(&self.url, &body, REPLY_BYTES_MAX).await?;
-        if let Some(error) = reply.error {
-            let data = error.data.as_ref().and_then(Value::as_str);
-            return Err(match data.and_then(|data| hex::decode(data).ok()) {
-                Some(data) => LedgerError::Reverted(Revert::decode(&data.into())),
-                None if error.code == REVERT_CODE => LedgerError::Reverted(Revert::Text(error.message)),
-                None => LedgerError::Rpc { code: error.code, message: error.message },
-            });
-        }
-        match reply.result {
-            None | Some(Value::Null) => Ok(None),
-            Some(result) => {
-                serde_json::from_value(result).map(Some).map_err(|_| LedgerError::Malformed { method })
-            }
-        }
+        self.rpc.ask(method, params, REPLY_BYTES_MAX).await
     }
 }
 

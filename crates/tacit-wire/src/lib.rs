@@ -20,6 +20,7 @@ pub mod keys;
 pub mod ledger;
 pub mod message;
 pub mod revert;
+mod rpc;
 pub mod sealing;
 pub mod wallet;
 
@@ -31,5 +32,6 @@ pub use job::{Contents, JobHeader, JobId, Payload};
 pub use keyfile::{KeyFileError, create as create_key_file, read as read_key_file};
 pub use ledger::{LedgerClient, LedgerError};
 pub use revert::Revert;
+pub use rpc::RpcClient;
 pub use sealing::{ResponseKey, SealReject, SealingKey};
 pub use wallet::{SignatureReject, Wallet};

@@ -68,6 +68,9 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     if arguments.members.is_empty() {
         network.group = Some(deal(home, &keys)?);
     }
+    if let Some(blocks) = arguments.checkpoint_blocks {
+        network.checkpoint_blocks = blocks;
+    }
     network.local = places.iter().all(|place| is_private(place.reached.ip()));
     write(&home.join(NETWORK), network.template().as_bytes())?;
     for (index, place) in (1..).zip(&places) {
@@ -179,8 +182,9 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         "the file must be readable by its owner alone: chmod 600",
     )?;
     let address = key.address();
-    let node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
+    let mut node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
         .with_data_dir(Some(file.data.clone()));
+    node_config.rpc.snapshots_max = file.snapshots;
     let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
     let node = lifetime::once_free(|| Node::open(node_config.clone()), in_use).await;
     let node = node.map_err(|error| refused(&error, &file.data))?;
@@ -400,8 +404,8 @@ fn export_from(data: &Path) -> Result<Genesis, Failure> {
     })
 }
 
-/// Why the node of a validator does not open, and what to do.
-fn refused(error: &NodeError, data: &Path) -> Failure {
+/// Why the node of a network does not open, and what to do.
+pub(crate) fn refused(error: &NodeError, data: &Path) -> Failure {
     let hint = match error {
         NodeError::Store(StoreError::Locked { .. }) => "another process uses this folder; stop it",
         NodeError::Store(StoreError::Development { .. }) => {

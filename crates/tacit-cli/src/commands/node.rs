@@ -1,7 +1,7 @@
 //! `tacit node`: the ledger, as one process or as one validator of many.
 
 use crate::args::{Lifetime, Node as Command};
-use crate::commands::network;
+use crate::commands::{follow, network};
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
@@ -24,6 +24,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
             written.failed("node", "the network was not written", "")?
         }
         Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
+        Command::Follow(arguments) => follow::follow(arguments, output).await,
         Command::NewKey { path } => network::new_key(path, output),
         Command::Export(arguments) => network::export(arguments, output),
     }

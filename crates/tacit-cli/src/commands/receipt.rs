@@ -1,7 +1,8 @@
-//! `tacit receipt`: list, show, verify.
+//! `tacit receipt`: list, show, verify. What `--light` and `prove` do is in `light`.
 
 use crate::args::Receipt as Command;
 use crate::client::GatewayClient;
+use crate::commands::light;
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
@@ -54,7 +55,14 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             }
         }
         Command::Audit(arguments) => crate::commands::audit::audit(arguments, output),
-        Command::Verify { file, ledger } => verify(file, ledger.as_deref(), output).await,
+        Command::Verify { file, ledger, light, network } => match (light, network, file) {
+            (Some(proof), Some(network), file) => light::verify(proof, network, file.as_deref(), output),
+            (_, _, Some(file)) => verify(file, ledger.as_deref(), output).await,
+            _ => Err(Failure::new("bad_usage", "no file is given", "tacit receipt verify --help")),
+        },
+        Command::Prove { transaction, rpc, output: file } => {
+            light::prove(transaction, rpc, file, output).await
+        }
     }
 }
 

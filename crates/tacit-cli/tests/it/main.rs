@@ -5,6 +5,8 @@
 mod audited;
 mod demo;
 mod encrypted;
+mod followers;
+mod light;
 mod local;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -31,13 +31,14 @@ fn seal() -> Seal {
         context,
         height: Height::new(4),
         range: NonEmptyRange::new(Location::new(2)..Location::new(700)).unwrap(),
+        checkpoint: Some(Checkpoint { number: 300, root: B256::repeat_byte(8) }),
     }
 }
 
 fn parts(transactions: Vec<TxEnvelope>) -> (Seal, Block) {
     let seal = seal();
     let header = Header {
-        number: 9,
+        number: 400,
         parent_hash: B256::new([5; 32]),
         extra_data: RawBytes::copy_from_slice(seal.commitment().as_slice()),
         transactions_root: calculate_transaction_root(&transactions),
@@ -147,6 +148,10 @@ fn a_seal_other_than_the_header_s_is_refused() {
     let mut other = seal.clone();
     other.context.round = Round::new(Epoch::zero(), View::new(301));
     assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
+    for checkpoint in [None, Some(Checkpoint { number: 4, root: B256::ZERO })] {
+        let other = Seal { checkpoint, ..seal.clone() };
+        assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
+    }
     let mut other = seal;
     other.range = NonEmptyRange::new(Location::new(3)..Location::new(700)).unwrap();
     assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
@@ -184,6 +189,20 @@ fn the_longest_seal_fits_the_bound() {
         context,
         height: Height::new(u64::MAX),
         range: NonEmptyRange::new(Location::new(1 << 61)..Location::new((1 << 61) + 1)).unwrap(),
+        checkpoint: Some(Checkpoint { number: u64::MAX, root: B256::ZERO }),
     };
     assert!(seal.encode_size() <= Seal::MAX_ENCODE_SIZE);
+}
+
+/// Who follows the network reads seals without this crate.
+#[test]
+fn light_clients_read_the_same_checkpoint() {
+    let block = honest();
+    let (header, seal) = (&block.block().header, block.seal());
+    assert_eq!(tacit_light::checkpoint(header, &seal.encode()), Ok(seal.checkpoint));
+    let (_, plain) = parts(Vec::new());
+    let without = Seal { checkpoint: None, ..seal.clone() };
+    let header = Header { extra_data: without.commitment().to_vec().into(), ..plain.header };
+    assert_eq!(tacit_light::checkpoint(&header, &without.encode()), Ok(None));
+    assert!(without.encode_size() <= tacit_light::SEAL_BYTES_MAX && Seal::MAX_ENCODE_SIZE < 1 << 10);
 }

@@ -6,6 +6,7 @@ use crate::{
     block::{BlockHash, ChainBlock},
     ports::BlockSink,
 };
+use alloy_primitives::B256;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::{
@@ -113,6 +114,10 @@ impl<S: BlockSink> BlockSink for Progress<S> {
             let _ = sender.unbounded_send(Message::Taken(block.seal().height.get()));
         }
         Ok(())
+    }
+
+    async fn state_root(&self, number: u64) -> Result<B256, S::Error> {
+        self.sink.state_root(number).await
     }
 }
 

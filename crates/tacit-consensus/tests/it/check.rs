@@ -21,9 +21,10 @@ use commonware_glue::stateful::{
 use commonware_runtime::{Supervisor as _, deterministic::Context};
 use commonware_storage::mmr::Location;
 use commonware_utils::range::NonEmptyRange;
-use std::sync::Arc;
-use tacit_consensus::{ChainBlock, Ledger, Seal, prepare_genesis, state::StateDb};
-use tacit_ledger::Block;
+use std::{num::NonZeroU64, sync::Arc};
+use tacit_consensus::{ChainBlock, Ledger, Rules, Seal, prepare_genesis, state::StateDb};
+use tacit_ledger::{Block, LtHash, StateCommitment as _};
+use tacit_light::Checkpoint;
 
 type Database = Shared<StateDb<Context>>;
 
@@ -42,7 +43,32 @@ fn lie(honest: &ChainBlock, change: impl FnOnce(&mut Seal, &mut Block)) -> Chain
 
 #[test]
 fn every_lie_about_a_block_is_refused() {
-    simulate(61, |context| async move {
+    judge(61, RULES, |honest| {
+        assert_eq!(honest.seal().checkpoint, None);
+        let early = Checkpoint { number: 0, root: B256::ZERO };
+        vec![("a checkpoint too many", lie(honest, |seal, _| seal.checkpoint = Some(early)))]
+    });
+}
+
+#[test]
+fn every_lie_about_a_checkpoint_is_refused() {
+    let rules = Rules { checkpoint_blocks: NonZeroU64::MIN, ..RULES };
+    judge(62, rules, |honest| {
+        let due = honest.seal().checkpoint.unwrap();
+        let root = genesis().build(LtHash::default()).unwrap().commitment.root();
+        assert_eq!(due, Checkpoint { number: 0, root });
+        let with = |checkpoint| lie(honest, |seal, _| seal.checkpoint = checkpoint);
+        vec![
+            ("no checkpoint", with(None)),
+            ("another root", with(Some(Checkpoint { root: B256::ZERO, ..due }))),
+            ("another block", with(Some(Checkpoint { number: 1, ..due }))),
+        ]
+    });
+}
+
+/// Tells an honest block from others that differ in one thing each, `more` beside those of any block.
+fn judge(seed: u64, rules: Rules, more: impl FnOnce(&ChainBlock) -> Vec<(&'static str, ChainBlock)>) {
+    simulate(seed, |context| async move {
         let leader = ed25519::PrivateKey::from_seed(0).public_key();
         let config = storage("check").database();
         let genesis = genesis();
@@ -56,8 +82,9 @@ fn every_lie_about_a_block_is_refused() {
         }
         let source = Source { pool: pool.clone(), checked: Arc::default(), forged: None };
         let beneficiary = Address::repeat_byte(0xb0);
+        let journal = Journal::new(pool).begun(&genesis);
         let mut ledger =
-            Ledger::new(RULES, TIMING.pace, beneficiary, Arc::new(first.clone()), source, Journal::new(pool));
+            Ledger::new(rules, TIMING.pace, beneficiary, Arc::new(first.clone()), source, journal);
         let position = Position {
             round: Round::new(Epoch::zero(), View::new(1)),
             leader,
@@ -77,7 +104,7 @@ fn every_lie_about_a_block_is_refused() {
         assert_eq!(honest.block().body.transactions.len(), 3);
 
         let header = |change: fn(&mut Header)| lie(&honest, |_, block| change(&mut block.header));
-        let lies = [
+        let mut lies = vec![
             ("state root", header(|header| header.state_root.0[0] ^= 1)),
             ("receipts root", header(|header| header.receipts_root.0[0] ^= 1)),
             ("bloom", header(|header| header.logs_bloom = Bloom::repeat_byte(1))),
@@ -105,6 +132,7 @@ fn every_lie_about_a_block_is_refused() {
                 }),
             ),
         ];
+        lies.extend(more(&honest));
         for finality in [Finality::Candidate, Finality::Finalized] {
             let mut judge = async |block: &ChainBlock| {
                 let parents = ancestry::from_iter([digested(block), digested(&first)]);

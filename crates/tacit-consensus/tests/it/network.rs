@@ -11,7 +11,7 @@ use commonware_p2p::simulated::{self, Link, Oracle};
 use commonware_runtime::{
     Clock as _, Handle, Quota, Runner as _, Spawner as _, Supervisor as _,
     buffer::paged::CacheRef,
-    deterministic::{self, Checkpoint, Context, FaultConfig, Runner},
+    deterministic::{self, Checkpoint as Disks, Context, FaultConfig, Runner},
 };
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, Probability, TestRng, ordered::Set, probability};
 use std::{
@@ -26,7 +26,11 @@ use tacit_consensus::{
     deal, max_message_bytes,
     state::{Key, StateDb, writes},
 };
-use tacit_ledger::{Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, execute};
+use tacit_ledger::{
+    Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, StateCommitment as _,
+    execute,
+};
+use tacit_light::Checkpoint;
 
 type Public = ed25519::PublicKey;
 type Running = Validator<Context, Source, Journal>;
@@ -88,6 +92,7 @@ impl World {
         let mut state = MemoryState::default();
         state.apply(&first.changes);
         let mut burned = U256::ZERO;
+        let mut roots = BTreeMap::from([(first.block.header.number, first.commitment.root())]);
         let mut parent: Option<Sealed<alloy_consensus::Header>> = None;
         for (number, block) in self.chain() {
             let header = &block.block().header;
@@ -110,7 +115,14 @@ impl World {
             assert_eq!(sealed.hash(), block.hash(), "replay of {number} gives another header");
             receipts
                 .insert(number, executed.outcomes.iter().map(|outcome| outcome.receipt.clone()).collect());
+            let due = number.is_multiple_of(4).then(|| number - 2);
+            let due = due.map(|number| Checkpoint { number, root: roots[&number] });
+            assert_eq!(block.seal().checkpoint, due, "block {number}");
             state.apply(&executed.changes);
+            // From nothing but the state: not as validators and journals get it, change by change.
+            let mut commitment = LtHash::default();
+            commitment.apply(&changes(&state));
+            roots.insert(number, commitment.root());
             burned += U256::from(executed.gas_used) * U256::from(header.base_fee_per_gas.unwrap());
             parent = Some(block.header());
         }
@@ -218,7 +230,7 @@ impl Network {
             checked: Arc::clone(&self.world.checked[i]),
             forged: self.world.thief.filter(|(thief, _)| *thief == i).map(|(_, victim)| victim),
         };
-        let journal = self.world.journals[i].clone();
+        let journal = self.world.journals[i].clone().begun(&self.world.genesis);
         let peers = self.oracle.manager();
         let cell = Cell::default();
         let shared = Arc::clone(&cell);
@@ -367,7 +379,7 @@ where
 }
 
 /// Like [`simulate`], but everything crashes at the end and the disks are kept.
-pub(crate) fn simulate_crash<F, Fut, T>(seed: u64, faults: FaultConfig, run: F) -> (T, Checkpoint)
+pub(crate) fn simulate_crash<F, Fut, T>(seed: u64, faults: FaultConfig, run: F) -> (T, Disks)
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = T>,
@@ -377,7 +389,7 @@ where
 }
 
 /// Goes on from the disks of [`simulate_crash`].
-pub(crate) fn resume<F, Fut, T>(seed: u64, checkpoint: Checkpoint, run: F) -> (T, Checkpoint)
+pub(crate) fn resume<F, Fut, T>(seed: u64, checkpoint: Disks, run: F) -> (T, Disks)
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = T>,
@@ -401,7 +413,9 @@ fn config(seed: u64) -> deterministic::Config {
     deterministic::Config::new().with_seed(seed).with_start_time(UNIX_EPOCH + Duration::from_secs(START_S))
 }
 
-pub(crate) const RULES: Rules = Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 };
+/// With checkpoints so often that every simulation meets some.
+pub(crate) const RULES: Rules =
+    Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2, checkpoint_blocks: NZU64!(4) };
 
 pub(crate) const TIMING: Timing = Timing {
     pace: Pace { busy: Duration::from_millis(50), idle: Duration::from_millis(200) },

@@ -1,8 +1,12 @@
 //! A pool and a journal for one validator, each with the duties of the real one.
 
 use crate::people::CHAIN;
-use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{
+    Header, Transaction as _, TxEnvelope,
+    transaction::{Recovered, SignerRecoverable as _},
+};
 use alloy_primitives::{Address, B256, TxHash};
+use futures::channel::oneshot;
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::{pending, ready},
@@ -12,6 +16,7 @@ use std::{
     },
 };
 use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
+use tacit_ledger::{BlockContext, Genesis, LtHash, MemoryState, StateCommitment as _, execute};
 
 /// Transactions that everybody has heard of; what is final is forgotten.
 #[derive(Clone, Default)]
@@ -73,8 +78,32 @@ impl TransactionSource for Source {
 pub(crate) struct Journal {
     pool: Pool,
     blocks: Arc<Mutex<BTreeMap<u64, ChainBlock>>>,
+    state: Arc<Mutex<FlatState>>,
     /// From this height on it takes nothing.
     pub(crate) full_at: Option<u64>,
+}
+
+/// What a node keeps: the state after the newest block, and the root after each.
+#[derive(Default)]
+struct FlatState {
+    state: MemoryState,
+    commitment: LtHash,
+    roots: BTreeMap<u64, B256>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl FlatState {
+    fn execute(&mut self, block: &ChainBlock) {
+        let header = &block.block().header;
+        self.state.block_hashes.insert(header.number - 1, header.parent_hash);
+        let sent = block.block().body.transactions.iter();
+        let sent = sent.map(|sent| sent.clone().try_into_recovered().unwrap());
+        let executed = execute(&CHAIN, BlockContext::of(header), &self.state, sent).unwrap();
+        self.state.apply(&executed.changes);
+        self.commitment.apply(&executed.changes);
+        self.roots.insert(header.number, self.commitment.root());
+        self.waiting.clear();
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +112,20 @@ pub(crate) struct Full;
 
 impl Journal {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, blocks: Arc::default(), full_at: None }
+        Self { pool, blocks: Arc::default(), state: Arc::default(), full_at: None }
+    }
+
+    /// The same on top of a first state, unless it has one.
+    pub(crate) fn begun(self, genesis: &Genesis) -> Self {
+        let mut state = self.state.lock().unwrap();
+        if state.roots.is_empty() {
+            let first = genesis.build(LtHash::default()).unwrap();
+            state.state.apply(&first.changes);
+            state.roots.insert(first.block.header.number, first.commitment.root());
+            state.commitment = first.commitment;
+        }
+        drop(state);
+        self
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -108,9 +150,26 @@ impl BlockSink for Journal {
         assert!(number <= height + 1, "block {number} came after {height}: a gap");
         if let Some(known) = blocks.insert(number, block.clone()) {
             assert_eq!(known.hash(), block.hash(), "two final blocks at {number}");
+        } else {
+            self.state.lock().unwrap().execute(block);
         }
         let hashes = block.block().body.transactions.iter().map(|sent| *sent.tx_hash()).collect();
         self.pool.forget(&hashes);
         Ok(())
+    }
+
+    async fn state_root(&self, number: u64) -> Result<B256, Full> {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            {
+                let mut state = self.state.lock().unwrap();
+                if let Some(root) = state.roots.get(&number) {
+                    return Ok(*root);
+                }
+                state.waiting.push(sender);
+            }
+            // The sender goes when there is another block.
+            let _ = receiver.await;
+        }
     }
 }

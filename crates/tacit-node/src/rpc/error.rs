@@ -1,7 +1,7 @@
 //! JSON-RPC errors: one variant for each reason, one table of codes.
 //!
 //! Codes follow JSON-RPC 2.0, EIP-1474 and the habits of existing Ethereum clients, because wallets branch on them:
-//! `3` carries revert data, `-32000` is a refusal by the chain, `-32602` a malformed parameter, `-38010` and on are those of `eth_simulateV1`.
+//! `3` carries revert data, `4444` says that history is not kept (EIP-4444), `-32000` is a refusal by the chain, `-32602` a malformed parameter, `-38010` and on are those of `eth_simulateV1`.
 
 use alloy_primitives::{Bytes, hex};
 use serde_json::{Value, json};
@@ -52,6 +52,14 @@ pub enum RpcError {
     /// The named block does not exist here.
     #[error("header not found")]
     UnknownBlock,
+    /// The blocks are from before the checkpoint that this node began with.
+    #[error(
+        "blocks up to {began} are not here: this node began with the state after block {began}; ask one with the whole chain"
+    )]
+    Before {
+        /// Number of the checkpoint's block.
+        began: u64,
+    },
     /// A named input (a filter, a snapshot) does not exist.
     #[error("{0} not found")]
     NotFound(&'static str),
@@ -112,6 +120,7 @@ impl RpcError {
             Self::InvalidParams(_) => -32602,
             Self::Store(_) | Self::Internal(_) | Self::Halted => -32603,
             Self::UnknownBlock | Self::NotFound(_) => -32001,
+            Self::Before { .. } => 4444,
             Self::ResponseTooLarge { .. } | Self::CatchingUp | Self::Closing => -32002,
             Self::Unsupported(_) => -32004,
             Self::LimitExceeded(_) => -32005,
@@ -143,7 +152,10 @@ impl From<WriteError> for RpcError {
             WriteError::Timestamp { .. } => Self::InvalidParams(error.to_string()),
             WriteError::Execution(why) => Self::Execution(why),
             // Nobody appends blocks over RPC.
-            WriteError::Gap { .. } | WriteError::Differs { .. } => Self::Execution(error.to_string()),
+            WriteError::Gap { .. }
+            | WriteError::Differs { .. }
+            | WriteError::Seal { .. }
+            | WriteError::Checkpoint { .. } => Self::Execution(error.to_string()),
             WriteError::CatchingUp => Self::CatchingUp,
             WriteError::Halted => Self::Halted,
             WriteError::Closing => Self::Closing,

@@ -18,6 +18,17 @@ use crate::store::Location;
 /// is in no block, or this node has no certificate of its block.
 pub(super) const METHOD: &str = "tacit_getReceiptProof";
 
+/// `tacit_getFinality(number)`: bytes of a `tacit_light::Finality` of that block, or null when this node has no certificate of it
+/// or of one soon after.
+pub(super) const FINALITY: &str = "tacit_getFinality";
+
+pub(super) async fn finality(service: &Arc<Service>, mut params: Params) -> Result<Encoded, RpcError> {
+    let number = params.quantity()?;
+    params.end()?;
+    let found = service.node.finality(number).await?;
+    encode(&found.map(|finality| Bytes::from(finality.encode())))
+}
+
 pub(super) async fn receipt_proof(service: &Arc<Service>, mut params: Params) -> Result<Encoded, RpcError> {
     let hash: B256 = params.hash()?;
     params.end()?;
@@ -25,7 +36,7 @@ pub(super) async fn receipt_proof(service: &Arc<Service>, mut params: Params) ->
     let task = tokio::task::spawn_blocking(move || found(&reading, hash));
     let found = task.await.unwrap_or(Err(RpcError::Internal("a task ended early")))?;
     let Some((location, transactions, receipts)) = found else { return encode(&()) };
-    let Some(finality) = service.node.finality(location.height).await else { return encode(&()) };
+    let Some(finality) = service.node.finality(location.height).await? else { return encode(&()) };
     let index = usize::try_from(location.index).map_err(|_| RpcError::Internal("an index"))?;
     let proof = prove_receipt(finality, &receipts, index)
         .and_then(|proof| proof.with_transaction(&transactions))

@@ -76,6 +76,10 @@ pub(super) fn range(view: &dyn View, filter: &Filter) -> Result<Option<(u64, u64
                 ));
             }
             let (from, to) = (from.unwrap_or(head), to.unwrap_or(head));
+            // An answer would look complete and could not be.
+            if let Some(began) = view.began()?.filter(|began| from <= *began) {
+                return Err(RpcError::Before { began });
+            }
             Ok((from <= head).then_some((from, to.min(head))))
         }
     }

@@ -3,6 +3,7 @@
 //! # Methods
 //! `eth_*` (with `eth_simulateV1`), `net_*` and `web3_*` as wallets and client libraries use them, polling filters, subscriptions over WebSocket,
 //! `txpool_*`, `debug_trace*` and `debug_getRaw*`, and for development `evm_mine`, `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_setAutomine`, `evm_snapshot`, `evm_revert`.
+//! `tacit_getReceiptProof`, `tacit_getFinality` and `tacit_getBlocks` serve light clients and followers, and so does `GET /snapshot`.
 //! State may be asked at any height. `latest`, `safe` and `finalized` are the same block, since none is ever taken back;
 //! `pending` is the state of the latest block seen from the next one. `eth_estimateGas` looks from the next block by
 //! default, so that what depends on time is estimated for when it will run.
@@ -26,6 +27,7 @@ mod read;
 mod server;
 mod shape;
 mod simulate;
+mod snapshot;
 mod socket;
 mod status;
 mod trace;

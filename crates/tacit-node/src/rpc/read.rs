@@ -79,6 +79,7 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
         "debug_getRawBlock" => raw::block(service, params),
         "debug_getRawReceipts" => raw::receipts(service, params),
         "debug_getRawTransaction" => raw_transaction(service, params),
+        "tacit_getBlocks" => final_blocks(service, params),
         // Blocks that are not valid are not kept.
         "debug_getBadBlocks" => constant(params, &[(); 0]),
 
@@ -107,14 +108,25 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
     }
 }
 
-/// Where a node stands that does not have its network's blocks yet. It does not know how many there are.
+/// Where a node stands that does not have its network's blocks yet. A validator does not know how many there are; a follower
+/// knows what its sources say.
 fn syncing(service: &Service, params: Params) -> Result<Encoded, RpcError> {
     let shared = service.shared();
     if shared.has_caught_up() {
         return constant(params, &false);
     }
-    let head = U64::from(shared.head().number);
-    constant(params, &json!({ "startingBlock": head, "currentBlock": head, "highestBlock": head }))
+    let head = shared.head().number;
+    let highest = U64::from(shared.heard_of().max(head));
+    let head = U64::from(head);
+    constant(params, &json!({ "startingBlock": head, "currentBlock": head, "highestBlock": highest }))
+}
+
+/// `tacit_getBlocks(first, count)`: blocks with their seals, for those who follow; an answer that is full ends early, and so does
+/// one beyond the head.
+fn final_blocks(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
+    let (first, count) = (params.quantity()?, params.quantity()?);
+    params.end()?;
+    encode(&service.node.blocks(first, count)?)
 }
 
 fn constant<T: serde::Serialize + ?Sized>(mut params: Params, value: &T) -> Result<Encoded, RpcError> {
@@ -234,11 +246,14 @@ fn storage_values(service: &Service, mut params: Params) -> Result<Encoded, RpcE
     encode(&values)
 }
 
-/// Everything since block zero is kept; there are no Merkle-Patricia proofs of state.
+/// Everything since the first block is kept, or since the checkpoint that the node began with; there are no Merkle-Patricia
+/// proofs of state.
 fn capabilities(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     params.end()?;
     let head = service.shared().head();
-    let whole = json!({ "disabled": false, "oldestBlock": U64::ZERO });
+    let began = service.shared().store.view()?.began()?;
+    let oldest = U64::from(began.map_or(0, |began| began.saturating_add(1)));
+    let whole = json!({ "disabled": false, "oldestBlock": oldest });
     encode(&json!({
         "head": { "number": U64::from(head.number), "hash": head.hash() },
         "state": whole, "tx": whole, "logs": whole, "receipts": whole, "blocks": whole,

@@ -36,7 +36,7 @@ use super::{
     frame::{self, Body, Encoded, Member, Request, encode, response},
     light,
     params::Params,
-    read, socket, status,
+    read, snapshot, socket, status,
 };
 use crate::{admission, node::Node, shared::Shared, writer::Command};
 
@@ -47,6 +47,8 @@ pub(super) struct Service {
     permits: Semaphore,
     /// A place for each WebSocket connection.
     pub(super) sockets: Arc<Semaphore>,
+    /// A place for each snapshot on its way.
+    pub(super) snapshots: Arc<Semaphore>,
     /// Whether connections are to end.
     pub(super) closing: watch::Receiver<bool>,
     subscriptions: AtomicU64,
@@ -79,11 +81,15 @@ pub(crate) async fn serve(
     let sockets = Arc::new(Semaphore::new(sockets_max.try_into().unwrap_or(usize::MAX)));
     let (close, closing) = watch::channel(false);
     let subscriptions = AtomicU64::new(1);
-    let service = Service { node, filters, permits, sockets: Arc::clone(&sockets), closing, subscriptions };
+    let snapshots = Arc::new(Semaphore::new(node.limits().snapshots_max));
+    let sockets_here = Arc::clone(&sockets);
+    let service =
+        Service { node, filters, permits, sockets: sockets_here, snapshots, closing, subscriptions };
     let routes = post(handle).get(socket::upgrade).options(preflight);
     let router = Router::new()
         .route("/", routes)
         .route("/health", get(status::health))
+        .route("/snapshot", get(snapshot::snapshot))
         .route("/metrics", get(status::metrics))
         .with_state(Arc::new(service));
     let shutdown = async move {
@@ -141,7 +147,7 @@ impl From<Member> for Work {
             Ok(request) => match request.method.as_str() {
                 "eth_sendRawTransaction" => Self::Send(request),
                 "eth_sendRawTransactionSync" => Self::Wait(request),
-                light::METHOD => Self::Wait(request),
+                light::METHOD | light::FINALITY => Self::Wait(request),
                 method if dev::is_dev(method) => Self::Wait(request),
                 _ => Self::Read(request),
             },
@@ -308,6 +314,7 @@ impl Service {
         match method {
             "eth_sendRawTransactionSync" => self.send_sync(params).await,
             light::METHOD => light::receipt_proof(self, params).await,
+            light::FINALITY => light::finality(self, params).await,
             _ => dev::dispatch(self, method, params).await,
         }
     }

@@ -8,6 +8,7 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use tacit_ledger::{Account, Chain};
+use tacit_light::Certificate;
 
 use super::{MadeBy, StoreError, StoredReceipt};
 
@@ -142,6 +143,12 @@ pub(super) fn decode_receipt(mut bytes: &[u8]) -> Result<StoredReceipt, StoreErr
     })
 }
 
+/// A certificate as proofs have it.
+pub(super) fn decode_certificate(mut bytes: &[u8]) -> Result<Certificate, StoreError> {
+    let certificate = Certificate::decode(&mut bytes).map_err(|_| StoreError::Corrupt("certificate"))?;
+    if bytes.is_empty() { Ok(certificate) } else { Err(StoreError::Corrupt("certificate")) }
+}
+
 pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, StoreError> {
     bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt("number"))
 }
@@ -192,6 +199,8 @@ mod tests {
             logs: vec![Log { address: Address::repeat_byte(2), data }],
         };
         law(&receipt, &encode_receipt(&receipt), decode_receipt);
+        let certificate = Certificate::Threshold([6; 48].into());
+        law(&certificate, &alloy_rlp::encode(&certificate), decode_certificate);
         law(&B256::repeat_byte(5), &[5; 32], decode_b256);
         law(&77, &77_u64.to_be_bytes(), decode_u64);
     }

@@ -120,7 +120,7 @@ impl RedbStore {
         if got == expected { Ok(()) } else { Err(StoreError::StateRoot { expected, got }) }
     }
 
-    fn of(database: Database, identity: Identity) -> Self {
+    pub(super) fn of(database: Database, identity: Identity) -> Self {
         Self { database, identity, snapshots: Mutex::default(), lock: None }
     }
 
@@ -161,7 +161,7 @@ impl RedbStore {
     }
 
     /// Checks that head and state belong together.
-    fn check_head(&self) -> Result<(), StoreError> {
+    pub(super) fn check_head(&self) -> Result<(), StoreError> {
         let view = RedbView::new(&self.database)?;
         let (hash, header) = view.head()?;
         if header.hash_slow() != hash {
@@ -209,6 +209,7 @@ impl RedbStore {
         }
         write_state(&transaction, block)?;
         write_chain(&transaction, block)?;
+        write_consensus(&transaction, block)?;
         write_logs(&transaction, block)?;
         transaction.commit().map_err(failed)
     }
@@ -328,6 +329,27 @@ fn write_chain(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(
     Ok(())
 }
 
+fn write_consensus(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(), StoreError> {
+    let height = block.header.number;
+    let root = block.accumulator.root();
+    transaction.open_table(tables::ROOTS).map_err(failed)?.insert(height, root.0).map_err(failed)?;
+    let mut seals = transaction.open_table(tables::SEALS).map_err(failed)?;
+    if let Some(seal) = block.consensus.seal {
+        seals.insert(height, seal).map_err(failed)?;
+    }
+    let mut checkpoints = transaction.open_table(tables::CHECKPOINTS).map_err(failed)?;
+    if let Some(of) = block.consensus.checkpoint {
+        checkpoints.insert(height, of).map_err(failed)?;
+    }
+    let mut certificates = transaction.open_table(tables::CERTIFICATES).map_err(failed)?;
+    if let Some(certificate) = block.consensus.certificate {
+        certificates.insert(height, alloy_rlp::encode(certificate).as_slice()).map_err(failed)?;
+    }
+    // Made here so that readers find it, whatever the store began with.
+    transaction.open_table(tables::EARLIER_HEADERS).map_err(failed)?;
+    Ok(())
+}
+
 fn write_logs(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(), StoreError> {
     let height = block.header.number;
     let mut by_address = transaction.open_table(tables::LOGS_BY_ADDRESS).map_err(failed)?;
@@ -368,7 +390,7 @@ fn stored(database: &Database) -> Result<Option<Identity>, StoreError> {
     Ok(Some(identity))
 }
 
-fn lock(data_dir: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(data_dir: &Path) -> Result<File, StoreError> {
     let directory = |source| StoreError::Directory { path: data_dir.to_owned(), source };
     let lock = File::create(data_dir.join(LOCK_NAME)).map_err(directory)?;
     lock.try_lock().map_err(|error| match error {
@@ -378,13 +400,13 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
     Ok(lock)
 }
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder
 }
 
-fn opening(error: DatabaseError, path: PathBuf) -> StoreError {
+pub(super) fn opening(error: DatabaseError, path: PathBuf) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             StoreError::Locked { path }
@@ -398,9 +420,9 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
 }
 
 /// Name of the database in the data directory.
-const FILE_NAME: &str = "chain.redb";
+pub(super) const FILE_NAME: &str = "chain.redb";
 /// Name of the database while it is being made.
-const UNFINISHED_NAME: &str = "chain.redb.unfinished";
+pub(super) const UNFINISHED_NAME: &str = "chain.redb.unfinished";
 /// Name of the file whose lock says that the directory is in use.
 const LOCK_NAME: &str = "lock";
 /// Pages kept in memory.

@@ -15,6 +15,8 @@
 
 mod codec;
 mod file;
+mod fill;
+mod flat;
 mod tables;
 mod view;
 
@@ -23,12 +25,16 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf};
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use tacit_ledger::{Account, Chain, GenesisAccount, LtHash, StateChanges, StateReader};
+use tacit_light::Certificate;
 use thiserror::Error;
 
-pub use self::file::RedbStore;
+pub use self::{
+    file::RedbStore,
+    fill::{Beginning, Filling},
+};
 
 /// Version of the stored format; any other one is refused.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Why the store failed.
 #[derive(Debug, Error)]
@@ -71,6 +77,12 @@ pub enum StoreError {
     /// The state in the directory is not the one that the network begins with.
     #[error("the state in the data directory is not the network's first state")]
     OtherState,
+    /// The directory holds a chain already.
+    #[error("there is a chain in {} already", path.display())]
+    Present {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory holds no chain yet.
     #[error("there is no chain in {}", path.display())]
     Absent {
@@ -168,6 +180,19 @@ pub struct NewBlock<'a> {
     pub changes: &'a StateChanges,
     /// The state accumulator after it.
     pub accumulator: &'a LtHash,
+    /// What consensus says of it.
+    pub consensus: FromConsensus<'a>,
+}
+
+/// What consensus says of a block beside its header; nothing where there is no consensus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FromConsensus<'a> {
+    /// Its seal, to whose hash `extraData` commits.
+    pub seal: Option<&'a [u8]>,
+    /// The earlier block that a checkpoint in the seal is of.
+    pub checkpoint: Option<u64>,
+    /// Its certificate, where this node keeps those itself.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// Where a transaction is.
@@ -178,6 +203,9 @@ pub struct Location {
     /// Its place in the block.
     pub index: u32,
 }
+
+/// A slot that is not zero: account, slot, value.
+pub type FlatSlot = (Address, U256, U256);
 
 /// Which state to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +292,72 @@ pub trait View: Send {
     /// # Errors
     /// As the trait says.
     fn block_hash(&self, height: u64) -> Result<Option<B256>, StoreError>;
+
+    /// Height of the checkpoint that this store began with: it has the blocks above, and the state from there on. `None` where
+    /// it has all blocks since the chain's first.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn began(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Hash and header of a block; also of those without a block that lead to the checkpoint which the store began with.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn any_header(&self, height: u64) -> Result<Option<(B256, Header)>, StoreError>;
+
+    /// Root of the state accumulator after a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn root(&self, height: u64) -> Result<Option<B256>, StoreError>;
+
+    /// The seal of a block.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn seal(&self, height: u64) -> Result<Option<Bytes>, StoreError>;
+
+    /// The newest block below `height` whose seal has a checkpoint, and the block that it is of.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn checkpoint_below(&self, height: u64) -> Result<Option<(u64, u64)>, StoreError>;
+
+    /// The first certificate of blocks `from..=to`, and whose it is.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn certificate(&self, from: u64, to: u64) -> Result<Option<(u64, Certificate)>, StoreError>;
+
+    /// Code after `after`, by hash, until there are `bytes_max` of it; at least one, if there is one. It may be of no account.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn codes(&self, after: Option<B256>, bytes_max: usize) -> Result<Vec<(B256, Bytes)>, StoreError>;
+
+    /// Accounts after `after`, by address, as they were after the block of this height; at most `limit`, fewer only at the end.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn accounts(
+        &self,
+        after: Option<Address>,
+        height: u64,
+        limit: usize,
+    ) -> Result<Vec<(Address, Account)>, StoreError>;
+
+    /// Slots after `after`, by address and slot, as they were after the block of this height; at most `limit`, fewer only at the
+    /// end.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn slots(
+        &self,
+        after: Option<(Address, U256)>,
+        height: u64,
+        limit: usize,
+    ) -> Result<Vec<FlatSlot>, StoreError>;
 
     /// An account.
     ///

@@ -26,6 +26,17 @@ pub(super) const HEADERS: TableDefinition<'static, u64, &[u8]> = TableDefinition
 pub(super) const HEIGHTS: TableDefinition<'static, Bytes32, u64> = TableDefinition::new("heights");
 /// Hashes of blocks from before the first, by height.
 pub(super) const EARLIER: TableDefinition<'static, u64, Bytes32> = TableDefinition::new("earlier");
+/// Hash and header, by height, of blocks that lead to the checkpoint which this store began with, and of that block itself.
+pub(super) const EARLIER_HEADERS: TableDefinition<'static, u64, &[u8]> =
+    TableDefinition::new("earlier_headers");
+/// Root of the state accumulator by height.
+pub(super) const ROOTS: TableDefinition<'static, u64, Bytes32> = TableDefinition::new("roots");
+/// What consensus binds to a block beside its header, by height.
+pub(super) const SEALS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("seals");
+/// By the height of a block whose seal has a checkpoint: the height that it is of.
+pub(super) const CHECKPOINTS: TableDefinition<'static, u64, u64> = TableDefinition::new("checkpoints");
+/// Certificates by height, RLP.
+pub(super) const CERTIFICATES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("certificates");
 /// Sender and transaction, by hash, of what waits for a block.
 pub(super) const WAITING: TableDefinition<'static, Bytes32, &[u8]> = TableDefinition::new("waiting");
 /// Sender and transaction by height and index.
@@ -50,6 +61,8 @@ pub(super) const CHAIN: &str = "chain";
 pub(super) const MADE_BY: &str = "made_by";
 /// In [`META`]: hash of the first block.
 pub(super) const GENESIS: &str = "genesis";
+/// In [`META`]: height of the checkpoint that the store began with, 8 bytes big-endian; absent where it began with a first block.
+pub(super) const BEGAN: &str = "began";
 /// In [`META`]: height of the head, 8 bytes big-endian.
 pub(super) const HEAD: &str = "head";
 /// In [`META`]: the state accumulator of the head.

@@ -5,8 +5,12 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 use std::collections::BTreeMap;
 use tacit_ledger::{Account, Change, GenesisAccount, LtHash, StateChanges, StateCommitment};
+use tacit_light::Certificate;
 
-use super::{At, Location, LogKey, MadeBy, StoreError, StoredReceipt, View, codec, file::failed, tables};
+use super::{
+    At, FlatSlot, Location, LogKey, MadeBy, StoreError, StoredReceipt, View, codec, file::failed, flat,
+    tables,
+};
 
 /// A read transaction. Tables are opened when first needed, as most requests touch one or two.
 pub(super) struct RedbView {
@@ -89,7 +93,68 @@ impl RedbView {
 impl View for RedbView {
     fn head(&self) -> Result<(B256, Header), StoreError> {
         let height = codec::decode_u64(&self.meta(tables::HEAD)?)?;
-        self.header(height)?.ok_or(StoreError::Corrupt("head"))
+        self.any_header(height)?.ok_or(StoreError::Corrupt("head"))
+    }
+
+    fn began(&self) -> Result<Option<u64>, StoreError> {
+        let value = self.table(tables::META)?.get(tables::BEGAN).map_err(failed)?;
+        value.map(|value| codec::decode_u64(value.value())).transpose()
+    }
+
+    fn any_header(&self, height: u64) -> Result<Option<(B256, Header)>, StoreError> {
+        if let Some(found) = self.header(height)? {
+            return Ok(Some(found));
+        }
+        let header = self.table(tables::EARLIER_HEADERS)?.get(height).map_err(failed)?;
+        header.map(|header| codec::decode_header(header.value())).transpose()
+    }
+
+    fn root(&self, height: u64) -> Result<Option<B256>, StoreError> {
+        let root = self.table(tables::ROOTS)?.get(height).map_err(failed)?;
+        Ok(root.map(|root| root.value().into()))
+    }
+
+    fn seal(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
+        let seal = self.table(tables::SEALS)?.get(height).map_err(failed)?;
+        Ok(seal.map(|seal| Bytes::copy_from_slice(seal.value())))
+    }
+
+    fn checkpoint_below(&self, height: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let table = self.table(tables::CHECKPOINTS)?;
+        let newest = table.range(..height).map_err(failed)?.next_back();
+        newest.map(|entry| entry.map(|(block, of)| (block.value(), of.value())).map_err(failed)).transpose()
+    }
+
+    fn certificate(&self, from: u64, to: u64) -> Result<Option<(u64, Certificate)>, StoreError> {
+        if from > to {
+            return Ok(None);
+        }
+        let table = self.table(tables::CERTIFICATES)?;
+        let Some(entry) = table.range(from..=to).map_err(failed)?.next() else { return Ok(None) };
+        let (height, certificate) = entry.map_err(failed)?;
+        Ok(Some((height.value(), codec::decode_certificate(certificate.value())?)))
+    }
+
+    fn codes(&self, after: Option<B256>, bytes_max: usize) -> Result<Vec<(B256, Bytes)>, StoreError> {
+        flat::codes(&self.table(tables::CODE)?, after, bytes_max)
+    }
+
+    fn accounts(
+        &self,
+        after: Option<Address>,
+        height: u64,
+        limit: usize,
+    ) -> Result<Vec<(Address, Account)>, StoreError> {
+        flat::accounts(&self.accounts, &self.table(tables::ACCOUNTS_BEFORE)?, after, height, limit)
+    }
+
+    fn slots(
+        &self,
+        after: Option<(Address, U256)>,
+        height: u64,
+        limit: usize,
+    ) -> Result<Vec<FlatSlot>, StoreError> {
+        flat::slots(&self.storage, &self.table(tables::STORAGE_BEFORE)?, after, height, limit)
     }
 
     fn accumulator(&self) -> Result<LtHash, StoreError> {

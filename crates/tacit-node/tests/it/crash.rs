@@ -17,7 +17,7 @@ use redb::StorageBackend;
 use tacit_ledger::LtHash;
 use tacit_node::{
     Node, NodeConfig, NodeError,
-    store::{At, First, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
+    store::{At, First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
 };
 
 use crate::support::{address, config, deployment, message, sign, transfer};
@@ -140,6 +140,7 @@ fn open_store(config: &NodeConfig, backend: Backend) -> Result<RedbStore, StoreE
         receipts: &[],
         changes: &genesis.changes,
         accumulator: &genesis.commitment,
+        consensus: FromConsensus::default(),
     };
     RedbStore::with_backend(backend, identity, &First { block: first, earlier: &[] })
 }

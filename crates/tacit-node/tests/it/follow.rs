@@ -58,7 +58,8 @@ impl Council {
         let (block, hash) = block.into_parts();
         parent.1.block_hashes.insert(block.header.number, hash);
         parent.0 = Sealed::new_unchecked(block.header.clone(), hash);
-        FinalBlock { header: parent.0.clone(), transactions: block.body.transactions }
+        let transactions = block.body.transactions;
+        FinalBlock { header: parent.0.clone(), transactions, seal: None, certificate: None }
     }
 
     fn offered(&self, node: &Node) -> Vec<alloy_consensus::transaction::Recovered<TxEnvelope>> {

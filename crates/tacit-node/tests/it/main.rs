@@ -10,13 +10,17 @@
 mod chain;
 mod crash;
 mod development;
+mod flat;
 mod follow;
+mod followers;
 mod kill;
 mod pool;
 mod raw;
 mod refusals;
 mod restart;
+mod signers;
 mod simulate;
+mod snapshots;
 mod socket;
 mod support;
 mod trace;

@@ -6,7 +6,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
 use tacit_node::{
     Node, NodeConfig, NodeError, StoreError,
-    store::{First, Identity, MadeBy, NewBlock, RedbStore, Store},
+    store::{First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store},
 };
 
 use crate::support::{Running, address, config, deployment, message, sign, transfer};
@@ -142,6 +142,7 @@ fn a_store_takes_the_next_block_only() {
         receipts: &[],
         changes: &genesis.changes,
         accumulator: &genesis.commitment,
+        consensus: FromConsensus::default(),
     };
     let store = RedbStore::open(None, identity, &First { block, earlier: &[] }).unwrap();
     assert!(matches!(store.commit(&block), Err(StoreError::NotNext { expected: 1, got: 0 })));

@@ -119,7 +119,12 @@ impl Network {
             reach: Reach::Local,
             data_dir: self.data(i).join("consensus"),
             genesis: self.genesis.clone(),
-            rules: Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 },
+            rules: Rules {
+                chain: CHAIN,
+                timestamp_step_s_max: 30,
+                clock_ahead_s_max: 2,
+                checkpoint_blocks: core::num::NonZeroU64::new(4).unwrap(),
+            },
             beneficiary: Address::repeat_byte(0xfe),
             timing: Timing {
                 pace: Pace { busy: Duration::from_millis(50), idle: Duration::from_millis(500) },
