@@ -181,7 +181,11 @@ where
             return None;
         }
         if finality == Finality::Candidate {
-            context.sleep(self.rules.wait(header.timestamp, now(&context))).await;
+            let wait = self.rules.wait(header.timestamp, now(&context));
+            if !wait.is_zero() {
+                warn!(hash = %block.hash(), ?wait, "the vote waits for this validator's clock: it is behind, or the leader's ahead");
+                context.sleep(wait).await;
+            }
         }
         let attributes = Attributes {
             timestamp: header.timestamp,

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod message;
 pub mod revert;
 pub mod sealing;
+mod validators;
 pub mod wallet;
 
 pub use amount::Amount;

@@ -5,6 +5,7 @@
 mod audited;
 mod demo;
 mod encrypted;
+mod faults;
 mod local;
 #[cfg(target_os = "linux")]
 mod memory;

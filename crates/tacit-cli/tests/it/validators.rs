@@ -10,29 +10,29 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A validator's process. Dropping it is `kill -9`.
-struct Validator {
-    child: Child,
+pub(crate) struct Validator {
+    pub(crate) child: Child,
     ready: Value,
 }
 
 impl Validator {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::start_all(&[config.to_owned()]).remove(0)
     }
 
     /// Together: each waits a moment for the others.
-    fn start_all(configs: &[String]) -> Vec<Self> {
+    pub(crate) fn start_all(configs: &[String]) -> Vec<Self> {
         let children: Vec<Child> = configs.iter().map(|config| Self::spawn(config)).collect();
         children.into_iter().map(Self::wait_ready).collect()
     }
 
-    fn spawn(config: &str) -> Child {
+    pub(crate) fn spawn(config: &str) -> Child {
         let mut command = tacit();
         command.args(["--json", "node", "run", config]);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    fn wait_ready(mut child: Child) -> Self {
+    pub(crate) fn wait_ready(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
@@ -42,20 +42,20 @@ impl Validator {
         validator
     }
 
-    fn health(&self) -> String {
+    pub(crate) fn health(&self) -> String {
         exchange(self.url(), "GET /health HTTP/1.1\r\n", "")
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.ready["url"].as_str().unwrap()
     }
 
-    fn height(&self) -> u64 {
+    pub(crate) fn height(&self) -> u64 {
         let number = post(self.url(), "eth_blockNumber", json!([]));
         u64::from_str_radix(number.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     }
 
-    fn block(&self, number: u64) -> Value {
+    pub(crate) fn block(&self, number: u64) -> Value {
         post(self.url(), "eth_getBlockByNumber", json!([format!("{number:#x}"), false]))
     }
 }
@@ -68,7 +68,7 @@ impl Drop for Validator {
 }
 
 /// A request without a library: one connection, one answer.
-fn post(url: &str, method: &str, params: Value) -> Value {
+pub(crate) fn post(url: &str, method: &str, params: Value) -> Value {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
     let reply = exchange(url, &format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len()), &body);
     let answer: Value = serde_json::from_str(&reply[reply.find('{').unwrap()..]).unwrap();
@@ -76,7 +76,7 @@ fn post(url: &str, method: &str, params: Value) -> Value {
     answer["result"].clone()
 }
 
-fn exchange(url: &str, head: &str, body: &str) -> String {
+pub(crate) fn exchange(url: &str, head: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     write!(stream, "{head}host: {authority}\r\nconnection: close\r\n\r\n{body}").unwrap();
@@ -85,7 +85,7 @@ fn exchange(url: &str, head: &str, body: &str) -> String {
     reply
 }
 
-fn wait(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
     let started = Instant::now();
     while !done() {
         assert!(started.elapsed() < Duration::from_secs(120), "{what}: not in two minutes");
@@ -95,7 +95,7 @@ fn wait(what: &str, done: impl Fn() -> bool) {
 
 /// The first of eight free ports in a row, below those that the system gives to connections: one of those would be in the
 /// way of a validator that is started again.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 2_000).unwrap();
     loop {
@@ -107,7 +107,7 @@ fn port() -> u16 {
 }
 
 /// Writes a network that begins with coins for `account`, or from a chain; gives the validators' files.
-fn network(folder: &Folder, count: usize, more: &[&str]) -> (Value, Vec<String>) {
+pub(crate) fn network(folder: &Folder, count: usize, more: &[&str]) -> (Value, Vec<String>) {
     let home = folder.path("network");
     let port = port();
     let (count, ports) = (count.to_string(), [port.to_string(), (port + 4).to_string()]);
@@ -118,14 +118,14 @@ fn network(folder: &Folder, count: usize, more: &[&str]) -> (Value, Vec<String>)
     (written, configs)
 }
 
-const PAYEE: &str = "0x00000000000000000000000000000000000000aa";
+pub(crate) const PAYEE: &str = "0x00000000000000000000000000000000000000aa";
 
-fn pay(folder: &Folder, url: &str) {
+pub(crate) fn pay(folder: &Folder, url: &str) {
     ok(&["wallet", "send", &folder.path("payer.key"), PAYEE, "1", "--ledger", url]);
 }
 
 /// Coins of the payee, as this node sees it.
-fn paid(url: &str) -> u128 {
+pub(crate) fn paid(url: &str) -> u128 {
     let balance = post(url, "eth_getBalance", json!([PAYEE, "latest"]));
     let wei = u128::from_str_radix(balance.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
     wei / 10_u128.pow(18)

@@ -3,6 +3,7 @@
 use crate::people::CHAIN;
 use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, TxHash};
+use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::{pending, ready},
@@ -11,7 +12,8 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
+use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, EvidenceSink, TransactionSource};
+use tacit_ledger::{Evidence, Fault};
 
 /// Transactions that everybody has heard of; what is final is forgotten.
 #[derive(Clone, Default)]
@@ -112,5 +114,30 @@ impl BlockSink for Journal {
         let hashes = block.block().body.transactions.iter().map(|sent| *sent.tx_hash()).collect();
         self.pool.forget(&hashes);
         Ok(())
+    }
+}
+
+/// Evidence that a validator found. It survives the validator.
+#[derive(Clone, Default)]
+pub(crate) struct Court(Arc<Mutex<Vec<(B256, Fault, Bytes)>>>);
+
+impl Court {
+    /// Who was reported, once for each report.
+    pub(crate) fn accused(&self) -> Vec<B256> {
+        self.0.lock().unwrap().iter().map(|(key, ..)| *key).collect()
+    }
+
+    /// Whether the module of a network with this namespace would take everything that was reported.
+    pub(crate) fn holds(&self, namespace: B256) -> bool {
+        let reported = self.0.lock().unwrap();
+        reported.iter().all(|(key, fault, evidence)| {
+            Evidence::decode(evidence).is_ok_and(|read| read.check(namespace, *key).as_ref() == Ok(fault))
+        })
+    }
+}
+
+impl EvidenceSink for Court {
+    fn report(&self, key: B256, fault: Fault, evidence: Bytes) {
+        self.0.lock().unwrap().push((key, fault, evidence));
     }
 }

@@ -118,6 +118,7 @@ impl Network {
             listen: self.peers[i].address,
             reach: Reach::Local,
             data_dir: self.data(i).join("consensus"),
+            evidence_dir: self.data(i).join("evidence"),
             genesis: self.genesis.clone(),
             rules: Rules { chain: CHAIN, timestamp_step_s_max: 30, clock_ahead_s_max: 2 },
             beneficiary: Address::repeat_byte(0xfe),
