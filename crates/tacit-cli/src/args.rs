@@ -409,6 +409,17 @@ pub(crate) enum Node {
         /// A new file.
         path: PathBuf,
     },
+    /// Send evidence that a validator kept: two votes of one key that contradict each other cost its stake.
+    Report {
+        /// A file of a validator's `evidence` folder.
+        file: PathBuf,
+        /// Key file of the account that pays, and gets the reward.
+        #[arg(long)]
+        from: PathBuf,
+        /// JSON-RPC of a node.
+        #[arg(long, default_value = "http://127.0.0.1:8545")]
+        rpc: String,
+    },
     /// Write the state of a chain at its head as a genesis that another chain can begin with.
     Export(Export),
 }

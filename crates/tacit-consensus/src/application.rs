@@ -196,7 +196,11 @@ where
             return None;
         }
         if finality == Finality::Candidate {
-            context.sleep(self.rules.wait(header.timestamp, now(&context))).await;
+            let wait = self.rules.wait(header.timestamp, now(&context));
+            if !wait.is_zero() {
+                warn!(hash = %block.hash(), ?wait, "the vote waits for this validator's clock: it is behind, or the leader's ahead");
+                context.sleep(wait).await;
+            }
         }
         // Where one is due, the rules have it that it is of this block.
         if let Some(got) = block.seal().checkpoint

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!            votes, certificates                    blocks
-//!   simplex ───────────────────── Deferred ── marshal ── broadcast, backfill
-//!                                     │            │
+//!   simplex ──┬────────────────── Deferred ── marshal ── broadcast, backfill
+//!             │                       │            │
+//!          Witness ── EvidenceSink    │            │
 //!                                 stateful ────────┘ final blocks, in order, acknowledged when durable
 //!                                     │
 //!                          Ledger ── QMDB ── BlockSink ── certifier ── aggregation ── signatures
@@ -21,16 +22,17 @@ use crate::{
     application::Ledger,
     block::{BlockHash, ChainBlock},
     certify::{self, Certification, CertifierMailbox, GroupError, Launch, Progress, drain},
+    evidence::Witness,
     genesis::{self, GenesisFailure},
-    ports::{BlockSink, TransactionSource},
+    ports::{BlockSink, EvidenceSink, TransactionSource},
     rules::{Pace, Rules},
     state::{Key, StateDb, Value},
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
-    aggregation,
+    Reporters, aggregation,
     marshal::{
         self, Identifier,
         core::{Actor as Marshal, Mailbox as MarshalMailbox},
@@ -229,7 +231,8 @@ where
     ///
     /// # Errors
     /// The configuration is of no validator, or a store cannot be opened.
-    pub async fn start<N, R, P, B>(
+    #[expect(clippy::too_many_arguments, reason = "each is a port of its own")]
+    pub async fn start<N, R, P, B, V>(
         context: E,
         config: EngineConfig,
         channels: Channels<N, R>,
@@ -237,12 +240,14 @@ where
         blocker: B,
         source: T,
         sink: S,
+        evidence: V,
     ) -> Result<Self, StartError>
     where
         N: Sender<PublicKey = PublicKey>,
         R: Receiver<PublicKey = PublicKey>,
         P: Provider<PublicKey = PublicKey>,
         B: Blocker<PublicKey = PublicKey>,
+        V: EvidenceSink,
     {
         let EngineConfig { key, validators, genesis, certification, rules, beneficiary, timing, storage } =
             config;
@@ -252,6 +257,7 @@ where
         let me = key.public_key();
         let first = validators.iter().next().ok_or(StartError::NoValidators)?.clone();
         let namespace = namespace(&genesis, &validators)?;
+        let witness = Witness::new(namespace, validators.clone(), evidence);
         let database = storage.database();
         let genesis = genesis::prepare(
             context.child("genesis"),
@@ -267,7 +273,7 @@ where
                 certify::scheme(namespace.as_slice(), &validators, &me, &keys.group, keys.share)
             })
             .transpose()?;
-        let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
+        let scheme = Scheme::signer(namespace.as_slice(), validators, key).ok_or(StartError::NotValidator)?;
         let provider = ConstantProvider::new(scheme.clone());
 
         let resolver = marshal_resolver::init(
@@ -409,7 +415,7 @@ where
                 blocker,
                 automaton: deferred.clone(),
                 relay: deferred.clone(),
-                reporter: deferred,
+                reporter: Reporters::from((deferred, witness)),
                 strategy: Sequential,
                 partition: format!("{}-simplex", storage.partition),
                 mailbox_size: MAILBOX,
@@ -429,7 +435,8 @@ where
                 fetch_timeout: NZDuration!(timing.fetch_timeout),
                 fetch_retry_delay: FETCH_RETRY_DELAY,
                 forward: ForwardPolicy::SilentLeader,
-                track_historical_votes: false,
+                // A vote that comes late may still contradict one that was counted.
+                track_historical_votes: true,
             },
         );
         let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
@@ -548,7 +555,7 @@ impl StorageConfig {
 ///
 /// # Errors
 /// [`StartError::OtherValidators`], or a genesis that is refused.
-pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<Vec<u8>, StartError> {
+pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<B256, StartError> {
     let refused = |error| StartError::Genesis(GenesisFailure::Invalid(error));
     let network = genesis.namespace().map_err(refused)?;
     if genesis.staking.founders.is_empty() {
@@ -556,7 +563,7 @@ pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<Vec<u
             .into_iter()
             .chain(validators.iter().map(AsRef::as_ref))
             .collect();
-        return Ok(Sha256::hash(&parts).0.to_vec());
+        return Ok(B256::new(Sha256::hash(&parts).0));
     }
     let set = genesis.staking.first_set().map_err(|error| refused(error.into()))?;
     let mut named: Vec<&[u8]> = set.iter().map(|seat| seat.key.as_slice()).collect();
@@ -564,7 +571,7 @@ pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<Vec<u
     if !validators.iter().map(AsRef::as_ref).eq(named) {
         return Err(StartError::OtherValidators);
     }
-    Ok(network.to_vec())
+    Ok(network)
 }
 
 /// Longest message that a validator sends, for a network of `validators`: what the transport must take.

@@ -13,6 +13,8 @@
 //! 5. The validators sign its hash once more, with shares of a common key: a certificate for those who run no validator
 //!    (`certify`). [`Validator::finality`] gives what a light client wants.
 //!
+//! What contradicts itself among the votes goes to an [`EvidenceSink`], as the ledger takes it.
+//!
 //! # What is where
 //! State: QMDB, keyed by hash ([`state`]). Blocks and certificates: archives of the engine. Anything that serves queries
 //! (receipts, logs, transactions by hash) is behind [`BlockSink`], is written after the fact, and can be made again from the archives.
@@ -26,6 +28,7 @@ mod block;
 mod bridge;
 mod certify;
 mod engine;
+mod evidence;
 pub mod execution;
 mod genesis;
 mod ports;
@@ -41,5 +44,5 @@ pub use engine::{
     Channels, EngineConfig, StartError, StorageConfig, Timing, Validator, max_message_bytes, namespace,
 };
 pub use genesis::{GenesisFailure, prepare as prepare_genesis};
-pub use ports::{BlockSink, CandidateLimits, TransactionSource};
+pub use ports::{BlockSink, CandidateLimits, EvidenceSink, TransactionSource};
 pub use rules::{Pace, RuleViolation, Rules};

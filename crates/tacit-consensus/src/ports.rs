@@ -3,7 +3,9 @@
 use crate::block::ChainBlock;
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, TxHash};
+use bytes::Bytes;
 use core::future::Future;
+use tacit_ledger::Fault;
 
 /// How much one block can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,4 +61,13 @@ pub trait BlockSink: Clone + Send + Sync + 'static {
     /// # Errors
     /// The root cannot be read.
     fn state_root(&self, number: u64) -> impl Future<Output = Result<B256, Self::Error>> + Send;
+}
+
+/// Where evidence against validators goes. Cheap to clone; clones are one sink.
+pub trait EvidenceSink: Clone + Send + Sync + 'static {
+    /// Takes two votes of `key` that contradict each other. `evidence` is what `slash(key, evidence)` of the ledger's `validators`
+    /// module takes: its decoder and both signatures were checked, under the namespace of this network's votes.
+    ///
+    /// Called where votes are counted: it must not wait. The same evidence may come again after a restart.
+    fn report(&self, key: B256, fault: Fault, evidence: Bytes);
 }

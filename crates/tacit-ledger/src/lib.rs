@@ -95,5 +95,6 @@ pub use validators::validators_of;
 
 pub use revm::context_interface::result::HaltReason;
 pub use tacit_modules::validators::{
-    Founder, Parameters as StakingParameters, Seat, SetError, Staking, StakingError,
+    Evidence, EvidenceError, Fault, Founder, Kind as FaultKind, Parameters as StakingParameters, Seat,
+    SetError, Staking, StakingError,
 };

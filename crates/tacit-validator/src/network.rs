@@ -145,6 +145,9 @@ pub struct ValidatorFile {
     /// The file of its share of the group's key; without one it signs no certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<PathBuf>,
+    /// The key file of an account that pays for reports of validators that voted twice; without one nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<PathBuf>,
     /// The data directory.
     pub data: PathBuf,
     /// Where other validators connect.
@@ -327,7 +330,7 @@ impl Network {
         let namespace = namespace(&self.genesis, &validators)?;
         let keys = self.validators.iter().map(|peer| ValidatorKey::new(peer.key.bytes()));
         let keys: Vec<ValidatorKey> = keys.collect::<Result<_, _>>().map_err(|_| StartError::NoValidators)?;
-        Ok(trust.with_validators(B256::from_slice(&namespace), keys))
+        Ok(trust.with_validators(namespace, keys))
     }
 }
 
@@ -339,6 +342,7 @@ impl ValidatorFile {
             network,
             key,
             share: None,
+            reporter: None,
             data,
             listen,
             rpc,
@@ -359,6 +363,7 @@ impl ValidatorFile {
             network: beside(path, &file.network),
             key: beside(path, &file.key),
             share: file.share.as_deref().map(|share| beside(path, share)),
+            reporter: file.reporter.as_deref().map(|reporter| beside(path, reporter)),
             data: beside(path, &file.data),
             ..file
         })
@@ -376,6 +381,8 @@ impl ValidatorFile {
              key = {key:?}\n\
              # Its share of the group's key, with which it signs certificates for light clients; likewise readable by its owner alone.\n\
              {share}\n\
+             # Key file of an account with some coins: it reports validators that voted twice, and gets the reward. Without one nobody is reported.\n\
+             {reporter}\n\
              # Chain, state and votes. Whoever copies this folder must not start both copies.\n\
              data = {data:?}\n\
              # Where other validators connect.\n\
@@ -396,6 +403,10 @@ impl ValidatorFile {
             share = self.share.as_ref().map_or_else(
                 || "# share = \"validator.share\"".to_owned(),
                 |share| format!("share = {:?}", share.display().to_string()),
+            ),
+            reporter = self.reporter.as_ref().map_or_else(
+                || "# reporter = \"reporter.key\"".to_owned(),
+                |reporter| format!("reporter = {:?}", reporter.display().to_string()),
             ),
             data = self.data.display().to_string(),
             listen = self.listen,
@@ -478,7 +489,7 @@ mod tests {
         let (listen, rpc) = ("0.0.0.0:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         let file = ValidatorFile::new("../n \"1\".toml".into(), "k".into(), "d".into(), listen, rpc);
         assert_eq!(toml::from_str::<ValidatorFile>(&file.template()).unwrap(), file);
-        let file = ValidatorFile { share: Some("s".into()), ..file };
+        let file = ValidatorFile { share: Some("s".into()), reporter: Some("r".into()), ..file };
         let text = file.template();
         assert_eq!(toml::from_str::<ValidatorFile>(&text).unwrap(), file);
         let value = toml::Value::try_from(&file).unwrap();

@@ -1,6 +1,7 @@
 //! From a configuration to a validator that runs.
 
 use crate::{
+    evidence::{EvidenceBox, EvidenceCounters},
     gossip,
     key::{ShareKey, ValidatorAddress, ValidatorKey},
     ports::Ports,
@@ -83,6 +84,8 @@ pub struct ValidatorConfig {
     pub reach: Reach,
     /// Where chain and state are kept. One validator only.
     pub data_dir: PathBuf,
+    /// Where evidence against validators is kept.
+    pub evidence_dir: PathBuf,
     /// The first block.
     pub genesis: Genesis,
     /// Rules of the network.
@@ -135,8 +138,11 @@ pub enum RunError {
 pub struct RunningValidator {
     validator: Arc<NodeValidator>,
     metrics: Arc<Context>,
+    evidence: EvidenceCounters,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// Writes evidence down.
+    keeper: Option<thread::JoinHandle<()>>,
 }
 
 impl fmt::Debug for RunningValidator {
@@ -155,8 +161,8 @@ impl RunningValidator {
     /// Reads the measurements of consensus, network, storage and runtime, in Prometheus' text format, for as long as the
     /// reader is kept.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
-        let context = Arc::clone(&self.metrics);
-        move || context.encode()
+        let (context, evidence) = (Arc::clone(&self.metrics), self.evidence.clone());
+        move || context.encode() + &evidence.text()
     }
 
     /// Finds what proves to a light client that a block is final, for as long as it is kept.
@@ -191,7 +197,12 @@ impl RunningValidator {
     fn end(&mut self) -> Result<(), RunError> {
         // Dropping the sender says stop.
         self.stop.take();
-        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Halted))
+        let ended = self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Halted));
+        if let Some(keeper) = self.keeper.take() {
+            // It has no reason to panic, and nothing depends on it.
+            let _ = keeper.join();
+        }
+        ended
     }
 }
 
@@ -219,6 +230,8 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
         return Err(RunError::ShareWithoutGroup);
     }
     let first = node.genesis_hash();
+    let (evidence, counters, keeper) =
+        EvidenceBox::open(config.evidence_dir.clone()).map_err(RunError::Thread)?;
     let (started_sender, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new()
@@ -229,7 +242,7 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
                 .with_storage_directory(&config.data_dir)
                 .with_worker_threads(config.worker_threads.get());
             Runner::new(runtime)
-                .start(|context| serve(context, config, peers, node, started_sender, stopped));
+                .start(|context| serve(context, config, peers, node, evidence, started_sender, stopped));
         })
         .map_err(RunError::Thread)?;
     match block_on(started) {
@@ -238,8 +251,10 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
             let running = RunningValidator {
                 validator,
                 metrics: Arc::new(metrics),
+                evidence: counters,
                 stop: Some(stop),
                 thread: Some(thread),
+                keeper: Some(keeper),
             };
             if right { Ok(running) } else { Err(RunError::FirstBlock) }
         }
@@ -253,6 +268,7 @@ async fn serve(
     config: ValidatorConfig,
     peers: Map<PublicKey, commonware_p2p::Address>,
     node: Node,
+    evidence: EvidenceBox,
     started: oneshot::Sender<Result<(Arc<NodeValidator>, Context), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -302,6 +318,7 @@ async fn serve(
         oracle,
         ports.clone(),
         ports,
+        evidence,
     );
     // On the heap: the runtime passes what it runs from hand to hand.
     let validator = Box::pin(validator).await;

@@ -22,6 +22,7 @@ pub mod message;
 pub mod revert;
 mod rpc;
 pub mod sealing;
+mod validators;
 pub mod wallet;
 
 pub use amount::Amount;

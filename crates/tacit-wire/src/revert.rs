@@ -7,6 +7,7 @@ use tacit_abi::{
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
     IReceipts::{self, IReceiptsErrors},
+    IValidators::{self, IValidatorsErrors},
 };
 
 use crate::Amount;
@@ -21,6 +22,8 @@ pub enum Revert {
     Channels(IChannelsErrors),
     /// By the receipt anchors.
     Receipts(IReceiptsErrors),
+    /// By the stakes of validators.
+    Validators(IValidatorsErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -47,6 +50,9 @@ impl Revert {
         if let Ok(error) = IReceiptsErrors::abi_decode(data) {
             return Self::Receipts(error);
         }
+        if let Ok(error) = IValidatorsErrors::abi_decode(data) {
+            return Self::Validators(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -63,6 +69,7 @@ impl core::fmt::Display for Revert {
             Self::Models(error) => models(error, f),
             Self::Channels(error) => channels(error, f),
             Self::Receipts(error) => receipts(error, f),
+            Self::Validators(error) => validators(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -97,6 +104,22 @@ fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
         }
         IModelsErrors::NoSuchAsk(_) => f.write_str("there is no such ask"),
         other => write!(f, "the models module refused: {other:?}"),
+    }
+}
+
+fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IValidatorsErrors::UnknownValidator(IValidators::UnknownValidator { key }) => {
+            write!(f, "nobody has staked the key {key}")
+        }
+        IValidatorsErrors::KeyBarred(IValidators::KeyBarred { key }) => {
+            write!(f, "the key {key} is barred already")
+        }
+        IValidatorsErrors::BadEvidence(IValidators::BadEvidence { check }) => {
+            write!(f, "the votes show nothing: {check}")
+        }
+        IValidatorsErrors::NotConfigured(_) => f.write_str("this ledger began without rules of stake"),
+        other => write!(f, "the validators module refused: {other:?}"),
     }
 }
 

@@ -17,8 +17,8 @@ use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    NetworkFile, NetworkPeer, RunError, RunningValidator, ShareKey, ValidatorAddress, ValidatorConfig,
-    ValidatorFile, ValidatorKey,
+    NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
+    ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
 };
 use tacit_wire::Wallet;
 
@@ -49,9 +49,10 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             continue;
         }
         let key = create_key(&folder.join(KEY))?;
-        // A chain that goes on has the stakes that its state holds.
+        // A chain that goes on has the stakes and coins that its state holds.
         if arguments.from.is_none() {
             found(&mut genesis, &key, &folder.join(OWNER))?;
+            fund(&mut genesis, &folder.join(REPORTER), REPORTER_BALANCE)?;
         }
         keys.push(key);
     }
@@ -82,6 +83,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             place.rpc,
         );
         file.share = network.group.as_ref().map(|_| SHARE.into());
+        file.reporter = home.join(folder_name(index)).join(REPORTER).exists().then(|| REPORTER.into());
         write(&home.join(folder_name(index)).join(VALIDATOR), file.template().as_bytes())?;
     }
     let result = json!({
@@ -112,16 +114,22 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
 /// Makes `key` one of the validators that the network begins with. Its stake belongs to a new account, which has some coins to
 /// send transactions with.
 fn found(genesis: &mut Genesis, key: &ValidatorAddress, path: &Path) -> Result<(), Failure> {
-    let owner = Wallet::create(path).failed(
+    let owner = fund(genesis, path, OWNER_BALANCE)?;
+    let stake = genesis.staking.parameters.stake_min;
+    genesis.staking.founders.push(Founder { key: key.bytes(), owner, stake });
+    Ok(())
+}
+
+/// Makes an account that has coins from the start; its key goes to a new file.
+fn fund(genesis: &mut Genesis, path: &Path, balance: U256) -> Result<Address, Failure> {
+    let wallet = Wallet::create(path).failed(
         "cannot_write",
         format!("cannot make {}", path.display()),
         "choose another folder with --output",
     )?;
-    let account = GenesisAccount { balance: OWNER_BALANCE, ..GenesisAccount::default() };
-    genesis.alloc.insert(owner.address(), account);
-    let stake = genesis.staking.parameters.stake_min;
-    genesis.staking.founders.push(Founder { key: key.bytes(), owner: owner.address(), stake });
-    Ok(())
+    let account = GenesisAccount { balance, ..GenesisAccount::default() };
+    genesis.alloc.insert(wallet.address(), account);
+    Ok(wallet.address())
 }
 
 /// Deals a new key to the validators, in shares, and gives the group as text. Nobody has the whole key afterwards.
@@ -181,6 +189,11 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         "cannot read the validator's share",
         "the file must be readable by its owner alone: chmod 600",
     )?;
+    let reporter = file.reporter.as_deref().map(Wallet::load).transpose().failed(
+        "bad_key",
+        "cannot read the reporter's key",
+        "the key file must be readable by its owner alone: chmod 600",
+    )?;
     let address = key.address();
     let mut node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
         .with_data_dir(Some(file.data.clone()));
@@ -197,6 +210,7 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         listen: file.listen,
         reach: network.reach,
         data_dir: file.data.join("consensus"),
+        evidence_dir: file.data.join(EVIDENCE),
         genesis: network.genesis,
         rules: network.rules,
         beneficiary: file.beneficiary,
@@ -226,7 +240,16 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
             if node.has_caught_up() { "" } else { "; still looking for more than two thirds of the validators" }
         )
     });
+    let reporting = reporter.map(|wallet| {
+        let (ledger, evidence) = (node.clone(), file.data.join(EVIDENCE));
+        tokio::spawn(report_all(evidence, url, wallet, move || ledger.has_caught_up()))
+    });
     let ended = serve(&node, listener, &validator, lifetime).await;
+    if let Some(reporting) = reporting {
+        reporting.abort();
+        // It was told to end.
+        let _ = reporting.await;
+    }
     drop(node);
     // What it acknowledged is durable, however it ends.
     let halted = tokio::task::spawn_blocking(move || validator.stop().is_err()).await.unwrap_or(true);
@@ -238,6 +261,29 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
             "see its message above; it has signed nothing since. Restart it once the disk is well",
         ));
     }
+    Ok(())
+}
+
+/// Sends evidence from a validator's folder to the ledger.
+pub(crate) async fn report(file: &Path, from: &Path, ledger: &str, output: Output) -> Result<(), Failure> {
+    let hint = "give a file of a validator's `evidence` folder";
+    let saved = SavedEvidence::load(file).failed("bad_evidence", "cannot report", hint)?;
+    let wallet = crate::commands::wallet::load(from)?;
+    let ledger = crate::network::ledger(ledger).await?;
+    let reported =
+        tacit_validator::report(&ledger, &wallet, &saved).await.map_err(crate::network::failure)?;
+    let (transaction, block) = match reported {
+        Reported::Barred { transaction, block } => (Some(transaction), Some(block)),
+        Reported::Already => (None, None),
+    };
+    let result = json!({
+        "key": saved.key, "kind": saved.kind, "epoch": saved.epoch, "view": saved.view, "barred": true,
+        "transaction": transaction, "block": block,
+    });
+    output.data(&result, || match block {
+        Some(block) => format!("{} is barred and its stake burned, since block {block}", saved.key),
+        None => format!("{} is barred already", saved.key),
+    });
     Ok(())
 }
 
@@ -459,5 +505,9 @@ const VALIDATOR: &str = "validator.toml";
 const KEY: &str = "validator.key";
 const SHARE: &str = "validator.share";
 const OWNER: &str = "owner.key";
+const REPORTER: &str = "reporter.key";
+const EVIDENCE: &str = "evidence";
 /// Ten coins.
 const OWNER_BALANCE: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
+/// One coin: a report costs a thousandth.
+const REPORTER_BALANCE: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);

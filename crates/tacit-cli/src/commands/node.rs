@@ -26,6 +26,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
         Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
         Command::Follow(arguments) => follow::follow(arguments, output).await,
         Command::NewKey { path } => network::new_key(path, output),
+        Command::Report { file, from, rpc } => network::report(file, from, rpc, output).await,
         Command::Export(arguments) => network::export(arguments, output),
     }
 }

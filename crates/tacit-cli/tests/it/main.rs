@@ -5,6 +5,7 @@
 mod audited;
 mod demo;
 mod encrypted;
+mod faults;
 mod followers;
 mod light;
 mod local;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// A validator's process. Dropping it is `kill -9`.
 pub(crate) struct Validator {
-    child: Child,
+    pub(crate) child: Child,
     ready: Value,
 }
 
@@ -26,13 +26,13 @@ impl Validator {
         children.into_iter().map(Self::wait_ready).collect()
     }
 
-    fn spawn(config: &str) -> Child {
+    pub(crate) fn spawn(config: &str) -> Child {
         let mut command = tacit();
         command.args(["--json", "node", "run", config]);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    fn wait_ready(mut child: Child) -> Self {
+    pub(crate) fn wait_ready(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
@@ -42,7 +42,7 @@ impl Validator {
         validator
     }
 
-    fn health(&self) -> String {
+    pub(crate) fn health(&self) -> String {
         exchange(self.url(), "GET /health HTTP/1.1\r\n", "")
     }
 

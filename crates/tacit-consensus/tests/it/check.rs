@@ -33,7 +33,7 @@ fn digested(block: &ChainBlock) -> Digested<ChainBlock> {
 }
 
 /// The block with something changed, and everything that a decoder checks put right again.
-fn lie(honest: &ChainBlock, change: impl FnOnce(&mut Seal, &mut Block)) -> ChainBlock {
+pub(crate) fn lie(honest: &ChainBlock, change: impl FnOnce(&mut Seal, &mut Block)) -> ChainBlock {
     let (mut seal, mut block) = (honest.seal().clone(), honest.block().clone());
     change(&mut seal, &mut block);
     block.header.extra_data = seal.commitment().to_vec().into();

@@ -46,7 +46,7 @@ async fn voter_trust(network: &Network) -> Trust {
     let keys = network.validators();
     let keys = keys.iter().map(|key| ValidatorKey::new(B256::from_slice(key.as_ref())).unwrap());
     let namespace = namespace(&network.world.genesis, &network.validators()).unwrap();
-    Trust::new(CHAIN.chain_id, genesis).with_validators(B256::from_slice(&namespace), keys)
+    Trust::new(CHAIN.chain_id, genesis).with_validators(namespace, keys)
 }
 
 /// Knows both.

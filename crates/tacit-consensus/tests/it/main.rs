@@ -2,13 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod byzantine;
 mod check;
+mod clock;
 mod execution;
 mod faults;
 mod finality;
 mod genesis;
 mod light;
+mod machine;
 mod network;
 mod people;
 mod pool;
+mod storage;
+mod twins;
 mod votes;
+mod wire;

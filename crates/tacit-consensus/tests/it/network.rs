@@ -1,13 +1,18 @@
 //! Validators in one simulated network, and what must hold of them at any time.
 
 use crate::{
+    byzantine::{Byzantine, Mischief},
+    machine::{Disk, Machine},
     people::{CHAIN, START_S, genesis, supply},
-    pool::{Journal, Pool, Source},
+    pool::{Court, Journal, Pool, Source},
+    wire::{Ballots, Sight, Tap, Wire},
 };
 use alloy_consensus::{ReceiptEnvelope, Sealed, transaction::SignerRecoverable as _};
 use alloy_primitives::{Address, B256, U256};
+use bytes::Bytes;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_cryptography::{Signer as _, ed25519};
-use commonware_p2p::simulated::{self, Link, Oracle};
+use commonware_p2p::simulated::{self, Link, Oracle, Receiver, SplitTarget};
 use commonware_runtime::{
     Clock as _, Handle, Quota, Runner as _, Spawner as _, Supervisor as _,
     buffer::paged::CacheRef,
@@ -15,15 +20,18 @@ use commonware_runtime::{
 };
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, Probability, TestRng, ordered::Set, probability};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     io::Write as _,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 use tacit_consensus::{
     Certification, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator,
-    deal, max_message_bytes,
+    deal, max_message_bytes, namespace,
     state::{Key, StateDb, writes},
 };
 use tacit_ledger::{
@@ -33,11 +41,15 @@ use tacit_ledger::{
 use tacit_light::Checkpoint;
 
 type Public = ed25519::PublicKey;
-type Running = Validator<Context, Source, Journal>;
+type Running = Validator<Machine, Source, Journal>;
 /// Holds a validator once it has started.
 type Cell = Arc<Mutex<Option<Arc<Running>>>>;
 
-/// What outlives a crash of everything: journals, and the pool of those who send.
+/// A machine's ends of the network, channel by channel.
+type Ends = Vec<(Tap, Receiver<Public>)>;
+
+/// What outlives a crash of everything: journals, and the pool of those who send. Most lists are by machine; each of the first
+/// machines has the key of the same index.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) pool: Pool,
@@ -48,6 +60,21 @@ pub(crate) struct World {
     /// Whether there is a group, and who has a share of its key.
     pub(crate) group: bool,
     pub(crate) shares: Vec<bool>,
+    /// A validator that is malicious, and how.
+    pub(crate) byzantine: Option<(usize, Mischief)>,
+    /// Which key each machine has. Two with one key are twins.
+    pub(crate) roles: Vec<usize>,
+    /// Whether those who are caught are disconnected.
+    pub(crate) cut_off: bool,
+    /// Whom a machine reaches, where not everybody.
+    pub(crate) sight: Sight,
+    /// Milliseconds by which each clock is ahead; negative ones in two's complement.
+    pub(crate) ahead_ms: Vec<Arc<AtomicU64>>,
+    pub(crate) disks: Vec<Disk>,
+    /// Where evidence goes.
+    pub(crate) courts: Vec<Court>,
+    /// Every vote that honest machines ever sent.
+    pub(crate) ballots: Ballots,
 }
 
 impl World {
@@ -61,7 +88,33 @@ impl World {
             genesis: genesis(),
             group: true,
             shares: vec![true; validators],
+            byzantine: None,
+            roles: (0..validators).collect(),
+            cut_off: true,
+            sight: Sight::default(),
+            ahead_ms: (0..validators).map(|_| Arc::default()).collect(),
+            disks: (0..validators).map(|_| Disk::default()).collect(),
+            courts: (0..validators).map(|_| Court::default()).collect(),
+            ballots: Ballots::default(),
         }
+    }
+
+    /// As many validators, and one machine more for each of these keys.
+    pub(crate) fn with_twins(validators: usize, twins: &[usize]) -> Self {
+        let mut world = Self::new(validators + twins.len());
+        world.roles.truncate(validators);
+        world.roles.extend(twins);
+        world
+    }
+
+    /// How many validators there are, whatever the machines.
+    pub(crate) fn keys(&self) -> usize {
+        self.roles.iter().max().map_or(0, |last| last + 1)
+    }
+
+    /// Sets the clock of machine `i` so far ahead.
+    pub(crate) fn set_clock(&self, i: usize, ahead_ms: i64) {
+        self.ahead_ms[i].store(ahead_ms.cast_unsigned(), Ordering::Relaxed);
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -143,11 +196,16 @@ pub(crate) struct Network {
     running: Vec<Option<(Handle<()>, Cell)>>,
     starts: u64,
     quality: Link,
+    /// The second halves of twins' ends.
+    spare: BTreeMap<usize, Ends>,
+    /// Ways to the network, by machine.
+    wires: BTreeMap<usize, Wire>,
+    byzantine: Option<Arc<Mutex<Byzantine>>>,
 }
 
 impl Network {
     pub(crate) async fn start(context: Context, world: World) -> Self {
-        let n = world.journals.len();
+        let (n, machines) = (world.keys(), world.roles.len());
         let mut keys: Vec<_> =
             (0..n).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap())).collect();
         keys.sort_by_key(ed25519::PrivateKey::public_key);
@@ -155,7 +213,7 @@ impl Network {
         let config = simulated::Config {
             max_size: max_message_bytes(u32::try_from(n).unwrap()),
             max_peers_per_set: NZUsize!(n),
-            disconnect_on_block: true,
+            disconnect_on_block: world.cut_off,
             tracked_peer_sets: NZUsize!(1),
         };
         let (network, oracle) =
@@ -166,15 +224,105 @@ impl Network {
             context,
             oracle,
             keys,
-            running: (0..n).map(|_| None).collect(),
+            running: (0..machines).map(|_| None).collect(),
             starts: 0,
             quality: LINK,
+            spare: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            byzantine: None,
         };
+        this.byzantine = this.malice();
         this.link(|_, _| true).await;
-        for i in 0..n {
+        for i in 0..machines {
             this.boot(i).await;
         }
         this
+    }
+
+    fn malice(&self) -> Option<Arc<Mutex<Byzantine>>> {
+        let (i, mischief) = self.world.byzantine?;
+        let (keys, key) = (self.validators(), self.keys[i].clone());
+        let me = key.public_key();
+        let namespace = namespace(&self.world.genesis, &keys).unwrap();
+        let scheme = Scheme::signer(namespace.as_slice(), keys.clone(), key).unwrap();
+        Some(Arc::new(Mutex::new(Byzantine::new(mischief, scheme, me, keys))))
+    }
+
+    /// How often the malicious validator was malicious.
+    pub(crate) fn acts(&self) -> usize {
+        self.byzantine.as_ref().map_or(0, |byzantine| byzantine.lock().unwrap().acts)
+    }
+
+    /// How many honest validators cut this one off.
+    pub(crate) async fn cut_off(&self, culprit: &Public) -> usize {
+        self.oracle.blocked().await.unwrap().iter().filter(|(_, blocked)| blocked == culprit).count()
+    }
+
+    /// Keys that may be cut off, and may cut off whom they like.
+    fn culprits(&self) -> BTreeSet<Public> {
+        let twins = self.world.roles.iter().skip(self.keys.len());
+        let byzantine = self.world.byzantine.map(|(i, _)| i);
+        twins.copied().chain(byzantine).map(|key| self.keys[key].public_key()).collect()
+    }
+
+    /// Sends a message in the name of machine `i`, to all others.
+    pub(crate) fn inject(&self, i: usize, channel: u64, message: Bytes) {
+        let me = self.keys[self.world.roles[i]].public_key();
+        let to = self.validators().iter().filter(|key| **key != me).cloned().collect();
+        self.wires[&i].put((channel, to, message));
+    }
+
+    /// Connects machine `i`, and with it the twin that shares its key.
+    async fn plug(&mut self, i: usize) -> Ends {
+        if let Some(ends) = self.spare.remove(&i) {
+            return ends;
+        }
+        let key = self.keys[self.world.roles[i]].public_key();
+        let control = self.oracle.control(key);
+        let twin = (0..self.world.roles.len())
+            .find(|other| *other != i && self.world.roles[*other] == self.world.roles[i]);
+        let keys = Arc::new(self.validators().iter().cloned().collect::<Vec<_>>());
+        let wire = |machine: usize, lines| Wire {
+            lines,
+            machine,
+            keys: Arc::clone(&keys),
+            ballots: self.world.ballots.clone(),
+            sight: Arc::clone(&self.world.sight),
+            byzantine: self
+                .byzantine
+                .clone()
+                .filter(|_| self.world.byzantine.is_some_and(|(byzantine, _)| byzantine == machine)),
+        };
+        let lines = Arc::default();
+        let mine = wire(i, Arc::clone(&lines));
+        let its = wire(twin.unwrap_or(i), Arc::clone(&lines));
+        let (mut ends, mut others) = (Vec::new(), Vec::new());
+        for channel in 0..7 {
+            let (sender, receiver) = control.register(channel, QUOTA).await.unwrap();
+            lines.lock().unwrap().insert(channel, sender);
+            let tap = |wire: &Wire| Tap { channel, wire: wire.clone() };
+            if twin.is_none() {
+                ends.push((tap(&mine), receiver));
+                continue;
+            }
+            let (one, other) = (mine.clone(), its.clone());
+            let context = self.context.child("twins").with_attribute("channel", channel);
+            let (receiver, second) =
+                receiver.split_with(context, move |(from, _)| match (one.sees(from), other.sees(from)) {
+                    (true, true) => SplitTarget::Both,
+                    (true, false) => SplitTarget::Primary,
+                    (false, true) => SplitTarget::Secondary,
+                    (false, false) => SplitTarget::None,
+                });
+            ends.push((tap(&mine), receiver));
+            others.push((tap(&its), second));
+        }
+        self.wires.insert(i, mine);
+        if let Some(twin) = twin {
+            self.wires.insert(twin, its);
+            self.spare.insert(twin, others);
+        }
+        ends
     }
 
     /// Starts validator `i` on whatever its disk holds.
@@ -183,14 +331,11 @@ impl Network {
         self.starts += 1;
         let context =
             self.context.child("validator").with_attribute("index", i).with_attribute("start", self.starts);
-        let key = self.keys[i].clone();
-        let public = key.public_key();
-        let control = self.oracle.control(public.clone());
-        let mut ends = Vec::new();
-        for channel in 0..7 {
-            ends.push(control.register(channel, QUOTA).await.unwrap());
-        }
-        let mut ends = ends.into_iter();
+        let context = Machine::new(context, Arc::clone(&self.world.ahead_ms[i]), self.world.disks[i].clone());
+        let role = self.world.roles[i];
+        let key = self.keys[role].clone();
+        let control = self.oracle.control(key.public_key());
+        let mut ends = self.plug(i).await.into_iter();
         let mut next = || ends.next().unwrap();
         let channels = Channels {
             votes: next(),
@@ -203,7 +348,7 @@ impl Network {
         };
         let certification = self.world.group.then(|| {
             let (group, mut shares) = self.group();
-            Certification { group, share: self.world.shares[i].then(|| shares.swap_remove(i)) }
+            Certification { group, share: self.world.shares[i].then(|| shares.swap_remove(role)) }
         });
         let config = EngineConfig {
             key,
@@ -231,12 +376,14 @@ impl Network {
             forged: self.world.thief.filter(|(thief, _)| *thief == i).map(|(_, victim)| victim),
         };
         let journal = self.world.journals[i].clone().begun(&self.world.genesis);
+        let court = self.world.courts[i].clone();
         let peers = self.oracle.manager();
         let cell = Cell::default();
         let shared = Arc::clone(&cell);
         let handle = context.spawn(move |context| async move {
+            let engine = context.child("engine");
             let validator =
-                Validator::start(context.child("engine"), config, channels, peers, control, source, journal)
+                Validator::start(engine, config, channels, peers, control, source, journal, court)
                     .await
                     .unwrap();
             *shared.lock().unwrap() = Some(Arc::new(validator));
@@ -295,6 +442,11 @@ impl Network {
         }
     }
 
+    /// Seconds since 1970, by a clock that is right.
+    pub(crate) fn now_s(&self) -> u64 {
+        self.context.current().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    }
+
     pub(crate) async fn sleep(&self, time: Duration) {
         self.context.sleep(time).await;
     }
@@ -327,9 +479,11 @@ impl Network {
 
     /// The database of validator `i` holds exactly the accounts, slots and code of `state`, and its root is a header's.
     ///
-    /// Nobody was cut off either: an honest validator that voted twice would have been.
+    /// No honest validator was cut off either: one that voted twice would have been.
     pub(crate) async fn check_database(&self, i: usize, state: &MemoryState) {
-        assert_eq!(self.oracle.blocked().await.unwrap(), [], "somebody was cut off");
+        let (culprits, mut blocked) = (self.culprits(), self.oracle.blocked().await.unwrap());
+        blocked.retain(|(by, whom)| !culprits.contains(by) && !culprits.contains(whom));
+        assert_eq!(blocked, [], "somebody was cut off");
         let validator = self.validator(i).await;
         let database = validator.state().await;
         let database = database.read().await;
@@ -338,7 +492,7 @@ impl Network {
         let found = chain.values().any(|block| block.block().header.state_root == root);
         assert!(found, "the root of validator {i} is in no header");
         for (key, value) in writes(&changes(state), None) {
-            assert_eq!(StateDb::<Context>::get(&database, &key).await.unwrap(), value, "validator {i}");
+            assert_eq!(StateDb::<Machine>::get(&database, &key).await.unwrap(), value, "validator {i}");
         }
         let absent: Key = tacit_consensus::state::account_key(Address::repeat_byte(0xdd));
         assert_eq!(database.get(&absent).await.unwrap(), None);
@@ -396,6 +550,16 @@ where
 {
     let _printer = SeedPrinter(seed);
     Runner::from(checkpoint).start_and_recover(run)
+}
+
+/// Like [`simulate`]; a task that panics ends alone.
+pub(crate) fn simulate_to_the_end<F, Fut, T>(seed: u64, run: F) -> T
+where
+    F: FnOnce(Context) -> Fut,
+    Fut: Future<Output = T>,
+{
+    let _printer = SeedPrinter(seed);
+    Runner::new(config(seed).with_catch_panics(true)).start(run)
 }
 
 struct SeedPrinter(u64);

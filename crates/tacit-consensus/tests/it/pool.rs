@@ -6,6 +6,7 @@ use alloy_consensus::{
     transaction::{Recovered, SignerRecoverable as _},
 };
 use alloy_primitives::{Address, B256, TxHash};
+use bytes::Bytes;
 use futures::channel::oneshot;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +16,10 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, TransactionSource};
-use tacit_ledger::{BlockContext, Genesis, LtHash, MemoryState, StateCommitment as _, execute};
+use tacit_consensus::{BlockSink, CandidateLimits, ChainBlock, EvidenceSink, TransactionSource};
+use tacit_ledger::{
+    BlockContext, Evidence, Fault, Genesis, LtHash, MemoryState, StateCommitment as _, execute,
+};
 
 /// Transactions that everybody has heard of; what is final is forgotten.
 #[derive(Clone, Default)]
@@ -171,5 +174,30 @@ impl BlockSink for Journal {
             // The sender goes when there is another block.
             let _ = receiver.await;
         }
+    }
+}
+
+/// Evidence that a validator found. It survives the validator.
+#[derive(Clone, Default)]
+pub(crate) struct Court(Arc<Mutex<Vec<(B256, Fault, Bytes)>>>);
+
+impl Court {
+    /// Who was reported, once for each report.
+    pub(crate) fn accused(&self) -> Vec<B256> {
+        self.0.lock().unwrap().iter().map(|(key, ..)| *key).collect()
+    }
+
+    /// Whether the module of a network with this namespace would take everything that was reported.
+    pub(crate) fn holds(&self, namespace: B256) -> bool {
+        let reported = self.0.lock().unwrap();
+        reported.iter().all(|(key, fault, evidence)| {
+            Evidence::decode(evidence).is_ok_and(|read| read.check(namespace, *key).as_ref() == Ok(fault))
+        })
+    }
+}
+
+impl EvidenceSink for Court {
+    fn report(&self, key: B256, fault: Fault, evidence: Bytes) {
+        self.0.lock().unwrap().push((key, fault, evidence));
     }
 }

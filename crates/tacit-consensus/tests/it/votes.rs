@@ -234,8 +234,8 @@ fn odd_keys_and_signatures_are_judged_alike() {
 fn the_ledger_judges_the_votes_of_its_founders() {
     let named = named(&[0, 1, 2]);
     let network = namespace(&named, &set()).unwrap();
-    assert_eq!(network, named.namespace().unwrap().to_vec());
-    let scheme = Scheme::signer(&network, set(), key(1)).unwrap();
+    assert_eq!(network, named.namespace().unwrap());
+    let scheme = Scheme::signer(network.as_slice(), set(), key(1)).unwrap();
     let finalize = |digest| Finalize::sign(&scheme, proposal(round(0, 5), 4, digest)).unwrap();
     let act = Act::ConflictingFinalize(ConflictingFinalize::new(finalize(1), finalize(2))).encode();
     let judged = Evidence::decode(&act).unwrap().check(named.namespace().unwrap(), public(1)).unwrap();
@@ -254,7 +254,7 @@ fn validators_must_be_the_founders() {
     let (one, other) =
         (namespace(&genesis(), &of(&[0, 1])).unwrap(), namespace(&genesis(), &of(&[0, 2])).unwrap());
     assert_ne!(one, other);
-    assert_ne!(one, genesis().namespace().unwrap().to_vec());
+    assert_ne!(one, genesis().namespace().unwrap());
     let mut later = genesis();
     later.timestamp += 1;
     assert_ne!(one, namespace(&later, &of(&[0, 1])).unwrap());

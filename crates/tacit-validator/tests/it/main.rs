@@ -118,6 +118,7 @@ impl Network {
             listen: self.peers[i].address,
             reach: Reach::Local,
             data_dir: self.data(i).join("consensus"),
+            evidence_dir: self.data(i).join("evidence"),
             genesis: self.genesis.clone(),
             rules: Rules {
                 chain: CHAIN,

@@ -1,0 +1,224 @@
+//! Validators as processes, and what their networks and their colleagues do to them.
+
+use super::roles::Folder;
+use super::validators::{Validator, exchange, network, paid, pay, post, wait};
+use super::{ok, refused};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use alloy_sol_types::SolCall;
+use commonware_codec::DecodeExt;
+use commonware_cryptography::{Signer, ed25519::PrivateKey};
+use serde_json::json;
+use std::fs;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tacit_abi::{IValidators, validators};
+use tacit_ledger::Genesis;
+
+/// One direction between two validators, through a process of ours.
+struct Wire {
+    open: AtomicBool,
+    streams: Mutex<Vec<TcpStream>>,
+}
+
+impl Wire {
+    /// Gives the wire, and where to dial instead of `target`.
+    fn to(target: String) -> (Arc<Self>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let wire = Arc::new(Self { open: AtomicBool::new(true), streams: Mutex::default() });
+        let shared = Arc::clone(&wire);
+        std::thread::spawn(move || {
+            for dialled in listener.incoming().map_while(Result::ok) {
+                if !shared.open.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(reached) = TcpStream::connect(&target) else { continue };
+                for (mut from, mut to) in
+                    [(clone(&dialled), clone(&reached)), (clone(&reached), clone(&dialled))]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                shared.streams.lock().unwrap().extend([dialled, reached]);
+            }
+        });
+        (wire, address)
+    }
+
+    fn cut(&self) {
+        self.open.store(false, Ordering::SeqCst);
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().unwrap()
+}
+
+/// Wires between all pairs: from, to.
+struct Wires(Vec<(usize, usize, Arc<Wire>)>);
+
+impl Wires {
+    /// Gives each validator a network file of its own, in which the others are behind wires.
+    fn lay(folder: &Folder, configs: &[String]) -> Self {
+        let file = fs::read_to_string(folder.join("network/network.toml")).unwrap();
+        let addresses: Vec<&str> =
+            file.lines().filter_map(|line| line.strip_prefix("address = \"")?.strip_suffix('"')).collect();
+        let mut wires = Vec::new();
+        for (from, config) in configs.iter().enumerate() {
+            let mut own = file.clone();
+            for (to, address) in addresses.iter().enumerate().filter(|(to, _)| *to != from) {
+                let (wire, dial) = Wire::to((*address).to_owned());
+                own = own.replace(&format!("address = \"{address}\""), &format!("address = \"{dial}\""));
+                wires.push((from, to, wire));
+            }
+            fs::write(folder.join(&format!("network/network-{from}.toml")), own).unwrap();
+            let text = fs::read_to_string(config).unwrap();
+            assert!(text.contains("network.toml"));
+            fs::write(config, text.replace("network.toml", &format!("network-{from}.toml"))).unwrap();
+        }
+        Self(wires)
+    }
+
+    /// Only those reach each other for whom this holds.
+    fn connect(&self, joined: impl Fn(usize, usize) -> bool) {
+        for (from, to, wire) in &self.0 {
+            if joined(*from, *to) {
+                wire.mend();
+            } else {
+                wire.cut();
+            }
+        }
+    }
+}
+
+fn heights(validators: &[Validator]) -> Vec<u64> {
+    validators.iter().map(Validator::height).collect()
+}
+
+#[test]
+fn a_network_cut_in_two_halts_or_goes_on_and_heals() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 4, &["--fund", &account]);
+    let wires = Wires::lay(&folder, &configs);
+    let validators = Validator::start_all(&configs);
+    pay(&folder, validators[0].url());
+
+    wires.connect(|a, b| (a < 2) == (b < 2));
+    // What was under way may still become final.
+    std::thread::sleep(Duration::from_secs(2));
+    let halted = heights(&validators);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(heights(&validators), halted, "half of the validators made progress");
+    wires.connect(|_, _| true);
+    let highest = halted.into_iter().max().unwrap();
+    wait("two halves go on together", || heights(&validators).iter().all(|height| *height > highest + 2));
+    pay(&folder, validators[3].url());
+
+    wires.connect(|a, b| a != 3 && b != 3);
+    std::thread::sleep(Duration::from_secs(2));
+    let alone = validators[3].height();
+    pay(&folder, validators[1].url());
+    wait("three go on", || validators[..3].iter().all(|one| one.height() > alone + 3));
+    assert_eq!(validators[3].height(), alone, "one alone made progress");
+    wires.connect(|_, _| true);
+    wait("the fourth has what it missed", || validators.iter().all(|one| paid(one.url()) == 3));
+    pay(&folder, validators[3].url());
+    let height = heights(&validators).into_iter().min().unwrap();
+    for number in 0..=height {
+        let block = validators[0].block(number);
+        assert!(validators.iter().all(|one| one.block(number) == block), "block {number}");
+    }
+}
+
+/// Two notarizations of one view, as a key signs them that runs twice.
+fn two_votes(folder: &Folder, validator: &str) -> (B256, Bytes) {
+    let genesis = fs::read(folder.join("network/genesis.json")).unwrap();
+    let namespace = serde_json::from_slice::<Genesis>(&genesis).unwrap().namespace().unwrap();
+    let key = fs::read_to_string(folder.join(&format!("network/{validator}/validator.key"))).unwrap();
+    let key =
+        PrivateKey::decode(alloy_primitives::bytes::Bytes::from(hex::decode(key.trim()).unwrap())).unwrap();
+    let suffixed = [namespace.as_slice(), b"_NOTARIZE"].concat();
+    let vote = |digest: u8| {
+        let message = [&[0, 5, 4][..], &[digest; 32]].concat();
+        [&message[..], &[0], key.sign(&suffixed, &message).as_ref()].concat()
+    };
+    (B256::from_slice(key.public_key().as_ref()), [vec![7], vote(1), vote(2)].concat().into())
+}
+
+fn standing(url: &str, key: B256) -> IValidators::Validator {
+    let data = Bytes::from(IValidators::validatorCall { key }.abi_encode());
+    let answer = post(url, "eth_call", json!([{ "to": validators::ADDRESS, "data": data }, "latest"]));
+    let bytes: Bytes = answer.as_str().unwrap().parse().unwrap();
+    IValidators::validatorCall::abi_decode_returns(&bytes).unwrap()
+}
+
+fn balance(url: &str, address: Address) -> U256 {
+    post(url, "eth_getBalance", json!([address, "latest"])).as_str().unwrap().parse().unwrap()
+}
+
+fn write_evidence(path: &Path, key: B256, evidence: &Bytes) {
+    let call = Bytes::from(IValidators::slashCall { key, evidence: evidence.clone() }.abi_encode());
+    let file = json!({"key": key, "kind": 7, "epoch": 0, "view": 5, "evidence": evidence, "call": call});
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, file.to_string()).unwrap();
+}
+
+#[test]
+fn a_key_that_voted_twice_loses_its_stake_to_whoever_kept_the_votes() {
+    let folder = Folder::new();
+    let (payer, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 4, &["--fund", &account]);
+    let validators = Validator::start_all(&configs);
+    let url = validators[0].url();
+    let (key, evidence) = two_votes(&folder, "validator-4");
+    assert_eq!(standing(url, key).status, 1);
+    assert_eq!(balance(url, validators::BURNED), U256::ZERO);
+
+    // What a validator keeps, it reports, whenever it finds it in its folder; so do two at once.
+    for validator in ["validator-1", "validator-2"] {
+        let path = folder.join(&format!("network/{validator}/data/evidence/votes.json"));
+        write_evidence(&path, key, &evidence);
+    }
+    wait("the key is barred", || standing(url, key).status == 4);
+    let coin = U256::from(10_u64.pow(18));
+    assert_eq!(standing(url, key).stake, 0);
+    assert_eq!(balance(url, validators::BURNED), U256::from(95) * coin);
+    wait("everybody has it", || validators.iter().all(|one| standing(one.url(), key).status == 4));
+
+    // By hand: late for that key, in time for another; what shows nothing is told.
+    let path = folder.join("network/validator-1/data/evidence/votes.json");
+    let report =
+        |path: &Path| ok(&["node", "report", path.to_str().unwrap(), "--from", &payer, "--rpc", url]);
+    let late = report(&path);
+    assert!(late["barred"] == true && late["transaction"].is_null(), "{late}");
+    let (key, evidence) = two_votes(&folder, "validator-3");
+    let path = folder.join("votes.json");
+    write_evidence(&path, key, &evidence);
+    let first = report(&path);
+    assert!(first["barred"] == true && first["block"].is_u64(), "{first}");
+    assert_eq!(balance(url, validators::BURNED), U256::from(190) * coin);
+    let mut forged = evidence.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let (other, _) = two_votes(&folder, "validator-2");
+    write_evidence(&path, other, &forged.into());
+    let arguments = ["node", "report", path.to_str().unwrap(), "--from", &payer, "--rpc", url];
+    assert_eq!(refused(&arguments)["code"], "ledger_refused");
+    write_evidence(&path, other, &Bytes::from_static(&[7]));
+    assert_eq!(refused(&arguments)["code"], "bad_evidence");
+
+    let metrics = exchange(url, "GET /metrics HTTP/1.1\r\n", "");
+    assert!(metrics.contains("\ntacit_evidence_found 0\n"), "{metrics}");
+}
