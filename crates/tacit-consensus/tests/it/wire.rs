@@ -84,6 +84,8 @@ pub(crate) struct Wire {
     pub(crate) ballots: Ballots,
     pub(crate) sight: Sight,
     pub(crate) byzantine: Option<Arc<Mutex<Byzantine>>>,
+    /// Whether it says everything twice.
+    pub(crate) echo: bool,
     /// Its ends, by channel.
     pub(crate) lines: Arc<Mutex<BTreeMap<u64, SimulatedSender>>>,
 }
@@ -104,7 +106,8 @@ impl Wire {
         if channel == VOTES {
             self.ballots.record(self.machine, &Ballot::decode(message.clone()).unwrap());
         }
-        vec![(channel, to, message)]
+        let once = (channel, to, message);
+        if self.echo { vec![once.clone(), once] } else { vec![once] }
     }
 
     /// Sends as it is.
