@@ -440,6 +440,7 @@ fn export_from(data: &Path) -> Result<Genesis, Failure> {
         let hint = match error {
             StoreError::Locked { .. } => "stop the node that uses it",
             StoreError::Absent { .. } => "give the folder that --data named, or `data` in a validator's file",
+            StoreError::Format { .. } => OTHER_FORMAT,
             _ => "",
         };
         Failure::new("node", error, hint)
@@ -450,6 +451,7 @@ fn export_from(data: &Path) -> Result<Genesis, Failure> {
 fn refused(error: &NodeError, data: &Path) -> Failure {
     let hint = match error {
         NodeError::Store(StoreError::Locked { .. }) => "another process uses this folder; stop it",
+        NodeError::Store(StoreError::Format { .. }) => OTHER_FORMAT,
         NodeError::Store(StoreError::Development { .. }) => {
             "a network that goes on from here: tacit node init-network --from THIS_FOLDER"
         }
@@ -494,6 +496,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes).failed("cannot_write", path.display(), "check the folder and its permissions")
 }
 
+/// What to do with a folder that another version wrote.
+pub(crate) const OTHER_FORMAT: &str = "nothing in the folder was changed. Take its state along: `tacit node export` with the version that wrote it, then `tacit node init-network --from` with this one";
 const MEETING: Duration = Duration::from_secs(3);
 const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";

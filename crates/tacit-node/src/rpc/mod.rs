@@ -18,6 +18,7 @@ mod fees;
 mod filters;
 mod frame;
 mod light;
+mod listen;
 mod logs;
 mod params;
 mod pool;

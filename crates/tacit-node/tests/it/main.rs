@@ -10,6 +10,7 @@
 mod chain;
 mod crash;
 mod development;
+mod flood;
 mod follow;
 mod kill;
 mod pool;
