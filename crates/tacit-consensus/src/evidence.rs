@@ -199,3 +199,6 @@ fn phase(vote: &Ballot) -> u8 {
 const ROUNDS_KEPT: usize = 256;
 /// Rounds for which a key is reported while the validator runs.
 const REPORTS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
