@@ -238,7 +238,7 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     });
     let reporting = reporter.map(|wallet| {
         let (ledger, evidence) = (node.clone(), file.data.join(EVIDENCE));
-        tokio::spawn(report_all(evidence, url, wallet, move || ledger.has_caught_up()))
+        tokio::spawn(report_all(evidence, url, wallet, address.bytes(), move || ledger.has_caught_up()))
     });
     let ended = serve(&node, listener, &validator, lifetime).await;
     if let Some(reporting) = reporting {

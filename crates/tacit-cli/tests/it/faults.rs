@@ -223,6 +223,59 @@ fn a_key_that_voted_twice_loses_its_stake_to_whoever_kept_the_votes() {
     assert!(metrics.contains("\ntacit_evidence_found 0\n"), "{metrics}");
 }
 
+/// A validator's folder copied to a second machine, and started there while the first one runs: they vote against each other as soon as
+/// some of the others hear both, and lose the stake without anybody's doing.
+#[test]
+fn a_key_on_two_machines_is_caught() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 4, &["--fund", &account]);
+    let (home, copy) = (folder.join("network/validator-4"), folder.join("network/validator-5"));
+    fs::create_dir(&copy).unwrap();
+    for file in ["validator.toml", "validator.key", "validator.share", "reporter.key"] {
+        fs::copy(home.join(file), copy.join(file)).unwrap();
+    }
+    let config = copy.join("validator.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for line in &mut lines {
+        if line.starts_with("listen = ") || line.starts_with("rpc = ") {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let name = line.split(' ').next().unwrap();
+            *line = format!("{name} = \"127.0.0.1:{port}\"");
+        }
+    }
+    fs::write(&config, lines.join("\n")).unwrap();
+    let mut pair = [configs[3].clone(), config.to_str().unwrap().to_owned()];
+    let validators = Validator::start_all(&configs[..3]);
+    let url = validators[0].url();
+    let (key, _) = two_votes(&folder, "validator-4");
+    // Who of the others hears whom is a matter of who connects first: they try until some hear the one and some the other.
+    let barred = (0..12).any(|_| {
+        let mut twins = pair.clone().map(|config| Validator::spawn(&config));
+        for _ in 0..40 {
+            std::thread::sleep(Duration::from_millis(250));
+            if standing(url, key).status == 4 {
+                break;
+            }
+        }
+        for twin in &mut twins {
+            twin.kill().unwrap();
+            twin.wait().unwrap();
+        }
+        pair.reverse();
+        standing(url, key).status == 4
+    });
+    assert!(barred, "nobody reported it");
+    assert_eq!(standing(url, key).stake, 0);
+    assert_eq!(balance(url, validators::BURNED), U256::from(95) * U256::from(10_u64.pow(18)));
+    let kept = ["validator-1", "validator-2", "validator-3"].map(|name| {
+        fs::read_dir(folder.join(&format!("network/{name}/data/evidence"))).map_or(0, Iterator::count)
+    });
+    assert!(kept.iter().any(|files| *files > 0), "{kept:?}");
+    pay(&folder, url);
+}
+
 /// Writes the number of the format that a folder is in.
 fn set_format(file: &Path, format: u32) {
     const META: redb::TableDefinition<'static, &str, &[u8]> = redb::TableDefinition::new("meta");

@@ -1,4 +1,5 @@
 use super::*;
+use bytes::Bytes;
 use commonware_consensus::{
     simplex::types::{Finalization, Notarization, Nullification, Proposal},
     types::{Epoch, View},

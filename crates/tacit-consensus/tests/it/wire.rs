@@ -36,9 +36,12 @@ struct Signed {
     nullified: bool,
 }
 
-/// Votes sent, by machine, epoch and view. It outlives every crash.
+/// Machine, epoch and view.
+type Slot = (usize, u64, u64);
+
+/// Votes sent, by slot. It outlives every crash.
 #[derive(Clone, Default)]
-pub(crate) struct Ballots(Arc<Mutex<BTreeMap<(usize, u64, u64), Signed>>>);
+pub(crate) struct Ballots(Arc<Mutex<BTreeMap<Slot, Signed>>>);
 
 impl Ballots {
     /// Writes a vote down, and fails if an earlier one of that machine contradicts it.
@@ -64,11 +67,6 @@ impl Ballots {
                 signed.nullified = true;
             }
         }
-    }
-
-    /// How many views a machine has signed something in.
-    pub(crate) fn views(&self, machine: usize) -> usize {
-        self.0.lock().unwrap().keys().filter(|(signer, ..)| *signer == machine).count()
     }
 }
 
