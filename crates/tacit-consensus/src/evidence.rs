@@ -12,7 +12,6 @@
 
 use crate::{block::BlockHash, ports::EvidenceSink};
 use alloy_primitives::B256;
-use bytes::Bytes;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::{
@@ -97,7 +96,7 @@ impl<V: EvidenceSink> Witness<V> {
         pair: &Act,
     ) -> Result<(), EvidenceError> {
         let key = self.validators.get(usize::from(signer)).ok_or(EvidenceError::Signers)?;
-        let (key, evidence) = (B256::from_slice(key), Bytes::from(pair.encode()));
+        let (key, evidence) = (B256::from_slice(key), pair.encode());
         let fault = self.check(key, &evidence).inspect_err(|error| {
             debug!(%key, %error, "two votes that show nothing");
         })?;
@@ -199,3 +198,6 @@ fn phase(vote: &Ballot) -> u8 {
 const ROUNDS_KEPT: usize = 256;
 /// Rounds for which a key is reported while the validator runs.
 const REPORTS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,16 @@ pub struct RpcLimits {
     pub batch_requests_max: usize,
     /// Bytes of the answer to a batch, beyond which its last members are refused.
     pub response_bytes_max: usize,
+    /// Connections at a time. For one more, the one that is still for longest is closed.
+    pub connections_max: usize,
+    /// Bytes of long bodies that arrive at a time; more wait.
+    pub bodies_bytes_max: usize,
+    /// Answers of more than a mebibyte that clients are taking at a time; more are refused.
+    pub long_answers_max: usize,
     /// Requests handled at a time; more wait.
     pub concurrent_requests_max: usize,
+    /// Of those, calls, estimates, simulations and traces: what takes a processor for seconds.
+    pub concurrent_executions_max: usize,
     /// Blocks that a log query without an indexed address or topic may span.
     pub log_blocks_max: u64,
     /// Logs that one query may give.
@@ -132,6 +140,8 @@ pub struct RpcLimits {
     pub filters_max: usize,
     /// WebSocket connections at a time.
     pub sockets_max: u32,
+    /// Bytes of a WebSocket message.
+    pub socket_bytes_max: usize,
     /// Requests in work on one connection; more wait to be read.
     pub socket_requests_max: usize,
     /// Snapshots served at a time; none are served where it is 0.
@@ -146,12 +156,18 @@ impl Default for RpcLimits {
             body_bytes_max: 5 << 20,
             batch_requests_max: 1000,
             response_bytes_max: 25 << 20,
+            connections_max: 1024,
+            bodies_bytes_max: 128 << 20,
+            long_answers_max: 16,
             concurrent_requests_max: 64,
+            concurrent_executions_max: std::thread::available_parallelism()
+                .map_or(1, |n| n.get().div_ceil(2)),
             log_blocks_max: 10_000,
             log_results_max: 20_000,
             log_candidates_max: 50_000,
             filters_max: 1000,
             sockets_max: 256,
+            socket_bytes_max: 1 << 20,
             socket_requests_max: 16,
             snapshots_max: 2,
             socket_subscriptions_max: 64,

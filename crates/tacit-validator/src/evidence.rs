@@ -262,8 +262,15 @@ pub async fn report(
 }
 
 /// Reports whatever is in `folder` and comes into it, through the ledger at `url` once `is_ready`. What the module refuses is told
-/// and left alone; everything else is tried again until the key is barred. Never returns.
-pub async fn report_all(folder: PathBuf, url: String, wallet: Wallet, is_ready: impl Fn() -> bool + Send) {
+/// and left alone, and so is what is about `own`, this validator's key: others report that. Everything else is tried again until the
+/// key is barred. Never returns.
+pub async fn report_all(
+    folder: PathBuf,
+    url: String,
+    wallet: Wallet,
+    own: B256,
+    is_ready: impl Fn() -> bool + Send,
+) {
     let mut settled = std::collections::BTreeSet::new();
     loop {
         tokio::time::sleep(POLL).await;
@@ -282,6 +289,11 @@ pub async fn report_all(folder: PathBuf, url: String, wallet: Wallet, is_ready: 
                     continue;
                 }
             };
+            if saved.key == own {
+                error!("this validator's key votes somewhere else too: stop one of the two, at once");
+                settled.insert(name);
+                continue;
+            }
             match report(&ledger, &wallet, &saved).await {
                 Ok(outcome) => {
                     info!(key = %saved.key, ?outcome, "reported");

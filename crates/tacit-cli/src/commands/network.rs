@@ -242,7 +242,7 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     });
     let reporting = reporter.map(|wallet| {
         let (ledger, evidence) = (node.clone(), file.data.join(EVIDENCE));
-        tokio::spawn(report_all(evidence, url, wallet, move || ledger.has_caught_up()))
+        tokio::spawn(report_all(evidence, url, wallet, address.bytes(), move || ledger.has_caught_up()))
     });
     let ended = serve(&node, listener, &validator, lifetime).await;
     if let Some(reporting) = reporting {
@@ -444,6 +444,7 @@ fn export_from(data: &Path) -> Result<Genesis, Failure> {
         let hint = match error {
             StoreError::Locked { .. } => "stop the node that uses it",
             StoreError::Absent { .. } => "give the folder that --data named, or `data` in a validator's file",
+            StoreError::Format { .. } => OTHER_FORMAT,
             _ => "",
         };
         Failure::new("node", error, hint)
@@ -454,6 +455,7 @@ fn export_from(data: &Path) -> Result<Genesis, Failure> {
 pub(crate) fn refused(error: &NodeError, data: &Path) -> Failure {
     let hint = match error {
         NodeError::Store(StoreError::Locked { .. }) => "another process uses this folder; stop it",
+        NodeError::Store(StoreError::Format { .. }) => OTHER_FORMAT,
         NodeError::Store(StoreError::Development { .. }) => {
             "a network that goes on from here: tacit node init-network --from THIS_FOLDER"
         }
@@ -498,6 +500,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes).failed("cannot_write", path.display(), "check the folder and its permissions")
 }
 
+/// What to do with a folder that another version wrote.
+pub(crate) const OTHER_FORMAT: &str = "nothing in the folder was changed. Take its state along: `tacit node export` with the version that wrote it, then `tacit node init-network --from` with this one";
 const MEETING: Duration = Duration::from_secs(3);
 const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";

@@ -74,11 +74,11 @@ async fn open(data: Option<&Path>, fund: &[Address]) -> Result<Node, Failure> {
         ) if fund.is_empty() && data.join("consensus").exists() => Node::resume(data, &config()),
         (opened, _) => opened,
     };
-    opened.failed(
-        "node",
-        format!("cannot open the ledger in {place}"),
-        "another process may be using it, or it was begun with other accounts: choose another folder",
-    )
+    let hint = match &opened {
+        Err(NodeError::Store(StoreError::Format { .. })) => network::OTHER_FORMAT,
+        _ => "another process may be using it, or it was begun with other accounts: choose another folder",
+    };
+    opened.failed("node", format!("cannot open the ledger in {place}"), hint)
 }
 
 /// Listens on an address.

@@ -13,7 +13,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tacit_abi::{IValidators, validators};
 use tacit_ledger::Genesis;
 
@@ -221,4 +221,166 @@ fn a_key_that_voted_twice_loses_its_stake_to_whoever_kept_the_votes() {
 
     let metrics = exchange(url, "GET /metrics HTTP/1.1\r\n", "");
     assert!(metrics.contains("\ntacit_evidence_found 0\n"), "{metrics}");
+}
+
+/// A validator's folder copied to a second machine, and started there while the first one runs: they vote against each other as soon as
+/// some of the others hear both, and lose the stake without anybody's doing.
+#[test]
+fn a_key_on_two_machines_is_caught() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 4, &["--fund", &account]);
+    let (home, copy) = (folder.join("network/validator-4"), folder.join("network/validator-5"));
+    fs::create_dir(&copy).unwrap();
+    for file in ["validator.toml", "validator.key", "validator.share", "reporter.key"] {
+        fs::copy(home.join(file), copy.join(file)).unwrap();
+    }
+    let config = copy.join("validator.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for line in &mut lines {
+        if line.starts_with("listen = ") || line.starts_with("rpc = ") {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let name = line.split(' ').next().unwrap();
+            *line = format!("{name} = \"127.0.0.1:{port}\"");
+        }
+    }
+    fs::write(&config, lines.join("\n")).unwrap();
+    let mut pair = [configs[3].clone(), config.to_str().unwrap().to_owned()];
+    let validators = Validator::start_all(&configs[..3]);
+    let url = validators[0].url();
+    let (key, _) = two_votes(&folder, "validator-4");
+    // Who of the others hears whom is a matter of who connects first: they try until some hear the one and some the other.
+    let barred = (0..12).any(|_| {
+        let mut twins = pair.clone().map(|config| Validator::spawn(&config));
+        for _ in 0..40 {
+            std::thread::sleep(Duration::from_millis(250));
+            if standing(url, key).status == 4 {
+                break;
+            }
+        }
+        for twin in &mut twins {
+            twin.kill().unwrap();
+            twin.wait().unwrap();
+        }
+        pair.reverse();
+        standing(url, key).status == 4
+    });
+    assert!(barred, "nobody reported it");
+    assert_eq!(standing(url, key).stake, 0);
+    assert_eq!(balance(url, validators::BURNED), U256::from(95) * U256::from(10_u64.pow(18)));
+    let kept = ["validator-1", "validator-2", "validator-3"].map(|name| {
+        fs::read_dir(folder.join(&format!("network/{name}/data/evidence"))).map_or(0, Iterator::count)
+    });
+    assert!(kept.iter().any(|files| *files > 0), "{kept:?}");
+    pay(&folder, url);
+}
+
+/// Writes the number of the format that a folder is in.
+fn set_format(file: &Path, format: u32) {
+    const META: redb::TableDefinition<'static, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let database = redb::Database::open(file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", format.to_be_bytes().as_slice()).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_folder_of_another_version_is_refused_and_left_as_it_is() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 1, &["--fund", &account]);
+    let validator = Validator::start(&configs[0]);
+    pay(&folder, validator.url());
+    drop(validator);
+    let data = folder.path("network/validator-1/data");
+    let (file, export) = (Path::new(&data).join("chain.redb"), folder.path("state.json"));
+    let consensus = |folder: &Path| -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.display().to_string(), fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
+    };
+    let before = consensus(&Path::new(&data).join("consensus"));
+    assert!(!before.is_empty());
+    let current = tacit_node::store::FORMAT_VERSION;
+    for format in [current - 1, current + 1, u32::MAX] {
+        set_format(&file, format);
+        for arguments in [
+            &["node", "run", &configs[0]][..],
+            &["node", "export", "--data", &data, "--output", &export],
+            &["node", "dev", "--data", &data, "--listen", "127.0.0.1:0"],
+        ] {
+            let error = refused(arguments);
+            assert_eq!(error["code"], "node", "{error}");
+            assert!(error["message"].as_str().unwrap().contains(&format.to_string()), "{error}");
+            let hint = error["hint"].as_str().unwrap();
+            assert!(hint.contains("tacit node export") && hint.contains("init-network --from"), "{hint}");
+        }
+        assert!(!Path::new(&export).exists());
+        assert_eq!(consensus(&Path::new(&data).join("consensus")), before, "format {format}");
+    }
+    set_format(&file, current);
+    let validator = Validator::start(&configs[0]);
+    assert_eq!(paid(validator.url()), 1);
+    pay(&folder, validator.url());
+}
+
+/// Thirty times `kill -9`, whoever it hits, while payments go on: what was acknowledged is in a block, everywhere.
+#[test]
+fn validators_are_killed_at_random_and_lose_nothing() {
+    let folder = Folder::new();
+    let (payer, account) = folder.key("payer.key");
+    let (_, configs) = network(&folder, 4, &["--fund", &account]);
+    let mut validators = Validator::start_all(&configs);
+    let urls: Vec<String> = validators.iter().map(|one| one.url().to_owned()).collect();
+    let before = balance(&urls[0], account.parse().unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let paying = std::thread::spawn({
+        let (stop, urls) = (Arc::clone(&stop), urls.clone());
+        move || {
+            let (mut acknowledged, mut asked) = (0_u128, 0_u128);
+            while !stop.load(Ordering::SeqCst) {
+                let url = &urls[usize::try_from(asked % 4).unwrap()];
+                let sent = ["wallet", "send", &payer, super::validators::PAYEE, "1", "--ledger", url];
+                acknowledged += u128::from(super::tacit().args(sent).output().unwrap().status.success());
+                asked += 1;
+            }
+            (acknowledged, asked)
+        }
+    });
+    // Not a good source of chance, but one that a failure names.
+    let mut chance = UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    println!("chance {chance}");
+    for _ in 0..30 {
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let victim = usize::try_from(chance >> 16).unwrap() % 4;
+        drop(validators.remove(victim));
+        validators.insert(victim, Validator::start(&configs[victim]));
+        std::thread::sleep(Duration::from_millis(u64::from(chance >> 24)));
+    }
+    stop.store(true, Ordering::SeqCst);
+    let (acknowledged, asked) = paying.join().unwrap();
+    assert!(acknowledged > 0, "of {asked} payments none was acknowledged");
+    pay(&folder, &urls[0]);
+    let received = paid(&urls[0]);
+    assert!(received > acknowledged && received <= asked + 1, "{received} of {acknowledged} to {asked}");
+    wait("everybody has every payment", || urls.iter().all(|url| paid(url) == received));
+    let after = balance(&urls[0], account.parse().unwrap());
+    assert!(before - after >= U256::from(received) * U256::from(10_u64.pow(18)));
+    let height = heights(&validators).into_iter().min().unwrap();
+    for number in 0..=height {
+        let block = validators[0].block(number);
+        assert!(validators.iter().all(|one| one.block(number) == block), "block {number}");
+    }
 }

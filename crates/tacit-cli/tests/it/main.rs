@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
+#[cfg(target_os = "linux")]
+mod abuse;
 mod audited;
 mod demo;
 mod encrypted;

@@ -77,12 +77,25 @@ fn suspended_reads_give_what_plain_reads_give() {
         };
         let built = build(&CHAIN, &parent, &attributes, &state, &commitment, candidates.clone()).unwrap();
         let source = Suspending { values: values.clone(), reads: AtomicUsize::new(0) };
-        let executed = block_on(execute_block(CHAIN, &parent, &attributes, &source, candidates)).unwrap();
+        let run = |source: &Suspending| {
+            block_on(execute_block(CHAIN, &parent, &attributes, source, candidates.clone())).unwrap()
+        };
+        let executed = run(&source);
         assert_eq!(executed, built.executed);
         assert_eq!(executed.rejected.len(), 1, "a nonce that is too high is left out");
         // One read in advance; then the contract's code, its slots, and hashes of blocks that are not the parent.
         let reads = source.reads.load(Ordering::Relaxed);
         assert!(if round == 0 { reads >= 1 } else { reads >= 4 }, "{reads} reads in round {round}");
+
+        // Once more, and by several threads at once, each over state that nobody has read yet.
+        assert_eq!(run(&source), executed);
+        std::thread::scope(|scope| {
+            let fresh = || run(&Suspending { values: values.clone(), reads: AtomicUsize::new(0) });
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(fresh)).collect();
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), executed);
+            }
+        });
 
         values = keep(writes(&executed.changes, Some((parent.number, parent.hash()))));
         state.apply(&executed.changes);

@@ -8,12 +8,7 @@ use crate::{
 };
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use std::{
-    io::Write as _,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// Payments that go on while things break.
 fn send(world: &World, nonces: core::ops::Range<u64>) {
@@ -91,7 +86,7 @@ fn crash_all(seed: u64, faults: FaultConfig, validators: usize) {
     crash_all_at(seed, faults, validators, 37, &[3, 111, 203, 350, 531, 777]);
 }
 
-fn crash_all_at(seed: u64, faults: FaultConfig, validators: usize, first: u64, instants: &[u64]) {
+pub(crate) fn crash_all_at(seed: u64, faults: FaultConfig, validators: usize, first: u64, instants: &[u64]) {
     let world = World::new(validators);
     send_everything(&world);
     let run = |instant: u64| {
@@ -158,34 +153,4 @@ fn a_pruned_log_recovers() {
     let (first, checkpoint) = simulate_crash(41, FaultConfig::default(), run(60));
     let (second, _) = resume(41, checkpoint, run(120));
     assert!(second > first);
-}
-
-/// As many seeds as wanted, each with instants and faults of its own:
-/// `TACIT_SEEDS=1000 cargo test -p tacit-consensus --test it -- --ignored --nocapture many_seeds`.
-#[test]
-#[ignore = "takes seconds for each seed"]
-fn many_seeds() {
-    let count = std::env::var("TACIT_SEEDS").map_or(10, |count| count.parse().unwrap());
-    let failed: Vec<u64> = (1_000..1_000 + count)
-        .filter(|seed| {
-            let mut rng = StdRng::seed_from_u64(*seed);
-            let instants: Vec<u64> = (0..8).map(|_| rng.random_range(1..800)).collect();
-            let torn = |mode| WriteConfig {
-                failure_rate: probability!(0.0),
-                retention_rate: probability!(0.5),
-                mode,
-            };
-            let faults = match seed % 3 {
-                0 => FaultConfig::default(),
-                1 => FaultConfig::default().write(torn(PartialWriteMode::Prefix)),
-                _ => FaultConfig::default().write(torn(PartialWriteMode::Subset)),
-            };
-            let validators = if seed % 2 == 0 { 1 } else { 4 };
-            let run = || crash_all_at(*seed, faults, validators, instants[0], &instants[1..]);
-            catch_unwind(AssertUnwindSafe(run)).is_err()
-        })
-        .collect();
-    let passed = count - u64::try_from(failed.len()).unwrap();
-    writeln!(std::io::stderr(), "{passed} of {count} seeds passed").unwrap();
-    assert_eq!(failed, [0_u64; 0]);
 }

@@ -64,11 +64,6 @@ impl Disk {
         *self.0.lock().unwrap() = State::default();
     }
 
-    /// Changes since the plan was made.
-    pub(crate) fn changes(&self) -> u64 {
-        self.0.lock().unwrap().changes
-    }
-
     /// Whether the plan was carried out.
     pub(crate) fn struck(&self) -> bool {
         self.0.lock().unwrap().struck

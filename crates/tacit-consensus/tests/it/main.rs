@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod byzantine;
+mod chaos;
 mod check;
 mod clock;
 mod execution;
@@ -10,6 +11,7 @@ mod faults;
 mod finality;
 mod genesis;
 mod light;
+mod links;
 mod machine;
 mod network;
 mod people;

@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) byzantine: Option<(usize, Mischief)>,
     /// Which key each machine has. Two with one key are twins.
     pub(crate) roles: Vec<usize>,
+    /// Whether every message is sent twice.
+    pub(crate) echo: bool,
     /// Whether those who are caught are disconnected.
     pub(crate) cut_off: bool,
     /// Whom a machine reaches, where not everybody.
@@ -90,6 +92,7 @@ impl World {
             shares: vec![true; validators],
             byzantine: None,
             roles: (0..validators).collect(),
+            echo: false,
             cut_off: true,
             sight: Sight::default(),
             ahead_ms: (0..validators).map(|_| Arc::default()).collect(),
@@ -287,6 +290,7 @@ impl Network {
             machine,
             keys: Arc::clone(&keys),
             ballots: self.world.ballots.clone(),
+            echo: self.world.echo,
             sight: Arc::clone(&self.world.sight),
             byzantine: self
                 .byzantine
@@ -416,6 +420,15 @@ impl Network {
         self.quality = Link { success_rate, ..LINK };
         self.link(|_, _| true).await;
     }
+
+    /// From now on, links are like this, and only between those for whom `linked` holds.
+    pub(crate) async fn shape(&mut self, quality: Link, linked: impl Fn(usize, usize) -> bool) {
+        self.quality = quality;
+        self.link(linked).await;
+    }
+
+    /// Links as they are at the start.
+    pub(crate) const GOOD: Link = LINK;
 
     /// Public keys of all, in order.
     pub(crate) fn validators(&self) -> Set<Public> {

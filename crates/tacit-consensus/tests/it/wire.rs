@@ -36,9 +36,12 @@ struct Signed {
     nullified: bool,
 }
 
-/// Votes sent, by machine, epoch and view. It outlives every crash.
+/// Machine, epoch and view.
+type Slot = (usize, u64, u64);
+
+/// Votes sent, by slot. It outlives every crash.
 #[derive(Clone, Default)]
-pub(crate) struct Ballots(Arc<Mutex<BTreeMap<(usize, u64, u64), Signed>>>);
+pub(crate) struct Ballots(Arc<Mutex<BTreeMap<Slot, Signed>>>);
 
 impl Ballots {
     /// Writes a vote down, and fails if an earlier one of that machine contradicts it.
@@ -65,11 +68,6 @@ impl Ballots {
             }
         }
     }
-
-    /// How many views a machine has signed something in.
-    pub(crate) fn views(&self, machine: usize) -> usize {
-        self.0.lock().unwrap().keys().filter(|(signer, ..)| *signer == machine).count()
-    }
 }
 
 /// Whom a machine can reach, where not everybody: keys by index.
@@ -84,6 +82,8 @@ pub(crate) struct Wire {
     pub(crate) ballots: Ballots,
     pub(crate) sight: Sight,
     pub(crate) byzantine: Option<Arc<Mutex<Byzantine>>>,
+    /// Whether it says everything twice.
+    pub(crate) echo: bool,
     /// Its ends, by channel.
     pub(crate) lines: Arc<Mutex<BTreeMap<u64, SimulatedSender>>>,
 }
@@ -104,7 +104,8 @@ impl Wire {
         if channel == VOTES {
             self.ballots.record(self.machine, &Ballot::decode(message.clone()).unwrap());
         }
-        vec![(channel, to, message)]
+        let once = (channel, to, message);
+        if self.echo { vec![once.clone(), once] } else { vec![once] }
     }
 
     /// Sends as it is.

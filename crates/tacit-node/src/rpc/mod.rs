@@ -19,6 +19,7 @@ mod fees;
 mod filters;
 mod frame;
 mod light;
+mod listen;
 mod logs;
 mod params;
 mod pool;

@@ -5,6 +5,7 @@
 //! otherwise run in order.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +17,7 @@ use std::{
 use alloy_consensus::{TxEnvelope, transaction::Recovered};
 use axum::{
     Router,
-    body::{Body as HttpBody, Bytes},
+    body::{Body as HttpBody, Bytes, HttpBody as _},
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -35,6 +36,7 @@ use super::{
     filters::Filters,
     frame::{self, Body, Encoded, Member, Request, encode, response},
     light,
+    listen::Bounded,
     params::Params,
     read, snapshot, socket, status,
 };
@@ -45,6 +47,12 @@ pub(super) struct Service {
     pub(super) node: Node,
     filters: Mutex<Filters>,
     permits: Semaphore,
+    /// Places for what takes a processor for long.
+    executions: Semaphore,
+    /// Kibibytes of long bodies.
+    bodies: Semaphore,
+    /// Places for long answers, until they are taken.
+    answers: Arc<Semaphore>,
     /// A place for each WebSocket connection.
     pub(super) sockets: Arc<Semaphore>,
     /// A place for each snapshot on its way.
@@ -76,15 +84,29 @@ pub(crate) async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let filters = Mutex::new(Filters::new(node.limits().filters_max));
-    let permits = Semaphore::new(node.limits().concurrent_requests_max);
+    let limits = *node.limits();
+    let permits = Semaphore::new(limits.concurrent_requests_max);
+    let executions = Semaphore::new(limits.concurrent_executions_max);
+    // A body that is as long as it may be always fits.
+    let bodies = Semaphore::new(limits.bodies_bytes_max.max(limits.body_bytes_max) >> 10);
+    let answers = Arc::new(Semaphore::new(limits.long_answers_max));
     let sockets_max = node.limits().sockets_max;
     let sockets = Arc::new(Semaphore::new(sockets_max.try_into().unwrap_or(usize::MAX)));
     let (close, closing) = watch::channel(false);
     let subscriptions = AtomicU64::new(1);
-    let snapshots = Arc::new(Semaphore::new(node.limits().snapshots_max));
-    let sockets_here = Arc::clone(&sockets);
-    let service =
-        Service { node, filters, permits, sockets: sockets_here, snapshots, closing, subscriptions };
+    let snapshots = Arc::new(Semaphore::new(limits.snapshots_max));
+    let service = Service {
+        node,
+        filters,
+        permits,
+        executions,
+        bodies,
+        answers,
+        sockets: Arc::clone(&sockets),
+        snapshots,
+        closing,
+        subscriptions,
+    };
     let routes = post(handle).get(socket::upgrade).options(preflight);
     let router = Router::new()
         .route("/", routes)
@@ -96,6 +118,7 @@ pub(crate) async fn serve(
         shutdown.await;
         close.send_replace(true);
     };
+    let listener = Bounded::new(listener, limits.connections_max);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
     // Connections that were upgraded are nobody's but their own: wait until the last has ended.
     let _ = timeout(socket::SEND_MAX, sockets.acquire_many(sockets_max)).await;
@@ -113,19 +136,15 @@ async fn preflight() -> Response {
 }
 
 async fn handle(State(service): State<Arc<Service>>, body: HttpBody) -> Response {
-    let limit = service.node.limits().body_bytes_max;
-    let (status, text) = match axum::body::to_bytes(body, limit).await {
+    let (status, text) = match service.body(body).await {
         Ok(body) => (StatusCode::OK, service.answer(body).await),
-        Err(_) => {
-            let error = Err(RpcError::BodyTooLarge { limit });
-            (StatusCode::PAYLOAD_TOO_LARGE, response(&Value::Null, &error))
-        }
+        Err((status, error)) => (status, response(&Value::Null, &Err(error))),
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     ];
-    (status, headers, text).into_response()
+    (status, headers, service.parcel(text)).into_response()
 }
 
 /// Where a request runs.
@@ -134,6 +153,8 @@ enum Work {
     Answered(Value, RpcError),
     /// On the blocking pool, reading.
     Read(Request),
+    /// The same, for as long as it takes: one at a time, so that those of others get their turn.
+    Execute(Request),
     /// Decoded on the blocking pool, then handed to the writer.
     Send(Request),
     /// Here, waiting for the writer.
@@ -149,10 +170,17 @@ impl From<Member> for Work {
                 "eth_sendRawTransactionSync" => Self::Wait(request),
                 light::METHOD | light::FINALITY => Self::Wait(request),
                 method if dev::is_dev(method) => Self::Wait(request),
+                method if is_execution(method) => Self::Execute(request),
                 _ => Self::Read(request),
             },
         }
     }
+}
+
+/// Whether a method takes a processor for as long as its caller likes.
+fn is_execution(method: &str) -> bool {
+    matches!(method, "eth_call" | "eth_createAccessList" | "eth_estimateGas" | "eth_simulateV1")
+        || method.starts_with("debug_trace")
 }
 
 /// Answers so far.
@@ -177,6 +205,44 @@ impl Answers {
 }
 
 impl Service {
+    /// The body of a request. Long ones wait until there is memory for them.
+    async fn body(&self, body: HttpBody) -> Result<Bytes, (StatusCode, RpcError)> {
+        let limit = self.node.limits().body_bytes_max;
+        let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let length = length.unwrap_or(limit).min(limit);
+        let kibibytes = if length > INLINE_BYTES_MAX { length >> 10 } else { 0 };
+        let read = async {
+            // Nobody closes the semaphore.
+            let _memory = self.bodies.acquire_many(kibibytes.try_into().unwrap_or(u32::MAX)).await;
+            axum::body::to_bytes(body, limit).await
+        };
+        match timeout(BODY_WAIT_MAX, read).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, RpcError::BodyTooLarge { limit })),
+            Err(_) => {
+                let error = RpcError::LimitExceeded("the request takes too long to arrive".into());
+                Err((StatusCode::REQUEST_TIMEOUT, error))
+            }
+        }
+    }
+
+    /// An answer on its way. A long one has a place until its client has taken it, or is refused.
+    fn parcel(&self, text: String) -> HttpBody {
+        if text.len() <= LONG_ANSWER_BYTES {
+            return text.into();
+        }
+        let Ok(place) = Arc::clone(&self.answers).try_acquire_owned() else {
+            let error = RpcError::LimitExceeded("too many long answers are on their way".into());
+            return response(&Value::Null, &Err(error)).into();
+        };
+        let parts =
+            futures_util::stream::unfold((Bytes::from(text), place), |(mut rest, place)| async move {
+                let part = rest.split_to(rest.len().min(PART_BYTES));
+                (!part.is_empty()).then_some((Ok::<_, Infallible>(part), (rest, place)))
+            });
+        HttpBody::from_stream(parts)
+    }
+
     async fn answer(self: &Arc<Self>, body: Bytes) -> String {
         let batch_max = self.node.limits().batch_requests_max;
         let parsed = if body.len() > INLINE_BYTES_MAX {
@@ -211,6 +277,11 @@ impl Service {
                 Work::Wait(request) => {
                     let result = self.wait(&request.method, request.params).await;
                     answers.push(request.id.as_ref(), result);
+                }
+                Work::Execute(request) => {
+                    // Nobody closes the semaphore.
+                    let _turn = self.executions.acquire().await;
+                    self.read_run(vec![request], &mut answers).await;
                 }
                 Work::Read(first) => {
                     let mut run = vec![first];
@@ -347,6 +418,12 @@ impl Service {
 
 /// Bodies up to this size are parsed where they arrive.
 const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Answers up to this size need no place.
+const LONG_ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of a long answer that are handed on at a time.
+const PART_BYTES: usize = 64 << 10;
+/// How long a body may take to arrive, with the wait for memory.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long `eth_sendRawTransactionSync` waits unless told.
 const SYNC_WAIT_DEFAULT: Duration = Duration::from_secs(2);
 /// How long it waits at most.

@@ -64,7 +64,7 @@ pub(super) async fn upgrade(
     let Ok(place) = Arc::clone(&service.sockets).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many WebSocket connections").into_response();
     };
-    let limit = service.node.limits().body_bytes_max;
+    let limit = service.node.limits().socket_bytes_max;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
         Connection::new(service).run(socket).await;
         drop(place);

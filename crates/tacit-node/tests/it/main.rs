@@ -11,6 +11,7 @@ mod chain;
 mod crash;
 mod development;
 mod flat;
+mod flood;
 mod follow;
 mod followers;
 mod kill;

@@ -230,7 +230,7 @@ async fn what_is_too_much_or_unknown_is_refused() {
     let mut limits = NodeConfig::dev([]);
     limits.rpc.sockets_max = 2;
     limits.rpc.socket_subscriptions_max = 3;
-    limits.rpc.body_bytes_max = 10_000;
+    limits.rpc.socket_bytes_max = 10_000;
     let node = Running::start(limits).await;
     let mut socket = Socket::connect(&node.client).await;
     for params in [json!([]), json!(["newMoons"]), json!(["newHeads", 1]), json!(["logs", 7]), json!([7])] {
