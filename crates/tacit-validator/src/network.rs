@@ -78,6 +78,12 @@ pub enum FileError {
         /// Why.
         source: GroupError,
     },
+    /// The list of validators is not the one that the network was made with.
+    #[error("{} names other validators than the network was made with", path.display())]
+    Validators {
+        /// The file.
+        path: PathBuf,
+    },
     /// The first block's header is none.
     #[error("first_block in {} is no header", path.display())]
     FirstBlock {
@@ -99,6 +105,9 @@ pub struct NetworkFile {
     /// The group whose shares sign threshold certificates, as hex digits; none makes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What votes of these validators are bound to: a hash of the genesis and, where that names no founders, of their keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub votes: Option<B256>,
     /// Whether addresses are of one machine or private network.
     #[serde(default = "yes")]
     pub local: bool,
@@ -197,6 +206,7 @@ impl NetworkFile {
             first_block: alloy_rlp::encode(&first.header).into(),
             first_state: first.state,
             group: None,
+            votes: None,
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
@@ -226,6 +236,10 @@ impl NetworkFile {
             Ok(key) => Ok(Peer { key, address: peer.address }),
             Err(source) => Err(FileError::Key { path: path.to_owned(), key: peer.key.clone(), source }),
         };
+        let validators: Vec<Peer> = file.validators.iter().map(peer).collect::<Result<_, _>>()?;
+        if file.votes.is_some_and(|expected| votes(&genesis, &validators) != Some(expected)) {
+            return Err(FileError::Validators { path: path.to_owned() });
+        }
         Ok(Network {
             rules: Rules {
                 chain: genesis.chain,
@@ -241,7 +255,7 @@ impl NetworkFile {
                 .map(str::parse)
                 .transpose()
                 .map_err(|source| FileError::Group { path: path.to_owned(), source })?,
-            validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
+            validators,
             genesis,
             first_block: FirstBlock { header: first_block, state: file.first_state },
         })
@@ -268,6 +282,8 @@ impl NetworkFile {
             .group
             .as_deref()
             .map_or_else(|| "# group = \"…\"".to_owned(), |group| format!("group = {group:?}"));
+        let votes =
+            self.votes.map_or_else(|| "# votes = \"0x…\"".to_owned(), |votes| format!("votes = \"{votes}\""));
         let mut text = format!(
             "# A network of validators. Every validator has the same file.\n\
              \n\
@@ -279,6 +295,8 @@ impl NetworkFile {
              first_state = \"{first_state}\"\n\
              # The group that signs certificates for light clients; each validator has a share of its key. Without one there are none.\n\
              {group}\n\
+             # What votes of the validators below are bound to, as the genesis has it; another list than this was made with is refused.\n\
+             {votes}\n\
              # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
              local = {local}\n\
              # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
@@ -419,6 +437,13 @@ impl ValidatorFile {
     }
 }
 
+/// What votes of these validators are bound to; `None` where they are not those that the genesis names.
+#[must_use]
+pub fn votes(genesis: &Genesis, validators: &[Peer]) -> Option<B256> {
+    let keys = Set::from_iter_dedup(validators.iter().map(|peer| peer.key.0.clone()));
+    namespace(genesis, &keys).ok().map(|bytes| B256::from_slice(&bytes))
+}
+
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FileError> {
     let text =
         fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
@@ -471,16 +496,17 @@ const fn threads() -> NonZeroUsize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use commonware_cryptography::{Signer as _, ed25519::PrivateKey};
 
     #[test]
     fn templates_say_every_setting_and_read_back() {
         let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
         let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
         let file = NetworkFile::new("genesis.json".into(), &first, vec![peer.clone(), peer]);
-        let file = NetworkFile { group: Some("0b".into()), ..file };
+        let file = NetworkFile { group: Some("0b".into()), votes: Some(B256::repeat_byte(4)), ..file };
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
-        let alone = NetworkFile { group: None, ..file.clone() };
+        let alone = NetworkFile { group: None, votes: None, ..file.clone() };
         assert_eq!(toml::from_str::<NetworkFile>(&alone.template()).unwrap(), alone);
         let value = toml::Value::try_from(&file).unwrap();
         for key in value.as_table().unwrap().keys() {
@@ -543,6 +569,22 @@ mod tests {
             "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '00'\nvalidators = []"
         ));
         assert!(matches!(group, FileError::Group { .. }), "{group}");
+        let key = |seed: u64| ValidatorAddress(PrivateKey::from_seed(seed).public_key());
+        let address = "127.0.0.1:1".parse().unwrap();
+        let peers: Vec<Peer> = [1, 2].map(|seed| Peer { key: key(seed), address }).into();
+        let bound = votes(&serde_json::from_str(genesis).unwrap(), &peers).unwrap();
+        let with = |seeds: [u64; 2]| {
+            let peer =
+                |seed: u64| format!("[[validators]]\nkey = '{}'\naddress = '127.0.0.1:1'\n", key(seed));
+            let list: String = seeds.map(peer).concat();
+            let head = format!("genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'");
+            fs::write(&path, format!("{head}\nvotes = '{bound}'\n{list}")).unwrap();
+            NetworkFile::load(&path)
+        };
+        assert_eq!(with([2, 1]).unwrap().validators.len(), 2, "in any order");
+        for other in [[1, 3], [1, 1]] {
+            assert!(matches!(with(other), Err(FileError::Validators { .. })));
+        }
         assert!(matches!(ValidatorFile::load(&path), Err(FileError::Toml { .. })));
     }
 }

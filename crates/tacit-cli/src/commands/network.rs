@@ -17,7 +17,7 @@ use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
+    NetworkFile, NetworkPeer, Peer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
     ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
 };
 use tacit_wire::Wallet;
@@ -69,6 +69,9 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     if arguments.members.is_empty() {
         network.group = Some(deal(home, &keys)?);
     }
+    let peers = keys.iter().zip(&places);
+    let peers = peers.map(|(key, place)| Peer { key: key.clone(), address: place.reached });
+    network.votes = tacit_validator::votes(&genesis, &peers.collect::<Vec<_>>());
     if let Some(blocks) = arguments.checkpoint_blocks {
         network.checkpoint_blocks = blocks;
     }

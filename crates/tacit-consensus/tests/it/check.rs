@@ -18,10 +18,11 @@ use commonware_glue::stateful::{
     Application, Finality, Input,
     db::{DatabaseSet, Shared},
 };
-use commonware_runtime::{Supervisor as _, deterministic::Context};
+use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
 use commonware_storage::mmr::Location;
 use commonware_utils::range::NonEmptyRange;
-use std::{num::NonZeroU64, sync::Arc};
+use futures::future::{Either, select};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use tacit_consensus::{ChainBlock, Ledger, Rules, Seal, prepare_genesis, state::StateDb};
 use tacit_ledger::{Block, LtHash, StateCommitment as _};
 use tacit_light::Checkpoint;
@@ -146,5 +147,30 @@ fn judge(seed: u64, rules: Rules, more: impl FnOnce(&ChainBlock) -> Vec<(&'stati
                 assert!(!judge(block).await, "{name}: a lie is accepted");
             }
         }
+        // A sink that is behind holds up a judgement on what it must know, and nothing else.
+        let late = Journal::new(Pool::default());
+        let source = Source { pool: Pool::default(), checked: Arc::default(), forged: None };
+        let genesis_block = Arc::new(first.clone());
+        let mut ledger = Ledger::new(rules, TIMING.pace, beneficiary, genesis_block, source, late.clone());
+        let verdict = Application::<Context>::process(
+            &mut ledger,
+            (context.child("late"), position.clone()),
+            ancestry::from_iter([digested(&honest), digested(&first)]),
+            batches().await,
+            Finality::Candidate,
+        );
+        let time = context.sleep(Duration::from_secs(60));
+        let verdict = match select(Box::pin(verdict), Box::pin(time)).await {
+            Either::Left((verdict, _)) => {
+                assert_eq!(honest.seal().checkpoint, None, "judged without the state");
+                verdict
+            }
+            Either::Right(((), verdict)) => {
+                assert!(honest.seal().checkpoint.is_some(), "never judged");
+                let _ = late.begun(&genesis);
+                verdict.await
+            }
+        };
+        assert!(verdict.is_some());
     });
 }

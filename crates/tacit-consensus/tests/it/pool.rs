@@ -126,6 +126,7 @@ impl Journal {
             state.state.apply(&first.changes);
             state.roots.insert(first.block.header.number, first.commitment.root());
             state.commitment = first.commitment;
+            state.waiting.clear();
         }
         drop(state);
         self

@@ -24,12 +24,13 @@ mod source;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use alloy_consensus::{TxEnvelope, transaction::Recovered};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::Bytes;
 use tacit_ledger::Genesis;
-use tacit_light::{LightError, Trust};
+use tacit_light::{Finality, LightError, Trust};
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use self::source::Sources;
 pub use self::{
@@ -55,6 +56,10 @@ pub struct FollowTiming {
     pub rest_max: Duration,
     /// How long a source that lied is not asked.
     pub shunned: Duration,
+    /// How long a source may take to say how far it is: while it is asked, the others are not.
+    pub head_max: Duration,
+    /// How long it may take for all blocks of one certificate.
+    pub blocks_max: Duration,
     /// How long transactions wait for a block before they are sent again.
     pub resend: Duration,
 }
@@ -66,6 +71,8 @@ impl Default for FollowTiming {
             rest: Duration::from_millis(500),
             rest_max: Duration::from_secs(30),
             shunned: Duration::from_secs(600),
+            head_max: Duration::from_secs(3),
+            blocks_max: Duration::from_secs(60),
             resend: Duration::from_secs(3),
         }
     }
@@ -83,6 +90,14 @@ impl std::fmt::Debug for Follower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Follower").field("node", &self.node).finish_non_exhaustive()
     }
+}
+
+/// What asking a source came to.
+enum Step {
+    /// Blocks were taken, and it has more.
+    More,
+    /// All that it has and that has a certificate is here.
+    Newest,
 }
 
 /// Why nothing was taken from a source.
@@ -122,7 +137,7 @@ impl Follower {
     }
 
     async fn follow(&self) -> WriteError {
-        let (mut turn, mut idle) = (0, 0);
+        let mut turn = 0;
         loop {
             let usable = self.sources.usable(turn);
             let Some(index) = usable.first().copied() else {
@@ -130,15 +145,12 @@ impl Follower {
                 continue;
             };
             match self.step(index).await {
-                Ok(true) => {
-                    self.sources.answered(index);
-                    (turn, idle) = (index, 0);
+                Ok(Step::More) => {
+                    self.sources.answered(index, false);
+                    turn = index;
                     continue;
                 }
-                Ok(false) => {
-                    self.sources.answered(index);
-                    idle += 1;
-                }
+                Ok(Step::Newest) => self.sources.answered(index, true),
                 Err(Fault::Unanswered(why)) => {
                     tracing::debug!(source = self.name(index), %why, "a source does not answer");
                     self.sources.rests(index, self.timing.rest, self.timing.rest_max);
@@ -150,8 +162,7 @@ impl Follower {
                 }
                 Err(Fault::Stop(why)) => return why,
             }
-            // Nobody has more: what is here is what there is.
-            if idle > 0 && idle >= usable.len() {
+            if !self.node.has_caught_up() && self.sources.have_no_more() {
                 self.node.catch_up();
             }
             turn = index.saturating_add(1);
@@ -163,16 +174,44 @@ impl Follower {
         self.sources.get(index).map(|source| source.name().to_owned()).unwrap_or_default()
     }
 
-    /// Takes the next blocks of a source; false when it has none that are new.
-    async fn step(&self, index: usize) -> Result<bool, Fault> {
-        let Some(source) = self.sources.get(index) else { return Ok(false) };
-        let (head, theirs) = (self.node.head(), source.head().await?);
+    /// Takes the next blocks of a source.
+    async fn step(&self, index: usize) -> Result<Step, Fault> {
+        let Some(source) = self.sources.get(index) else { return Ok(Step::Newest) };
+        let slow = |_| Unanswered("it takes too long".into());
+        let theirs = timeout(self.timing.head_max, source.head()).await.map_err(slow)??;
         self.node.shared().hear_of(theirs);
-        let first = head.number.saturating_add(1);
-        if theirs < first {
-            return Ok(false);
+        let head = self.node.head();
+        if theirs <= head.number {
+            return Ok(Step::Newest);
         }
-        let target = head.number.saturating_add(BATCH).min(theirs);
+        let asked = timeout(self.timing.blocks_max, self.ask(source, head.number, theirs));
+        let Some((finality, blocks)) = asked.await.map_err(slow)?? else {
+            // The newest ones get theirs in a moment.
+            return match theirs.saturating_sub(head.number) {
+                ..=BATCH => Ok(Step::Newest),
+                _ => {
+                    Err(Unanswered(format!("it says that it has block {theirs}, and has no certificate"))
+                        .into())
+                }
+            };
+        };
+        let checked = tokio::task::spawn_blocking(move || check_blocks(&head, finality, blocks));
+        let blocks = checked.await.map_err(|_| Fault::Stop(WriteError::Closing))??;
+        for block in blocks {
+            self.node.append(block).await.map_err(Fault::Stop)?;
+        }
+        Ok(if self.node.head().number < theirs { Step::More } else { Step::Newest })
+    }
+
+    /// A certificate of a block beyond `head`, and the blocks up to it, which are not checked yet.
+    async fn ask(
+        &self,
+        source: &Arc<dyn Source>,
+        head: u64,
+        theirs: u64,
+    ) -> Result<Option<(Finality, Vec<RawBlock>)>, Fault> {
+        let first = head.saturating_add(1);
+        let target = head.saturating_add(BATCH).min(theirs);
         // The nearer one where the farther has no certificate: a block is final for some time before it has one.
         let mut found = None;
         for asked in [target, first] {
@@ -181,22 +220,13 @@ impl Follower {
                 break;
             }
         }
-        let Some(finality) = found else { return Ok(false) };
-        let certified = finality.headers.last().map_or(head.number, |header| header.number);
+        let Some(finality) = found else { return Ok(None) };
+        let certified = finality.headers.last().map_or(head, |header| header.number);
         let blocks = fetch(source, first, certified).await?;
-        let checked = tokio::task::spawn_blocking(move || check_blocks(&head, finality, blocks));
-        let blocks = checked.await.map_err(|_| Fault::Stop(WriteError::Closing))??;
-        for block in blocks {
-            self.node.append(block).await.map_err(Fault::Stop)?;
-        }
-        Ok(true)
+        Ok(Some((finality, blocks)))
     }
 
-    async fn certificate(
-        &self,
-        source: &Arc<dyn Source>,
-        asked: u64,
-    ) -> Result<Option<tacit_light::Finality>, Fault> {
+    async fn certificate(&self, source: &Arc<dyn Source>, asked: u64) -> Result<Option<Finality>, Fault> {
         let Some(bytes) = source.finality(asked).await? else { return Ok(None) };
         match check_certificate(&self.trust, asked, &bytes) {
             Ok(finality) => Ok(Some(finality)),
@@ -208,20 +238,17 @@ impl Follower {
 
     /// Passes on what clients send here, until the node closes.
     async fn pass_on(&self, mut taken: Taken) {
-        let mut turn = 0;
+        let mut turn = 0_usize;
+        let mut again = interval(self.timing.resend);
         loop {
-            match timeout(self.timing.resend, taken.next()).await {
-                Ok(Some(batch)) => {
-                    let bytes = batch.iter().map(|transaction| transaction.encoded_2718().into());
-                    turn = self.send(turn, bytes.collect()).await;
-                }
-                Ok(None) => return,
-                Err(_) => {
-                    let waiting = self.node.waiting(RESENT);
-                    let bytes = waiting.iter().map(|transaction| transaction.encoded_2718().into());
-                    turn = self.send(turn.saturating_add(1), bytes.collect()).await;
-                }
-            }
+            let (first, batch) = tokio::select! {
+                batch = taken.next() => match batch {
+                    Some(batch) => (turn, encoded(&batch)),
+                    None => return,
+                },
+                _ = again.tick() => (turn.saturating_add(1), encoded(&self.node.waiting(RESENT))),
+            };
+            turn = self.send(first, batch).await;
         }
     }
 
@@ -240,6 +267,10 @@ impl Follower {
         }
         0
     }
+}
+
+fn encoded(transactions: &[Recovered<TxEnvelope>]) -> Vec<Bytes> {
+    transactions.iter().map(|transaction| transaction.encoded_2718().into()).collect()
 }
 
 /// Blocks `first..=last`, in as many answers as it takes.

@@ -62,11 +62,13 @@ struct Standing {
     /// Not asked before.
     rests_until: Instant,
     failures: u32,
+    /// All that it had when it was last asked is here.
+    has_no_more: bool,
 }
 
 impl Sources {
     pub(crate) fn new(sources: Vec<Arc<dyn Source>>) -> Self {
-        let standing = Standing { rests_until: Instant::now(), failures: 0 };
+        let standing = Standing { rests_until: Instant::now(), failures: 0, has_no_more: false };
         let standings = Mutex::new(vec![standing; sources.len()]);
         Self { sources, standings }
     }
@@ -90,11 +92,18 @@ impl Sources {
         usable
     }
 
-    /// It answered.
-    pub(crate) fn answered(&self, index: usize) {
+    /// It answered; whether all that it has is here now.
+    pub(crate) fn answered(&self, index: usize, has_no_more: bool) {
         if let Some(standing) = self.standings().get_mut(index) {
-            standing.failures = 0;
+            (standing.failures, standing.has_no_more) = (0, has_no_more);
         }
+    }
+
+    /// Whether all that is to be had is here: some source has no more, and none that may be asked has.
+    pub(crate) fn have_no_more(&self) -> bool {
+        let (now, standings) = (Instant::now(), self.standings());
+        standings.iter().any(|standing| standing.has_no_more)
+            && standings.iter().all(|standing| standing.has_no_more || standing.rests_until > now)
     }
 
     /// It is not asked for a while: the longer, the more often in a row, up to `most`.
@@ -103,6 +112,7 @@ impl Sources {
             let pause = least.saturating_mul(1 << standing.failures.min(16)).min(most);
             standing.failures = standing.failures.saturating_add(1);
             standing.rests_until = Instant::now() + pause;
+            standing.has_no_more = false;
         }
     }
 }
@@ -152,8 +162,17 @@ mod tests {
             sources.rests(1, least, most);
             assert_eq!(rest(1).as_secs() + 1, expected, "after {times} more");
         }
-        sources.answered(1);
+        assert!(!sources.have_no_more());
+        sources.answered(0, true);
+        assert!(!sources.have_no_more(), "the third may have more");
+        sources.answered(2, true);
+        assert!(sources.have_no_more(), "the second cannot be asked");
+        sources.answered(0, false);
+        assert!(!sources.have_no_more());
+        sources.answered(1, true);
         sources.rests(1, Duration::ZERO, most);
         assert_eq!(sources.usable(0), [0, 1, 2]);
+        sources.answered(0, true);
+        assert!(!sources.have_no_more(), "the second rests no more");
     }
 }

@@ -193,7 +193,7 @@ impl Taking {
                     Last::Code(last) => last < hash,
                     _ => false,
                 })?;
-                self.filling.code(hash, &code)?;
+                self.filling.code(hash, code)?;
                 self.last = Last::Code(hash);
             }
             Frame::Accounts(accounts) => {

@@ -27,6 +27,9 @@ pub struct Filling {
     directory: PathBuf,
     database: Database,
     sum: LtHash,
+    /// Code that is not written yet: each write waits for the disk, and most code is short.
+    pending: Vec<(B256, Bytes)>,
+    pending_bytes: usize,
     /// Held until the store is whole.
     lock: File,
 }
@@ -66,7 +69,14 @@ impl Filling {
             _ => {}
         }
         let database = builder().create(&unfinished).map_err(|error| opening(error, unfinished.clone()))?;
-        let this = Self { directory: data_dir.to_owned(), database, sum: LtHash::default(), lock };
+        let this = Self {
+            directory: data_dir.to_owned(),
+            database,
+            sum: LtHash::default(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            lock,
+        };
         this.make_tables()?;
         Ok(this)
     }
@@ -87,11 +97,24 @@ impl Filling {
     ///
     /// # Errors
     /// The database failed.
-    pub fn code(&mut self, hash: B256, code: &Bytes) -> Result<(), StoreError> {
+    pub fn code(&mut self, hash: B256, code: Bytes) -> Result<(), StoreError> {
+        self.pending_bytes = self.pending_bytes.saturating_add(code.len());
+        self.pending.push((hash, code));
+        if self.pending_bytes > PENDING_BYTES_MAX { self.write_code() } else { Ok(()) }
+    }
+
+    fn write_code(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
         let transaction = self.database.begin_write().map_err(failed)?;
-        let mut table = transaction.open_table(tables::CODE).map_err(failed)?;
-        table.insert(hash.0, code.as_ref()).map_err(failed)?;
-        drop(table);
+        {
+            let mut table = transaction.open_table(tables::CODE).map_err(failed)?;
+            for (hash, code) in self.pending.drain(..) {
+                table.insert(hash.0, code.as_ref()).map_err(failed)?;
+            }
+        }
+        self.pending_bytes = 0;
         transaction.commit().map_err(failed)
     }
 
@@ -99,7 +122,8 @@ impl Filling {
     ///
     /// # Errors
     /// The database failed.
-    pub fn has_code(&self, hash: B256) -> Result<bool, StoreError> {
+    pub fn has_code(&mut self, hash: B256) -> Result<bool, StoreError> {
+        self.write_code()?;
         let transaction = self.database.begin_read().map_err(failed)?;
         let table = transaction.open_table(tables::CODE).map_err(failed)?;
         Ok(table.get(hash.0).map_err(failed)?.is_some())
@@ -157,8 +181,9 @@ impl Filling {
     ///
     /// # Errors
     /// There is no header, or the database or the directory failed.
-    pub fn finish(self, beginning: &Beginning<'_>) -> Result<(), StoreError> {
+    pub fn finish(mut self, beginning: &Beginning<'_>) -> Result<(), StoreError> {
         let (_, head) = beginning.headers.last().ok_or(StoreError::Corrupt("head"))?;
+        self.write_code()?;
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut meta = transaction.open_table(tables::META).map_err(failed)?;
@@ -204,3 +229,6 @@ impl Filling {
         Ok(())
     }
 }
+
+/// Code written together.
+const PENDING_BYTES_MAX: usize = 1 << 20;

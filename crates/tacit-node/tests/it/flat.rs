@@ -18,7 +18,7 @@ type Step = (u8, Option<u8>, u8, u8);
 
 fn account(balance: u8) -> Account {
     let code = [balance; 3];
-    let code_hash = if balance % 3 == 0 { keccak256(code) } else { Account::default().code_hash };
+    let code_hash = if balance.is_multiple_of(3) { keccak256(code) } else { Account::default().code_hash };
     Account { nonce: 1, balance: U256::from(balance), code_hash }
 }
 

@@ -31,6 +31,8 @@ const TIMING: FollowTiming = FollowTiming {
     rest: Duration::from_millis(20),
     rest_max: Duration::from_millis(100),
     shunned: Duration::from_secs(600),
+    head_max: Duration::from_millis(300),
+    blocks_max: Duration::from_millis(900),
     resend: Duration::from_millis(100),
 };
 
@@ -75,14 +77,24 @@ async fn wait(what: &str, done: impl Fn() -> bool) {
 #[derive(Clone, Default)]
 struct Lies {
     head: Option<fn(u64) -> u64>,
-    finality: Option<fn(u64, Option<Bytes>) -> Option<Bytes>>,
+    finality: Option<fn(Option<Bytes>) -> Option<Bytes>>,
     blocks: Option<fn(Vec<RawBlock>) -> Vec<RawBlock>>,
+    /// Says nothing when it is asked how far it is, or for blocks.
+    silent: Option<&'static str>,
 }
 
 struct Liar {
     honest: Honest,
     lies: Lies,
     asked: Arc<AtomicUsize>,
+}
+
+impl Liar {
+    async fn hang(&self, asked: &str) {
+        if self.lies.silent == Some(asked) {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Source for Liar {
@@ -93,6 +105,7 @@ impl Source for Liar {
     fn head(&self) -> Answer<'_, u64> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(async {
+            self.hang("head").await;
             let head = self.honest.head().await?;
             Ok(self.lies.head.map_or(head, |lie| lie(head)))
         })
@@ -100,6 +113,7 @@ impl Source for Liar {
 
     fn blocks(&self, first: u64, count: u64) -> Answer<'_, Vec<RawBlock>> {
         Box::pin(async move {
+            self.hang("blocks").await;
             let blocks = self.honest.blocks(first, count).await?;
             Ok(self.lies.blocks.map_or(blocks.clone(), |lie| lie(blocks)))
         })
@@ -108,7 +122,7 @@ impl Source for Liar {
     fn finality(&self, number: u64) -> Answer<'_, Option<Bytes>> {
         Box::pin(async move {
             let found = self.honest.finality(number).await?;
-            Ok(self.lies.finality.map_or(found.clone(), |lie| lie(number, found)))
+            Ok(self.lies.finality.map_or(found.clone(), |lie| lie(found)))
         })
     }
 
@@ -187,18 +201,20 @@ fn lies() -> Vec<(&'static str, Lies)> {
             }),
         ),
         ("withheld blocks", blocks(|_| Vec::new())),
-        ("garbage for a certificate", finality(|_, found| found.map(|_| Bytes::from_static(b"certificate")))),
-        ("a changed certificate", finality(|_, found| found.map(|bytes| flipped(&bytes, bytes.len() - 9)))),
+        ("garbage for a certificate", finality(|found| found.map(|_| Bytes::from_static(b"certificate")))),
+        ("a changed certificate", finality(|found| found.map(|bytes| flipped(&bytes, bytes.len() - 9)))),
         (
             "another network's certificate",
-            finality(|_, found| {
+            finality(|found| {
                 let mut finality = Finality::decode(&found?).unwrap();
                 finality.certificate = Signers::new(2).certify(finality.headers[0].hash_slow());
                 Some(finality.encode().into())
             }),
         ),
-        ("no certificate", finality(|_, _| None)),
-        ("a head that is too far", Lies { head: Some(|_| u64::MAX), ..finality(|_, _| None) }),
+        ("no certificate", finality(|_| None)),
+        ("a head that is too far", Lies { head: Some(|_| u64::MAX), ..finality(|_| None) }),
+        ("silence for a head", Lies { silent: Some("head"), ..Lies::default() }),
+        ("silence for blocks", Lies { silent: Some("blocks"), ..Lies::default() }),
         ("a head that stays behind", Lies { head: Some(|_| 0), ..Lies::default() }),
     ]
 }
@@ -241,9 +257,12 @@ async fn a_liar_is_not_asked_again() {
         let asked = Arc::new(AtomicUsize::new(0));
         let liar = Liar { honest: honest.clone(), lies, asked: Arc::clone(&asked) };
         let follower = tokio::spawn(Follower::new(node, signers.trust(), vec![source(liar)], TIMING).run());
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        // The silent ones are waited for as long as they may take.
+        let patience = if name.starts_with("silence") { 2_500 } else { 250 };
+        tokio::time::sleep(Duration::from_millis(patience)).await;
         let asked = asked.load(Ordering::Relaxed);
-        let proved = !["withheld blocks", "no certificate"].contains(&name) && !name.starts_with("a head");
+        let silent = name.starts_with("silence") || name.starts_with("a head");
+        let proved = !["withheld blocks", "no certificate"].contains(&name) && !silent;
         assert_eq!(asked == 1, proved, "{name}: asked {asked} times");
         follower.abort();
     }

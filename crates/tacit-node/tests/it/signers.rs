@@ -186,13 +186,11 @@ impl Honest {
     }
 }
 
-/// Bytes in parts of a size that fits nothing.
-pub(crate) struct Parts(Vec<u8>);
+struct Parts(Vec<u8>);
 
-impl Parts {
-    pub(crate) fn new(bytes: Vec<u8>) -> Box<dyn Chunks> {
-        Box::new(Self(bytes))
-    }
+/// Bytes in parts of a size that fits nothing.
+pub(crate) fn parts(bytes: Vec<u8>) -> Box<dyn Chunks> {
+    Box::new(Parts(bytes))
 }
 
 impl Chunks for Parts {
@@ -235,7 +233,7 @@ impl Source for Honest {
     }
 
     fn snapshot(&self) -> Answer<'_, Box<dyn Chunks>> {
-        Box::pin(async { self.snapshot_bytes().await.map(Parts::new).map_err(Unanswered) })
+        Box::pin(async { self.snapshot_bytes().await.map(parts).map_err(Unanswered) })
     }
 }
 

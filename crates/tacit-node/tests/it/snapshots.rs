@@ -16,7 +16,7 @@ use tacit_node::{
 
 use crate::{
     followers::{honest, submit},
-    signers::{Honest, Parts, Signers, commitment, seal, source},
+    signers::{Honest, Signers, commitment, parts, seal, source},
     support::{Client, address, message, sign, transfer},
 };
 
@@ -344,7 +344,7 @@ impl Source for Serving {
         Box::pin(async { Ok(()) })
     }
     fn snapshot(&self) -> Answer<'_, Box<dyn Chunks>> {
-        Box::pin(async { Ok(Parts::new(self.1.clone())) })
+        Box::pin(async { Ok(parts(self.1.clone())) })
     }
 }
 
