@@ -95,5 +95,6 @@ pub use validators::validators_of;
 
 pub use revm::context_interface::result::HaltReason;
 pub use tacit_modules::validators::{
-    Founder, Parameters as StakingParameters, Seat, SetError, Staking, StakingError,
+    BLOCKS_PER_SEAT, DELAY_EPOCHS, Founder, Parameters as StakingParameters, SEATS_MAX, Seat, SetError,
+    Staking, StakingError,
 };
