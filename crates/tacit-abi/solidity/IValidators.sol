@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 /// Stakes of the validators of this ledger, and their loss, at 0x7ac1700000000000000000000000000000000005.
 ///
-/// Block b belongs to epoch b / epochBlocks. What is done in epoch e counts from epoch e + 2 on.
+/// Block b belongs to epoch b / epochBlocks. What is done in epoch e counts from epoch e + 4 on.
 interface IValidators {
     /// `status`: 1 active, 2 leaving, 3 gone, 4 barred for good. `stake` is the coin held. `exitEpoch` (the first epoch
     /// without this validator) and `releaseAt` (seconds) are zero until it leaves.
@@ -69,7 +69,7 @@ interface IValidators {
     function join(bytes32 key, bytes calldata proof) external payable;
     /// Adds the sent coin to the stake of the caller's validator.
     function topUp() external payable;
-    /// Ends the caller's validator: it is in no set from the epoch after the next on.
+    /// Ends the caller's validator: it is in no set from the fourth epoch after this one on.
     function leave() external;
     /// Returns the stake once unbonding is over.
     function withdraw() external;
@@ -81,8 +81,8 @@ interface IValidators {
     /// Zero when the owner has no validator.
     function keyOf(address owner) external view returns (bytes32);
     function epoch() external view returns (uint64);
-    /// Validators of the current epoch or the next, most stake first, equal stakes by key. The epoch after may be asked too:
-    /// it is what stands so far.
+    /// Validators of the current epoch or one of the next three, most stake first, equal stakes by key. The fourth may be
+    /// asked too: it is what stands so far.
     function validatorSet(uint64 epoch) external view returns (Seat[] memory);
     function parameters() external view returns (Parameters memory);
     /// What every vote of this network is bound to.

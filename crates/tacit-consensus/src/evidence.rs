@@ -15,7 +15,7 @@ use alloy_primitives::B256;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::{
-    Epochable as _, Reporter, Viewable as _,
+    Automaton, CertifiableAutomaton, Epochable as _, Handoff, Relay, Reporter, Viewable as _,
     simplex::{
         scheme::ed25519::Scheme,
         types::{
@@ -23,13 +23,10 @@ use commonware_consensus::{
             Nullify, NullifyFinalize, Vote,
         },
     },
-    types::{Participant, Round},
+    types::{Epoch, Participant, Round},
 };
-use commonware_cryptography::{
-    certificate::Attestation,
-    ed25519::{PublicKey, certificate::Certificate},
-};
-use commonware_utils::ordered::Set;
+use commonware_cryptography::{certificate::Attestation, ed25519::certificate::Certificate};
+use commonware_utils::channel::oneshot;
 use core::fmt;
 use std::{
     collections::BTreeMap,
@@ -41,11 +38,14 @@ use tracing::debug;
 type Act = Activity<Scheme, BlockHash>;
 type Ballot = Vote<Scheme, BlockHash>;
 
+/// The key of a member of an epoch's committee, where that committee is known.
+type Members = Arc<dyn Fn(Epoch, Participant) -> Option<B256> + Send + Sync>;
+
 /// Finds contradicting votes in what the engine tells. Clones share what they have seen.
 #[derive(Clone)]
 pub(crate) struct Witness<V> {
     namespace: B256,
-    validators: Set<PublicKey>,
+    members: Members,
     book: Arc<Mutex<Book>>,
     sink: V,
 }
@@ -61,13 +61,17 @@ impl<V> fmt::Debug for Witness<V> {
 struct Book {
     rounds: BTreeMap<Round, BTreeMap<Participant, Vec<Ballot>>>,
     /// For how many rounds each was reported.
-    reported: BTreeMap<Participant, usize>,
+    reported: BTreeMap<B256, usize>,
 }
 
 impl<V: EvidenceSink> Witness<V> {
-    /// For votes under `namespace` by `validators`.
-    pub(crate) fn new(namespace: B256, validators: Set<PublicKey>, sink: V) -> Self {
-        Self { namespace, validators, book: Arc::default(), sink }
+    /// For votes under `namespace`, of the `members` of each epoch.
+    pub(crate) fn new(
+        namespace: B256,
+        members: impl Fn(Epoch, Participant) -> Option<B256> + Send + Sync + 'static,
+        sink: V,
+    ) -> Self {
+        Self { namespace, members: Arc::new(members), book: Arc::default(), sink }
     }
 
     fn see(&self, vote: Ballot) {
@@ -76,7 +80,7 @@ impl<V: EvidenceSink> Witness<V> {
         let Book { rounds, reported } = &mut *book;
         let held = rounds.entry(round).or_default().entry(signer).or_default();
         let pair = held.iter().find_map(|earlier| conflict(earlier, &vote));
-        let verdict = pair.map(|pair| self.judge(reported, signer, &pair));
+        let verdict = pair.map(|pair| self.judge(reported, round.epoch(), signer, &pair));
         match held.iter_mut().find(|earlier| phase(earlier) == phase(&vote)) {
             None => held.push(vote),
             // What turns out not to be signed makes room for what may be.
@@ -91,16 +95,17 @@ impl<V: EvidenceSink> Witness<V> {
     /// Reports a pair if the module would take it.
     fn judge(
         &self,
-        reported: &mut BTreeMap<Participant, usize>,
+        reported: &mut BTreeMap<B256, usize>,
+        epoch: Epoch,
         signer: Participant,
         pair: &Act,
     ) -> Result<(), EvidenceError> {
-        let key = self.validators.get(usize::from(signer)).ok_or(EvidenceError::Signers)?;
-        let (key, evidence) = (B256::from_slice(key), pair.encode());
+        let key = (self.members)(epoch, signer).ok_or(EvidenceError::Signers)?;
+        let evidence = pair.encode();
         let fault = self.check(key, &evidence).inspect_err(|error| {
             debug!(%key, %error, "two votes that show nothing");
         })?;
-        let times = reported.entry(signer).or_default();
+        let times = reported.entry(key).or_default();
         if *times < REPORTS_MAX {
             *times = times.saturating_add(1);
             self.sink.report(key, fault, evidence);
@@ -150,15 +155,71 @@ impl<V: EvidenceSink> Reporter for Witness<V> {
 impl<V: EvidenceSink> Witness<V> {
     /// A pair that the engine has found.
     fn take(&self, pair: &Act) {
-        let signer = match pair {
-            Activity::ConflictingNotarize(pair) => pair.signer(),
-            Activity::ConflictingFinalize(pair) => pair.signer(),
-            Activity::NullifyFinalize(pair) => pair.signer(),
+        let (epoch, signer) = match pair {
+            Activity::ConflictingNotarize(pair) => (pair.epoch(), pair.signer()),
+            Activity::ConflictingFinalize(pair) => (pair.epoch(), pair.signer()),
+            Activity::NullifyFinalize(pair) => (pair.epoch(), pair.signer()),
             _ => return,
         };
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         // What is not accepted is told by the judge.
-        let _ = self.judge(&mut book.reported, signer, pair);
+        let _ = self.judge(&mut book.reported, epoch, signer, pair);
+    }
+}
+
+/// What consensus drives, under a witness of what it tells.
+#[derive(Clone)]
+pub(crate) struct Watched<A, V> {
+    pub(crate) application: A,
+    pub(crate) witness: Witness<V>,
+}
+
+impl<A: Automaton, V: EvidenceSink> Automaton for Watched<A, V>
+where
+    A::Context: Send,
+{
+    type Context = A::Context;
+    type Digest = A::Digest;
+
+    async fn propose(&mut self, context: A::Context) -> oneshot::Receiver<A::Digest> {
+        self.application.propose(context).await
+    }
+
+    async fn verify(&mut self, context: A::Context, payload: A::Digest) -> oneshot::Receiver<bool> {
+        self.application.verify(context, payload).await
+    }
+}
+
+impl<A: CertifiableAutomaton, V: EvidenceSink> CertifiableAutomaton for Watched<A, V>
+where
+    A::Context: Send,
+{
+    async fn prepare(&mut self, context: A::Context) -> oneshot::Receiver<Handoff<A::Digest>> {
+        self.application.prepare(context).await
+    }
+
+    async fn certify(&mut self, round: Round, payload: A::Digest) -> oneshot::Receiver<bool> {
+        self.application.certify(round, payload).await
+    }
+}
+
+impl<A: Relay, V: EvidenceSink> Relay for Watched<A, V> {
+    type Digest = A::Digest;
+    type PublicKey = A::PublicKey;
+    type Plan = A::Plan;
+
+    fn broadcast(&mut self, payload: A::Digest, plan: A::Plan) -> Feedback {
+        self.application.broadcast(payload, plan)
+    }
+}
+
+impl<A: Reporter<Activity = Act>, V: EvidenceSink> Reporter for Watched<A, V> {
+    type Activity = Act;
+
+    fn report(&mut self, activity: Act) -> Feedback {
+        // It takes everything.
+        let _ = self.witness.report(activity.clone());
+        self.application.report(activity)
     }
 }
 

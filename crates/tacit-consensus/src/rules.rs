@@ -209,7 +209,7 @@ mod tests {
         };
         let range = NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap();
         let checkpoint = checkpoint.map(|number| Checkpoint { number, root: B256::ZERO });
-        let seal = Seal { context, height: Height::new(height), range, checkpoint };
+        let seal = Seal { context, height: Height::new(height), range, checkpoint, payload: None };
         header.extra_data = seal.commitment().to_vec().into();
         let body = BlockBody { withdrawals: Some(Vec::new().into()), ..BlockBody::default() };
         ChainBlock::new(seal, Block { header, body }).unwrap()

@@ -95,6 +95,6 @@ pub use validators::validators_of;
 
 pub use revm::context_interface::result::HaltReason;
 pub use tacit_modules::validators::{
-    Evidence, EvidenceError, Fault, Founder, Kind as FaultKind, Parameters as StakingParameters, Seat,
-    SetError, Staking, StakingError,
+    BLOCKS_PER_SEAT, DELAY_EPOCHS, Evidence, EvidenceError, Fault, Founder, Kind as FaultKind,
+    Parameters as StakingParameters, SEATS_MAX, Seat, SetError, Staking, StakingError,
 };

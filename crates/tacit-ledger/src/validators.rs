@@ -4,7 +4,7 @@ use crate::state::StateReader;
 use tacit_modules::validators::{ADDRESS, Seat, SetError, validator_set};
 
 /// The set of validators of `epoch`, most stake first, from the state after block `block`: the same for every block from the last
-/// one of epoch `epoch - 2` to the last one of `epoch`.
+/// one of epoch `epoch - `[`DELAY_EPOCHS`](crate::DELAY_EPOCHS) to the last one of `epoch`.
 ///
 /// # Errors
 /// The state cannot be read, or is not of those blocks.

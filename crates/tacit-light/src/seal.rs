@@ -20,7 +20,7 @@ use commonware_codec::{
 use commonware_cryptography::{Hasher as _, Sha256};
 
 /// Longest seal that is read.
-pub const SEAL_BYTES_MAX: usize = 64 << 10;
+pub const SEAL_BYTES_MAX: usize = 128 << 10;
 
 /// What the flat state was after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

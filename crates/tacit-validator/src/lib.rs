@@ -22,7 +22,7 @@ mod run;
 
 pub use evidence::{EvidenceFileError, Reported, SavedEvidence, report, report_all};
 pub use key::{NoAddress, ShareKey, ValidatorAddress, ValidatorKey, deal_group};
-pub use network::{FileError, Network, NetworkFile, NetworkPeer, ValidatorFile, votes};
+pub use network::{FileError, Network, NetworkFile, NetworkPeer, ValidatorFile};
 pub use ports::Ports;
 pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, first_block, start};
 pub use tacit_consensus::{Group, GroupError};

@@ -101,8 +101,8 @@ fn sentence(verified: &VerifiedReceipt) -> String {
 
 fn verified(proof: &Path, network: &Path) -> Result<VerifiedReceipt, Failure> {
     let hint = "`tacit node init-network` wrote this file and the genesis beside it; take both from whoever made the network";
-    let trust = NetworkFile::load(network).failed("bad_config", "cannot read the network's file", hint)?;
-    let trust = trust.trust().failed("bad_config", network.display(), hint)?;
+    let network = NetworkFile::load(network).failed("bad_config", "cannot read the network's file", hint)?;
+    let trust = network.trust();
     // Hex digits, a prefix and a line's end at most.
     let bytes = read_limited(proof, 2 * PROOF_BYTES_MAX as u64 + 4)?;
     let bytes = match std::str::from_utf8(&bytes).ok().map(|text| hex::decode(text.trim())) {

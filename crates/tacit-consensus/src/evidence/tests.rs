@@ -37,6 +37,11 @@ fn keys() -> Set<PublicKey> {
     Set::from_iter_dedup((0..4).map(|n| PrivateKey::from_seed(n).public_key()))
 }
 
+fn member(epoch: Epoch, member: Participant) -> Option<B256> {
+    let key = keys().get(usize::from(member)).map(|key| B256::from_slice(key));
+    key.filter(|_| epoch.get() < 2)
+}
+
 fn scheme(n: u64) -> Scheme {
     Scheme::signer(NAMESPACE.as_slice(), keys(), PrivateKey::from_seed(n)).unwrap()
 }
@@ -47,7 +52,7 @@ fn scheme_key(n: u64) -> PublicKey {
 
 fn witness() -> (Witness<Court>, Court) {
     let court = Court::default();
-    (Witness::new(NAMESPACE, keys(), court.clone()), court)
+    (Witness::new(NAMESPACE, member, court.clone()), court)
 }
 
 fn round(view: u64) -> Round {

@@ -181,7 +181,7 @@ const HONEST: [usize; 3] = [0, 2, 3];
 
 /// Four validators without certificates for light clients, which take no part in this.
 fn small() -> World {
-    World { group: false, ..World::new(4) }
+    World { shares: vec![false; 4], ..World::new(4) }
 }
 
 /// How a run with a malicious validator went.

@@ -125,11 +125,16 @@ fn one_alone_crashes_again_and_again() {
     }
 }
 
+/// Of what was not synced, half is there after a crash.
+pub(crate) fn torn(mode: PartialWriteMode) -> FaultConfig {
+    let write = WriteConfig { failure_rate: probability!(0.0), retention_rate: probability!(0.5), mode };
+    FaultConfig::default().write(write)
+}
+
 #[test]
 fn torn_writes_are_survived() {
     for (seed, mode) in [(31, PartialWriteMode::Prefix), (32, PartialWriteMode::Subset)] {
-        let torn = WriteConfig { failure_rate: probability!(0.0), retention_rate: probability!(0.5), mode };
-        crash_all(seed, FaultConfig::default().write(torn), 4);
+        crash_all(seed, torn(mode), 4);
     }
 }
 

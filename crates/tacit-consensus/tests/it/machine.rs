@@ -1,8 +1,8 @@
 //! The machine that a validator runs on, with a clock that may be wrong and a disk that may fail: the simulated runtime, wrapped.
 
 use commonware_runtime::{
-    Blob, BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, ReadOptions, Spawner, Storage,
-    Supervisor, WriteOptions,
+    Blob, BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, Network, ReadOptions, SinkOf,
+    Spawner, Storage, StreamOf, Supervisor, WriteOptions,
     deterministic::Context,
     signal,
     telemetry::metrics::{Metric, Registered},
@@ -11,6 +11,7 @@ use governor::clock::{Clock as Governor, ReasonablyRealtime};
 use rand_core::{TryCryptoRng, TryRng};
 use std::{
     future::{Future, pending},
+    net::SocketAddr,
     ops::RangeInclusive,
     sync::{
         Arc, Mutex,
@@ -196,6 +197,18 @@ impl Clock for Machine {
 
     fn sleep_until(&self, deadline: SystemTime) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.context.sleep_until(self.shift(deadline, self.ahead_ms().wrapping_neg()))
+    }
+}
+
+impl Network for Machine {
+    type Listener = <Context as Network>::Listener;
+
+    async fn bind(&self, socket: SocketAddr) -> Result<Self::Listener, Error> {
+        self.context.bind(socket).await
+    }
+
+    async fn dial(&self, socket: SocketAddr) -> Result<(SinkOf<Self>, StreamOf<Self>), Error> {
+        self.context.dial(socket).await
     }
 }
 

@@ -2,13 +2,16 @@
 
 use crate::{
     byzantine::{Byzantine, Mischief},
+    liar::Liar,
     machine::{Disk, Machine},
-    people::{CHAIN, START_S, genesis, supply},
+    peers::Peers,
+    people::{CHAIN, COIN, START_S, address, genesis, owner, sign},
     pool::{Court, Journal, Pool, Source},
-    wire::{Ballots, Sight, Tap, Wire},
+    wire::{Ballots, DEALINGS, Sight, Tap, Wire},
 };
 use alloy_consensus::{ReceiptEnvelope, Sealed, transaction::SignerRecoverable as _};
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_sol_types::SolCall as _;
 use bytes::Bytes;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_cryptography::{Signer as _, ed25519};
@@ -29,14 +32,18 @@ use std::{
     },
     time::{Duration, UNIX_EPOCH},
 };
+use tacit_abi::{
+    IValidators,
+    validators::{ADDRESS as VALIDATORS, JOIN_SUFFIX},
+};
 use tacit_consensus::{
-    Certification, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator,
-    deal, max_message_bytes, namespace,
+    Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
+    max_message_bytes, namespace,
     state::{Key, StateDb, writes},
 };
 use tacit_ledger::{
-    Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, StateCommitment as _,
-    execute,
+    Attributes, BLOCKS_PER_SEAT, BlockContext, Change, Founder, Genesis, GenesisAccount, LtHash, MemoryState,
+    StateChanges, StateCommitment as _, execute,
 };
 use tacit_light::Checkpoint;
 
@@ -56,9 +63,12 @@ pub(crate) struct World {
     pub(crate) journals: Vec<Journal>,
     pub(crate) checked: Vec<Arc<AtomicUsize>>,
     pub(crate) thief: Option<(usize, Address)>,
+    /// Who deals badly.
+    pub(crate) liar: Option<usize>,
     pub(crate) genesis: Genesis,
-    /// Whether there is a group, and who has a share of its key.
-    pub(crate) group: bool,
+    /// How many are validators from the beginning.
+    pub(crate) first: usize,
+    /// Who of them has a share of the group's key.
     pub(crate) shares: Vec<bool>,
     /// A validator that is malicious, and how.
     pub(crate) byzantine: Option<(usize, Mischief)>,
@@ -77,6 +87,8 @@ pub(crate) struct World {
     pub(crate) courts: Vec<Court>,
     /// Every vote that honest machines ever sent.
     pub(crate) ballots: Ballots,
+    /// Whether validators run from the beginning; the others are booted later.
+    pub(crate) early: Vec<bool>,
 }
 
 impl World {
@@ -87,8 +99,9 @@ impl World {
             checked: (0..validators).map(|_| Arc::default()).collect(),
             pool,
             thief: None,
+            liar: None,
             genesis: genesis(),
-            group: true,
+            first: validators,
             shares: vec![true; validators],
             byzantine: None,
             roles: (0..validators).collect(),
@@ -99,12 +112,14 @@ impl World {
             disks: (0..validators).map(|_| Disk::default()).collect(),
             courts: (0..validators).map(|_| Court::default()).collect(),
             ballots: Ballots::default(),
+            early: vec![true; validators],
         }
     }
 
     /// As many validators, and one machine more for each of these keys.
     pub(crate) fn with_twins(validators: usize, twins: &[usize]) -> Self {
         let mut world = Self::new(validators + twins.len());
+        world.first = validators;
         world.roles.truncate(validators);
         world.roles.extend(twins);
         world
@@ -118,6 +133,45 @@ impl World {
     /// Sets the clock of machine `i` so far ahead.
     pub(crate) fn set_clock(&self, i: usize, ahead_ms: i64) {
         self.ahead_ms[i].store(ahead_ms.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// So many keys, of which the first have stakes from the beginning; each has an owner with coins. Epochs are of so many blocks.
+    pub(crate) fn staked(keys: usize, first: usize, epoch_blocks: u64) -> Self {
+        let mut genesis = genesis();
+        let parameters = &mut genesis.staking.parameters;
+        parameters.epoch_blocks = epoch_blocks;
+        parameters.seats = u16::try_from(epoch_blocks / BLOCKS_PER_SEAT).unwrap().min(parameters.seats);
+        let stake = parameters.stake_min;
+        for (i, key) in sorted_keys(keys).iter().enumerate() {
+            let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
+            genesis.alloc.insert(address(owner(i)), account);
+            if i < first {
+                let key = B256::from_slice(key.public_key().as_ref());
+                genesis.staking.founders.push(Founder { key, owner: address(owner(i)), stake });
+            }
+        }
+        Self { genesis, first, early: (0..keys).map(|i| i < first).collect(), ..Self::new(keys) }
+    }
+
+    pub(crate) fn epoch_blocks(&self) -> u64 {
+        self.genesis.staking.parameters.epoch_blocks
+    }
+
+    /// The owner of validator `i` bonds its key.
+    pub(crate) fn join(&self, i: usize, nonce: u64) {
+        let key = sorted_keys(self.journals.len()).swap_remove(i);
+        let (person, stake) = (owner(i), self.genesis.staking.parameters.stake_min);
+        let namespace = [self.genesis.namespace().unwrap().as_slice(), JOIN_SUFFIX].concat();
+        let proof = key.sign(&namespace, address(person).as_slice());
+        let key = B256::from_slice(key.public_key().as_ref());
+        let call = IValidators::joinCall { key, proof: proof.as_ref().to_vec().into() };
+        self.pool.add(sign(person, nonce, TxKind::Call(VALIDATORS), stake, call.abi_encode()));
+    }
+
+    /// The owner of validator `i` ends it.
+    pub(crate) fn leave(&self, i: usize, nonce: u64) {
+        let call = IValidators::leaveCall {};
+        self.pool.add(sign(owner(i), nonce, TxKind::Call(VALIDATORS), 0, call.abi_encode()));
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -185,7 +239,8 @@ impl World {
         let held: U256 = state.accounts.values().map(|account| account.balance).sum();
         let staked: U256 =
             self.genesis.staking.founders.iter().map(|founder| U256::from(founder.stake)).sum();
-        assert_eq!(held + burned, supply() + staked, "coins appeared or vanished");
+        let alloc: U256 = self.genesis.alloc.values().map(|account| account.balance).sum();
+        assert_eq!(held + burned, alloc + staked, "coins appeared or vanished");
         (state, receipts)
     }
 }
@@ -209,12 +264,10 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) async fn start(context: Context, world: World) -> Self {
         let (n, machines) = (world.keys(), world.roles.len());
-        let mut keys: Vec<_> =
-            (0..n).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap())).collect();
-        keys.sort_by_key(ed25519::PrivateKey::public_key);
+        let keys = sorted_keys(n);
         let peers: Vec<Public> = keys.iter().map(ed25519::PrivateKey::public_key).collect();
         let config = simulated::Config {
-            max_size: max_message_bytes(u32::try_from(n).unwrap()),
+            max_size: max_message_bytes(),
             max_peers_per_set: NZUsize!(n),
             disconnect_on_block: world.cut_off,
             tracked_peer_sets: NZUsize!(1),
@@ -237,7 +290,9 @@ impl Network {
         this.byzantine = this.malice();
         this.link(|_, _| true).await;
         for i in 0..machines {
-            this.boot(i).await;
+            if this.world.early[i] {
+                this.boot(i).await;
+            }
         }
         this
     }
@@ -301,10 +356,14 @@ impl Network {
         let mine = wire(i, Arc::clone(&lines));
         let its = wire(twin.unwrap_or(i), Arc::clone(&lines));
         let (mut ends, mut others) = (Vec::new(), Vec::new());
-        for channel in 0..7 {
+        let lies = |machine| self.world.liar == Some(machine);
+        for channel in 0..8 {
             let (sender, receiver) = control.register(channel, QUOTA).await.unwrap();
             lines.lock().unwrap().insert(channel, sender);
-            let tap = |wire: &Wire| Tap { channel, wire: wire.clone() };
+            let tap = |wire: &Wire| {
+                let lies = channel == DEALINGS && lies(wire.machine);
+                Liar { inner: Tap { channel, wire: wire.clone() }, lies }
+            };
             if twin.is_none() {
                 ends.push((tap(&mine), receiver));
                 continue;
@@ -349,16 +408,15 @@ impl Network {
             broadcast: next(),
             state: next(),
             signatures: next(),
+            dealings: next(),
         };
-        let certification = self.world.group.then(|| {
-            let (group, mut shares) = self.group();
-            Certification { group, share: self.world.shares[i].then(|| shares.swap_remove(role)) }
-        });
+        let (group, mut shares) = self.group();
+        let has_share = role < self.world.first && self.world.shares[i];
         let config = EngineConfig {
             key,
-            validators: self.validators(),
             genesis: self.world.genesis.clone(),
-            certification,
+            group,
+            share: has_share.then(|| shares.swap_remove(i)),
             rules: RULES,
             beneficiary: Address::repeat_byte(0xb0 + u8::try_from(i).unwrap()),
             timing: TIMING,
@@ -381,7 +439,7 @@ impl Network {
         };
         let journal = self.world.journals[i].clone().begun(&self.world.genesis);
         let court = self.world.courts[i].clone();
-        let peers = self.oracle.manager();
+        let peers = Peers::default();
         let cell = Cell::default();
         let shared = Arc::clone(&cell);
         let handle = context.spawn(move |context| async move {
@@ -415,6 +473,16 @@ impl Network {
         }
     }
 
+    /// Who was cut off, and by whom.
+    pub(crate) async fn blocked(&self) -> Vec<(Public, Public)> {
+        self.oracle.blocked().await.unwrap()
+    }
+
+    /// A validator that runs.
+    pub(crate) async fn someone(&self) -> Arc<Running> {
+        self.validator(self.running.iter().position(Option::is_some).unwrap()).await
+    }
+
     /// From now on, this part of all messages arrives.
     pub(crate) async fn lose(&mut self, success_rate: Probability) {
         self.quality = Link { success_rate, ..LINK };
@@ -430,12 +498,17 @@ impl Network {
     /// Links as they are at the start.
     pub(crate) const GOOD: Link = LINK;
 
-    /// Public keys of all, in order.
+    /// Public keys of the first validators, in order.
     pub(crate) fn validators(&self) -> Set<Public> {
-        Set::from_iter_dedup(self.keys.iter().map(ed25519::PrivateKey::public_key))
+        Set::from_iter_dedup(self.keys[..self.world.first].iter().map(ed25519::PrivateKey::public_key))
     }
 
-    /// The group of all validators, and their shares in order.
+    /// Public key of validator `i`.
+    pub(crate) fn key(&self, i: usize) -> Public {
+        self.keys[i].public_key()
+    }
+
+    /// The group of the first validators, and their shares in order.
     pub(crate) fn group(&self) -> (Group, Vec<GroupShare>) {
         let (group, shares) = deal(TestRng::new(7), &self.validators()).unwrap();
         (group, shares.into_iter().map(|(_, share)| share).collect())
@@ -464,13 +537,13 @@ impl Network {
         self.context.sleep(time).await;
     }
 
-    /// Waits until `done`, for a minute of simulated time at most.
+    /// Waits until `done`, for five minutes of simulated time at most.
     pub(crate) async fn until(&self, what: &str, done: impl Fn(&World) -> bool) {
         let started = self.context.current();
         while !done(&self.world) {
             let waited = self.context.current().duration_since(started).unwrap();
             let heights: Vec<u64> = self.world.journals.iter().map(Journal::height).collect();
-            assert!(waited < Duration::from_secs(60), "{what}: not in a minute, heights {heights:?}");
+            assert!(waited < Duration::from_secs(300), "{what}: not in five minutes, heights {heights:?}");
             self.context.sleep(Duration::from_millis(20)).await;
         }
     }
@@ -510,6 +583,14 @@ impl Network {
         let absent: Key = tacit_consensus::state::account_key(Address::repeat_byte(0xdd));
         assert_eq!(database.get(&absent).await.unwrap(), None);
     }
+}
+
+/// Keys of so many validators, in order of their public halves.
+fn sorted_keys(count: usize) -> Vec<ed25519::PrivateKey> {
+    let keys = (0..count).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap()));
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_by_key(ed25519::PrivateKey::public_key);
+    keys
 }
 
 /// All of a state, as changes from nothing.
@@ -605,6 +686,8 @@ pub(crate) const TIMING: Timing = Timing {
 /// Few, so that simulations outlive them.
 pub(crate) const STATE_BLOCKS_KEPT: usize = 8;
 
+/// Number of the channel.
+const DEALINGS: u64 = 7;
 const QUOTA: Quota = Quota::per_second(NZU32!(100_000));
 
 const LINK: Link = Link {

@@ -3,7 +3,7 @@
 use crate::byzantine::{Byzantine, Sent};
 use bytes::Bytes;
 use commonware_actor::{Feedback, Unreliable};
-use commonware_codec::DecodeExt as _;
+use commonware_codec::{DecodeExt as _, Encode as _, ReadExt as _, varint::UInt};
 use commonware_consensus::{
     Epochable as _, Viewable as _,
     simplex::{
@@ -27,6 +27,7 @@ pub(crate) type Ballot = Vote<Scheme, BlockHash>;
 
 pub(crate) const VOTES: u64 = 0;
 pub(crate) const BROADCAST: u64 = 4;
+pub(crate) const DEALINGS: u64 = 7;
 
 /// Everything that one validator has ever signed in a view.
 #[derive(Default)]
@@ -70,6 +71,13 @@ impl Ballots {
     }
 }
 
+/// A message without the number of the epoch that it is for.
+fn of_epoch(message: &Bytes) -> Bytes {
+    let mut rest = message.clone();
+    UInt::<u64>::read(&mut rest).unwrap();
+    rest
+}
+
 /// Whom a machine can reach, where not everybody: keys by index.
 pub(crate) type Sight = Arc<Mutex<BTreeMap<usize, BTreeSet<usize>>>>;
 
@@ -98,14 +106,23 @@ impl Wire {
     }
 
     fn out(&self, channel: u64, to: Vec<Public>, message: Bytes) -> Vec<Sent> {
-        if let Some(byzantine) = &self.byzantine {
-            return byzantine.lock().unwrap().send(channel, to, message);
+        let message = if channel == VOTES { of_epoch(&message) } else { message };
+        let mut sent = if let Some(byzantine) = &self.byzantine {
+            byzantine.lock().unwrap().send(channel, to, message)
+        } else {
+            if channel == VOTES {
+                self.ballots.record(self.machine, &Ballot::decode(message.clone()).unwrap());
+            }
+            let once = (channel, to, message);
+            if self.echo { vec![once.clone(), once] } else { vec![once] }
+        };
+        for (channel, _, message) in &mut sent {
+            if *channel == VOTES {
+                let epoch = Ballot::decode(message.clone()).unwrap().epoch();
+                *message = [&UInt(epoch.get()).encode()[..], message].concat().into();
+            }
         }
-        if channel == VOTES {
-            self.ballots.record(self.machine, &Ballot::decode(message.clone()).unwrap());
-        }
-        let once = (channel, to, message);
-        if self.echo { vec![once.clone(), once] } else { vec![once] }
+        sent
     }
 
     /// Sends as it is.

@@ -46,8 +46,7 @@ alloy_sol_types::sol! {
             uint64 epoch;
             uint16 place;
             uint8 status;
-            uint128 current;
-            uint128 next;
+            uint128[4] weights;
             uint128 stake;
             uint64 exitEpoch;
             uint64 releaseAt;
@@ -274,10 +273,9 @@ fn validators_are_laid_out_as_solc_does() {
             epoch: if leaves { epoch } else { 0 },
             place,
             status: if leaves { 2 } else { 1 },
-            current: stake,
-            next: stake,
+            weights: [stake; 4],
             stake,
-            exitEpoch: if leaves { epoch + 2 } else { 0 },
+            exitEpoch: if leaves { epoch + 4 } else { 0 },
             releaseAt: if leaves { net.head.timestamp + 1 + RULES.unbonding_seconds } else { 0 },
         };
         let name = genesis.namespace().unwrap();
@@ -287,6 +285,6 @@ fn validators_are_laid_out_as_solc_does() {
     messages.push((validators::ADDRESS, 0, IValidators::leaveCall {}.abi_encode()));
     together(&mut net, 2, messages);
     let expected = slots(&net, twin);
-    assert_eq!(expected.len(), 4 + 1 + 2 + 2 * 3 + 2);
+    assert_eq!(expected.len(), 4 + 1 + 2 + 2 * 4 + 2);
     assert_eq!(slots(&net, validators::ADDRESS), expected);
 }

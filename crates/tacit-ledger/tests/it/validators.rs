@@ -14,7 +14,7 @@ use tacit_ledger::{
 };
 
 pub(crate) const RULES: StakingParameters = StakingParameters {
-    epoch_blocks: 4,
+    epoch_blocks: 12,
     unbonding_seconds: 20,
     unbonding_epochs: 2,
     seats: 3,
@@ -96,16 +96,16 @@ fn stakes_live_their_whole_life_on_the_ledger() {
     let joined = send(&mut net, 3, 250 * COIN, join(&genesis, 3));
     accepted(&joined);
     let event = IValidators::Joined::decode_log(&joined.receipt.logs()[0]).unwrap();
-    assert_eq!((event.key, event.owner, event.fromEpoch), (voter_key(3), address(3), 2));
+    assert_eq!((event.key, event.owner, event.fromEpoch), (voter_key(3), address(3), 4));
     // Somebody else's proof.
     let stolen = send(&mut net, 4, 250 * COIN, join(&genesis, 3));
     assert_eq!(stolen.output, IValidators::KeyTaken { key: voter_key(3) }.abi_encode());
     accepted(&send(&mut net, 1, 0, IValidators::leaveCall {}.abi_encode()));
-    assert_eq!(net.head.number, 3, "the last block of epoch 0");
-    let fixed = set(&net, 2);
+    wait(&mut net, 11);
+    let fixed = set(&net, 4);
     assert_eq!(fixed, [250, 200]);
     assert_eq!(set(&net, 1), [300, 200]);
-    wait(&mut net, 6);
+    wait(&mut net, 22);
 
     let before = net.balance(address(4));
     let slashed = send(&mut net, 4, 0, slash(&genesis, 2));
@@ -114,14 +114,14 @@ fn stakes_live_their_whole_life_on_the_ledger() {
     assert_eq!((event.reward, event.burned), (5 * COIN, 195 * COIN));
     assert!(net.balance(address(4)) > before + U256::from(4 * COIN), "a report pays for itself");
     assert_eq!(net.balance(BURNED), U256::from(195 * COIN));
-    assert_eq!(set(&net, 2), fixed);
-    assert_eq!(set(&net, 3), [250]);
-    let out = validators_of(&net.state, net.head.number, 4).unwrap_err();
-    assert_eq!(out, SetError::OutOfReach { epoch: 4, first: 1, last: 3 });
+    assert_eq!(set(&net, 4), fixed);
+    assert_eq!(set(&net, 5), [250]);
+    let out = validators_of(&net.state, net.head.number, 6).unwrap_err();
+    assert_eq!(out, SetError::OutOfReach { epoch: 6, first: 1, last: 5 });
 
     let early = send(&mut net, 1, 0, IValidators::withdrawCall {}.abi_encode());
     assert!(!early.receipt.status());
-    wait(&mut net, 22);
+    wait(&mut net, 71);
     let before = net.balance(address(1));
     accepted(&send(&mut net, 1, 0, IValidators::withdrawCall {}.abi_encode()));
     assert!(net.balance(address(1)) > before + U256::from(299 * COIN));
@@ -229,4 +229,4 @@ fn gas_is_what_it_was() {
 }
 
 /// join, topUp, leave, slash twice.
-const GOLDEN_GAS: [u64; 5] = [148_178, 38_747, 46_666, 108_470, 88_458];
+const GOLDEN_GAS: [u64; 5] = [150_390, 40_947, 48_866, 110_670, 90_658];

@@ -1,7 +1,7 @@
 //! `validators`: who may keep the ledger, and what it costs to sign against oneself.
 //!
 //! A validator bonds coin to the ed25519 key that votes in consensus. From the sum bonded at an epoch's beginning follows who
-//! votes two epochs on. Whoever shows two votes of one key that contradict each other has its stake burned and the key barred.
+//! votes some epochs on: [`DELAY_EPOCHS`] after the last message that counts. Whoever shows two votes of one key that contradict each other has its stake burned and the key barred.
 //! Threat model, formats and parameters: `specs/0008-validators.md`.
 //!
 //! # State
@@ -22,8 +22,8 @@
 //!
 //! # Invariants
 //! - The module's balance covers the sum of all stakes; it is larger only by coin that was forced on it outside any method.
-//! - A message in epoch `e` changes no set before that of `e + 2`. So [`validator_set`] of an epoch is one value, from the last block
-//!   of the epoch before the last to its own last block.
+//! - A message in epoch `e` changes no set before that of `e + `[`DELAY_EPOCHS`]. So [`validator_set`] of epoch `e` is one value, from
+//!   the last block of epoch `e - `[`DELAY_EPOCHS`] to its own last block.
 //! - Stake is withdrawn only when its key has been in no set for `unbondingEpochs`, and `unbondingSeconds` after it left.
 //! - A barred key never has stake again, and was barred by two votes that [`Evidence`] accepts under the network's namespace.
 //! - Of a slashed stake the reporter gets a fixed fraction of the least stake, and nobody gets the rest.
@@ -32,7 +32,7 @@
 //!
 //! # Gas
 //! EVM prices, and [`gas::SIGNATURE`] for each ed25519 verification, charged before it. `join` walks the list only when all places are
-//! taken, `validatorSet` always: four slots a candidate.
+//! taken, `validatorSet` always: five slots a candidate.
 
 mod evidence;
 pub mod gas;
@@ -44,7 +44,9 @@ mod signature;
 mod votes;
 
 pub use evidence::{Evidence, EvidenceError, Fault, Kind};
-pub use parameters::{CANDIDATES_MAX, FirstState, Founder, Parameters, SEATS_MAX, Staking, StakingError};
+pub use parameters::{
+    BLOCKS_PER_SEAT, CANDIDATES_MAX, FirstState, Founder, Parameters, SEATS_MAX, Staking, StakingError,
+};
 pub use roster::{SetError, validator_set};
 pub use tacit_abi::{IValidators::Seat, validators::ADDRESS};
 
@@ -121,7 +123,7 @@ struct Now {
 impl Now {
     /// First epoch that a change made now counts in.
     fn counts_from(&self) -> u64 {
-        self.epoch.saturating_add(2)
+        self.epoch.saturating_add(DELAY_EPOCHS)
     }
 }
 
@@ -295,6 +297,10 @@ fn refused(error: &EvidenceError) -> Failure {
 fn sent(value: U256) -> Result<u128, Failure> {
     u128::try_from(value).map_err(|_| revert(IValidators::StakeTooLarge {}))
 }
+
+/// Epochs from a message to the first whose set it changes. Consensus asks for the set of an epoch in the last block of the
+/// third epoch before it, and each validator may ask any state since the end of the fourth (`specs/0006-consensus.md`).
+pub const DELAY_EPOCHS: u64 = 4;
 
 #[cfg(test)]
 mod oracle;

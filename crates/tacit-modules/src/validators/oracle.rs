@@ -5,7 +5,7 @@ use crate::{
     MODULES, Module,
     testing::{World, key},
     validators::{
-        Parameters, Staking, validator_set,
+        DELAY_EPOCHS, Parameters, Staking, validator_set,
         votes::{NAMESPACE, Voter},
     },
 };
@@ -22,7 +22,7 @@ const PEOPLE: u8 = 5;
 const KEYS: u8 = 7;
 const COINS: i128 = 1_000;
 const RULES: Parameters = Parameters {
-    epoch_blocks: 3,
+    epoch_blocks: 8,
     unbonding_seconds: 40,
     unbonding_epochs: 2,
     seats: 2,
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Slash { reporter, key, signer: if signer == KEYS { key } else { signer }, kind }
             }
         ),
-        6 => (0_u8..5, 0_u8..30).prop_map(|(blocks, seconds)| Step::Wait { blocks, seconds }),
+        6 => (0_u8..14, 0_u8..30).prop_map(|(blocks, seconds)| Step::Wait { blocks, seconds }),
     ]
 }
 
@@ -125,8 +125,8 @@ impl Model {
     fn leave(&mut self, key: u8, epoch: u64, now: u64) {
         let simple = self.validators.get_mut(&key).unwrap();
         let release_at = now + RULES.unbonding_seconds;
-        simple.stand = Stand::Leaving { exit_epoch: epoch + 2, release_at };
-        simple.history.push((epoch + 2, 0));
+        simple.stand = Stand::Leaving { exit_epoch: epoch + DELAY_EPOCHS, release_at };
+        simple.history.push((epoch + DELAY_EPOCHS, 0));
     }
 
     /// Whether there is room for one more, and who has to go.
@@ -149,7 +149,8 @@ impl Model {
             self.listed.push(key);
             return Some(None);
         }
-        let dead = |key: &u8| (epoch..epoch + 3).all(|epoch| self.validators[key].weight(epoch) == 0);
+        let dead =
+            |key: &u8| (epoch..=epoch + DELAY_EPOCHS).all(|epoch| self.validators[key].weight(epoch) == 0);
         match self.listed.iter().position(dead) {
             Some(place) => self.listed[place] = key,
             None if listed < 2 * limit => self.listed.push(key),
@@ -173,7 +174,7 @@ impl Model {
                     self.leave(displaced, epoch, now);
                 }
                 let mut history = known_history(self.validators.remove(&key));
-                history.push((epoch + 2, stake_wide));
+                history.push((epoch + DELAY_EPOCHS, stake_wide));
                 let simple = Simple { owner, stake: stake_wide, stand: Stand::Active, history };
                 self.validators.insert(key, simple);
                 *self.balances.entry(owner).or_default() -= i128::from(stake);
@@ -186,7 +187,7 @@ impl Model {
                     return false;
                 }
                 simple.stake += u128::from(amount);
-                simple.history.push((epoch + 2, simple.stake));
+                simple.history.push((epoch + DELAY_EPOCHS, simple.stake));
                 *self.balances.entry(owner).or_default() -= i128::from(amount);
                 true
             }
@@ -226,7 +227,7 @@ impl Model {
                 self.burned += simple.stake - reward;
                 simple.stake = 0;
                 simple.stand = Stand::Barred;
-                simple.history.push((epoch + 2, 0));
+                simple.history.push((epoch + DELAY_EPOCHS, 0));
                 true
             }
         }
@@ -339,15 +340,15 @@ proptest! {
             }
 
             // Sets, by the view and from plain storage; once fixed, for good.
-            for asked in epoch..=epoch + 2 {
+            for asked in epoch..=epoch + DELAY_EPOCHS {
                 let call = IValidators::validatorSetCall { epoch: asked };
                 let set = world.call(VALIDATORS, address(1), &call).unwrap();
                 prop_assert_eq!(&set, &model.set(asked, address));
-                let is_fixed = asked < epoch + 2 || (world.block + 1).is_multiple_of(RULES.epoch_blocks);
+                let is_fixed = asked < epoch + DELAY_EPOCHS || (world.block + 1).is_multiple_of(RULES.epoch_blocks);
                 let read = |slot| Ok(world.storage.get(&(ADDRESS, slot)).copied().unwrap_or_default());
                 let pure = validator_set::<core::convert::Infallible>(world.block, asked, read);
                 prop_assert_eq!(pure.as_ref().ok(), is_fixed.then_some(&set));
-                if asked < epoch + 2 {
+                if asked < epoch + DELAY_EPOCHS {
                     prop_assert_eq!(fixed.entry(asked).or_insert_with(|| set.clone()), &set);
                 }
             }

@@ -6,7 +6,7 @@ use crate::{
     slots::Slots,
     storage::{Packed, offset},
     validators::{
-        record::{Record, Status},
+        record::{Record, Status, WEIGHTS},
         roster, signature,
     },
 };
@@ -20,11 +20,15 @@ pub const SEATS_MAX: u16 = 128;
 /// Most candidates for one.
 pub const CANDIDATES_MAX: u16 = 256;
 
+/// Least blocks of an epoch for each seat. In the second half of an epoch, each validator that hands its share on has to lead a
+/// block that becomes final; this gives everybody two turns there, one for those who are away.
+pub const BLOCKS_PER_SEAT: u64 = 4;
+
 /// Rules of stake. No message changes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameters {
-    /// Blocks of an epoch, at least 2.
+    /// Blocks of an epoch, at least [`BLOCKS_PER_SEAT`] for each seat.
     pub epoch_blocks: u64,
     /// Seconds from leaving until the stake may be withdrawn.
     pub unbonding_seconds: u64,
@@ -85,6 +89,16 @@ pub enum StakingError {
     /// A number lies outside its range.
     #[error("{0} is out of range")]
     Parameter(&'static str),
+    /// In so short an epoch, not every validator gets its turns to hand on its share of the group's key.
+    #[error("an epoch of {blocks} blocks is too short for {seats} seats, which take {least}")]
+    Epoch {
+        /// Given.
+        blocks: u64,
+        /// Given.
+        seats: u16,
+        /// Least blocks for so many seats.
+        least: u64,
+    },
     /// More founders than candidates.
     #[error("{got} founders, at most {limit} are allowed")]
     Founders {
@@ -143,7 +157,7 @@ impl Staking {
                 record.owner = founder.owner;
                 record.status = Status::Active;
                 record.stake = founder.stake;
-                (record.current, record.next) = (founder.stake, founder.stake);
+                record.weights = [founder.stake; WEIGHTS];
                 roster::append(&mut host, &mut record)?;
                 record.store(&mut host)?;
                 roster::set_key_of(&mut host, founder.owner, founder.key)?;
@@ -192,9 +206,6 @@ impl Staking {
 impl Parameters {
     fn check(&self) -> Result<(), StakingError> {
         let refuse = |name| Err(StakingError::Parameter(name));
-        if self.epoch_blocks < 2 {
-            return refuse("epochBlocks");
-        }
         if self.seats == 0 || self.seats > SEATS_MAX {
             return refuse("seats");
         }
@@ -203,6 +214,10 @@ impl Parameters {
         }
         if self.stake_min == 0 {
             return refuse("stakeMin");
+        }
+        let least = BLOCKS_PER_SEAT.saturating_mul(u64::from(self.seats));
+        if self.epoch_blocks < least {
+            return Err(StakingError::Epoch { blocks: self.epoch_blocks, seats: self.seats, least });
         }
         Ok(())
     }

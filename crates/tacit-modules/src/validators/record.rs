@@ -1,4 +1,4 @@
-//! One validator in storage: three slots.
+//! One validator in storage: four slots.
 
 use crate::{
     dispatch::{Failure, revert},
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// A validator as stored. What counts in the epoch after `epoch + 1` and in all later ones is [`Record::later`].
+/// A validator as stored. What counts in `epoch + `[`super::DELAY_EPOCHS`] and in all later ones is [`Record::later`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     base: U256,
@@ -56,10 +56,8 @@ pub(super) struct Record {
     /// Number in the list of candidates, from 1; 0 when not listed.
     pub(super) place: u16,
     pub(super) status: Status,
-    /// Stake that counts in `epoch` and before.
-    pub(super) current: u128,
-    /// Stake that counts in `epoch + 1`.
-    pub(super) next: u128,
+    /// Stake that counts in `epoch` (and before), in `epoch + 1`, and so on.
+    pub(super) weights: [u128; WEIGHTS],
     /// Coin held.
     pub(super) stake: u128,
     /// First epoch without it, once it leaves.
@@ -79,8 +77,7 @@ impl Record {
             epoch: 0,
             place: 0,
             status: Status::Unknown,
-            current: 0,
-            next: 0,
+            weights: [0; WEIGHTS],
             stake: 0,
             exit_epoch: 0,
             release_at: 0,
@@ -95,15 +92,18 @@ impl Record {
         if status == Status::Unknown {
             return Ok(empty);
         }
-        let weights = Packed(host.sload(offset(empty.base, WEIGHTS_SLOT))?);
+        let mut weights = [0; WEIGHTS];
+        for (pair, slot) in weights.chunks_exact_mut(2).zip(WEIGHTS_SLOT..) {
+            let packed = Packed(host.sload(offset(empty.base, slot))?);
+            pair.copy_from_slice(&[packed.u128(FIRST), packed.u128(SECOND)]);
+        }
         let bond = Packed(host.sload(offset(empty.base, BOND_SLOT))?);
         Ok(Self {
             owner: head.address(OWNER),
             epoch: head.u64(EPOCH),
             place: head.u16(PLACE),
             status,
-            current: weights.u128(CURRENT),
-            next: weights.u128(NEXT),
+            weights,
             stake: bond.u128(STAKE),
             exit_epoch: bond.u64(EXIT_EPOCH),
             release_at: bond.u64(RELEASE_AT),
@@ -120,13 +120,16 @@ impl Record {
         Ok(record)
     }
 
-    /// Writes all three slots.
+    /// Writes all slots.
     pub(super) fn store(&self, host: &mut dyn Host) -> Result<(), HostError> {
         self.store_head(host)?;
-        let mut weights = Packed::default();
-        weights.set(CURRENT, 128, U256::from(self.current));
-        weights.set(NEXT, 128, U256::from(self.next));
-        host.sstore(offset(self.base, WEIGHTS_SLOT), weights.0)?;
+        for (pair, slot) in self.weights.chunks_exact(2).zip(WEIGHTS_SLOT..) {
+            let mut packed = Packed::default();
+            for (weight, position) in pair.iter().zip([FIRST, SECOND]) {
+                packed.set(position, 128, U256::from(*weight));
+            }
+            host.sstore(offset(self.base, slot), packed.0)?;
+        }
         let mut bond = Packed::default();
         bond.set(STAKE, 128, U256::from(self.stake));
         bond.set(EXIT_EPOCH, 64, U256::from(self.exit_epoch));
@@ -144,31 +147,30 @@ impl Record {
         host.sstore(self.base, head.0)
     }
 
-    /// Stake that counts from the epoch after the next on, if nothing more happens.
+    /// Stake that counts from the epoch on in which a change made now would, if nothing more happens.
     pub(super) fn later(&self) -> u128 {
         if self.status == Status::Active { self.stake } else { 0 }
     }
 
     /// Stake that counts in `epoch`, which is not before the one of the last change.
     pub(super) fn weight(&self, epoch: u64) -> u128 {
-        if epoch <= self.epoch {
-            self.current
-        } else if epoch == self.epoch.saturating_add(1) {
-            self.next
-        } else {
-            self.later()
-        }
+        let since = usize::try_from(epoch.saturating_sub(self.epoch)).unwrap_or(usize::MAX);
+        self.weights.get(since).copied().unwrap_or_else(|| self.later())
     }
 
-    /// Fixes what counts in `epoch` and the one after it. To be called before stake or status change.
+    /// Fixes what counts in `epoch` and those after it that are decided. To be called before stake or status change.
     pub(super) fn advance(&mut self, epoch: u64) {
-        let (current, next) = (self.weight(epoch), self.weight(epoch.saturating_add(1)));
-        (self.epoch, self.current, self.next) = (epoch, current, next);
+        let mut weights = [0; WEIGHTS];
+        for (weight, at) in weights.iter_mut().zip(epoch..) {
+            *weight = self.weight(at);
+        }
+        (self.epoch, self.weights) = (epoch, weights);
     }
 
     /// Whether it counts in no epoch from `epoch` on.
     pub(super) fn is_out(&self, epoch: u64) -> bool {
-        self.weight(epoch) == 0 && self.weight(epoch.saturating_add(1)) == 0 && self.later() == 0
+        let decided = (epoch..).take(WEIGHTS);
+        self.later() == 0 && decided.map(|at| self.weight(at)).all(|weight| weight == 0)
     }
 
     /// As callers see it.
@@ -184,18 +186,21 @@ impl Record {
     }
 }
 
+/// Weights that are kept: one for each epoch that a message no longer changes. Two fill a slot.
+pub(super) const WEIGHTS: usize = 4;
+
 /// Slot of the mapping.
 const VALIDATORS: U256 = uint!(5_U256);
 /// Slots of a record, counted from its first.
 const WEIGHTS_SLOT: u64 = 1;
-const BOND_SLOT: u64 = 2;
+const BOND_SLOT: u64 = 3;
 /// Bit positions of packed fields.
 const OWNER: usize = 0;
 const EPOCH: usize = 160;
 const PLACE: usize = 224;
 const STATUS: usize = 240;
-const CURRENT: usize = 0;
-const NEXT: usize = 128;
+const FIRST: usize = 0;
+const SECOND: usize = 128;
 const STAKE: usize = 0;
 const EXIT_EPOCH: usize = 128;
 const RELEASE_AT: usize = 192;

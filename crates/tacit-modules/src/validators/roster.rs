@@ -9,6 +9,7 @@ use crate::{
     slots::Slots,
     storage::{Packed, address_key, data, element, mapping},
     validators::{
+        DELAY_EPOCHS,
         parameters::{CANDIDATES_MAX, Parameters},
         record::{Record, Status},
     },
@@ -40,8 +41,8 @@ pub enum SetError<E> {
 
 /// The set of `epoch`, most stake first, equal stakes by key, from the storage of the module in the state after block `block`.
 ///
-/// The result is the same for every block from the last one of epoch `epoch - 2` to the last one of `epoch`; at others there
-/// is none. An empty set means that nobody has stake; what consensus does then is its own rule.
+/// The result is the same for every block from the last one of epoch `epoch - `[`DELAY_EPOCHS`] to the last one of `epoch`; at others
+/// there is none. An empty set means that nobody has stake; what consensus does then is its own rule.
 ///
 /// # Errors
 /// The state cannot be read, or is not of those blocks.
@@ -74,7 +75,7 @@ type Fixed = Result<Vec<Seat>, (u64, u64)>;
 fn fixed_set(host: &mut dyn Host, block: u64, epoch: u64) -> Result<Fixed, Failure> {
     let parameters = Parameters::load(host)?;
     let first = parameters.epoch_of(block);
-    let last = parameters.epoch_of(block.saturating_add(1)).saturating_add(1);
+    let last = parameters.epoch_of(block.saturating_add(1)).saturating_add(DELAY_EPOCHS.saturating_sub(1));
     if !(first..=last).contains(&epoch) {
         return Ok(Err((first, last)));
     }

@@ -4,7 +4,9 @@ use crate::{
     Failure, HostError, MODULES, Module,
     testing::{World, key, reverts},
     validators::{
-        CANDIDATES_MAX, Founder, Parameters, SEATS_MAX, SetError, Staking, StakingError, gas, validator_set,
+        CANDIDATES_MAX, DELAY_EPOCHS, Founder, Parameters, SEATS_MAX, SetError, Staking, StakingError, gas,
+        record::WEIGHTS,
+        validator_set,
         votes::{NAMESPACE, Say, Voter},
     },
 };
@@ -20,7 +22,7 @@ use tacit_abi::{
 const VALIDATORS: Module = MODULES[4];
 const COIN: u128 = 1_000_000_000_000_000_000;
 const RULES: Parameters = Parameters {
-    epoch_blocks: 10,
+    epoch_blocks: 20,
     unbonding_seconds: 1_000,
     unbonding_epochs: 3,
     seats: 3,
@@ -105,7 +107,7 @@ fn founders_are_the_first_set_and_their_stakes_are_there() {
     let mut world = scene();
     assert_eq!(world.balance(ADDRESS), U256::from(500 * COIN));
     let seat = |n, stake| Seat { key: Voter::new(n).key(), owner: owner(n), stake };
-    for epoch in 0..3 {
+    for epoch in 0..=DELAY_EPOCHS {
         assert_eq!(seats(&mut world, epoch), [seat(1, 300 * COIN), seat(2, 200 * COIN)]);
     }
     let expected = IValidators::Validator {
@@ -123,25 +125,32 @@ fn founders_are_the_first_set_and_their_stakes_are_there() {
     assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::epochCall {}).unwrap(), 0);
     let parameters = world.call(VALIDATORS, owner(9), &IValidators::parametersCall {}).unwrap();
     assert_eq!(parameters, RULES.into_abi());
-    assert_eq!((parameters.epochBlocks, parameters.stakeMin), (10, 100 * COIN));
+    assert_eq!((parameters.epochBlocks, parameters.stakeMin), (20, 100 * COIN));
 }
 
 #[test]
-fn who_joins_counts_from_the_epoch_after_the_next() {
+fn who_joins_counts_four_epochs_on() {
     let mut world = scene();
-    world.block = 19;
+    world.block = 39;
     join(&mut world, 3, 250 * COIN).unwrap();
     let joined: IValidators::Joined = world.last();
     let expected =
-        IValidators::Joined { key: Voter::new(3).key(), owner: owner(3), stake: 250 * COIN, fromEpoch: 3 };
+        IValidators::Joined { key: Voter::new(3).key(), owner: owner(3), stake: 250 * COIN, fromEpoch: 5 };
     assert_eq!(joined, expected);
     assert_eq!(world.balance(ADDRESS), U256::from(750 * COIN));
     assert_eq!(key_of(&mut world, 3), Voter::new(3).key());
-    assert_eq!(stakes(&mut world, 1), [300, 200]);
-    assert_eq!(stakes(&mut world, 2), [300, 200]);
-    assert_eq!(stakes(&mut world, 3), [300, 250, 200]);
-    world.block = 30;
-    assert_eq!(stakes(&mut world, 3), [300, 250, 200]);
+    for epoch in 1..5 {
+        assert_eq!(stakes(&mut world, epoch), [300, 200]);
+    }
+    assert_eq!(stakes(&mut world, 5), [300, 250, 200]);
+    world.block = 100;
+    assert_eq!(stakes(&mut world, 5), [300, 250, 200]);
+}
+
+/// A weight is kept for each epoch that a message does not change.
+#[test]
+fn as_many_weights_are_kept_as_epochs_pass() {
+    assert_eq!(u64::try_from(WEIGHTS), Ok(DELAY_EPOCHS));
 }
 
 #[test]
@@ -238,16 +247,16 @@ fn a_key_joins_only_for_whom_it_signed() {
 }
 
 #[test]
-fn a_larger_stake_counts_from_the_epoch_after_the_next() {
+fn a_larger_stake_counts_four_epochs_on() {
     let mut world = scene();
     top_up(&mut world, 2, 150 * COIN).unwrap();
-    world.block = 12;
+    world.block = 24;
     top_up(&mut world, 2, COIN).unwrap();
     let topped: IValidators::ToppedUp = world.last();
-    assert_eq!((topped.amount, topped.stake, topped.fromEpoch), (COIN, 351 * COIN, 3));
-    assert_eq!(stakes(&mut world, 1), [300, 200]);
-    assert_eq!(stakes(&mut world, 2), [350, 300]);
-    assert_eq!(stakes(&mut world, 3), [351, 300]);
+    assert_eq!((topped.amount, topped.stake, topped.fromEpoch), (COIN, 351 * COIN, 5));
+    assert_eq!(stakes(&mut world, 3), [300, 200]);
+    assert_eq!(stakes(&mut world, 4), [350, 300]);
+    assert_eq!(stakes(&mut world, 5), [351, 300]);
     assert_eq!(world.balance(ADDRESS), U256::from(651 * COIN));
 }
 
@@ -269,22 +278,23 @@ fn only_an_active_owner_adds_stake() {
 #[test]
 fn stake_comes_back_after_both_delays_and_not_before() {
     let mut world = scene();
-    world.block = 15;
+    world.block = 30;
     let not_leaving = reverts(IValidators::NotLeaving { key: Voter::new(1).key() });
     assert_eq!(withdraw(&mut world, 1), Err(not_leaving));
     leave(&mut world, 1).unwrap();
     let left: IValidators::Left = world.last();
     let release_at = world.now + 1_000;
-    assert_eq!((left.owner, left.exitEpoch, left.releaseAt), (owner(1), 3, release_at));
-    assert_eq!(stakes(&mut world, 1), [300, 200]);
-    assert_eq!(stakes(&mut world, 2), [300, 200]);
-    assert_eq!(stakes(&mut world, 3), [200]);
-    let early = || Err(reverts(IValidators::StillUnbonding { epoch: 6, releaseAt: release_at }));
+    assert_eq!((left.owner, left.exitEpoch, left.releaseAt), (owner(1), 5, release_at));
+    for epoch in 1..5 {
+        assert_eq!(stakes(&mut world, epoch), [300, 200]);
+    }
+    assert_eq!(stakes(&mut world, 5), [200]);
+    let early = || Err(reverts(IValidators::StillUnbonding { epoch: 8, releaseAt: release_at }));
     // Time alone is not enough: a chain that stood still gave nobody a chance to report.
-    (world.block, world.now) = (59, release_at);
+    (world.block, world.now) = (159, release_at);
     assert_eq!(withdraw(&mut world, 1), early());
     // Nor are blocks alone.
-    (world.block, world.now) = (60, release_at - 1);
+    (world.block, world.now) = (160, release_at - 1);
     assert_eq!(withdraw(&mut world, 1), early());
     world.now = release_at;
     withdraw(&mut world, 1).unwrap();
@@ -311,14 +321,14 @@ fn a_clock_near_its_end_keeps_the_stake() {
 fn a_key_that_left_may_come_back() {
     let mut world = scene();
     leave(&mut world, 1).unwrap();
-    (world.block, world.now) = (100, world.now + 1_000);
+    (world.block, world.now) = (300, world.now + 1_000);
     withdraw(&mut world, 1).unwrap();
     let voter = Voter::new(1);
     join_with(&mut world, 5, voter.key(), RULES.stake_min, voter.proof(owner(5))).unwrap();
     let back = record(&mut world, 1);
     assert_eq!((back.status, back.owner, back.exitEpoch, back.releaseAt), (1, owner(5), 0, 0));
-    assert_eq!(stakes(&mut world, 11), [200]);
-    assert_eq!(stakes(&mut world, 12), [200, 100]);
+    assert_eq!(stakes(&mut world, 18), [200]);
+    assert_eq!(stakes(&mut world, 19), [200, 100]);
 }
 
 #[test]
@@ -352,11 +362,12 @@ fn who_voted_twice_loses_everything_and_never_returns() {
         assert_eq!(world.balance(BURNED), U256::from(300 * COIN - reward));
         assert_eq!(world.balance(ADDRESS), U256::from(200 * COIN));
         let barred = record(&mut world, 1);
-        assert_eq!((barred.status, barred.stake, barred.exitEpoch), (4, 0, 2));
+        assert_eq!((barred.status, barred.stake, barred.exitEpoch), (4, 0, 4));
         // Sets that were fixed stay.
-        assert_eq!(stakes(&mut world, 0), [300, 200]);
-        assert_eq!(stakes(&mut world, 1), [300, 200]);
-        assert_eq!(stakes(&mut world, 2), [200]);
+        for epoch in 0..4 {
+            assert_eq!(stakes(&mut world, epoch), [300, 200]);
+        }
+        assert_eq!(stakes(&mut world, 4), [200]);
 
         let again = Err(reverts(IValidators::KeyBarred { key: Voter::new(1).key() }));
         assert_eq!(slash(&mut world, 9, 1, kind), again);
@@ -384,7 +395,7 @@ fn stake_that_unbonds_is_still_at_risk() {
 fn a_key_whose_stake_is_withdrawn_is_barred_all_the_same() {
     let mut world = scene();
     leave(&mut world, 1).unwrap();
-    (world.block, world.now) = (100, world.now + 1_000);
+    (world.block, world.now) = (300, world.now + 1_000);
     withdraw(&mut world, 1).unwrap();
     // The owner has another validator by now; it is not this key's.
     let other = Voter::new(7);
@@ -494,7 +505,7 @@ fn a_set_is_its_richest_candidates_and_ties_are_broken_by_key() {
     let mut world = scene();
     join(&mut world, 3, 200 * COIN).unwrap();
     join(&mut world, 4, 150 * COIN).unwrap();
-    let set = seats(&mut world, 2);
+    let set = seats(&mut world, 4);
     let mut tied = [2, 3].map(|n| Voter::new(n).key());
     tied.sort();
     let keys: Vec<B256> = set.iter().map(|seat| seat.key).collect();
@@ -510,12 +521,12 @@ fn when_all_places_are_taken_the_poorest_candidate_makes_room() {
     assert_eq!(join(&mut world, 5, 110 * COIN), full, "not less than the poorest");
     join(&mut world, 5, 111 * COIN).unwrap();
     let left: IValidators::Left = world.last();
-    assert_eq!((left.key, left.owner, left.exitEpoch), (Voter::new(4).key(), owner(4), 2));
+    assert_eq!((left.key, left.owner, left.exitEpoch), (Voter::new(4).key(), owner(4), 4));
     let joined = IValidators::Joined::decode_log(&world.logs[world.logs.len() - 2]).unwrap();
     assert_eq!(joined.key, Voter::new(5).key());
     assert_eq!(record(&mut world, 4).status, 2);
     // Its stake comes back the usual way.
-    (world.block, world.now) = (100, world.now + 1_000);
+    (world.block, world.now) = (300, world.now + 1_000);
     withdraw(&mut world, 4).unwrap();
     assert_eq!(world.balance(owner(4)), U256::from(10_000 * COIN));
 }
@@ -526,30 +537,30 @@ fn places_that_still_count_are_not_given_away() {
     let mut world =
         world(&Staking { parameters, founders: vec![Voter::new(1).founder(owner(1), 100 * COIN)] });
     join(&mut world, 2, 101 * COIN).unwrap();
-    world.block = 15;
-    // The founder counts in epoch 1 still, and the second from epoch 2 on.
+    world.block = 79;
+    // The founder counts in epoch 3 still, and the second from epoch 4 on.
     assert_eq!(join(&mut world, 3, 102 * COIN), Err(reverts(IValidators::TooManyLeaving {})));
-    assert_eq!(stakes(&mut world, 1), [100]);
-    world.block = 20;
+    assert_eq!(stakes(&mut world, 3), [100]);
+    world.block = 80;
     join(&mut world, 3, 102 * COIN).unwrap();
-    assert_eq!(stakes(&mut world, 2), [101]);
-    assert_eq!(stakes(&mut world, 4), [102]);
+    assert_eq!(stakes(&mut world, 4), [101]);
+    assert_eq!(stakes(&mut world, 8), [102]);
     // The founder lost its place in the list, not its stake.
-    (world.block, world.now) = (100, world.now + 1_000);
+    (world.block, world.now) = (300, world.now + 1_000);
     withdraw(&mut world, 1).unwrap();
-    assert_eq!(stakes(&mut world, 10), [102]);
+    assert_eq!(stakes(&mut world, 15), [102]);
 }
 
 #[test]
 fn epochs_out_of_reach_are_refused() {
     let mut world = scene();
-    world.block = 35;
-    for epoch in [0, 2, 6, u64::MAX] {
+    world.block = 70;
+    for epoch in [0, 2, 8, u64::MAX] {
         let call = IValidators::validatorSetCall { epoch };
-        let refused = reverts(IValidators::EpochOutOfReach { first: 3, last: 5 });
+        let refused = reverts(IValidators::EpochOutOfReach { first: 3, last: 7 });
         assert_eq!(world.call(VALIDATORS, owner(9), &call).map(|_| ()), Err(refused));
     }
-    assert_eq!(stakes(&mut world, 5), [300, 200]);
+    assert_eq!(stakes(&mut world, 7), [300, 200]);
 }
 
 #[test]
@@ -565,14 +576,14 @@ fn a_set_can_be_read_from_storage_alone() {
         read(block, epoch).unwrap().into_iter().map(|seat| seat.stake / COIN).collect()
     };
     assert_eq!(stakes(5, 0), [300, 200]);
-    assert_eq!(stakes(5, 1), [300, 200]);
-    // After the last block of epoch 0, the set of epoch 2 is fixed.
-    let early = SetError::OutOfReach { epoch: 2, first: 0, last: 1 };
-    assert_eq!(read(8, 2), Err(early));
-    for block in 9..30 {
-        assert_eq!(stakes(block, 2), [400, 300, 200]);
+    assert_eq!(stakes(5, 3), [300, 200]);
+    // After the last block of epoch 0, the set of epoch 4 is fixed.
+    let early = SetError::OutOfReach { epoch: 4, first: 0, last: 3 };
+    assert_eq!(read(18, 4), Err(early));
+    for block in 19..100 {
+        assert_eq!(stakes(block, 4), [400, 300, 200]);
     }
-    assert_eq!(read(30, 2), Err(SetError::OutOfReach { epoch: 2, first: 3, last: 4 }));
+    assert_eq!(read(100, 4), Err(SetError::OutOfReach { epoch: 4, first: 5, last: 8 }));
     assert_eq!(validator_set(5, 0, |_| Err(HostError::State)), Err(SetError::State(HostError::State)));
     let empty = validator_set::<HostError>(5, 0, |_| Ok(U256::ZERO));
     assert_eq!(empty, Err(SetError::NotConfigured));
@@ -592,7 +603,6 @@ fn networks_that_cannot_begin_are_refused() {
         Staking { parameters, founders }.first_state(NAMESPACE).unwrap_err()
     };
     for (parameters, name) in [
-        (Parameters { epoch_blocks: 1, ..RULES }, "epochBlocks"),
         (Parameters { seats: 0, ..RULES }, "seats"),
         (Parameters { seats: SEATS_MAX + 1, candidates: CANDIDATES_MAX, ..RULES }, "seats"),
         (Parameters { candidates: 2, ..RULES }, "candidates"),
@@ -601,6 +611,8 @@ fn networks_that_cannot_begin_are_refused() {
     ] {
         assert_eq!(refused(parameters, Vec::new()), StakingError::Parameter(name));
     }
+    let short = StakingError::Epoch { blocks: 11, seats: 3, least: 12 };
+    assert_eq!(refused(Parameters { epoch_blocks: 11, ..RULES }, Vec::new()), short);
     assert_eq!(refused(RULES, vec![founder; 5]), StakingError::Founders { got: 5, limit: 4 });
     let same_owner = Voter::new(2).founder(owner(1), 100 * COIN);
     assert_eq!(refused(RULES, vec![founder, same_owner]), StakingError::Owner(owner(1)));
