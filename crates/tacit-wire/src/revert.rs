@@ -107,22 +107,6 @@ fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
     }
 }
 
-fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-    match error {
-        IValidatorsErrors::UnknownValidator(IValidators::UnknownValidator { key }) => {
-            write!(f, "nobody has staked the key {key}")
-        }
-        IValidatorsErrors::KeyBarred(IValidators::KeyBarred { key }) => {
-            write!(f, "the key {key} is barred already")
-        }
-        IValidatorsErrors::BadEvidence(IValidators::BadEvidence { check }) => {
-            write!(f, "the votes show nothing: {check}")
-        }
-        IValidatorsErrors::NotConfigured(_) => f.write_str("this ledger began without rules of stake"),
-        other => write!(f, "the validators module refused: {other:?}"),
-    }
-}
-
 fn channels(error: &IChannelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IChannelsErrors::ChannelExists(IChannels::ChannelExists { channelId }) => {
@@ -209,6 +193,12 @@ fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> co
         }
         IValidatorsErrors::StillUnbonding(IValidators::StillUnbonding { epoch, releaseAt }) => {
             write!(f, "the coins stay bonded until epoch {epoch} and time {releaseAt}")
+        }
+        IValidatorsErrors::UnknownValidator(IValidators::UnknownValidator { key }) => {
+            write!(f, "nobody has staked the key {key}")
+        }
+        IValidatorsErrors::BadEvidence(IValidators::BadEvidence { check }) => {
+            write!(f, "the votes show nothing: {check}")
         }
         IValidatorsErrors::NotConfigured(_) => f.write_str("this ledger takes no stakes"),
         other => write!(f, "the validators module refused: {other:?}"),

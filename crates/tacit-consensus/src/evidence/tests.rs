@@ -4,9 +4,13 @@ use commonware_consensus::{
     simplex::types::{Finalization, Notarization, Nullification, Proposal},
     types::{Epoch, View},
 };
-use commonware_cryptography::{Signer as _, ed25519::PrivateKey, keccak256};
+use commonware_cryptography::{
+    Signer as _,
+    ed25519::{PrivateKey, PublicKey},
+    keccak256,
+};
 use commonware_parallel::Sequential;
-use commonware_utils::non_empty;
+use commonware_utils::{non_empty, ordered::Set};
 
 const NAMESPACE: B256 = B256::repeat_byte(0xc0);
 

@@ -18,7 +18,7 @@ pub(crate) fn check_timestamps(network: &Network, ahead_s_max: u64) {
 
 /// Blocks in so many seconds with such clocks, in milliseconds ahead.
 pub(crate) async fn pace(context: Context, seconds: u64, ahead_ms: [i64; 4]) -> u64 {
-    let world = World { group: false, ..World::new(4) };
+    let world = World { shares: vec![false; 4], ..World::new(4) };
     for (i, ahead_ms) in ahead_ms.into_iter().enumerate() {
         world.set_clock(i, ahead_ms);
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// Phases of bad links and broken ones, with crashes in between; then all is well again.
 pub(crate) async fn run(context: Context, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut network = Network::start(context, World { echo: true, group: false, ..World::new(4) }).await;
+    let mut network =
+        Network::start(context, World { echo: true, shares: vec![false; 4], ..World::new(4) }).await;
     let phases = rng.random_range(3..7);
     for phase in 0..phases {
         network.world.pool.add(pay(1, phase, address(2), COIN));
@@ -53,7 +54,7 @@ fn bad_links_lose_nothing() {
 #[test]
 fn slow_links_make_slow_blocks() {
     simulate(610, |context| async move {
-        let mut network = Network::start(context, World { group: false, ..World::new(4) }).await;
+        let mut network = Network::start(context, World { shares: vec![false; 4], ..World::new(4) }).await;
         let slow =
             Link { latency: Duration::from_millis(200), jitter: Duration::from_millis(20), ..Network::GOOD };
         network.shape(slow, |_, _| true).await;
@@ -70,7 +71,7 @@ fn slow_links_make_slow_blocks() {
 #[test]
 fn all_stop_at_once_and_go_on() {
     simulate(620, |context| async move {
-        let mut network = Network::start(context, World { group: false, ..World::new(4) }).await;
+        let mut network = Network::start(context, World { shares: vec![false; 4], ..World::new(4) }).await;
         for nonce in 0..6 {
             network.world.pool.add(pay(1, nonce, address(2), COIN));
             network.sleep(Duration::from_millis(331)).await;

@@ -53,7 +53,7 @@ type Running = Validator<Machine, Source, Journal>;
 type Cell = Arc<Mutex<Option<Arc<Running>>>>;
 
 /// A machine's ends of the network, channel by channel.
-type Ends = Vec<(Tap, Receiver<Public>)>;
+type Ends = Vec<(Liar<Tap>, Receiver<Public>)>;
 
 /// What outlives a crash of everything: journals, and the pool of those who send. Most lists are by machine; each of the first
 /// machines has the key of the same index.
@@ -686,8 +686,6 @@ pub(crate) const TIMING: Timing = Timing {
 /// Few, so that simulations outlive them.
 pub(crate) const STATE_BLOCKS_KEPT: usize = 8;
 
-/// Number of the channel.
-const DEALINGS: u64 = 7;
 const QUOTA: Quota = Quota::per_second(NZU32!(100_000));
 
 const LINK: Link = Link {

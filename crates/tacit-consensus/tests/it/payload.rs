@@ -70,6 +70,7 @@ fn block(height: u64, payload: Option<Payload>) -> ChainBlock {
         context: position(),
         height: Height::new(height),
         range: NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap(),
+        checkpoint: None,
         payload,
     };
     let header = Header {

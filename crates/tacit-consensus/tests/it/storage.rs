@@ -14,7 +14,7 @@ use std::{
 /// come so far.
 pub(crate) fn strike(seed: u64, validators: usize, fault: Fault, k: u64) -> Option<()> {
     simulate_to_the_end(seed, |context| async move {
-        let world = World { group: validators == 1, ..World::new(validators) };
+        let world = World { shares: vec![validators == 1; validators], ..World::new(validators) };
         for nonce in 0..4 {
             world.pool.add(pay(1, nonce, address(2), COIN));
         }

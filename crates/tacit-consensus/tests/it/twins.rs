@@ -16,7 +16,7 @@ const HONEST: [usize; 3] = [1, 2, 3];
 
 /// So many phases, in each of which every honest validator sees one of the twins, or both. Says whether they were found out.
 pub(crate) async fn run(context: Context, seed: u64, phases: u64, cut_off: bool) -> bool {
-    let world = World { group: false, cut_off, ..World::with_twins(4, &[TWINS[0]]) };
+    let world = World { shares: vec![false; 5], cut_off, ..World::with_twins(4, &[TWINS[0]]) };
     let mut rng = StdRng::seed_from_u64(seed);
     let network = Network::start(context, world).await;
     for phase in 0..phases {
