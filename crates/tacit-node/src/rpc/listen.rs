@@ -1,8 +1,8 @@
 //! Connections, so many at a time: whoever floods the port costs neither memory nor file descriptors without limit, which a
 //! validator's disk needs as well.
 //!
-//! When all places are taken, the connection that never said anything gives up its place, the oldest first; then the one that has been
-//! still for longest. What does not take its answer for [`WRITE_MAX`] is closed.
+//! When all places are taken, a connection that has not said anything for [`SILENCE_GRACE`] gives up its place, the oldest first; then the one
+//! that has been still for longest. What does not take its answer for [`WRITE_MAX`] is closed.
 
 use std::{
     io,
@@ -59,8 +59,12 @@ impl Bounded {
             return Some(place);
         }
         self.lines.retain(|line| !line.close.is_closed());
+        let now_ms = millis(self.begun.elapsed());
         let least = self.lines.iter().enumerate().min_by_key(|(_, line)| {
-            (line.activity.heard.load(Ordering::Relaxed), line.activity.last_ms.load(Ordering::Relaxed))
+            let last_ms = line.activity.last_ms.load(Ordering::Relaxed);
+            let silent = !line.activity.heard.load(Ordering::Relaxed)
+                && now_ms.saturating_sub(last_ms) > millis(SILENCE_GRACE);
+            (!silent, last_ms)
         });
         if let Some((index, _)) = least {
             // It may have ended by itself meanwhile.
@@ -111,8 +115,7 @@ pub(super) struct Stream {
 
 impl Stream {
     fn touch(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.activity.last_ms.store(now, Ordering::Relaxed);
+        self.activity.last_ms.store(millis(self.begun.elapsed()), Ordering::Relaxed);
     }
 
     /// Whether somebody else gets the place.
@@ -191,6 +194,12 @@ impl AsyncWrite for Stream {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long a new connection may take to say something.
+const SILENCE_GRACE: Duration = Duration::from_secs(1);
 /// Lines that are kept whether they have ended or not.
 const LINES_MIN: usize = 64;
 /// Longest wait for a client to take a part of its answer.
