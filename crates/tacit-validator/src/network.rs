@@ -78,8 +78,8 @@ pub enum FileError {
         /// Why.
         source: GroupError,
     },
-    /// The list of validators is not the one that the network was made with.
-    #[error("{} names other validators than the network was made with", path.display())]
+    /// The genesis, or the list of validators, is not the one that the network was made with.
+    #[error("genesis or validators in {} are not those that the network was made with", path.display())]
     Validators {
         /// The file.
         path: PathBuf,

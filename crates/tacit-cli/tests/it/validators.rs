@@ -238,16 +238,24 @@ fn what_cannot_be_a_network_or_a_validator_is_told() {
     assert!(error["message"].as_str().unwrap().contains("speed"), "{error}");
     std::fs::write(&configs[0], &good).unwrap();
 
-    // A first block of another genesis.
-    let path = folder.join("network/genesis.json");
+    // A first block of another genesis: against the hash in the network's file, and, in a file without one, the block itself.
+    let (path, file) = (folder.join("network/genesis.json"), folder.join("network/network.toml"));
     let genesis = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, genesis.replace("\"timestamp\": 1", "\"timestamp\": 2")).unwrap();
-    assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");
+    let network = std::fs::read_to_string(&file).unwrap();
+    let bare: String =
+        network.lines().filter(|line| !line.starts_with("votes =")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(bare, network);
     let poorer = genesis.replacen("\"balance\": \"0x", "\"balance\": \"0x1", 1);
-    assert_ne!(poorer, genesis);
-    std::fs::write(&path, poorer).unwrap();
-    assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");
+    for other in [genesis.replace("\"timestamp\": 1", "\"timestamp\": 2"), poorer] {
+        assert_ne!(other, genesis);
+        std::fs::write(&path, other).unwrap();
+        for (text, code) in [(&network, "bad_config"), (&bare, "node")] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(refused(&["node", "run", &configs[0]])["code"], code);
+        }
+    }
     std::fs::write(&path, genesis).unwrap();
+    std::fs::write(&file, network).unwrap();
 
     // One folder, two processes.
     let validator = Validator::start(&configs[0]);
