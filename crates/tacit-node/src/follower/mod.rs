@@ -152,7 +152,7 @@ impl Follower {
                 }
                 Ok(Step::Newest) => self.sources.answered(index, true),
                 Err(Fault::Unanswered(why)) => {
-                    tracing::debug!(source = self.name(index), %why, "a source does not answer");
+                    tracing::info!(source = self.name(index), %why, "a source does not answer");
                     self.sources.rests(index, self.timing.rest, self.timing.rest_max);
                 }
                 Err(Fault::Lie(lie)) => {
