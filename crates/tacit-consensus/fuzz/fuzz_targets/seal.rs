@@ -8,9 +8,9 @@ use libfuzzer_sys::fuzz_target;
 use tacit_consensus::{ChainBlock, Seal};
 use tacit_ledger::Block;
 
-fuzz_target!(|input: (&[u8], &[u8])| {
+fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     let (seal, block) = input;
-    let Ok(seal) = Seal::decode(Copying(seal)) else { return };
+    let Ok(seal) = Seal::decode(Copying(&seal)) else { return };
     assert!(Seal::decode(seal.encode()).is_ok_and(|back| back == seal));
     let Ok(mut block) = Block::decode(&mut &block[..]) else { return };
     block.header.extra_data = seal.commitment().to_vec().into();
