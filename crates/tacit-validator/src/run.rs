@@ -285,16 +285,16 @@ async fn serve(
         ends
     };
     let channels = Channels {
-        votes: register(NZU32!(64)),
-        certificates: register(NZU32!(32)),
-        resolver: register(NZU32!(32)),
-        backfill: register(NZU32!(64)),
-        broadcast: register(NZU32!(16)),
-        state: register(NZU32!(32)),
-        signatures: register(NZU32!(64)),
-        dealings: register(NZU32!(8)),
+        votes: register(NZU32!(16)),
+        certificates: register(NZU32!(8)),
+        resolver: register(NZU32!(16)),
+        backfill: register(NZU32!(32)),
+        broadcast: register(NZU32!(8)),
+        state: register(NZU32!(16)),
+        signatures: register(NZU32!(16)),
+        dealings: register(NZU32!(4)),
     };
-    let (transactions_out, transactions_in) = register(NZU32!(64));
+    let (transactions_out, transactions_in) = register(NZU32!(16));
     let running = network.start();
     let out = node.clone();
     context.child("tell").spawn(move |_| gossip::tell(out, transactions_out));

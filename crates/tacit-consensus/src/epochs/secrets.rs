@@ -171,3 +171,68 @@ const SEED: u8 = 1;
 const DEALING: u8 = 2;
 /// More than any secret takes.
 const SECRET_BYTES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commonware_cryptography::{Signer as _, bls12381::primitives::group::Private, ed25519::PrivateKey};
+    use commonware_runtime::{
+        Runner as _, Supervisor as _,
+        deterministic::{Context, Runner},
+    };
+    use commonware_utils::Participant;
+
+    /// What these 32 bytes are.
+    fn small<T: Read<Cfg = ()>>(last: u8) -> T {
+        let mut bytes = [0; 32];
+        bytes[31] = last;
+        T::read_cfg(&mut Copying(&bytes), &()).unwrap()
+    }
+
+    fn share(last: u8) -> Share {
+        Share::new(Participant::new(3), small::<Private>(last))
+    }
+
+    #[test]
+    fn what_is_kept_is_there_after_a_crash_until_its_epoch_is_forgotten() {
+        let ((), checkpoint) = Runner::default().start_and_recover(|context| async move {
+            let mut secrets = Secrets::open(context.child("a"), "v", Some(share(1))).await.unwrap();
+            let dealer = PrivateKey::from_seed(1).public_key();
+            secrets.put_share(Epoch::new(1), share(2)).await;
+            secrets.put_seed(Epoch::new(1), small(3)).await;
+            secrets.put_dealing(Epoch::new(1), dealer, small(4)).await;
+        });
+        Runner::from(checkpoint).start(|context| async move {
+            // The first share is put there once.
+            let mut secrets = Secrets::open(context.child("b"), "v", Some(share(9))).await.unwrap();
+            assert_eq!(secrets.get_share(Epoch::zero()).await, Some(share(1)));
+            assert_eq!(secrets.get_share(Epoch::new(1)).await, Some(share(2)));
+            assert_eq!(secrets.get_share(Epoch::new(2)).await, None);
+            assert_eq!(secrets.get_seed(Epoch::new(1)).await, Some(small(3)));
+            assert_eq!(secrets.get_seed(Epoch::zero()).await, None);
+            let dealer = |seed| PrivateKey::from_seed(seed).public_key();
+            assert!(secrets.get_dealing(Epoch::new(1), &dealer(1)).await == Some(small(4)));
+            assert!(secrets.get_dealing(Epoch::new(1), &dealer(2)).await.is_none());
+            secrets.prune(Epoch::new(1)).await;
+            assert_eq!(secrets.get_share(Epoch::zero()).await, None);
+            assert_eq!(secrets.get_share(Epoch::new(1)).await, Some(share(2)));
+            secrets.prune(Epoch::new(2)).await;
+            assert_eq!(secrets.get_share(Epoch::new(1)).await, None);
+            assert!(secrets.get_seed(Epoch::new(1)).await.is_none());
+            assert!(secrets.get_dealing(Epoch::new(1), &dealer(1)).await.is_none());
+        });
+    }
+
+    #[test]
+    fn a_share_that_is_none_is_told() {
+        Runner::default().start(|context: Context| async move {
+            let mut secrets = Secrets::open(context.child("a"), "v", None).await.unwrap();
+            let first = name(SHARE, Epoch::zero(), &[0; 32]);
+            secrets.write(first, &[0_u8; 3]).await.unwrap();
+            drop(secrets);
+            let refused =
+                Secrets::open(context.child("b"), "v", Some(share(1))).await.map(|_| ()).unwrap_err();
+            assert!(matches!(refused, SecretsError::Malformed(_)), "{refused}");
+        });
+    }
+}
