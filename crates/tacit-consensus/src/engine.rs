@@ -77,7 +77,7 @@ use commonware_storage::{
     qmdb::any::{FixedConfig, unordered::fixed},
     translator::{EightCap, Hashed},
 };
-use commonware_utils::{NZDuration, NZU64, NZUsize, ordered::Set, sequence::Unit};
+use commonware_utils::{NZDuration, NZU64, NZUsize, ordered::Set, sequence::Unit, sync::Mutex};
 use core::{
     fmt,
     num::{NonZeroU64, NonZeroUsize},
@@ -220,7 +220,8 @@ where
     stateful: StatefulMailbox<E, Ledger<T, Progress<S>>>,
     pub(crate) certifier: CertifierMailbox,
     genesis: Arc<ChainBlock>,
-    handle: Handle<()>,
+    /// Who takes the end of their channels for a failure.
+    tasks: Mutex<Vec<Handle<()>>>,
 }
 
 impl<E, T, S> fmt::Debug for Validator<E, T, S>
@@ -482,7 +483,7 @@ where
         ));
         marshal.start(reporters, buffer, resolver);
         stateful.start();
-        reshare_actor.start(channels.dealings);
+        let reshare = reshare_actor.start(channels.dealings);
         let watch = Watch {
             me,
             marshal: marshal_mailbox.clone(),
@@ -491,8 +492,9 @@ where
             votes,
         };
         watch.start(context.child("epochs"), watched_epochs);
-        let handle = orchestrator.start(channels.votes, channels.certificates, channels.resolver);
-        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis, handle })
+        let orchestrator = orchestrator.start(channels.votes, channels.certificates, channels.resolver);
+        let tasks = Mutex::new(vec![orchestrator, reshare]);
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis, tasks })
     }
 
     /// The first block.
@@ -526,10 +528,14 @@ where
         self.stateful.subscribe_databases().await
     }
 
-    /// Resolves when consensus has ended, which it does only with its runtime.
-    pub async fn ended(self) {
-        // An error means the same: the task was stopped.
-        let _ = self.handle.await;
+    /// Ends voting and dealing; the rest ends with the runtime. To be called before the network goes, which would look like a failure.
+    pub async fn end(&self) {
+        let tasks = core::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.abort();
+            // An error means that it was stopped.
+            let _ = task.await;
+        }
     }
 }
 

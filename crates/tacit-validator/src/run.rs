@@ -326,6 +326,7 @@ async fn serve(
     let validator = Box::pin(validator).await;
     // Whoever started this may have gone; then `stopped` is ready too.
     let validator = validator.map(Arc::new);
+    let ending = validator.as_ref().ok().map(Arc::clone);
     if let Ok(validator) = &validator {
         let (validator, clock) = (Arc::clone(validator), context.child("catch_up"));
         context.child("watch").spawn(move |_| catch_up(clock, validator, node, begun));
@@ -338,6 +339,9 @@ async fn serve(
     pin_mut!(running);
     match select(stopped, running).await {
         Either::Left(_) | Either::Right(_) => {}
+    }
+    if let Some(validator) = ending {
+        validator.end().await;
     }
 }
 
