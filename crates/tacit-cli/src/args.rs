@@ -388,8 +388,64 @@ pub(crate) enum Node {
         /// A new file.
         path: PathBuf,
     },
+    /// Make what a validator needs that joins a running network: a key, and a file to run it from.
+    NewValidator(NewValidator),
+    /// Bond coins to a validator's key. It is in the set of validators from the fourth epoch after this one.
+    Join {
+        /// The validator's key file.
+        #[arg(long)]
+        key: PathBuf,
+        /// Key file of the account whose coins they are, and to whom they come back.
+        #[arg(long)]
+        owner: PathBuf,
+        /// Coins to bond.
+        #[arg(long)]
+        stake: String,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+    /// End a validator. It is in the set until the fourth epoch after this one, and has to run as long.
+    Leave {
+        /// Key file of the account that owns it.
+        #[arg(long)]
+        owner: PathBuf,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+    /// Take back the coins of a validator that has left, once nothing can be reported of it any more.
+    Withdraw {
+        /// Key file of the account that owns it.
+        #[arg(long)]
+        owner: PathBuf,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
+    /// Show who has stake: the sets of validators of this epoch and those to come.
+    Validators {
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
     /// Write the state of a chain at its head as a genesis that another chain can begin with.
     Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewValidator {
+    /// The network's file.
+    #[arg(long)]
+    pub(crate) network: PathBuf,
+    /// A new folder for key, file and data.
+    #[arg(long, short)]
+    pub(crate) output: PathBuf,
+    /// Where other validators connect.
+    #[arg(long, default_value = "0.0.0.0:30301")]
+    pub(crate) listen: SocketAddr,
+    /// Where they reach it; `listen` when left out.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) address: Option<SocketAddr>,
+    /// Where JSON-RPC listens.
+    #[arg(long, default_value = "127.0.0.1:8545")]
+    pub(crate) rpc: SocketAddr,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -424,6 +480,9 @@ pub(crate) struct InitNetwork {
     /// Go on from a chain: its data folder, or a file that `export` wrote.
     #[arg(long, value_name = "PATH")]
     pub(crate) from: Option<PathBuf>,
+    /// Blocks of an epoch, after which the set of validators may be another. Each seat takes four, so that a short epoch has few.
+    #[arg(long, value_name = "BLOCKS", conflicts_with = "from")]
+    pub(crate) epoch_blocks: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,8 @@
 //! 3. every signature recovers, every transaction is included by the executor, none left out,
 //! 4. execution gives the very same header, `stateRoot` and the seal's range included.
 //!
-//! That block and parent are those of the view is checked by the engine's wrapper, before the first vote.
+//! That block and parent are those of the view is checked by the engine's wrapper, before the first vote, and the seal's payload by
+//! another, around this application (`epochs`).
 //!
 //! # Failure
 //! A state database that cannot be read, or a sink that cannot take a block, ends the process by a panic: a validator that
@@ -29,10 +30,13 @@ use alloy_consensus::{
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes};
 use commonware_consensus::{Heightable as _, marshal::ancestry::Ancestry, simplex::scheme::ed25519};
-use commonware_cryptography::sha256;
-use commonware_glue::stateful::{
-    Application, Finality, Input, Proposed,
-    db::{DatabaseSet, Merkleized as _, Shared, Unmerkleized as _},
+use commonware_cryptography::{bls12381::primitives::variant::MinSig, ed25519::PrivateKey, sha256};
+use commonware_glue::{
+    dkg::reshare,
+    stateful::{
+        Application, Finality, Input, Proposed,
+        db::{DatabaseSet, Merkleized as _, Shared, Unmerkleized as _},
+    },
 };
 use commonware_macros::select;
 use commonware_runtime::{Clock, Handle, Spawner};
@@ -48,6 +52,9 @@ use futures::StreamExt as _;
 use std::{sync::Arc, time::UNIX_EPOCH};
 use tacit_ledger::{Attributes, ExecuteError, Executed};
 use tracing::{info, warn};
+
+/// What a proposal is given besides its place: the payload that belongs into its seal.
+pub type ProposalInput = reshare::Input<(), MinSig, PrivateKey>;
 
 type Batch<E> = <Shared<StateDb<E>> as DatabaseSet<E>>::Unmerkleized;
 type Applied<E> = <Shared<StateDb<E>> as DatabaseSet<E>>::Merkleized;
@@ -124,7 +131,7 @@ where
     type Databases = Shared<StateDb<E>>;
     type Captured = ();
     type Provider = ();
-    type Input = ();
+    type Input = ProposalInput;
 
     fn sync_targets(block: &ChainBlock) -> Target<mmr::Family, sha256::Digest> {
         Target::new(sha256::Digest(block.block().header.state_root.0), block.seal().range.clone())
@@ -139,7 +146,7 @@ where
         (context, position): (E, ConsensusContext),
         mut ancestry: impl Ancestry<ChainBlock>,
         batches: Batch<E>,
-        _: Input<(), ()>,
+        input: Input<ProposalInput, ()>,
     ) -> Option<Proposed<Self, E>> {
         let above = ancestry.next().await?.inner_shared();
         let (parent, height) = (above.header(), above.height().next());
@@ -153,7 +160,8 @@ where
         };
         let job = Job { rules: self.rules, parent: parent.clone(), attributes: attributes.clone() };
         let (executed, applied) = run(&context, job, batches, move || Some(candidates)).await?;
-        let seal = Seal { context: position, height, range: range(&applied)? };
+        let payload = input.upstream.payload;
+        let seal = Seal { context: position, height, range: range(&applied)?, payload };
         attributes.extra_data = Bytes::copy_from_slice(seal.commitment().as_slice());
         let block = executed.seal(&parent, &attributes, B256::new(applied.root().0)).into_inner();
         match ChainBlock::new(seal, block) {

@@ -2,7 +2,7 @@
 //!
 //! # Formal definition
 //! A [`ChainBlock`] is a [`Seal`] and an Ethereum block with
-//! - `extraData = SHA-256("tacit/seal/1" ‖ encoding of the seal)`,
+//! - `extraData = SHA-256("tacit/seal/2" ‖ encoding of the seal)`,
 //! - `parentHash =` the parent that the seal's context names,
 //! - `transactionsRoot` of the transactions, no ommers, no withdrawals.
 //!
@@ -10,27 +10,38 @@
 //! canonical: two blocks with one digest are the same bytes. Whoever certifies the digest certifies all of it.
 //!
 //! # Encoding
-//! `1 ‖ seal ‖ varint length ‖ RLP [header, transactions, ommers, withdrawals]`, the last as every Ethereum client writes it.
-//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ height ‖ range`, integers as varints.
+//! `2 ‖ seal ‖ varint length ‖ RLP [header, transactions, ommers, withdrawals]`, the last as every Ethereum client writes it.
+//! The seal is `round ‖ leader (32) ‖ parent view ‖ parent digest (32) ‖ height ‖ range ‖ varint length ‖ payload`, integers as
+//! varints, the payload as the library encodes it, or nothing.
 //!
 //! # What a decoder does not check
-//! Nothing that needs the parent: numbers, fees, signatures of transactions, roots of state and receipts. See `application`.
+//! Nothing that needs the parent: numbers, fees, signatures of transactions, roots of state and receipts. See `application`. Nor
+//! whether this is the place for a payload, and for this one: that is the business of `epochs`.
 
 use alloy_consensus::{Header, Sealed, proofs::calculate_transaction_root};
 use alloy_primitives::B256;
 use alloy_rlp::{Decodable as _, Encodable as _};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
-    Buf, Encode as _, EncodeSize, Error as CodecError, FixedSize as _, MaxEncodeSize, RangeCfg, Read,
-    ReadExt as _, Write,
+    Buf, Copying, Encode as _, EncodeSize, Error as CodecError, FixedSize as _, MaxEncodeSize, RangeCfg,
+    Read, ReadExt as _, Write,
 };
 use commonware_consensus::{
     Block as ConsensusBlock, BoundedBlock, CertifiableBlock, Heightable, simplex::types::Context,
     types::Height,
 };
-use commonware_cryptography::{Digestible, Hasher as _, Sha256, ed25519, keccak256};
+use commonware_cryptography::{
+    Digestible, Hasher as _, Sha256,
+    bls12381::primitives::{sharing::ModeVersion, variant::MinSig},
+    ed25519, keccak256,
+};
+use commonware_glue::dkg::{
+    ReshareBlock,
+    types::{self, EpochInfo},
+};
 use commonware_storage::mmr::Location;
-use commonware_utils::range::NonEmptyRange;
+use commonware_utils::{NZU32, range::NonEmptyRange, sequence::Unit};
+use core::{fmt, num::NonZeroU32};
 use tacit_ledger::Block;
 
 /// An Ethereum block hash, as the engine sees it.
@@ -39,8 +50,15 @@ pub type BlockHash = keccak256::Digest;
 /// Where in consensus a block was proposed: round, leader, parent.
 pub type ConsensusContext = Context<BlockHash, ed25519::PublicKey>;
 
+/// What some blocks carry so that the group's key changes hands: what a dealer has dealt, or (the last block of an epoch) who
+/// keeps the next one and holds the key in it.
+pub type Payload = types::Payload<MinSig, ed25519::PublicKey, Unit>;
+
+/// Who keeps an epoch, who holds the key in it, and to whom it is handed on.
+pub type EpochRecord = EpochInfo<MinSig, ed25519::PublicKey, Unit>;
+
 /// What consensus and state sync need to know of a block and an Ethereum header has no field for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Seal {
     /// Round, leader and parent of the proposal.
     pub context: ConsensusContext,
@@ -49,6 +67,19 @@ pub struct Seal {
     /// Operations of the state database that a new validator must fetch to have this block's state: from its inactivity
     /// floor to its end.
     pub range: NonEmptyRange<Location>,
+    /// What the group's key needs to change hands.
+    pub payload: Option<Payload>,
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seal")
+            .field("context", &self.context)
+            .field("height", &self.height)
+            .field("range", &self.range)
+            .field("payload", &self.payload.as_ref().map(|payload| payload.encode()))
+            .finish()
+    }
 }
 
 impl Seal {
@@ -64,12 +95,21 @@ impl Write for Seal {
         self.context.write(buf);
         self.height.write(buf);
         self.range.write(buf);
+        self.payload.as_ref().map_or(0, EncodeSize::encode_size).write(buf);
+        if let Some(payload) = &self.payload {
+            payload.write(buf);
+        }
     }
 }
 
 impl EncodeSize for Seal {
     fn encode_size(&self) -> usize {
-        self.context.encode_size() + self.height.encode_size() + self.range.encode_size()
+        let payload = self.payload.as_ref().map_or(0, EncodeSize::encode_size);
+        self.context.encode_size()
+            + self.height.encode_size()
+            + self.range.encode_size()
+            + payload.encode_size()
+            + payload
     }
 }
 
@@ -81,14 +121,31 @@ impl Read for Seal {
             context: Context::read(buf)?,
             height: Height::read(buf)?,
             range: NonEmptyRange::read(buf)?,
+            payload: read_payload(buf)?,
         })
     }
+}
+
+fn read_payload(buf: &mut impl Buf) -> Result<Option<Payload>, CodecError> {
+    let bytes = Bytes::read_cfg(buf, &RangeCfg::from(..=PAYLOAD_BYTES_MAX))?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut rest = Copying(&bytes);
+    let payload = Payload::read_cfg(&mut rest, &PAYLOAD_LIMITS)?;
+    // One hash stands for one sequence of bytes, whatever the library's decoders forgive.
+    if payload.encode()[..] != bytes[..] {
+        return Err(CodecError::Invalid("Seal", "payload is not encoded canonically"));
+    }
+    Ok(Some(payload))
 }
 
 impl MaxEncodeSize for Seal {
     const MAX_ENCODE_SIZE: usize = ConsensusContext::MAX_ENCODE_SIZE
         + Height::MAX_ENCODE_SIZE
-        + NonEmptyRange::<Location>::MAX_ENCODE_SIZE;
+        + NonEmptyRange::<Location>::MAX_ENCODE_SIZE
+        + LENGTH_BYTES_MAX
+        + PAYLOAD_BYTES_MAX;
 }
 
 /// Why bytes, or a block and a seal, are not a [`ChainBlock`].
@@ -256,6 +313,16 @@ impl CertifiableBlock for ChainBlock {
     }
 }
 
+impl ReshareBlock for ChainBlock {
+    type Variant = MinSig;
+    type PublicKey = ed25519::PublicKey;
+    type Directory = Unit;
+
+    fn payload(&self) -> Option<Payload> {
+        self.seal.payload.clone()
+    }
+}
+
 impl BoundedBlock for ChainBlock {
     fn max_encode_size((): &()) -> usize {
         ENCODED_BYTES_MAX
@@ -268,8 +335,16 @@ pub const BLOCK_BYTES_MAX: usize = 2 << 20;
 /// Longest encoding of a [`ChainBlock`].
 pub const ENCODED_BYTES_MAX: usize = u8::SIZE + Seal::MAX_ENCODE_SIZE + LENGTH_BYTES_MAX + BLOCK_BYTES_MAX;
 
-const FORMAT: u8 = 1;
-const SEAL_DOMAIN: &[u8] = b"tacit/seal/1";
+/// Longest payload: more than that of [`PARTICIPANTS_MAX`] validators takes.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 16;
+
+/// Most validators of an epoch: as many as the ledger has seats for at most.
+pub const PARTICIPANTS_MAX: NonZeroU32 = NZU32!(128);
+
+/// What a payload's decoder takes.
+const PAYLOAD_LIMITS: (NonZeroU32, ModeVersion) = (PARTICIPANTS_MAX, ModeVersion::v0());
+const FORMAT: u8 = 2;
+const SEAL_DOMAIN: &[u8] = b"tacit/seal/2";
 const LENGTH_BYTES_MAX: usize = 5;
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 //! ```text
 //!            votes, certificates                    blocks
 //!   simplex ───────────────────── Deferred ── marshal ── broadcast, backfill
-//!                                     │            │
-//!                                 stateful ────────┘ final blocks, in order, acknowledged when durable
+//!      │ one for each epoch           │            │
+//!   orchestrator                   reshare ────────┤ final blocks, in order, acknowledged when durable
+//!      │                              │  dealings  │
+//!      └── whose turn it is ──────────┤            │
+//!                                 stateful ────────┘
 //!                                     │
 //!                          Ledger ── QMDB ── BlockSink ── certifier ── aggregation ── signatures
 //! ```
@@ -13,14 +16,19 @@
 //! - **simplex** agrees on block hashes. It signs votes with the validator's ed25519 key, and writes each down before it is sent.
 //! - **marshal** keeps final blocks and their certificates for good, fetches what is missing, and delivers in order.
 //! - **stateful** keeps a batch of the state database per pending block, and applies that of the final one.
+//! - **orchestrator** runs the simplex of the epoch that the last final block is in, and tracks its peers; **reshare** hands the group's
+//!   key on to the next epoch's committee (`epochs`).
 //! - **aggregation** makes threshold certificates of blocks that the sink has; **certifier** keeps them.
+//!
+//! Whoever has the blocks can follow, with any key; who is in an epoch's committee votes in it.
 //!
 //! All votes are single signatures: who signs two for one view is shown by the two, to the ledger's `validators` module too.
 
 use crate::{
     application::Ledger,
-    block::{BlockHash, ChainBlock},
-    certify::{self, Certification, CertifierMailbox, GroupError, Launch, Progress, drain},
+    block::{BlockHash, ChainBlock, PARTICIPANTS_MAX},
+    certify::{self, CertifierMailbox, Group, GroupError, GroupShare, Launch, Progress},
+    epochs::{Committees, Participants, Secrets, SecretsError, ShareSchemes, VoteSchemes, Watch},
     genesis::{self, GenesisFailure},
     ports::{BlockSink, TransactionSource},
     rules::{Pace, Rules},
@@ -30,7 +38,7 @@ use alloy_primitives::Address;
 use commonware_broadcast::buffered;
 use commonware_codec::FixedSize as _;
 use commonware_consensus::{
-    aggregation,
+    Reporters, aggregation,
     marshal::{
         self, Identifier,
         core::{Actor as Marshal, Mailbox as MarshalMailbox},
@@ -38,24 +46,27 @@ use commonware_consensus::{
         standard::{Deferred, Standard},
     },
     simplex::{
-        self, ForwardPolicy, SkipBudget, SkipPolicy, config::Floor, elector::RoundRobin,
-        scheme::ed25519::Scheme, types::Finalization,
+        ForwardPolicy, SkipBudget, SkipPolicy, elector::RoundRobin, scheme::ed25519::Scheme,
+        types::Finalization,
     },
-    types::{Epoch, FixedEpocher, Height, ViewDelta},
+    types::{FixedEpocher, Height, ViewDelta},
 };
 use commonware_cryptography::{
     Digested, Digestible as _, Hasher as _, Sha256, Signer as _,
-    certificate::{ConstantProvider, Verifier as _},
+    bls12381::{dkg::feldman_desmedt::Reveal, primitives::sharing::Mode, primitives::variant::MinSig},
     ed25519::{PrivateKey, PublicKey},
     sha256,
 };
-use commonware_glue::stateful::{
-    Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
-    db::{Shared, SyncEngineConfig, p2p as state_resolver},
+use commonware_glue::{
+    dkg::{self, fence::Fence, network::Manager, orchestrator, reshare, state_sync::Plan as EpochPlan},
+    stateful::{
+        Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
+        db::{Shared, SyncEngineConfig, p2p as state_resolver},
+    },
 };
-use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_parallel::Sequential;
-use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage, buffer::paged::CacheRef};
+use commonware_runtime::{Clock, Handle, Metrics, Network, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::{
     archive::{self, immutable},
     journal::contiguous::fixed::Config as LogConfig,
@@ -64,12 +75,13 @@ use commonware_storage::{
     qmdb::any::{FixedConfig, unordered::fixed},
     translator::{EightCap, Hashed},
 };
-use commonware_utils::{NZDuration, NZU64, NZUsize, ordered::Set};
+use commonware_utils::{NZDuration, NZU64, NZUsize, ordered::Set, sequence::Unit, sync::Mutex};
 use core::{
     fmt,
     num::{NonZeroU64, NonZeroUsize},
     time::Duration,
 };
+use futures::channel::mpsc;
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use tacit_ledger::Genesis;
@@ -92,6 +104,8 @@ pub struct Channels<S, R> {
     pub state: (S, R),
     /// Signatures with shares.
     pub signatures: (S, R),
+    /// Shares for the next epoch's committee.
+    pub dealings: (S, R),
 }
 
 /// How long things may take. All validators of a network should agree within a factor of two or so.
@@ -143,12 +157,13 @@ impl fmt::Debug for StorageConfig {
 pub struct EngineConfig {
     /// The key that votes. On one machine only: a key that runs twice signs against itself.
     pub key: PrivateKey,
-    /// All validators.
-    pub validators: Set<PublicKey>,
     /// The first block.
     pub genesis: Genesis,
-    /// Keys for certificates; `None` where there are none.
-    pub certification: Option<Certification>,
+    /// The first validators, and what is public of the key that they hold together. The same for all: validators that differ in it
+    /// cut each other off.
+    pub group: Group,
+    /// This validator's share of that key, if it is one of the first. Without one it collects certificates and signs none.
+    pub share: Option<GroupShare>,
     /// Rules of the network.
     pub rules: Rules,
     /// Who gets the priority fees of this validator's blocks.
@@ -169,21 +184,21 @@ impl fmt::Debug for EngineConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The key is not one of the validators'.
-    #[error("the key is not a validator's")]
-    NotValidator,
-    /// Nobody could be a leader.
-    #[error("there are no validators")]
-    NoValidators,
     /// The ledger begins with other validators than the configuration names.
     #[error("the validators are not those that the genesis names")]
     OtherValidators,
     /// Timeouts are zero, or not in the order that [`Timing`] names.
     #[error("timeouts contradict each other")]
     Timing,
-    /// The keys for certificates do not fit.
+    /// An epoch has no blocks.
+    #[error("an epoch needs blocks")]
+    Epoch,
+    /// Group, validators and share do not fit together.
     #[error("keys for certificates")]
-    Certification(#[from] GroupError),
+    Group(#[from] GroupError),
+    /// Shares cannot be kept.
+    #[error("shares")]
+    Secrets(#[from] SecretsError),
     /// The first block could not be made.
     #[error(transparent)]
     Genesis(#[from] GenesisFailure),
@@ -201,9 +216,10 @@ where
 {
     marshal: MarshalMailbox<Scheme, Standard<ChainBlock>>,
     stateful: StatefulMailbox<E, Ledger<T, Progress<S>>>,
-    pub(crate) certifier: Option<CertifierMailbox>,
+    pub(crate) certifier: CertifierMailbox,
     genesis: Arc<ChainBlock>,
-    handle: Handle<()>,
+    /// Who takes the end of their channels for a failure.
+    tasks: Mutex<Vec<Handle<()>>>,
 }
 
 impl<E, T, S> fmt::Debug for Validator<E, T, S>
@@ -219,13 +235,13 @@ where
 
 impl<E, T, S> Validator<E, T, S>
 where
-    E: Spawner + Clock + Metrics + Storage + CryptoRng,
+    E: Spawner + Clock + Metrics + Storage + Network + CryptoRng,
     T: TransactionSource,
     S: BlockSink,
 {
     /// Opens the stores, recovers, and joins consensus. Everything runs in tasks below `context` and ends with it.
     ///
-    /// `peers` must come to know the validators as peers, `blocker` cuts off whoever sends what no honest validator sends.
+    /// `peers` is told the peers of each epoch, `blocker` cuts off whoever sends what no honest validator sends.
     ///
     /// # Errors
     /// The configuration is of no validator, or a store cannot be opened.
@@ -241,34 +257,35 @@ where
     where
         N: Sender<PublicKey = PublicKey>,
         R: Receiver<PublicKey = PublicKey>,
-        P: Provider<PublicKey = PublicKey>,
+        P: Manager<PublicKey = PublicKey, Directory = Unit> + Sync,
         B: Blocker<PublicKey = PublicKey>,
     {
-        let EngineConfig { key, validators, genesis, certification, rules, beneficiary, timing, storage } =
-            config;
+        let EngineConfig { key, genesis, group, share, rules, beneficiary, timing, storage } = config;
         if !timing.is_consistent() {
             return Err(StartError::Timing);
         }
         let me = key.public_key();
-        let first = validators.iter().next().ok_or(StartError::NoValidators)?.clone();
+        let validators = group.members().clone();
+        let staking = genesis.staking.parameters;
+        let epoch_blocks = NonZeroU64::new(staking.epoch_blocks).ok_or(StartError::Epoch)?;
+        let elected = !genesis.staking.founders.is_empty();
         let namespace = namespace(&genesis, &validators)?;
+        let share = group.share_of(&validators, &me, share)?;
         let database = storage.database();
         let genesis = genesis::prepare(
             context.child("genesis"),
             &storage.partition,
             database.clone(),
             &genesis,
-            &first,
+            &group,
         )
         .await?;
-        let group_scheme = certification
-            .map(|keys| {
-                let namespace = certificate_namespace(rules.chain.chain_id, genesis.hash());
-                certify::scheme(namespace.as_slice(), &validators, &me, &keys.group, keys.share)
-            })
-            .transpose()?;
-        let scheme = Scheme::signer(&namespace, validators, key).ok_or(StartError::NotValidator)?;
-        let provider = ConstantProvider::new(scheme.clone());
+        let certificates = certificate_namespace(rules.chain.chain_id, genesis.hash());
+        let (to_certify, certified_epochs) = mpsc::unbounded();
+        let (to_watch, watched_epochs) = mpsc::unbounded();
+        let listeners = vec![to_certify, to_watch];
+        let committees = Committees::new(key.clone(), namespace.clone(), certificates.to_vec(), listeners);
+        let secrets = Secrets::open(context.child("secrets"), &storage.partition, share).await?;
 
         let resolver = marshal_resolver::init(
             context.child("backfill"),
@@ -300,7 +317,7 @@ where
 
         let certificates = immutable::Archive::<_, BlockHash, Finalization<Scheme, BlockHash>>::init(
             context.child("certificates"),
-            storage.archive("certificates", Scheme::certificate_codec_config(&scheme)),
+            storage.archive("certificates", VALIDATORS_MAX),
         )
         .await?;
         let blocks = immutable::Archive::<_, BlockHash, Arc<ChainBlock>>::init(
@@ -315,8 +332,8 @@ where
             certificates,
             blocks,
             marshal::Config {
-                provider,
-                epocher: FixedEpocher::new(EPOCH_BLOCKS),
+                provider: VoteSchemes(committees.clone()),
+                epocher: FixedEpocher::new(epoch_blocks),
                 start: plan.marshal_start(digested),
                 partition_prefix: storage.partition.clone(),
                 mailbox_size: MAILBOX,
@@ -338,11 +355,11 @@ where
             state_resolver::Actor::<_, PublicKey, _, _, mmr::Family, StateDb<E>>::new(
                 context.child("state_resolver"),
                 state_resolver::Config {
-                    peer_provider: peers,
+                    peer_provider: peers.clone(),
                     blocker: blocker.clone(),
                     database: None,
                     mailbox_size: MAILBOX,
-                    me: Some(me),
+                    me: Some(me.clone()),
                     fetch_timeout: NZDuration!(timing.fetch_timeout),
                     fetch_retry_delay: FETCH_RETRY_DELAY,
                     max_serve_ops: STATE_OPERATIONS_MAX,
@@ -353,18 +370,16 @@ where
         state_server.start(channels.state);
 
         let digest = genesis.digest();
-        let certifier = match group_scheme {
-            Some(scheme) => {
-                let (marshal, blocker) = (marshal_mailbox.clone(), blocker.clone());
-                let storage = storage.clone();
-                let launch = Launch { scheme, genesis: digest, marshal, blocker, timing, storage };
-                Some(Box::pin(launch.start(context.child("certify"), channels.signatures)).await?)
-            }
-            None => {
-                drain(context.child("signatures"), channels.signatures.1);
-                None
-            }
+        let launch = Launch {
+            schemes: ShareSchemes(committees.clone()),
+            epochs: certified_epochs,
+            genesis: digest,
+            marshal: marshal_mailbox.clone(),
+            blocker: blocker.clone(),
+            timing,
+            storage: storage.clone(),
         };
+        let certifier = Box::pin(launch.start(context.child("certify"), channels.signatures)).await?;
         let sink = Progress::new(sink, certifier.clone());
         let genesis = Arc::new(genesis);
         let ledger = Ledger::new(rules, timing.pace, beneficiary, Arc::clone(&genesis), source, sink);
@@ -385,55 +400,93 @@ where
                 },
                 prune_config: Some(PruneConfig {
                     maintenance_interval: PRUNE_INTERVAL,
-                    // The archives never forget; this bounds what the engine may ask them to.
+                    // The archives never forget; this bounds what the engine may ask them to. So the block that began an
+                    // epoch, which is read at each start, is there, however long ago that was.
                     retained_marshal_blocks: storage.state_blocks_kept,
                     retained_qmdb_blocks: storage.state_blocks_kept,
                 }),
                 strategy: Sequential,
             },
         );
-        let deferred = Deferred::new(
-            context.child("deferred"),
-            stateful_mailbox.clone(),
-            marshal_mailbox.clone(),
-            FixedEpocher::new(EPOCH_BLOCKS),
-        );
-        marshal.start(stateful_mailbox.clone(), buffer, resolver);
-        stateful.start();
-
-        let engine = simplex::Engine::new(
-            context.child("simplex"),
-            simplex::Config {
-                scheme,
-                elector: RoundRobin::<Sha256>::default(),
-                blocker,
-                automaton: deferred.clone(),
-                relay: deferred.clone(),
-                reporter: deferred,
+        let (fence, gate) = Fence::new();
+        let participants = match elected {
+            true => Participants::Staked {
+                context: context.child("participants"),
+                stateful: stateful_mailbox.clone(),
+                marshal: marshal_mailbox.clone(),
+                epoch_blocks,
+            },
+            false => Participants::First(validators),
+        };
+        let (reshare_actor, reshare_mailbox) = reshare::Actor::new(
+            context.child("reshare"),
+            reshare::Config {
+                signer: key,
+                manager: peers.clone(),
+                blocker: blocker.clone(),
+                participants_provider: participants,
+                secret_store: secrets,
                 strategy: Sequential,
-                partition: format!("{}-simplex", storage.partition),
+                registrar: committees.clone(),
+                marshal: marshal_mailbox.clone(),
+                state_sync: EpochPlan::disabled(),
+                fence,
+                namespace: dealing_namespace(&namespace),
+                sharing_mode: Mode::NonZeroCounter,
+                reveal: Reveal::V1,
                 mailbox_size: MAILBOX,
-                epoch: Epoch::zero(),
-                floor: Floor::Genesis(digest),
-                replay_buffer: storage.buffer_bytes,
+                partition_prefix: format!("{}-dealings", storage.partition),
+                page_cache: storage.block_cache.clone(),
                 write_buffer: storage.buffer_bytes,
-                page_cache: storage.block_cache,
-                leader_timeout: timing.leader_timeout,
-                certification_timeout: timing.certification_timeout,
-                timeout_retry: timing.retry,
-                view_retention: VIEWS_KEPT,
-                skip: SkipPolicy::Enabled {
-                    timeout: timing.certification_timeout.saturating_add(timing.retry).saturating_mul(2),
-                    budget: SkipBudget::Participants,
-                },
-                fetch_timeout: NZDuration!(timing.fetch_timeout),
-                fetch_retry_delay: FETCH_RETRY_DELAY,
-                forward: ForwardPolicy::SilentLeader,
-                track_historical_votes: false,
+                replay_buffer: storage.buffer_bytes,
+                max_participants: PARTICIPANTS_MAX,
+                blocks_per_epoch: epoch_blocks,
             },
         );
-        let handle = engine.start(channels.votes, channels.certificates, channels.resolver);
-        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis, handle })
+        let application =
+            reshare::Application::new(stateful_mailbox.clone(), reshare_mailbox.clone(), epoch_blocks);
+        let deferred = Deferred::new(
+            context.child("deferred"),
+            application,
+            marshal_mailbox.clone(),
+            FixedEpocher::new(epoch_blocks),
+        );
+        let votes = format!("{}-votes", storage.partition);
+        let (orchestrator, orchestrator_mailbox) = orchestrator::Actor::new(
+            context.child("orchestrator"),
+            orchestrator::Config {
+                oracle: blocker,
+                manager: peers,
+                provider: VoteSchemes(committees),
+                marshal: marshal_mailbox.clone(),
+                application: deferred,
+                strategy: Sequential,
+                simplex: timing.simplex(&storage),
+                gate,
+                state_sync: EpochPlan::disabled(),
+                blocks_per_epoch: epoch_blocks,
+                mailbox_size: MAILBOX,
+                partition_prefix: votes.clone(),
+            },
+        );
+        let reporters = Reporters::from((
+            stateful_mailbox.clone(),
+            Reporters::from((orchestrator_mailbox, reshare_mailbox)),
+        ));
+        marshal.start(reporters, buffer, resolver);
+        stateful.start();
+        let reshare = reshare_actor.start(channels.dealings);
+        let watch = Watch {
+            me,
+            marshal: marshal_mailbox.clone(),
+            epoch_blocks,
+            unbonding_epochs: staking.unbonding_epochs,
+            votes,
+        };
+        watch.start(context.child("epochs"), watched_epochs);
+        let orchestrator = orchestrator.start(channels.votes, channels.certificates, channels.resolver);
+        let tasks = Mutex::new(vec![orchestrator, reshare]);
+        Ok(Self { marshal: marshal_mailbox, stateful: stateful_mailbox, certifier, genesis, tasks })
     }
 
     /// The first block.
@@ -467,14 +520,40 @@ where
         self.stateful.subscribe_databases().await
     }
 
-    /// Resolves when consensus has ended, which it does only with its runtime.
-    pub async fn ended(self) {
-        // An error means the same: the task was stopped.
-        let _ = self.handle.await;
+    /// Ends voting and dealing; the rest ends with the runtime. To be called before the network goes, which would look like a failure.
+    pub async fn end(&self) {
+        let tasks = core::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.abort();
+            // An error means that it was stopped.
+            let _ = task.await;
+        }
     }
 }
 
 impl Timing {
+    fn simplex(&self, storage: &StorageConfig) -> orchestrator::SimplexConfig<RoundRobin<Sha256>> {
+        orchestrator::SimplexConfig {
+            elector: RoundRobin::default(),
+            mailbox_size: MAILBOX,
+            replay_buffer: storage.buffer_bytes,
+            write_buffer: storage.buffer_bytes,
+            page_cache: storage.block_cache.clone(),
+            leader_timeout: self.leader_timeout,
+            certification_timeout: self.certification_timeout,
+            timeout_retry: self.retry,
+            fetch_timeout: NZDuration!(self.fetch_timeout),
+            fetch_retry_delay: FETCH_RETRY_DELAY,
+            view_retention: VIEWS_KEPT,
+            skip: SkipPolicy::Enabled {
+                timeout: self.certification_timeout.saturating_add(self.retry).saturating_mul(2),
+                budget: SkipBudget::Participants,
+            },
+            track_historical_votes: false,
+            forward: ForwardPolicy::SilentLeader,
+        }
+    }
+
     fn is_consistent(&self) -> bool {
         self.pace.busy <= self.pace.idle
             && self.pace.idle < self.leader_timeout
@@ -567,18 +646,25 @@ pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<Vec<u
     Ok(network.to_vec())
 }
 
-/// Longest message that a validator sends, for a network of `validators`: what the transport must take.
+/// What dealings of a network are bound to. The library wants it for good: 32 bytes that a validator's process keeps to its end.
+fn dealing_namespace(votes: &[u8]) -> &'static [u8] {
+    Sha256::hash(&[b"tacit/dealing/1", votes]).0.to_vec().leak()
+}
+
+/// Longest message that a validator sends: what the transport must take.
 #[must_use]
-pub fn max_message_bytes(validators: u32) -> u32 {
+pub fn max_message_bytes() -> u32 {
     let state = state_resolver::max_payload_size::<mmr::Family, sha256::Digest>(
         STATE_OPERATIONS_MAX,
         fixed::Operation::<mmr::Family, Key, Value>::SIZE,
     );
+    let validators = PARTICIPANTS_MAX.get();
     commonware_p2p::max_message_size(&[
-        simplex::max_payload_size::<Scheme, BlockHash>(validators),
+        orchestrator::max_payload_size::<Scheme, BlockHash>(validators),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(validators, &()),
         state,
         aggregation::max_payload_size::<certify::Scheme, BlockHash>(),
+        dkg::max_payload_size::<MinSig, PublicKey>(PARTICIPANTS_MAX),
     ])
 }
 
@@ -590,8 +676,8 @@ const VIEWS_KEPT: ViewDelta = ViewDelta::new(256);
 const REPAIR_MAX: NonZeroUsize = NZUsize!(64);
 /// One block at a time: its effects are durable before the next one's begin.
 const PENDING_ACKS_MAX: NonZeroUsize = NZUsize!(1);
-/// One epoch for good: the set of validators does not change.
-const EPOCH_BLOCKS: NonZeroU64 = NonZeroU64::MAX;
+/// [`PARTICIPANTS_MAX`], as decoders of certificates take it.
+const VALIDATORS_MAX: usize = 128;
 const STATE_OPERATIONS_MAX: NonZeroU64 = NZU64!(1024);
 const STATE_APPLY: NonZeroU64 = NZU64!(4096);
 const STATE_REQUESTS_MAX: NonZeroUsize = NZUsize!(16);

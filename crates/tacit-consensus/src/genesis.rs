@@ -1,7 +1,7 @@
 //! The first block: its state is put into the database before consensus starts.
 //!
 //! It is that of [`tacit_ledger::Genesis`] but for `stateRoot`, which is the database's, and `extraData`, which commits to
-//! a seal like any block's. Its number is 0, or follows the block where an earlier chain was left. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
+//! a seal like any block's, whose payload says who keeps epoch 0. Its number is 0, or follows the block where an earlier chain was left. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
 //! root depends on both.
 //!
 //! # Crash
@@ -9,7 +9,8 @@
 //! nothing else runs before, and is thrown away.
 
 use crate::{
-    block::{BlockError, ChainBlock, Seal},
+    block::{BlockError, ChainBlock, EpochRecord, Payload, Seal},
+    certify::{Group, GroupError},
     state::{Key, StateDb, Value, block_hash_key, encode_block_hash, writes},
 };
 use alloy_consensus::Header;
@@ -49,6 +50,9 @@ pub enum GenesisFailure {
     /// The stored first block does not decode.
     #[error("stored genesis is malformed")]
     Malformed(#[source] commonware_codec::Error),
+    /// The group has no members.
+    #[error("group")]
+    Group(#[from] GroupError),
     /// The parts do not fit together.
     #[error("genesis block")]
     Block(#[from] BlockError),
@@ -60,7 +64,8 @@ pub enum GenesisFailure {
     Record(#[from] metadata::Error),
 }
 
-/// The first block; its state is in the database when this returns. `leader` stands in the seal, where a proposer would.
+/// The first block; its state is in the database when this returns. The validators of epoch 0 are those of `group`; the first of them
+/// stands in the seal, where a proposer would.
 ///
 /// # Errors
 /// The genesis is refused, differs from the stored one, or a store fails.
@@ -69,38 +74,40 @@ pub async fn prepare<E: Spawner + StorageContext>(
     partition: &str,
     database: FixedConfig<Hashed<EightCap>, Sequential>,
     genesis: &Genesis,
-    leader: &ed25519::PublicKey,
+    group: &Group,
 ) -> Result<ChainBlock, GenesisFailure> {
     if !genesis.extra_data.is_empty() {
         return Err(GenesisFailure::ExtraData);
     }
     let first = genesis.build(LtHash::default())?;
-    let id = identity(genesis, &first, leader);
+    let record = group.first_epoch();
+    let leader = record.players.iter().next().ok_or(GroupError::Size { got: 0 })?.clone();
+    let id = identity(genesis, &first, &record);
     let config = metadata::Config {
         partition: format!("{partition}-genesis"),
         codec_config: (RangeCfg::from(..=RECORD_BYTES_MAX), ()),
     };
-    let record: Metadata<E, FixedBytes<1>, Vec<u8>> = Metadata::init(context.child("record"), config).await?;
-    if let Some(stored) = record.get(&RECORD_KEY) {
+    let kept: Metadata<E, FixedBytes<1>, Vec<u8>> = Metadata::init(context.child("record"), config).await?;
+    if let Some(stored) = kept.get(&RECORD_KEY) {
         let Some(block) = stored.strip_prefix(&id[..]) else { return Err(GenesisFailure::OtherChain) };
         return ChainBlock::decode(Bytes::copy_from_slice(block).0).map_err(GenesisFailure::Malformed);
     }
     let target = fill(&context, database, genesis, &first).await?;
-    let block = first_block(&first, target, leader)?;
+    let block = first_block(&first, target, leader, record)?;
     let stored = [&id[..], &block.encode()].concat();
-    record.put_sync(RECORD_KEY, stored).await?;
+    kept.put_sync(RECORD_KEY, stored).await?;
     Ok(block)
 }
 
-/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, leader. The
-/// parent's hash stands for the blocks before it.
-fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, leader: &ed25519::PublicKey) -> sha256::Digest {
+/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, validators and
+/// their group. The parent's hash stands for the blocks before it.
+fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, record: &EpochRecord) -> sha256::Digest {
     Sha256::hash(&[
-        b"tacit/genesis/1",
+        b"tacit/genesis/2",
         first.block.hash().as_slice(),
         &genesis.chain.chain_id.to_be_bytes(),
         &genesis.chain.base_fee_floor.to_be_bytes(),
-        leader.as_ref(),
+        &record.encode(),
     ])
 }
 
@@ -134,14 +141,16 @@ async fn fill<E: Spawner + StorageContext>(
 fn first_block(
     first: &GenesisBlock<LtHash>,
     target: Target<mmr::Family, sha256::Digest>,
-    leader: &ed25519::PublicKey,
+    leader: ed25519::PublicKey,
+    record: EpochRecord,
 ) -> Result<ChainBlock, BlockError> {
     let context = Context {
         round: Round::new(Epoch::zero(), View::zero()),
-        leader: leader.clone(),
+        leader,
         parent: (View::zero(), keccak256::Digest(first.block.header.parent_hash.0)),
     };
-    let seal = Seal { context, height: Height::zero(), range: target.range };
+    let payload = Some(Payload::EpochInfo(record));
+    let seal = Seal { context, height: Height::zero(), range: target.range, payload };
     let mut block = first.block.inner().clone();
     block.header = Header {
         state_root: B256::new(target.root.0),
@@ -152,6 +161,6 @@ fn first_block(
 }
 
 const RECORD_KEY: FixedBytes<1> = FixedBytes::new([0]);
-const RECORD_BYTES_MAX: usize = 1 << 16;
+const RECORD_BYTES_MAX: usize = 1 << 17;
 /// Writes of one batch while the first state goes in. Part of the protocol: another number gives another root.
 const BATCH_WRITES: usize = 100_000;

@@ -13,6 +13,10 @@
 //! 5. The validators sign its hash once more, with shares of a common key: a certificate for those who run no validator
 //!    (`certify`). [`Validator::finality`] gives what a light client wants.
 //!
+//! # Life of an epoch
+//! So many blocks are kept by one set of validators. Whoever has staked enough in the ledger is in the set some epochs later; by then those
+//! of before have handed the common key on to it, in shares, and the last block of an epoch says so (`epochs`).
+//!
 //! # What is where
 //! State: QMDB, keyed by hash ([`state`]). Blocks and certificates: archives of the engine. Anything that serves queries
 //! (receipts, logs, transactions by hash) is behind [`BlockSink`], is written after the fact, and can be made again from the archives.
@@ -26,20 +30,23 @@ mod block;
 mod bridge;
 mod certify;
 mod engine;
+mod epochs;
 pub mod execution;
 mod genesis;
 mod ports;
 mod rules;
 pub mod state;
 
-pub use application::Ledger;
+pub use application::{Ledger, ProposalInput};
 pub use block::{
-    BLOCK_BYTES_MAX, BlockError, BlockHash, ChainBlock, ConsensusContext, ENCODED_BYTES_MAX, Seal,
+    BLOCK_BYTES_MAX, BlockError, BlockHash, ChainBlock, ConsensusContext, ENCODED_BYTES_MAX, EpochRecord,
+    PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, Payload, Seal,
 };
-pub use certify::{Certification, Group, GroupError, GroupShare, ShareError, deal};
+pub use certify::{Group, GroupError, GroupShare, ShareError, deal};
 pub use engine::{
     Channels, EngineConfig, StartError, StorageConfig, Timing, Validator, max_message_bytes, namespace,
 };
+pub use epochs::SecretsError;
 pub use genesis::{GenesisFailure, prepare as prepare_genesis};
 pub use ports::{BlockSink, CandidateLimits, TransactionSource};
 pub use rules::{Pace, RuleViolation, Rules};

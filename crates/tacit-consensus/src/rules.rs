@@ -177,7 +177,7 @@ mod tests {
             parent: (View::zero(), commonware_cryptography::keccak256::Digest(header.parent_hash.0)),
         };
         let range = NonEmptyRange::new(Location::new(0)..Location::new(1)).unwrap();
-        let seal = Seal { context, height: Height::new(height), range };
+        let seal = Seal { context, height: Height::new(height), range, payload: None };
         header.extra_data = seal.commitment().to_vec().into();
         let body = BlockBody { withdrawals: Some(Vec::new().into()), ..BlockBody::default() };
         ChainBlock::new(seal, Block { header, body }).unwrap()

@@ -1,7 +1,7 @@
 //! A validator's secrets, in files that only their owner can read: its key, an ed25519 seed, and its share of the group's key.
 
-use alloy_primitives::{B256, hex};
-use commonware_codec::DecodeFixed as _;
+use alloy_primitives::{Address, B256, Bytes, hex};
+use commonware_codec::{DecodeFixed as _, Encode as _};
 use commonware_cryptography::{
     Signer as _,
     ed25519::{PrivateKey, PublicKey},
@@ -10,6 +10,7 @@ use commonware_utils::ordered::Set;
 use core::{fmt, str::FromStr};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use std::path::Path;
+use tacit_abi::validators::JOIN_SUFFIX;
 use tacit_consensus::{Group, GroupError, GroupShare, deal};
 use tacit_wire::{KeyFileError, create_key_file, read_key_file};
 use zeroize::Zeroizing;
@@ -40,6 +41,13 @@ impl ValidatorKey {
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
         create_key_file(path, &Zeroizing::new(rand::random()))?;
         Self::load(path)
+    }
+
+    /// Signs that `owner` may bond coin to this key on the network with that namespace, as the `validators` module wants it.
+    #[must_use]
+    pub fn prove_possession(&self, namespace: B256, owner: Address) -> Bytes {
+        let namespace = [namespace.as_slice(), JOIN_SUFFIX].concat();
+        self.secret.sign(&namespace, owner.as_slice()).encode().to_vec().into()
     }
 
     /// The public half, by which other validators know this one.

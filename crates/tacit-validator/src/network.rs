@@ -71,6 +71,9 @@ pub enum FileError {
         /// Why.
         source: GroupError,
     },
+    /// A validator that is not listed must say where it is.
+    #[error("the validator does not say where others reach it: `address` is missing")]
+    Unreachable,
     /// The first block's header is none.
     #[error("first_block in {} is no header", path.display())]
     FirstBlock {
@@ -89,9 +92,8 @@ pub struct NetworkFile {
     pub first_block: Bytes,
     /// Root of the state after it, by the ledger's own commitment.
     pub first_state: B256,
-    /// The group whose shares sign threshold certificates, as hex digits; none makes none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    /// The first validators' group, whose shares sign threshold certificates, as hex digits.
+    pub group: String,
     /// Whether addresses are of one machine or private network.
     #[serde(default = "yes")]
     pub local: bool,
@@ -110,11 +112,11 @@ pub struct NetworkFile {
     /// Milliseconds until a leader that says nothing is passed over.
     #[serde(default = "leader_timeout")]
     pub leader_timeout_ms: u64,
-    /// Who and where the validators are.
+    /// Who and where the first validators are.
     pub validators: Vec<NetworkPeer>,
 }
 
-/// One validator of the network.
+/// One of the network's first validators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkPeer {
@@ -139,6 +141,9 @@ pub struct ValidatorFile {
     pub data: PathBuf,
     /// Where other validators connect.
     pub listen: SocketAddr,
+    /// Where other validators reach this one, when that is neither in the network file nor `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
     /// Where JSON-RPC listens.
     #[serde(default = "rpc")]
     pub rpc: SocketAddr,
@@ -160,27 +165,27 @@ pub struct Network {
     pub genesis: Genesis,
     /// The first block.
     pub first_block: FirstBlock,
-    /// The group whose shares sign threshold certificates.
-    pub group: Option<Group>,
+    /// The first validators' group, whose shares sign threshold certificates.
+    pub group: Group,
     /// Rules that blocks keep.
     pub rules: Rules,
     /// How long things take.
     pub timing: Timing,
     /// Where the validators are.
     pub reach: Reach,
-    /// The validators.
+    /// The first validators.
     pub validators: Vec<Peer>,
 }
 
 impl NetworkFile {
     /// A network with default settings.
     #[must_use]
-    pub fn new(genesis: PathBuf, first: &FirstBlock, validators: Vec<NetworkPeer>) -> Self {
+    pub fn new(genesis: PathBuf, first: &FirstBlock, group: &Group, validators: Vec<NetworkPeer>) -> Self {
         Self {
             genesis,
             first_block: alloy_rlp::encode(&first.header).into(),
             first_state: first.state,
-            group: None,
+            group: group.to_string(),
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
@@ -217,12 +222,7 @@ impl NetworkFile {
             },
             timing: file.timing(),
             reach: if file.local { Reach::Local } else { Reach::Public },
-            group: file
-                .group
-                .as_deref()
-                .map(str::parse)
-                .transpose()
-                .map_err(|source| FileError::Group { path: path.to_owned(), source })?,
+            group: file.group.parse().map_err(|source| FileError::Group { path: path.to_owned(), source })?,
             validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
             genesis,
             first_block: FirstBlock { header: first_block, state: file.first_state },
@@ -246,10 +246,6 @@ impl NetworkFile {
     /// The file with a comment on every setting.
     #[must_use]
     pub fn template(&self) -> String {
-        let group = self
-            .group
-            .as_deref()
-            .map_or_else(|| "# group = \"…\"".to_owned(), |group| format!("group = {group:?}"));
         let mut text = format!(
             "# A network of validators. Every validator has the same file.\n\
              \n\
@@ -259,8 +255,9 @@ impl NetworkFile {
              first_block = \"{first_block}\"\n\
              # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
              first_state = \"{first_state}\"\n\
-             # The group that signs certificates for light clients; each validator has a share of its key. Without one there are none.\n\
-             {group}\n\
+             # The group of the first validators, who hold a key together that signs certificates for light clients. They hand it on to\n\
+             # those who come after them; the key stays.\n\
+             group = {group:?}\n\
              # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
              local = {local}\n\
              # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
@@ -274,6 +271,7 @@ impl NetworkFile {
              # Milliseconds until a leader that says nothing is passed over; more than block_ms_max by what building and sending take.\n\
              leader_timeout_ms = {leader_timeout_ms}\n",
             genesis = self.genesis.display().to_string(),
+            group = self.group,
             first_block = self.first_block,
             first_state = self.first_state,
             local = self.local,
@@ -283,7 +281,7 @@ impl NetworkFile {
             block_ms_max = self.block_ms_max,
             leader_timeout_ms = self.leader_timeout_ms,
         );
-        text.push_str("\n# Public key of each validator, and its address seen from the others.\n");
+        text.push_str("\n# Public key of each of the first validators, and its address seen from the others. Whoever joins later calls them first.\n");
         for NetworkPeer { key, address } in &self.validators {
             // Writing to a string does not fail.
             let _ = write!(text, "[[validators]]\nkey = \"{key}\"\naddress = \"{address}\"\n");
@@ -302,11 +300,23 @@ impl ValidatorFile {
             share: None,
             data,
             listen,
+            address: None,
             rpc,
             beneficiary: Address::ZERO,
             state_cache_mib: state_cache(),
             threads: threads(),
         }
+    }
+
+    /// Where others reach the validator with this key: as it says itself, as the network's file says, or where it listens.
+    ///
+    /// # Errors
+    /// It listens on every address there is, and none is named.
+    pub fn reached(&self, key: &ValidatorAddress, network: &Network) -> Result<SocketAddr, FileError> {
+        let listed = network.validators.iter().find(|peer| peer.key == *key).map(|peer| peer.address);
+        let named = self.address.or(listed);
+        let listens = Some(self.listen).filter(|listen| !listen.ip().is_unspecified());
+        named.or(listens).ok_or(FileError::Unreachable)
     }
 
     /// Reads a validator file; its paths become absolute, or relative to the working directory.
@@ -334,12 +344,15 @@ impl ValidatorFile {
              network = {network:?}\n\
              # Its key, readable by its owner alone. On one machine only: a key that votes in two places votes against itself.\n\
              key = {key:?}\n\
-             # Its share of the group's key, with which it signs certificates for light clients; likewise readable by its owner alone.\n\
+             # Its share of the group's key, if it is one of the first validators; likewise readable by its owner alone. Others are handed\n\
+             # theirs when they come to vote. All shares after the first are in the data folder.\n\
              {share}\n\
              # Chain, state and votes. Whoever copies this folder must not start both copies.\n\
              data = {data:?}\n\
              # Where other validators connect.\n\
              listen = \"{listen}\"\n\
+             # Where they reach this one. Taken from the network file, or else from listen, when left out.\n\
+             {address}\n\
              # Where JSON-RPC, WebSocket, /health and /metrics are served. They have no password: keep it on the loopback address, or\n\
              # behind a proxy.\n\
              rpc = \"{rpc}\"\n\
@@ -357,6 +370,10 @@ impl ValidatorFile {
             ),
             data = self.data.display().to_string(),
             listen = self.listen,
+            address = self.address.map_or_else(
+                || "# address = \"IP:PORT\"".to_owned(),
+                |address| format!("address = \"{address}\"")
+            ),
             rpc = self.rpc,
             beneficiary = self.beneficiary,
             state_cache_mib = self.state_cache_mib,
@@ -412,16 +429,18 @@ const fn threads() -> NonZeroUsize {
 mod tests {
     use super::*;
 
+    fn group() -> Group {
+        let member = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse().unwrap();
+        crate::deal_group([member]).unwrap().0
+    }
+
     #[test]
     fn templates_say_every_setting_and_read_back() {
         let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
         let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
-        let file = NetworkFile::new("genesis.json".into(), &first, vec![peer.clone(), peer]);
-        let file = NetworkFile { group: Some("0b".into()), ..file };
+        let file = NetworkFile::new("genesis.json".into(), &first, &group(), vec![peer.clone(), peer]);
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
-        let alone = NetworkFile { group: None, ..file.clone() };
-        assert_eq!(toml::from_str::<NetworkFile>(&alone.template()).unwrap(), alone);
         let value = toml::Value::try_from(&file).unwrap();
         for key in value.as_table().unwrap().keys() {
             assert!(text.contains(key), "{key} is not in the template");
@@ -429,7 +448,7 @@ mod tests {
         let (listen, rpc) = ("0.0.0.0:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         let file = ValidatorFile::new("../n \"1\".toml".into(), "k".into(), "d".into(), listen, rpc);
         assert_eq!(toml::from_str::<ValidatorFile>(&file.template()).unwrap(), file);
-        let file = ValidatorFile { share: Some("s".into()), ..file };
+        let file = ValidatorFile { share: Some("s".into()), address: Some(listen), ..file };
         let text = file.template();
         assert_eq!(toml::from_str::<ValidatorFile>(&text).unwrap(), file);
         let value = toml::Value::try_from(&file).unwrap();
@@ -443,12 +462,14 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_the_template_s_value() {
-        let text =
-            format!("genesis = 'g'\nfirst_block = '0x'\nfirst_state = '{}'\nvalidators = []", B256::ZERO);
+        let text = format!(
+            "genesis = 'g'\nfirst_block = '0x'\nfirst_state = '{}'\ngroup = ''\nvalidators = []",
+            B256::ZERO
+        );
         let file = toml::from_str::<NetworkFile>(&text).unwrap();
         let first = FirstBlock { header: Header::default(), state: B256::ZERO };
-        let expected = NetworkFile::new("g".into(), &first, Vec::new());
-        assert_eq!(file, NetworkFile { first_block: Bytes::new(), ..expected });
+        let expected = NetworkFile::new("g".into(), &first, &group(), Vec::new());
+        assert_eq!(file, NetworkFile { first_block: Bytes::new(), group: String::new(), ..expected });
         assert!(
             toml::from_str::<NetworkFile>(&format!("{text}\nblock_ms = 5")).is_err(),
             "a misspelt setting"
@@ -466,7 +487,8 @@ mod tests {
         assert!(matches!(NetworkFile::load(&path), Err(FileError::Read { .. })));
         assert!(matches!(load("\nlocal = 5\ngenesis = 'g'"), FileError::Toml { line: 2, .. }));
         let state = B256::ZERO;
-        let rest = format!("first_block = '0x'\nfirst_state = '{state}'\nvalidators = []");
+        let rest =
+            format!("first_block = '0x'\nfirst_state = '{state}'\ngroup = '{}'\nvalidators = []", group());
         let absent = load(&format!("genesis = 'no.json'\n{rest}"));
         assert!(matches!(absent, FileError::Read { .. }), "{absent}");
         fs::write(home.path().join("bad.json"), "{}").unwrap();
@@ -476,7 +498,8 @@ mod tests {
         assert!(matches!(load(&format!("genesis = 'good.json'\n{rest}")), FileError::FirstBlock { .. }));
         let header = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Header::default()));
         let key = load(&format!(
-            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'"
+            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '{}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'",
+            group()
         ));
         assert!(matches!(key, FileError::Key { .. }), "{key}");
         let group = load(&format!(

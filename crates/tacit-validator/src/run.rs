@@ -5,11 +5,11 @@ use crate::{
     key::{ShareKey, ValidatorAddress, ValidatorKey},
     ports::Ports,
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
-    AddressableManager as _,
-    authenticated::lookup::{self, Network},
+    Ingress,
+    authenticated::discovery::{self, Network},
 };
 use commonware_runtime::{
     Clock as _, Metrics as _, Quota, Runner as _, Spawner as _, Supervisor as _,
@@ -20,11 +20,12 @@ use commonware_stream::{
     cups::{self, Cups},
     sake::{self, Sake},
 };
-use commonware_utils::{
-    NZU16, NZU32, NZU64, NZUsize,
-    ordered::{Map, Set},
+use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, ordered::Set};
+use core::{
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
 };
-use core::{fmt, num::NonZeroUsize, time::Duration};
 use futures::{
     channel::oneshot,
     executor::block_on,
@@ -32,15 +33,15 @@ use futures::{
     pin_mut,
 };
 use std::{
-    io,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
 };
 use tacit_consensus::{
-    Certification, Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing,
-    Validator, max_message_bytes, prepare_genesis,
+    Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing, Validator,
+    max_message_bytes, prepare_genesis,
 };
 use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
 use tacit_light::Finality;
@@ -49,7 +50,7 @@ use tacit_node::{FirstBlock, Node};
 /// The engine as it is instantiated here.
 pub type NodeValidator = Validator<Context, Ports, Ports>;
 
-/// A validator and where it is reached.
+/// One of the first validators, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its public key.
@@ -69,16 +70,18 @@ pub enum Reach {
 
 /// Everything a validator needs to know.
 pub struct ValidatorConfig {
-    /// The key that votes. On one machine only.
+    /// The key that votes, once it is in an epoch's committee. On one machine only.
     pub key: ValidatorKey,
-    /// The group of all validators, as their network's description has it; `None` where there are no threshold certificates.
-    pub group: Option<Group>,
-    /// This validator's share of the group's key. Without one it collects certificates and signs none.
+    /// The group of the first validators, as their network's description has it.
+    pub group: Group,
+    /// This validator's share of the group's key, if it is one of the first. Later ones are handed theirs.
     pub share: Option<ShareKey>,
-    /// All validators, this one too.
+    /// The first validators: whom to call first. They need not be validators any more.
     pub validators: Vec<Peer>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where others reach this validator. It tells them.
+    pub reached: SocketAddr,
     /// Where the validators are.
     pub reach: Reach,
     /// Where chain and state are kept. One validator only.
@@ -114,9 +117,14 @@ pub enum RunError {
     /// One key stands twice in the list of validators.
     #[error("a validator is listed twice")]
     ListedTwice,
-    /// A share signs nothing without the group that it is of.
-    #[error("a share of a group that is not given")]
-    ShareWithoutGroup,
+    /// Its folder cannot be made, or not be kept from others.
+    #[error("cannot make {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system has no thread to give.
     #[error("no thread for the validator")]
     Thread(#[source] io::Error),
@@ -202,16 +210,12 @@ impl Drop for RunningValidator {
 /// # Errors
 /// The configuration is refused, or a store or thread is not to be had.
 pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, RunError> {
-    let peers: Vec<(PublicKey, commonware_p2p::Address)> =
-        config.validators.iter().map(|peer| (peer.key.0.clone(), peer.address.into())).collect();
-    let peers: Map<PublicKey, commonware_p2p::Address> =
-        peers.try_into().map_err(|_| RunError::ListedTwice)?;
-    if peers.get_value(&config.key.address().0).is_none() {
-        return Err(RunError::Start(StartError::NotValidator));
+    let listed = config.validators.len();
+    if Set::from_iter_dedup(config.validators.iter().map(|peer| peer.key.0.clone())).len() < listed {
+        return Err(RunError::ListedTwice);
     }
-    if config.share.is_some() && config.group.is_none() {
-        return Err(RunError::ShareWithoutGroup);
-    }
+    own_folder(&config.data_dir)
+        .map_err(|source| RunError::Folder { path: config.data_dir.clone(), source })?;
     let first = node.genesis_hash();
     let (started_sender, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
@@ -223,7 +227,7 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
                 .with_storage_directory(&config.data_dir)
                 .with_worker_threads(config.worker_threads.get());
             Runner::new(runtime)
-                .start(|context| serve(context, config, peers, node, started_sender, stopped));
+                .start(|context| serve(context, config, first, node, started_sender, stopped));
         })
         .map_err(RunError::Thread)?;
     match block_on(started) {
@@ -245,30 +249,30 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
 async fn serve(
     context: Context,
     config: ValidatorConfig,
-    peers: Map<PublicKey, commonware_p2p::Address>,
+    first: B256,
     node: Node,
     started: oneshot::Sender<Result<(Arc<NodeValidator>, Context), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let (mut network, mut oracle) = Network::new(context.child("network"), transport(&config));
-    let validators = Set::from_iter_dedup(peers.keys().iter().cloned());
-    oracle.track(0, peers);
+    let (mut network, oracle) = Network::new(context.child("network"), transport(&config, first));
     let mut channel = 0;
-    let mut register = || {
-        let ends = network.register(channel, CHANNEL_QUOTA);
+    // So many messages of a peer at once; a channel keeps room for that of every peer there may be.
+    let mut register = |burst: NonZeroU32| {
+        let ends = network.register(channel, CHANNEL_QUOTA.allow_burst(burst));
         channel += 1;
         ends
     };
     let channels = Channels {
-        votes: register(),
-        certificates: register(),
-        resolver: register(),
-        backfill: register(),
-        broadcast: register(),
-        state: register(),
-        signatures: register(),
+        votes: register(NZU32!(16)),
+        certificates: register(NZU32!(8)),
+        resolver: register(NZU32!(16)),
+        backfill: register(NZU32!(32)),
+        broadcast: register(NZU32!(8)),
+        state: register(NZU32!(16)),
+        signatures: register(NZU32!(16)),
+        dealings: register(NZU32!(4)),
     };
-    let (transactions_out, transactions_in) = register();
+    let (transactions_out, transactions_in) = register(NZU32!(16));
     let running = network.start();
     let out = node.clone();
     context.child("tell").spawn(move |_| gossip::tell(out, transactions_out));
@@ -276,13 +280,11 @@ async fn serve(
     context.child("hear").spawn(move |_| gossip::hear(inbox, chain, transactions_in, blocker));
     let ports = Ports(node.clone());
     let begun = node.head().number;
-    let share = config.share.map(|share| share.secret);
-    let certification = config.group.map(|group| Certification { group, share });
     let engine = EngineConfig {
         key: config.key.secret,
-        validators,
         genesis: config.genesis,
-        certification,
+        group: config.group,
+        share: config.share.map(|share| share.secret),
         rules: config.rules,
         beneficiary: config.beneficiary,
         timing: config.timing,
@@ -301,6 +303,7 @@ async fn serve(
     let validator = Box::pin(validator).await;
     // Whoever started this may have gone; then `stopped` is ready too.
     let validator = validator.map(Arc::new);
+    let ending = validator.as_ref().ok().map(Arc::clone);
     if let Ok(validator) = &validator {
         let (validator, clock) = (Arc::clone(validator), context.child("catch_up"));
         context.child("watch").spawn(move |_| catch_up(clock, validator, node, begun));
@@ -313,6 +316,9 @@ async fn serve(
     pin_mut!(running);
     match select(stopped, running).await {
         Either::Left(_) | Either::Right(_) => {}
+    }
+    if let Some(validator) = ending {
+        validator.end().await;
     }
 }
 
@@ -343,21 +349,27 @@ fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
     }
 }
 
-/// The first block of a network: its genesis with the state root and seal that validators give it. It needs a scratch
-/// folder for their database, which is empty before and left to the caller afterwards.
+/// Makes a folder that only its owner can look into: shares lie there.
+fn own_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// The first block of a network: its genesis with the state root and seal that its first validators give it, who are the members of
+/// `group`. It needs a scratch folder for their database, which is empty before and left to the caller afterwards.
 ///
 /// # Errors
-/// The genesis is refused, there are no validators, or the folder cannot be used.
-pub fn first_block(
-    genesis: &Genesis,
-    validators: &[ValidatorAddress],
-    scratch: &Path,
-) -> Result<FirstBlock, RunError> {
-    let leader = validators.iter().min().ok_or(RunError::Start(StartError::NoValidators))?;
+/// The genesis is refused, or the folder cannot be used.
+pub fn first_block(genesis: &Genesis, group: &Group, scratch: &Path) -> Result<FirstBlock, RunError> {
     let runtime = RuntimeConfig::new().with_storage_directory(scratch).with_worker_threads(1);
     let block = Runner::new(runtime).start(|context| async move {
         let storage = storage(GENESIS_CACHE);
-        prepare_genesis(context, &storage.partition, storage.database(), genesis, &leader.0).await
+        prepare_genesis(context, &storage.partition, storage.database(), genesis, group).await
     });
     let block = block.map_err(StartError::from).map_err(RunError::Start)?;
     let own = genesis.build(LtHash::default());
@@ -367,7 +379,8 @@ pub fn first_block(
 
 fn transport(
     config: &ValidatorConfig,
-) -> lookup::Config<Cups<Sake<commonware_cryptography::ed25519::PrivateKey>, ChaCha20Poly1305>> {
+    first: B256,
+) -> discovery::Config<Cups<Sake<commonware_cryptography::ed25519::PrivateKey>, ChaCha20Poly1305>> {
     let signer = config.key.secret.clone();
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
@@ -378,18 +391,26 @@ fn transport(
         },
         cups::Version::V1,
     );
-    let count = NonZeroUsize::new(config.validators.len()).unwrap_or(NonZeroUsize::MIN);
-    let message = max_message_bytes(u32::try_from(count.get()).unwrap_or(u32::MAX));
-    let message = message.max(u32::try_from(gossip::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX));
+    let me = config.key.address();
+    let others = config.validators.iter().filter(|peer| peer.key != me);
+    let bootstrappers: Vec<(PublicKey, Ingress)> =
+        others.map(|peer| (peer.key.0.clone(), peer.address.into())).collect();
+    // Those who keep an epoch, those of the next and those of the one after; and this validator.
+    let seats = usize::from(config.genesis.staking.parameters.seats).max(config.group.members().len());
+    let count = NonZeroUsize::MIN.saturating_add(seats.saturating_mul(3));
+    let message = max_message_bytes().max(u32::try_from(gossip::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX));
     let make = match config.reach {
-        Reach::Local => lookup::Config::local,
-        Reach::Public => lookup::Config::recommended,
+        Reach::Local => discovery::Config::local,
+        Reach::Public => discovery::Config::recommended,
     };
-    make(handshake, TRANSPORT_NAMESPACE, config.listen, count, message, MAILBOX)
+    let namespace = [TRANSPORT_NAMESPACE, first.as_slice()].concat();
+    let (listen, reached) = (config.listen, config.reached);
+    make(handshake, &namespace, listen, reached, bootstrappers, count, message, MAILBOX)
 }
 
 const CATCH_UP_POLL: Duration = Duration::from_millis(20);
-const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/1";
+/// The first block's hash follows: an address is told for one network.
+const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/2";
 /// The engine's parts are large while they are put together, in builds without optimisation above all.
 const STACK_BYTES: usize = 16 << 20;
 const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use tacit_abi::{
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
     IReceipts::{self, IReceiptsErrors},
+    IValidators::{self, IValidatorsErrors},
 };
 
 use crate::Amount;
@@ -21,6 +22,8 @@ pub enum Revert {
     Channels(IChannelsErrors),
     /// By the receipt anchors.
     Receipts(IReceiptsErrors),
+    /// By the validators' stakes.
+    Validators(IValidatorsErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -47,6 +50,9 @@ impl Revert {
         if let Ok(error) = IReceiptsErrors::abi_decode(data) {
             return Self::Receipts(error);
         }
+        if let Ok(error) = IValidatorsErrors::abi_decode(data) {
+            return Self::Validators(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -63,6 +69,7 @@ impl core::fmt::Display for Revert {
             Self::Models(error) => models(error, f),
             Self::Channels(error) => channels(error, f),
             Self::Receipts(error) => receipts(error, f),
+            Self::Validators(error) => validators(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -153,6 +160,45 @@ fn receipts(error: &IReceiptsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
     }
 }
 
+fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IValidatorsErrors::StakeTooSmall(IValidators::StakeTooSmall { stake, least }) => {
+            write!(f, "{} coins are too few: a validator needs {}", Amount(*stake), Amount(*least))
+        }
+        IValidatorsErrors::BadProof(_) => f.write_str("the key did not sign for this owner on this network"),
+        IValidatorsErrors::KeyTaken(IValidators::KeyTaken { key }) => {
+            write!(f, "{key} is a validator already")
+        }
+        IValidatorsErrors::KeyBarred(IValidators::KeyBarred { key }) => {
+            write!(f, "{key} voted against itself and never votes again")
+        }
+        IValidatorsErrors::OwnerTaken(IValidators::OwnerTaken { owner, key }) => {
+            write!(f, "{owner} owns a validator already: {key}")
+        }
+        IValidatorsErrors::TooManyCandidates(IValidators::TooManyCandidates { limit }) => {
+            write!(f, "all {limit} places are taken by more coins")
+        }
+        IValidatorsErrors::TooManyLeaving(_) => {
+            f.write_str("all places are still held by validators that leave: try again in the next epoch")
+        }
+        IValidatorsErrors::NotOwner(IValidators::NotOwner { caller }) => {
+            write!(f, "{caller} owns no validator")
+        }
+        IValidatorsErrors::AlreadyLeaving(IValidators::AlreadyLeaving { key }) => {
+            write!(f, "{key} leaves already")
+        }
+        IValidatorsErrors::LastValidator(_) => f.write_str("the last validator cannot leave"),
+        IValidatorsErrors::NotLeaving(IValidators::NotLeaving { key }) => {
+            write!(f, "{key} has not left")
+        }
+        IValidatorsErrors::StillUnbonding(IValidators::StillUnbonding { epoch, releaseAt }) => {
+            write!(f, "the coins stay bonded until epoch {epoch} and time {releaseAt}")
+        }
+        IValidatorsErrors::NotConfigured(_) => f.write_str("this ledger takes no stakes"),
+        other => write!(f, "the validators module refused: {other:?}"),
+    }
+}
+
 fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -187,6 +233,10 @@ mod tests {
                 "0x0000000000000000000000000000000000000001 is not the client of this channel",
             ),
             (IReceipts::EmptyBatch {}.abi_encode(), "a batch needs a receipt"),
+            (
+                IValidators::StakeTooSmall { stake: 1, least: 10_u128.pow(20) }.abi_encode(),
+                "0.000000000000000001 coins are too few: a validator needs 100",
+            ),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

@@ -17,5 +17,6 @@ pub(crate) mod prove;
 pub(crate) mod receipt;
 pub(crate) mod run;
 pub(crate) mod up;
+pub(crate) mod validators;
 pub(crate) mod wallet;
 pub(crate) mod worker;

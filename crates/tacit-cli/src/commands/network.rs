@@ -12,12 +12,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tacit_ledger::{Chain, Founder, Genesis, GenesisAccount, Staking};
+use tacit_ledger::{BLOCKS_PER_SEAT, Chain, Founder, Genesis, GenesisAccount, Staking, StakingParameters};
 use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    NetworkFile, NetworkPeer, RunError, RunningValidator, ShareKey, ValidatorAddress, ValidatorConfig,
+    Group, NetworkFile, NetworkPeer, RunError, RunningValidator, ShareKey, ValidatorAddress, ValidatorConfig,
     ValidatorFile, ValidatorKey,
 };
 use tacit_wire::Wallet;
@@ -40,6 +40,14 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     let hosts: Vec<IpAddr> = members.iter().map(|(_, host)| *host).collect();
     let hosts = if members.is_empty() { &arguments.hosts } else { &hosts };
     let places = places(arguments, hosts)?;
+    let seats = genesis.staking.parameters.seats;
+    if places.len() > usize::from(seats) {
+        return Err(Failure::new(
+            "bad_usage",
+            format!("{} validators, and an epoch has turns for {seats}", places.len()),
+            "give a longer --epoch-blocks, or fewer validators",
+        ));
+    }
     create_folder(home)?;
     let mut keys: Vec<ValidatorAddress> = members.into_iter().map(|(key, _)| key).collect();
     for index in 1..=places.len() {
@@ -55,8 +63,9 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
         }
         keys.push(key);
     }
+    let group = deal(home, &keys)?;
     let scratch = home.join("scratch");
-    let first = tacit_validator::first_block(&genesis, &keys, &scratch);
+    let first = tacit_validator::first_block(&genesis, &group, &scratch);
     std::fs::remove_dir_all(&scratch).failed("cannot_write", scratch.display(), "")?;
     let first = first.failed("genesis", "the first block cannot be made", "")?;
     let json = serde_json::to_vec_pretty(&genesis).failed("genesis", "the genesis cannot be written", "")?;
@@ -64,10 +73,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     let validators = keys.iter().zip(&places);
     let validators =
         validators.map(|(key, place)| NetworkPeer { key: key.to_string(), address: place.reached }).collect();
-    let mut network = NetworkFile::new(GENESIS.into(), &first, validators);
-    if arguments.members.is_empty() {
-        network.group = Some(deal(home, &keys)?);
-    }
+    let mut network = NetworkFile::new(GENESIS.into(), &first, &group, validators);
     network.local = places.iter().all(|place| is_private(place.reached.ip()));
     write(&home.join(NETWORK), network.template().as_bytes())?;
     for (index, place) in (1..).zip(&places) {
@@ -78,7 +84,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             place.listen,
             place.rpc,
         );
-        file.share = network.group.as_ref().map(|_| SHARE.into());
+        file.share = Some(SHARE.into());
         write(&home.join(folder_name(index)).join(VALIDATOR), file.template().as_bytes())?;
     }
     let result = json!({
@@ -121,8 +127,8 @@ fn found(genesis: &mut Genesis, key: &ValidatorAddress, path: &Path) -> Result<(
     Ok(())
 }
 
-/// Deals a new key to the validators, in shares, and gives the group as text. Nobody has the whole key afterwards.
-fn deal(home: &Path, keys: &[ValidatorAddress]) -> Result<String, Failure> {
+/// Deals a new key to the validators, in shares, and gives the group. Nobody has the whole key afterwards.
+fn deal(home: &Path, keys: &[ValidatorAddress]) -> Result<Group, Failure> {
     let dealt = tacit_validator::deal_group(keys.iter().cloned());
     let (group, shares) = dealt.failed("group", "the group's key cannot be dealt", "")?;
     for (validator, share) in shares {
@@ -130,7 +136,7 @@ fn deal(home: &Path, keys: &[ValidatorAddress]) -> Result<String, Failure> {
         let path = home.join(folder_name(index)).join(SHARE);
         share.create(&path).failed("cannot_write", path.display(), "choose another folder with --output")?;
     }
-    Ok(group.to_string())
+    Ok(group)
 }
 
 /// Makes a validator's key.
@@ -145,7 +151,7 @@ pub(crate) fn new_key(path: &Path, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn create_key(path: &Path) -> Result<ValidatorAddress, Failure> {
+pub(crate) fn create_key(path: &Path) -> Result<ValidatorAddress, Failure> {
     let key = ValidatorKey::create(path).failed(
         "cannot_write",
         format!("cannot make {}", path.display()),
@@ -179,6 +185,11 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         "the file must be readable by its owner alone: chmod 600",
     )?;
     let address = key.address();
+    let reached = file.reached(&address, &network).failed(
+        "bad_config",
+        "cannot start",
+        "say in the validator's file where others reach it: address = \"IP:PORT\"",
+    )?;
     let node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
         .with_data_dir(Some(file.data.clone()));
     let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
@@ -191,6 +202,7 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         share,
         validators: network.validators,
         listen: file.listen,
+        reached,
         reach: network.reach,
         data_dir: file.data.join("consensus"),
         genesis: network.genesis,
@@ -374,9 +386,17 @@ fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),
         alloc: alloc.into_iter().map(|address| (address, funded.clone())).collect(),
-        staking: Staking::default(),
+        staking: Staking { parameters: rules(arguments.epoch_blocks), ..Staking::default() },
         origin: None,
     })
+}
+
+/// Rules of stake. In a short epoch there are turns for few.
+fn rules(epoch_blocks: Option<u64>) -> StakingParameters {
+    let usual = StakingParameters::default();
+    let epoch_blocks = epoch_blocks.unwrap_or(usual.epoch_blocks);
+    let seats = u16::try_from(epoch_blocks / BLOCKS_PER_SEAT).unwrap_or(u16::MAX).min(usual.seats);
+    StakingParameters { epoch_blocks, seats, ..usual }
 }
 
 /// A genesis file, or the state of a data directory.
@@ -420,7 +440,7 @@ fn not_started(error: &RunError) -> Failure {
     Failure::new(
         "validator",
         format!("the validator did not start: {text}"),
-        "is its key in the network file, its `listen` address free, and is there room on its disk?",
+        "is its `listen` address free, its share its own, and is there room on its disk?",
     )
 }
 
@@ -436,7 +456,7 @@ fn folder_name(index: usize) -> PathBuf {
     format!("validator-{index}").into()
 }
 
-fn create_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn create_folder(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).failed(
         "cannot_write",
         path.display(),
@@ -444,15 +464,15 @@ fn create_folder(path: &Path) -> Result<(), Failure> {
     )
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes).failed("cannot_write", path.display(), "check the folder and its permissions")
 }
 
 const MEETING: Duration = Duration::from_secs(3);
 const NETWORK: &str = "network.toml";
 const GENESIS: &str = "genesis.json";
-const VALIDATOR: &str = "validator.toml";
-const KEY: &str = "validator.key";
+pub(crate) const VALIDATOR: &str = "validator.toml";
+pub(crate) const KEY: &str = "validator.key";
 const SHARE: &str = "validator.share";
 const OWNER: &str = "owner.key";
 /// Ten coins.

@@ -1,7 +1,7 @@
 //! `tacit node`: the ledger, as one process or as one validator of many.
 
 use crate::args::{Lifetime, Node as Command};
-use crate::commands::network;
+use crate::commands::{network, validators};
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
@@ -25,6 +25,13 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
         }
         Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
         Command::NewKey { path } => network::new_key(path, output),
+        Command::NewValidator(arguments) => validators::new(arguments, output),
+        Command::Join { key, owner, stake, ledger } => {
+            validators::join(key, owner, stake, &ledger.url, output).await
+        }
+        Command::Leave { owner, ledger } => validators::leave(owner, &ledger.url, output).await,
+        Command::Withdraw { owner, ledger } => validators::withdraw(owner, &ledger.url, output).await,
+        Command::Validators { ledger } => validators::show(&ledger.url, output).await,
         Command::Export(arguments) => network::export(arguments, output),
     }
 }

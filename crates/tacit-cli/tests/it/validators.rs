@@ -344,6 +344,71 @@ fn a_load_is_measured() {
     assert_eq!(lines[0]["gas_per_transaction"], 21_000);
 }
 
+/// A fifth comes into a running network by its commands alone, becomes one of those who vote, and is needed once a founder is killed.
+#[test]
+fn a_fifth_joins_a_running_network_and_one_of_the_first_may_go() {
+    let folder = Folder::new();
+    let (_, account) = folder.key("payer.key");
+    let (written, configs) = network(&folder, 4, &["--fund", &account, "--epoch-blocks", "24"]);
+    let path = folder.join("network/network.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, file.replace("block_ms_max = 1000", "block_ms_max = 250")).unwrap();
+    let mut validators: Vec<Validator> = Validator::start_all(&configs);
+    let url = validators[1].url().to_owned();
+
+    let (home, port) = (folder.path("fifth"), port());
+    let (listen, rpc) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", port + 1));
+    let network = folder.path("network/network.toml");
+    let new = ["node", "new-validator", "--network", &network, "--output", &home, "--rpc", &rpc];
+    let unreachable = tacit().arg("--json").args(new).output().unwrap();
+    assert_eq!(unreachable.status.code(), Some(2), "{}", text(&unreachable));
+    std::fs::remove_dir_all(&home).unwrap();
+    let made = ok(&[&new[..], &["--listen", &listen]].concat());
+    let key = made["key"].as_str().unwrap().to_owned();
+    let (key_file, owner) = (folder.path("fifth/validator.key"), folder.path("payer.key"));
+    let join = ["node", "join", "--key", &key_file, "--owner", &owner, "--ledger", &url, "--stake"];
+    let error = refused(&[&join[..], &["99"]].concat());
+    assert!(error["message"].as_str().unwrap().contains("100"), "{error}");
+    let joined = ok(&[&join[..], &["100"]].concat());
+    assert_eq!(joined["key"], key.as_str());
+    let from = joined["from_epoch"].as_u64().unwrap();
+    validators.push(Validator::start(made["config"].as_str().unwrap()));
+
+    let voters = || -> Vec<String> {
+        let shown = ok(&["node", "validators", "--ledger", &url]);
+        assert_eq!((shown["epoch_blocks"].as_u64(), shown["seats"].as_u64()), (Some(24), Some(6)));
+        let keys = shown["sets"][0]["validators"].as_array().unwrap().iter();
+        keys.map(|seat| seat["key"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(voters().len(), 4);
+    wait("its epoch has come", || validators.iter().all(|one| one.height() > from * 24 + 8));
+    assert!(voters().contains(&key));
+    // Four of five have to vote from now on: the fifth is one of them.
+    validators.remove(0);
+    let height = validators[3].height();
+    wait("blocks without the first", || validators.iter().all(|one| one.height() > height + 24));
+
+    let paid = ok(&["wallet", "send", &owner, PAYEE, "1", "--ledger", validators[3].url()]);
+    let transaction: alloy_primitives::B256 = paid["transaction"].as_str().unwrap().parse().unwrap();
+    let group = tacit_validator::NetworkFile::load(&path).unwrap().group.key();
+    let genesis = written["first_block_hash"].as_str().unwrap().parse().unwrap();
+    let trust = tacit_light::Trust::new(82_249, genesis).with_group(group);
+    // Until the group has signed, votes are given.
+    wait("the group's signature under the key of the beginning", || {
+        let proof = post(validators[3].url(), "tacit_getReceiptProof", json!([transaction]));
+        let Some(proof) = proof.as_str() else { return false };
+        let bytes: alloy_primitives::Bytes = proof.parse().unwrap();
+        let verified = tacit_light::verify(&trust, &tacit_light::LightProof::decode(&bytes).unwrap());
+        verified.is_ok_and(|verified| verified.transaction() == Some(transaction))
+    });
+
+    let founder = folder.path("network/validator-1/owner.key");
+    let left = ok(&["node", "leave", "--owner", &founder, "--ledger", &url]);
+    assert!(left["exit_epoch"].as_u64().unwrap() > from);
+    let error = refused(&["node", "withdraw", "--owner", &founder, "--ledger", &url]);
+    assert!(error["message"].as_str().unwrap().contains("epoch"), "{error}");
+}
+
 /// What a light client is told beforehand, and what it then believes without a node.
 #[test]
 fn a_receipt_is_proved_to_a_light_client() {
@@ -360,7 +425,7 @@ fn a_receipt_is_proved_to_a_light_client() {
 
     let file = tacit_validator::NetworkFile::load(&folder.join("network/network.toml")).unwrap();
     let genesis = written["first_block_hash"].as_str().unwrap().parse().unwrap();
-    let trust = tacit_light::Trust::new(82_249, genesis).with_group(file.group.unwrap().key());
+    let trust = tacit_light::Trust::new(82_249, genesis).with_group(file.group.key());
     let check = |bytes: &[u8]| tacit_light::verify(&trust, &tacit_light::LightProof::decode(bytes).unwrap());
     let verified = check(&bytes).unwrap();
     assert_eq!(verified.transaction(), Some(transaction));

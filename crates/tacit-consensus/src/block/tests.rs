@@ -6,7 +6,16 @@ use alloy_consensus::{
 use alloy_primitives::{Bytes as RawBytes, TxKind, U256};
 use commonware_codec::{Decode as _, DecodeExt as _};
 use commonware_consensus::types::{Epoch, Round, View};
-use commonware_cryptography::{Digest as _, Signer as _};
+use commonware_cryptography::{
+    Digest as _, Signer as _,
+    bls12381::{
+        dkg::feldman_desmedt::{self, Dealer, Info, Output, Reveal},
+        primitives::sharing::Mode,
+    },
+    ed25519::{PrivateKey, PublicKey},
+};
+use commonware_glue::dkg::types::EpochOutcome;
+use commonware_utils::{N3f1, TestRng, ordered::Set};
 
 fn transaction(nonce: u64) -> TxEnvelope {
     let draft = TxEip1559 {
@@ -31,11 +40,43 @@ fn seal() -> Seal {
         context,
         height: Height::new(4),
         range: NonEmptyRange::new(Location::new(2)..Location::new(700)).unwrap(),
+        payload: None,
     }
 }
 
+/// Members, and the group they are.
+fn group(count: u64) -> (Set<PublicKey>, Output<MinSig, PublicKey>) {
+    let keys = Set::from_iter_dedup((0..count).map(|seed| PrivateKey::from_seed(seed).public_key()));
+    let dealt = feldman_desmedt::deal::<MinSig, _, N3f1>(TestRng::new(1), Mode::NonZeroCounter, keys.clone());
+    (keys, dealt.unwrap().0)
+}
+
+fn record(count: u64) -> Payload {
+    let (keys, output) = group(count);
+    Payload::EpochInfo(EpochRecord {
+        outcome: EpochOutcome::Success,
+        epoch: Epoch::new(u64::MAX),
+        output,
+        players: keys.clone(),
+        next_players: keys,
+        directory: Unit,
+    })
+}
+
+fn log(count: u64) -> Payload {
+    let (keys, _) = group(count);
+    let mode = Mode::NonZeroCounter;
+    let info = Info::new::<N3f1>(b"t", 0, None, mode, Reveal::V1, keys.clone(), keys).unwrap();
+    let dealer = Dealer::start::<N3f1>(TestRng::new(2), info, PrivateKey::from_seed(0), None).unwrap().0;
+    Payload::DealerLog(dealer.finalize::<N3f1>())
+}
+
 fn parts(transactions: Vec<TxEnvelope>) -> (Seal, Block) {
-    let seal = seal();
+    parts_with(None, transactions)
+}
+
+fn parts_with(payload: Option<Payload>, transactions: Vec<TxEnvelope>) -> (Seal, Block) {
+    let seal = Seal { payload, ..seal() };
     let header = Header {
         number: 9,
         parent_hash: B256::new([5; 32]),
@@ -83,8 +124,69 @@ fn an_honest_block_comes_back_and_its_digest_is_the_ethereum_hash() {
 }
 
 #[test]
+fn payloads_come_back() {
+    for payload in [record(1), record(4), log(1), log(4)] {
+        let (seal, block) = parts_with(Some(payload.clone()), Vec::new());
+        let block = ChainBlock::new(seal, block).unwrap();
+        let bytes = block.encode();
+        assert_eq!(bytes.len(), block.encode_size());
+        let back = ChainBlock::decode(bytes).unwrap();
+        assert_eq!(back, block);
+        assert!(back.payload() == Some(payload));
+        let (plain, _) = parts(Vec::new());
+        assert_ne!(back.seal().commitment(), plain.commitment());
+    }
+}
+
+#[test]
+fn a_payload_other_than_the_header_s_is_refused() {
+    let (seal, block) = parts_with(Some(record(1)), Vec::new());
+    let body = alloy_rlp::encode(&block);
+    for payload in [None, Some(record(2)), Some(log(1))] {
+        let other = Seal { payload, ..seal.clone() };
+        assert_eq!(rejection(encode(&other, &body)), BlockError::Seal);
+    }
+}
+
+#[test]
+fn no_byte_of_a_payload_can_be_changed_under_its_digest() {
+    for payload in [record(1), log(1)] {
+        let (seal, block) = parts_with(Some(payload), Vec::new());
+        unchangeable(&ChainBlock::new(seal, block).unwrap());
+    }
+}
+
+/// Longer than any payload: refused before it is read.
+#[test]
+fn a_payload_that_is_too_long_is_refused() {
+    let mut bytes = vec![FORMAT];
+    seal().write(&mut bytes);
+    bytes.pop();
+    (PAYLOAD_BYTES_MAX + 1).write(&mut bytes);
+    bytes.resize(bytes.len() + PAYLOAD_BYTES_MAX + 1, 0);
+    let refused = ChainBlock::decode(bytes).unwrap_err();
+    assert!(matches!(refused, CodecError::InvalidLength(length) if length == PAYLOAD_BYTES_MAX + 1));
+}
+
+#[test]
+fn payloads_of_all_seats_fit_the_bound() {
+    assert_eq!(PARTICIPANTS_MAX.get(), u32::from(tacit_ledger::SEATS_MAX));
+    let most = Payload::max_encode_size(PARTICIPANTS_MAX);
+    assert!(most <= PAYLOAD_BYTES_MAX, "{most}");
+    for payload in [record(128), log(128)] {
+        assert!(payload.encode_size() <= most);
+    }
+    let (seal, block) = parts_with(Some(record(129)), Vec::new());
+    let bytes = ChainBlock::new(seal, block).unwrap().encode();
+    assert!(ChainBlock::decode(bytes).is_err(), "more members than seats");
+}
+
+#[test]
 fn no_byte_of_a_block_can_be_changed_under_its_digest() {
-    let block = honest();
+    unchangeable(&honest());
+}
+
+fn unchangeable(block: &ChainBlock) {
     let bytes = block.encode().to_vec();
     for place in 0..bytes.len() {
         for flip in [1, 0x80] {
@@ -104,8 +206,8 @@ fn no_byte_of_a_block_can_be_changed_under_its_digest() {
 #[test]
 fn another_format_is_refused() {
     let mut bytes = honest().encode().to_vec();
-    bytes[0] = 2;
-    assert_eq!(rejection(bytes), BlockError::Format { got: 2 });
+    bytes[0] = 1;
+    assert_eq!(rejection(bytes), BlockError::Format { got: 1 });
 }
 
 #[test]
@@ -184,6 +286,7 @@ fn the_longest_seal_fits_the_bound() {
         context,
         height: Height::new(u64::MAX),
         range: NonEmptyRange::new(Location::new(1 << 61)..Location::new((1 << 61) + 1)).unwrap(),
+        payload: Some(record(128)),
     };
     assert!(seal.encode_size() <= Seal::MAX_ENCODE_SIZE);
 }

@@ -94,11 +94,11 @@ impl Reporter for CertifierMailbox {
 #[derive(Clone)]
 pub(crate) struct Progress<S> {
     sink: S,
-    certifier: Option<CertifierMailbox>,
+    certifier: CertifierMailbox,
 }
 
 impl<S> Progress<S> {
-    pub(crate) fn new(sink: S, certifier: Option<CertifierMailbox>) -> Self {
+    pub(crate) fn new(sink: S, certifier: CertifierMailbox) -> Self {
         Self { sink, certifier }
     }
 }
@@ -108,25 +108,32 @@ impl<S: BlockSink> BlockSink for Progress<S> {
 
     async fn finalized(&self, block: &ChainBlock) -> Result<(), S::Error> {
         self.sink.finalized(block).await?;
-        if let Some(CertifierMailbox(sender)) = &self.certifier {
-            // When the actor has ended, so has the validator.
-            let _ = sender.unbounded_send(Message::Taken(block.seal().height.get()));
-        }
+        // When the actor has ended, so has the validator.
+        let _ = self.certifier.0.unbounded_send(Message::Taken(block.seal().height.get()));
         Ok(())
     }
 }
 
-/// One epoch for good: the set of validators does not change. Subscriptions last as long as this.
-#[derive(Clone, Default)]
-pub(crate) struct Epochs(Arc<Mutex<Vec<ring::Sender<Epoch>>>>);
+/// The only epoch of an engine. Subscriptions last as long as this.
+#[derive(Clone)]
+pub(crate) struct OneEpoch {
+    epoch: Epoch,
+    subscribed: Arc<Mutex<Vec<ring::Sender<Epoch>>>>,
+}
 
-impl Monitor for Epochs {
+impl OneEpoch {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, subscribed: Arc::default() }
+    }
+}
+
+impl Monitor for OneEpoch {
     type Index = Epoch;
 
     async fn subscribe(&mut self) -> (Epoch, IndexSubscription<Epoch>) {
         let (sender, subscription) = ring::channel(NZUsize!(1));
-        self.0.lock().push(sender);
-        (Epoch::zero(), subscription)
+        self.subscribed.lock().push(sender);
+        (self.epoch, subscription)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     ports::{BlockSink, TransactionSource},
 };
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Finalization};
-use commonware_runtime::{Clock, Metrics, Spawner, Storage};
+use commonware_runtime::{Clock, Metrics, Network, Spawner, Storage};
 use rand_core::CryptoRng;
 use tacit_light::{
     Certificate, CertificateKind, Finality, GroupSignature, HEADERS_MAX, VoteSignature, Votes,
@@ -14,7 +14,7 @@ use tacit_light::{
 
 impl<E, T, S> Validator<E, T, S>
 where
-    E: Spawner + Clock + Metrics + Storage + CryptoRng,
+    E: Spawner + Clock + Metrics + Storage + Network + CryptoRng,
     T: TransactionSource,
     S: BlockSink,
 {
@@ -25,7 +25,7 @@ where
     pub async fn threshold_certificate(&self, number: u64) -> Option<(u64, GroupSignature)> {
         let first = self.genesis().block().header.number;
         let height = number.checked_sub(first)?;
-        let (certified, signature) = self.certifier.as_ref()?.next(height).await?;
+        let (certified, signature) = self.certifier.next(height).await?;
         Some((certified.checked_add(first)?, signature))
     }
 

@@ -6,13 +6,14 @@
 //! coefficients times the generator of G2; the constant's is the [`GroupKey`].
 //!
 //! # Trust
-//! So far one dealer makes all shares ([`deal`]), and must forget them: who has `2f + 1` of them forges certificates, though
-//! not votes. What is public is kept in the form that a later distributed generation or resharing starts from and ends with;
-//! the group key outlives both.
+//! One dealer makes the first shares ([`deal`]), and must forget them: who has `2f + 1` of one epoch forges certificates, though
+//! not votes. From then on validators deal to their successors, epoch by epoch (`epochs`); the group key outlives them all.
 
+use crate::block::{EpochRecord, PARTICIPANTS_MAX};
 use alloy_primitives::{FixedBytes, hex};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
 use commonware_consensus::aggregation::scheme::bls12381_threshold;
+use commonware_consensus::types::Epoch;
 use commonware_cryptography::{
     bls12381::{
         dkg::feldman_desmedt::{self, Output},
@@ -24,11 +25,13 @@ use commonware_cryptography::{
     },
     ed25519::PublicKey,
 };
+use commonware_glue::dkg::types::EpochOutcome;
 use commonware_utils::{
-    N3f1, NZU32, Participant,
+    N3f1, Participant,
     ordered::{Quorum as _, Set},
+    sequence::Unit,
 };
-use core::{fmt, num::NonZeroU32, str::FromStr};
+use core::{fmt, str::FromStr};
 use rand_core::CryptoRng;
 use tacit_light::GroupKey;
 use zeroize::Zeroizing;
@@ -36,8 +39,8 @@ use zeroize::Zeroizing;
 /// How the engine signs and checks.
 pub(crate) type Scheme = bls12381_threshold::Scheme<PublicKey, MinSig>;
 
-/// What is public of the key that a set of validators hold together. Written as hex digits, in the library's encoding of a
-/// key generation's outcome.
+/// What is public of the key that the first validators of a network hold together. Written as hex digits, in the library's encoding
+/// of a key generation's outcome.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Group {
     outcome: Output<MinSig, PublicKey>,
@@ -66,7 +69,7 @@ pub enum GroupError {
     #[error("the share is not this validator's")]
     Share,
     /// There are no validators, or too many.
-    #[error("{got} validators, 1 to {VALIDATORS_MAX} can hold a key")]
+    #[error("{got} validators, 1 to {PARTICIPANTS_MAX} can hold a key")]
     Size {
         /// Given.
         got: usize,
@@ -78,6 +81,39 @@ impl Group {
     #[must_use]
     pub fn key(&self) -> GroupKey {
         self.key
+    }
+
+    /// Who holds the key.
+    #[must_use]
+    pub fn members(&self) -> &Set<PublicKey> {
+        self.outcome.players()
+    }
+
+    /// Epoch 0: the members keep it, and, as no message to the ledger counts any sooner, those after it.
+    pub(crate) fn first_epoch(&self) -> EpochRecord {
+        EpochRecord {
+            outcome: EpochOutcome::Success,
+            epoch: Epoch::zero(),
+            output: self.outcome.clone(),
+            players: self.members().clone(),
+            next_players: self.members().clone(),
+            directory: Unit,
+        }
+    }
+
+    /// The share as the library has it, once it is clear that the group is one of `validators` and the share that of `me`.
+    pub(crate) fn share_of(
+        &self,
+        validators: &Set<PublicKey>,
+        me: &PublicKey,
+        share: Option<GroupShare>,
+    ) -> Result<Option<Share>, GroupError> {
+        self.check(validators)?;
+        let Some(GroupShare(private)) = share else { return Ok(None) };
+        let index: Participant = validators.index(me).ok_or(GroupError::Share)?;
+        let share = Share::new(index, private);
+        let expected = self.outcome.public().partial_public(index).map_err(|_| GroupError::Share)?;
+        if share.public::<MinSig>() == expected { Ok(Some(share)) } else { Err(GroupError::Share) }
     }
 
     fn new(outcome: Output<MinSig, PublicKey>) -> Result<Self, GroupError> {
@@ -120,7 +156,7 @@ impl FromStr for Group {
         }
         let bytes = hex::decode(text).map_err(|_| GroupError::Malformed)?;
         let mut rest = Copying(&bytes);
-        let outcome = Output::read_cfg(&mut rest, &(VALIDATORS_MAX, ModeVersion::v0()))
+        let outcome = Output::read_cfg(&mut rest, &(PARTICIPANTS_MAX, ModeVersion::v0()))
             .map_err(|_| GroupError::Malformed)?;
         let group = Self::new(outcome)?;
         if group.outcome.encode()[..] == bytes[..] { Ok(group) } else { Err(GroupError::Malformed) }
@@ -166,7 +202,7 @@ pub fn deal(
     validators: &Set<PublicKey>,
 ) -> Result<(Group, Vec<(PublicKey, GroupShare)>), GroupError> {
     let size = GroupError::Size { got: validators.len() };
-    if u32::try_from(validators.len()).map_or(true, |count| count > VALIDATORS_MAX.get()) {
+    if u32::try_from(validators.len()).map_or(true, |count| count > PARTICIPANTS_MAX.get()) {
         return Err(size);
     }
     let dealt = feldman_desmedt::deal::<MinSig, _, N3f1>(rng, Mode::NonZeroCounter, validators.clone());
@@ -176,29 +212,7 @@ pub fn deal(
     Ok((Group::new(outcome)?, shares))
 }
 
-/// What the engine signs and checks with.
-pub(crate) fn scheme(
-    namespace: &[u8],
-    validators: &Set<PublicKey>,
-    me: &PublicKey,
-    group: &Group,
-    share: Option<GroupShare>,
-) -> Result<Scheme, GroupError> {
-    group.check(validators)?;
-    let index: Participant = validators.index(me).ok_or(GroupError::Members)?;
-    let public = group.outcome.public().clone();
-    match share {
-        Some(share) => {
-            let share = Share::new(index, share.0);
-            Scheme::signer(namespace, validators.clone(), public, share).ok_or(GroupError::Share)
-        }
-        None => Scheme::member(namespace, validators.clone(), public, me).ok_or(GroupError::Members),
-    }
-}
-
-/// Most validators that hold a key together.
-const VALIDATORS_MAX: NonZeroU32 = NZU32!(1024);
-/// More than the digits of a group of [`VALIDATORS_MAX`].
+/// More than the digits of a group of [`PARTICIPANTS_MAX`].
 const GROUP_DIGITS_MAX: usize = 1 << 20;
 
 #[cfg(test)]
@@ -223,8 +237,8 @@ mod tests {
             );
             for (key, share) in shares {
                 let again = GroupShare::new(&share.bytes()).unwrap();
-                let scheme = scheme(b"n", &set, &key, &group, Some(again)).unwrap();
-                assert_eq!(scheme.identity().encode()[..], group.key().bytes()[..]);
+                assert!(group.share_of(&set, &key, Some(again)).unwrap().is_some());
+                assert!(group.share_of(&set, &key, None).unwrap().is_none());
             }
         }
     }
@@ -236,16 +250,16 @@ mod tests {
         let (other, others) = deal(TestRng::new(2), &set).unwrap();
         let me = &shares[0].0;
         let again = |share: &GroupShare| Some(GroupShare::new(&share.bytes()).unwrap());
-        let with = |set: &Set<PublicKey>, me, group, share| scheme(b"n", set, me, group, share).unwrap_err();
+        let with =
+            |set: &Set<PublicKey>, me, group: &Group, share| group.share_of(set, me, share).unwrap_err();
         assert_eq!(with(&set, me, &group, again(&shares[1].1)), GroupError::Share);
         assert_eq!(with(&set, me, &group, again(&others[0].1)), GroupError::Share);
         assert_eq!(with(&set, me, &other, again(&shares[0].1)), GroupError::Share);
         assert_eq!(with(&validators(5), me, &group, None), GroupError::Members);
         let stranger = PrivateKey::from_seed(9).public_key();
-        assert_eq!(with(&set, &stranger, &group, None), GroupError::Members);
-        assert!(scheme(b"n", &set, me, &group, None).is_ok());
+        assert_eq!(with(&set, &stranger, &group, again(&shares[0].1)), GroupError::Share);
         assert_eq!(deal(TestRng::new(1), &validators(0)).err(), Some(GroupError::Size { got: 0 }));
-        assert_eq!(deal(TestRng::new(1), &validators(1_025)).err(), Some(GroupError::Size { got: 1_025 }));
+        assert_eq!(deal(TestRng::new(1), &validators(129)).err(), Some(GroupError::Size { got: 129 }));
     }
 
     /// Fewer shares than the ledger wants would sign for a group that says so of itself.
@@ -260,7 +274,7 @@ mod tests {
         let group = Group::new(weak.unwrap().0).unwrap();
         let me = set.iter().next().unwrap();
         assert_eq!(
-            scheme(b"n", &set, me, &group, None).unwrap_err(),
+            group.share_of(&set, me, None).unwrap_err(),
             GroupError::Threshold { expected: 3, got: 4 }
         );
     }

@@ -2,7 +2,8 @@
 //!
 //! Consensus itself votes with single signatures, which name their signers. On top of its final blocks, every validator signs
 //! number and hash of each with its share of a key that nobody has ([`Group`], [`GroupShare`]), and sends the signature round;
-//! more than two thirds of them make the group's signature. A light client needs the group key alone (`tacit-light`).
+//! more than two thirds of them make the group's signature. A light client needs the group key alone (`tacit-light`): shares change
+//! hands (`epochs`), that key does not.
 //!
 //! # Parts
 //! The engine is `commonware_consensus::aggregation`. What is here: keys, and an actor that tells the engine which blocks to
@@ -21,30 +22,16 @@ mod actor;
 mod finality;
 mod group;
 mod launch;
+mod turn;
 
 pub use group::{Group, GroupError, GroupShare, ShareError, deal};
 
 use actor::Certifier;
-pub(crate) use actor::{CertifierMailbox, Progress};
-pub(crate) use group::{Scheme, scheme};
-pub(crate) use launch::{Launch, drain};
+pub(crate) use actor::{CertifierMailbox, Marshal, Progress};
+pub(crate) use group::Scheme;
+pub(crate) use launch::Launch;
 
 use commonware_consensus::types::HeightDelta;
-use core::fmt;
-
-/// Keys with which a validator signs final blocks.
-pub struct Certification {
-    /// The group of all validators. The same for all of them; validators that differ in it cut each other off.
-    pub group: Group,
-    /// This validator's share. Without one it collects certificates and signs none.
-    pub share: Option<GroupShare>,
-}
-
-impl fmt::Debug for Certification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certification").field("group", &self.group).finish_non_exhaustive()
-    }
-}
 
 /// Heights below the newest for which signatures are still taken, and certificates still given again on start.
 pub(crate) const ACTIVITY_KEPT: HeightDelta = HeightDelta::new(256);

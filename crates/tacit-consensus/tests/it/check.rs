@@ -1,7 +1,7 @@
 //! One lie per block: a validator accepts the honest block and refuses every other.
 
 use crate::{
-    genesis::storage,
+    genesis::{group_of, storage},
     network::{RULES, TIMING, simulate},
     people::{COIN, address, genesis, pay},
     pool::{Journal, Pool, Source},
@@ -22,7 +22,7 @@ use commonware_runtime::{Supervisor as _, deterministic::Context};
 use commonware_storage::mmr::Location;
 use commonware_utils::range::NonEmptyRange;
 use std::sync::Arc;
-use tacit_consensus::{ChainBlock, Ledger, Seal, prepare_genesis, state::StateDb};
+use tacit_consensus::{ChainBlock, Ledger, ProposalInput, Seal, prepare_genesis, state::StateDb};
 use tacit_ledger::Block;
 
 type Database = Shared<StateDb<Context>>;
@@ -46,7 +46,8 @@ fn every_lie_about_a_block_is_refused() {
         let leader = ed25519::PrivateKey::from_seed(0).public_key();
         let config = storage("check").database();
         let genesis = genesis();
-        let first = prepare_genesis(context.child("genesis"), "check", config.clone(), &genesis, &leader);
+        let group = group_of(0);
+        let first = prepare_genesis(context.child("genesis"), "check", config.clone(), &genesis, &group);
         let first = first.await.unwrap();
         let database =
             <Database as DatabaseSet<Context>>::init(context.child("database"), config, None).await;
@@ -64,7 +65,8 @@ fn every_lie_about_a_block_is_refused() {
             parent: (View::zero(), first.digest()),
         };
         let batches = || <Database as DatabaseSet<Context>>::new_batches(&database);
-        let input = Input { upstream: (), provider: () };
+        let upstream = ProposalInput { upstream: (), payload: None };
+        let input = Input { upstream, provider: () };
         let parents = ancestry::from_iter([digested(&first)]);
         let proposed = Application::<Context>::propose(
             &mut ledger,

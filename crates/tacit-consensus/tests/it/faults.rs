@@ -130,11 +130,16 @@ fn one_alone_crashes_again_and_again() {
     }
 }
 
+/// Of what was not synced, half is there after a crash.
+pub(crate) fn torn(mode: PartialWriteMode) -> FaultConfig {
+    let write = WriteConfig { failure_rate: probability!(0.0), retention_rate: probability!(0.5), mode };
+    FaultConfig::default().write(write)
+}
+
 #[test]
 fn torn_writes_are_survived() {
     for (seed, mode) in [(31, PartialWriteMode::Prefix), (32, PartialWriteMode::Subset)] {
-        let torn = WriteConfig { failure_rate: probability!(0.0), retention_rate: probability!(0.5), mode };
-        crash_all(seed, FaultConfig::default().write(torn), 4);
+        crash_all(seed, torn(mode), 4);
     }
 }
 
@@ -170,15 +175,10 @@ fn many_seeds() {
         .filter(|seed| {
             let mut rng = StdRng::seed_from_u64(*seed);
             let instants: Vec<u64> = (0..8).map(|_| rng.random_range(1..800)).collect();
-            let torn = |mode| WriteConfig {
-                failure_rate: probability!(0.0),
-                retention_rate: probability!(0.5),
-                mode,
-            };
             let faults = match seed % 3 {
                 0 => FaultConfig::default(),
-                1 => FaultConfig::default().write(torn(PartialWriteMode::Prefix)),
-                _ => FaultConfig::default().write(torn(PartialWriteMode::Subset)),
+                1 => torn(PartialWriteMode::Prefix),
+                _ => torn(PartialWriteMode::Subset),
             };
             let validators = if seed % 2 == 0 { 1 } else { 4 };
             let run = || crash_all_at(*seed, faults, validators, instants[0], &instants[1..]);

@@ -9,9 +9,9 @@ use commonware_storage::{
     metadata::{self, Metadata},
     qmdb::floor::Proportional,
 };
-use commonware_utils::{NZU16, NZU64, NZUsize, sequence::FixedBytes};
+use commonware_utils::{NZU16, NZU64, NZUsize, TestRng, ordered::Set, sequence::FixedBytes};
 use tacit_consensus::{
-    ChainBlock, GenesisFailure, StorageConfig, prepare_genesis,
+    ChainBlock, GenesisFailure, Group, StorageConfig, deal, prepare_genesis,
     state::{StateDb, Value, account_key},
 };
 use tacit_ledger::{Genesis, GenesisError};
@@ -31,15 +31,21 @@ pub(crate) fn storage(partition: &str) -> StorageConfig {
     }
 }
 
+/// The group of one validator.
+pub(crate) fn group_of(validator: u64) -> Group {
+    let key = ed25519::PrivateKey::from_seed(validator).public_key();
+    deal(TestRng::new(validator), &Set::from_iter_dedup([key])).unwrap().0
+}
+
 async fn prepare(
     context: &Context,
     partition: &str,
     genesis: &Genesis,
-    leader: u64,
+    validator: u64,
 ) -> Result<ChainBlock, GenesisFailure> {
-    let leader = ed25519::PrivateKey::from_seed(leader).public_key();
+    let group = group_of(validator);
     let database = storage(partition).database();
-    prepare_genesis(context.child("prepare"), partition, database, genesis, &leader).await
+    prepare_genesis(context.child("prepare"), partition, database, genesis, &group).await
 }
 
 #[test]

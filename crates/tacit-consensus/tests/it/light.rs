@@ -36,13 +36,13 @@ use tacit_light::{
 
 /// Knows the group key alone.
 async fn group_trust(network: &Network) -> Trust {
-    let genesis = network.validator(0).await.genesis().hash();
+    let genesis = network.someone().await.genesis().hash();
     Trust::new(CHAIN.chain_id, genesis).with_group(network.group().0.key())
 }
 
 /// Knows the validators alone.
 async fn voter_trust(network: &Network) -> Trust {
-    let genesis = network.validator(0).await.genesis().hash();
+    let genesis = network.someone().await.genesis().hash();
     let keys = network.validators();
     let keys = keys.iter().map(|key| ValidatorKey::new(B256::from_slice(key.as_ref())).unwrap());
     let namespace = namespace(&network.world.genesis, &network.validators()).unwrap();
@@ -55,7 +55,7 @@ async fn both_trust(network: &Network) -> Trust {
 }
 
 /// Waits until validator `i` has a threshold certificate of this very block.
-async fn certified(network: &Network, i: usize, number: u64) {
+pub(crate) async fn certified(network: &Network, i: usize, number: u64) {
     for tries in 0.. {
         let found = network.validator(i).await.threshold_certificate(number).await;
         if found.is_some_and(|(at, _)| at == number) {
@@ -227,10 +227,10 @@ fn a_validator_that_was_away_certifies_again() {
 }
 
 #[test]
-fn without_a_group_there_are_votes() {
+fn without_shares_there_are_votes() {
     simulate(77, |context| async move {
         let mut world = World::new(4);
-        world.group = false;
+        world.shares = vec![false; 4];
         let network = Network::start(context, world).await;
         network.until("blocks", |world| world.height() >= 5).await;
         let validator = network.validator(0).await;
@@ -296,12 +296,12 @@ fn fewer_than_a_quorum_forge_nothing() {
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_certificates() {
-    for group in [false, true, false, true] {
+    for shares in [false, true, false, true] {
         let blocks = 200;
         let started = clock_gettime(ClockId::ProcessCPUTime);
         simulate(79, |context| async move {
             let mut world = World::new(4);
-            world.group = group;
+            world.shares = vec![shares; 4];
             let network = Network::start(context, world).await;
             network.until("blocks", |world| world.height() >= blocks).await;
         });
@@ -310,7 +310,7 @@ fn cost_of_certificates() {
             Duration::new(at.tv_sec.try_into().unwrap(), at.tv_nsec.try_into().unwrap())
         };
         let per_block = (time(ended) - time(started)) / u32::try_from(blocks).unwrap();
-        writeln!(std::io::stdout(), "{{\"certificates\":{group},\"cpu_us\":{}}}", per_block.as_micros())
+        writeln!(std::io::stdout(), "{{\"certificates\":{shares},\"cpu_us\":{}}}", per_block.as_micros())
             .unwrap();
     }
 }

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod check;
+mod epochs;
 mod execution;
 mod faults;
 mod finality;
 mod genesis;
+mod liar;
 mod light;
 mod network;
+mod payload;
+mod peers;
 mod people;
 mod pool;
 mod votes;

@@ -1,11 +1,14 @@
 //! Validators in one simulated network, and what must hold of them at any time.
 
 use crate::{
-    people::{CHAIN, START_S, genesis, supply},
+    liar::Liar,
+    peers::Peers,
+    people::{CHAIN, COIN, START_S, address, genesis, owner, sign},
     pool::{Journal, Pool, Source},
 };
 use alloy_consensus::{ReceiptEnvelope, Sealed, transaction::SignerRecoverable as _};
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_sol_types::SolCall as _;
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_p2p::simulated::{self, Link, Oracle};
 use commonware_runtime::{
@@ -21,12 +24,19 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicUsize},
     time::{Duration, UNIX_EPOCH},
 };
+use tacit_abi::{
+    IValidators,
+    validators::{ADDRESS as VALIDATORS, JOIN_SUFFIX},
+};
 use tacit_consensus::{
-    Certification, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator,
-    deal, max_message_bytes,
+    Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
+    max_message_bytes,
     state::{Key, StateDb, writes},
 };
-use tacit_ledger::{Attributes, BlockContext, Change, Genesis, LtHash, MemoryState, StateChanges, execute};
+use tacit_ledger::{
+    Attributes, BLOCKS_PER_SEAT, BlockContext, Change, Founder, Genesis, GenesisAccount, LtHash, MemoryState,
+    StateChanges, execute,
+};
 
 type Public = ed25519::PublicKey;
 type Running = Validator<Context, Source, Journal>;
@@ -40,10 +50,15 @@ pub(crate) struct World {
     pub(crate) journals: Vec<Journal>,
     pub(crate) checked: Vec<Arc<AtomicUsize>>,
     pub(crate) thief: Option<(usize, Address)>,
+    /// Who deals badly.
+    pub(crate) liar: Option<usize>,
     pub(crate) genesis: Genesis,
-    /// Whether there is a group, and who has a share of its key.
-    pub(crate) group: bool,
+    /// How many are validators from the beginning.
+    pub(crate) first: usize,
+    /// Who of them has a share of the group's key.
     pub(crate) shares: Vec<bool>,
+    /// Whether validators run from the beginning; the others are booted later.
+    pub(crate) early: Vec<bool>,
 }
 
 impl World {
@@ -54,10 +69,51 @@ impl World {
             checked: (0..validators).map(|_| Arc::default()).collect(),
             pool,
             thief: None,
+            liar: None,
             genesis: genesis(),
-            group: true,
+            first: validators,
             shares: vec![true; validators],
+            early: vec![true; validators],
         }
+    }
+
+    /// So many keys, of which the first have stakes from the beginning; each has an owner with coins. Epochs are of so many blocks.
+    pub(crate) fn staked(keys: usize, first: usize, epoch_blocks: u64) -> Self {
+        let mut genesis = genesis();
+        let parameters = &mut genesis.staking.parameters;
+        parameters.epoch_blocks = epoch_blocks;
+        parameters.seats = u16::try_from(epoch_blocks / BLOCKS_PER_SEAT).unwrap().min(parameters.seats);
+        let stake = parameters.stake_min;
+        for (i, key) in sorted_keys(keys).iter().enumerate() {
+            let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
+            genesis.alloc.insert(address(owner(i)), account);
+            if i < first {
+                let key = B256::from_slice(key.public_key().as_ref());
+                genesis.staking.founders.push(Founder { key, owner: address(owner(i)), stake });
+            }
+        }
+        Self { genesis, first, early: (0..keys).map(|i| i < first).collect(), ..Self::new(keys) }
+    }
+
+    pub(crate) fn epoch_blocks(&self) -> u64 {
+        self.genesis.staking.parameters.epoch_blocks
+    }
+
+    /// The owner of validator `i` bonds its key.
+    pub(crate) fn join(&self, i: usize, nonce: u64) {
+        let key = sorted_keys(self.journals.len()).swap_remove(i);
+        let (person, stake) = (owner(i), self.genesis.staking.parameters.stake_min);
+        let namespace = [self.genesis.namespace().unwrap().as_slice(), JOIN_SUFFIX].concat();
+        let proof = key.sign(&namespace, address(person).as_slice());
+        let key = B256::from_slice(key.public_key().as_ref());
+        let call = IValidators::joinCall { key, proof: proof.as_ref().to_vec().into() };
+        self.pool.add(sign(person, nonce, TxKind::Call(VALIDATORS), stake, call.abi_encode()));
+    }
+
+    /// The owner of validator `i` ends it.
+    pub(crate) fn leave(&self, i: usize, nonce: u64) {
+        let call = IValidators::leaveCall {};
+        self.pool.add(sign(owner(i), nonce, TxKind::Call(VALIDATORS), 0, call.abi_encode()));
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -117,7 +173,8 @@ impl World {
         let held: U256 = state.accounts.values().map(|account| account.balance).sum();
         let staked: U256 =
             self.genesis.staking.founders.iter().map(|founder| U256::from(founder.stake)).sum();
-        assert_eq!(held + burned, supply() + staked, "coins appeared or vanished");
+        let alloc: U256 = self.genesis.alloc.values().map(|account| account.balance).sum();
+        assert_eq!(held + burned, alloc + staked, "coins appeared or vanished");
         (state, receipts)
     }
 }
@@ -136,12 +193,10 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) async fn start(context: Context, world: World) -> Self {
         let n = world.journals.len();
-        let mut keys: Vec<_> =
-            (0..n).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap())).collect();
-        keys.sort_by_key(ed25519::PrivateKey::public_key);
+        let keys = sorted_keys(n);
         let peers: Vec<Public> = keys.iter().map(ed25519::PrivateKey::public_key).collect();
         let config = simulated::Config {
-            max_size: max_message_bytes(u32::try_from(n).unwrap()),
+            max_size: max_message_bytes(),
             max_peers_per_set: NZUsize!(n),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
@@ -160,7 +215,9 @@ impl Network {
         };
         this.link(|_, _| true).await;
         for i in 0..n {
-            this.boot(i).await;
+            if this.world.early[i] {
+                this.boot(i).await;
+            }
         }
         this
     }
@@ -175,8 +232,10 @@ impl Network {
         let public = key.public_key();
         let control = self.oracle.control(public.clone());
         let mut ends = Vec::new();
-        for channel in 0..7 {
-            ends.push(control.register(channel, QUOTA).await.unwrap());
+        for channel in 0..8 {
+            let (inner, receiver) = control.register(channel, QUOTA).await.unwrap();
+            let lies = channel == DEALINGS && self.world.liar == Some(i);
+            ends.push((Liar { inner, lies }, receiver));
         }
         let mut ends = ends.into_iter();
         let mut next = || ends.next().unwrap();
@@ -188,16 +247,15 @@ impl Network {
             broadcast: next(),
             state: next(),
             signatures: next(),
+            dealings: next(),
         };
-        let certification = self.world.group.then(|| {
-            let (group, mut shares) = self.group();
-            Certification { group, share: self.world.shares[i].then(|| shares.swap_remove(i)) }
-        });
+        let (group, mut shares) = self.group();
+        let has_share = i < self.world.first && self.world.shares[i];
         let config = EngineConfig {
             key,
-            validators: self.validators(),
             genesis: self.world.genesis.clone(),
-            certification,
+            group,
+            share: has_share.then(|| shares.swap_remove(i)),
             rules: RULES,
             beneficiary: Address::repeat_byte(0xb0 + u8::try_from(i).unwrap()),
             timing: TIMING,
@@ -219,7 +277,7 @@ impl Network {
             forged: self.world.thief.filter(|(thief, _)| *thief == i).map(|(_, victim)| victim),
         };
         let journal = self.world.journals[i].clone();
-        let peers = self.oracle.manager();
+        let peers = Peers::default();
         let cell = Cell::default();
         let shared = Arc::clone(&cell);
         let handle = context.spawn(move |context| async move {
@@ -252,18 +310,33 @@ impl Network {
         }
     }
 
+    /// Who was cut off, and by whom.
+    pub(crate) async fn blocked(&self) -> Vec<(Public, Public)> {
+        self.oracle.blocked().await.unwrap()
+    }
+
+    /// A validator that runs.
+    pub(crate) async fn someone(&self) -> Arc<Running> {
+        self.validator(self.running.iter().position(Option::is_some).unwrap()).await
+    }
+
     /// From now on, this part of all messages arrives.
     pub(crate) async fn lose(&mut self, success_rate: Probability) {
         self.quality = Link { success_rate, ..LINK };
         self.link(|_, _| true).await;
     }
 
-    /// Public keys of all, in order.
+    /// Public keys of the first validators, in order.
     pub(crate) fn validators(&self) -> Set<Public> {
-        Set::from_iter_dedup(self.keys.iter().map(ed25519::PrivateKey::public_key))
+        Set::from_iter_dedup(self.keys[..self.world.first].iter().map(ed25519::PrivateKey::public_key))
     }
 
-    /// The group of all validators, and their shares in order.
+    /// Public key of validator `i`.
+    pub(crate) fn key(&self, i: usize) -> Public {
+        self.keys[i].public_key()
+    }
+
+    /// The group of the first validators, and their shares in order.
     pub(crate) fn group(&self) -> (Group, Vec<GroupShare>) {
         let (group, shares) = deal(TestRng::new(7), &self.validators()).unwrap();
         (group, shares.into_iter().map(|(_, share)| share).collect())
@@ -287,13 +360,13 @@ impl Network {
         self.context.sleep(time).await;
     }
 
-    /// Waits until `done`, for a minute of simulated time at most.
+    /// Waits until `done`, for five minutes of simulated time at most.
     pub(crate) async fn until(&self, what: &str, done: impl Fn(&World) -> bool) {
         let started = self.context.current();
         while !done(&self.world) {
             let waited = self.context.current().duration_since(started).unwrap();
             let heights: Vec<u64> = self.world.journals.iter().map(Journal::height).collect();
-            assert!(waited < Duration::from_secs(60), "{what}: not in a minute, heights {heights:?}");
+            assert!(waited < Duration::from_secs(300), "{what}: not in five minutes, heights {heights:?}");
             self.context.sleep(Duration::from_millis(20)).await;
         }
     }
@@ -331,6 +404,14 @@ impl Network {
         let absent: Key = tacit_consensus::state::account_key(Address::repeat_byte(0xdd));
         assert_eq!(database.get(&absent).await.unwrap(), None);
     }
+}
+
+/// Keys of so many validators, in order of their public halves.
+fn sorted_keys(count: usize) -> Vec<ed25519::PrivateKey> {
+    let keys = (0..count).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap()));
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_by_key(ed25519::PrivateKey::public_key);
+    keys
 }
 
 /// All of a state, as changes from nothing.
@@ -414,6 +495,8 @@ pub(crate) const TIMING: Timing = Timing {
 /// Few, so that simulations outlive them.
 pub(crate) const STATE_BLOCKS_KEPT: usize = 8;
 
+/// Number of the channel.
+const DEALINGS: u64 = 7;
 const QUOTA: Quota = Quota::per_second(NZU32!(100_000));
 
 const LINK: Link = Link {

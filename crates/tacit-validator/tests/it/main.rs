@@ -95,13 +95,13 @@ impl Network {
             })
             .collect();
         let keys: Vec<_> = peers.iter().map(|peer| peer.key.clone()).collect();
-        let first = first_block(&genesis, &keys, &home.path().join("scratch")).unwrap();
         let (group, shares) = deal_group(keys.iter().cloned()).unwrap();
         for (validator, share) in shares {
             let i = keys.iter().position(|key| *key == validator).unwrap();
             share.create(&home.path().join(format!("{i}.share"))).unwrap();
         }
-        let group = group.to_string().parse().unwrap();
+        let group: Group = group.to_string().parse().unwrap();
+        let first = first_block(&genesis, &group, &home.path().join("scratch")).unwrap();
         Self { home, genesis, first, peers, group }
     }
 
@@ -112,10 +112,11 @@ impl Network {
     fn config(&self, i: usize) -> ValidatorConfig {
         ValidatorConfig {
             key: ValidatorKey::load(&self.home.path().join(format!("{i}.key"))).unwrap(),
-            group: Some(self.group.clone()),
+            group: self.group.clone(),
             share: Some(ShareKey::load(&self.home.path().join(format!("{i}.share"))).unwrap()),
             validators: self.peers.clone(),
             listen: self.peers[i].address,
+            reached: self.peers[i].address,
             reach: Reach::Local,
             data_dir: self.data(i).join("consensus"),
             genesis: self.genesis.clone(),
@@ -284,26 +285,42 @@ fn configurations_that_cannot_be_are_refused() {
     };
     let other = refuse(|config| config.genesis.timestamp += 1);
     assert!(matches!(other, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{other}");
+    let others = refuse(|config| {
+        (config.group, config.share) = (deal_group([stranger_key()]).unwrap().0, None);
+    });
+    assert!(matches!(others, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{others}");
     let elsewhere = refuse(|config| {
-        config.validators.retain(|peer| peer.key == config.key.address());
-        (config.group, config.share) = (None, None);
+        (config.group, config.share) = (deal_group([stranger_key()]).unwrap().0, None);
         config.data_dir.push("elsewhere");
     });
     assert!(matches!(elsewhere, RunError::FirstBlock), "{elsewhere}");
-    let others = refuse(|config| config.group = Some(deal_group([stranger_key()]).unwrap().0));
-    assert!(matches!(others, RunError::Start(StartError::Certification(GroupError::Members))), "{others}");
-    let alone = refuse(|config| config.group = None);
-    assert!(matches!(alone, RunError::ShareWithoutGroup), "{alone}");
+    let stolen = refuse(|config| {
+        let home = tempfile::tempdir().unwrap();
+        config.key = ValidatorKey::create(&home.path().join("key")).unwrap();
+    });
+    assert!(matches!(stolen, RunError::Start(StartError::Group(GroupError::Share))), "{stolen}");
     let hasty = refuse(|config| config.timing.leader_timeout = config.timing.pace.idle);
     assert!(matches!(hasty, RunError::Start(StartError::Timing)), "{hasty}");
     let twice = refuse(|config| config.validators.push(config.validators[0].clone()));
     assert!(matches!(twice, RunError::ListedTwice), "{twice}");
-    let stranger = refuse(|config| {
-        config.validators.remove(0);
+    let endless = refuse(|config| config.genesis.staking.parameters.epoch_blocks = 0);
+    assert!(matches!(endless, RunError::Start(StartError::Epoch)), "{endless}");
+    let no_folder = refuse(|config| {
+        std::fs::write(config.data_dir.with_extension("file"), "").unwrap();
+        config.data_dir = config.data_dir.with_extension("file");
     });
-    assert!(matches!(stranger, RunError::Start(StartError::NotValidator)), "{stranger}");
-    let nobody = first_block(&network.genesis, &[], &network.home.path().join("nobody")).unwrap_err();
-    assert!(matches!(nobody, RunError::Start(StartError::NoValidators)), "{nobody}");
+    assert!(matches!(no_folder, RunError::Folder { .. }), "{no_folder}");
+}
+
+#[test]
+fn nobody_else_looks_into_the_folder_of_shares() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let network = Network::new(genesis());
+    std::fs::create_dir_all(network.config(0).data_dir).unwrap();
+    let member = network.boot(0);
+    let mode = std::fs::metadata(network.config(0).data_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    member.running.stop().unwrap();
 }
 
 #[test]

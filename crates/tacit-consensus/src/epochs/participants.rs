@@ -1,0 +1,134 @@
+//! Who comes next: the ledger's own answer.
+//!
+//! # Formal definition
+//! The players of epoch `p` are the set of epoch `p + 1` in the `validators` module: those who would keep it if the dealing succeeds.
+//! They are asked for in the last block of epoch `p - 2`, and are the same in every state from the last block of epoch `p - 3` to
+//! that one. Keys that are no key to the engine are left out. If nobody is left, those announced last stay.
+//!
+//! Where a genesis names no founders, votes are bound to another namespace than that of the module: nobody could lose
+//! stake by them, so stake elects nobody, and the first validators stay for good.
+
+use crate::{
+    application::{Ledger, halt},
+    bridge::{StateError, with_state},
+    certify::Marshal,
+    epochs::record,
+    ports::{BlockSink, TransactionSource},
+    state::{Key, ReadError, ReadState, StateDb, Value},
+};
+use alloy_primitives::B256;
+use commonware_codec::DecodeFixed as _;
+use commonware_consensus::types::{Epoch, Height};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_glue::{dkg::ParticipantsProvider, stateful::Mailbox as StatefulMailbox};
+use commonware_runtime::{Clock, Spawner};
+use commonware_storage::Context as StorageContext;
+use commonware_utils::{ordered::Set, sequence::Unit};
+use core::{future::pending, num::NonZeroU64};
+use tacit_ledger::{Seat, SetError, validators_of};
+
+/// Why the ledger's answer is not to be had. It ends the validator.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("state of the validators")]
+    State(#[from] StateError),
+    #[error("set of validators")]
+    Set(#[from] SetError<StateError>),
+    #[error("epoch {0} is none that is asked for")]
+    Epoch(u64),
+    #[error("block {0}, which began an epoch, is missing")]
+    Boundary(u64),
+}
+
+/// Where the answer comes from.
+pub(crate) enum Participants<E, T, S>
+where
+    E: Spawner + Clock + StorageContext,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    /// The first validators, for good.
+    First(Set<PublicKey>),
+    /// The stakes that the ledger holds.
+    Staked {
+        /// Runs what must stay on one thread.
+        context: E,
+        /// Has the state.
+        stateful: StatefulMailbox<E, Ledger<T, S>>,
+        /// Has the blocks.
+        marshal: Marshal,
+        /// Blocks of an epoch.
+        epoch_blocks: NonZeroU64,
+    },
+}
+
+impl<E, T, S> Participants<E, T, S>
+where
+    E: Spawner + Clock + StorageContext,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    async fn answer(&self, epoch: Epoch) -> Result<Set<PublicKey>, NoAnswer> {
+        let Self::Staked { context, stateful, marshal, epoch_blocks } = self else {
+            let Self::First(first) = self else { return Err(NoAnswer::Epoch(epoch.get())) };
+            return Ok(first.clone());
+        };
+        let no_epoch = NoAnswer::Epoch(epoch.get());
+        let last = |epoch: u64| epoch.checked_add(1)?.checked_mul(epoch_blocks.get())?.checked_sub(1);
+        let asked = epoch.get().checked_sub(2);
+        let Some((asked, block)) = asked.and_then(|asked| Some((asked, last(asked)?))) else {
+            return Err(no_epoch);
+        };
+        let set_of = epoch.get().saturating_add(1);
+        let database = stateful.subscribe_databases().await;
+        let read = context.child("set").shared(true).spawn(move |_| async move {
+            let database = database.read().await;
+            let source = DatabaseState(&database);
+            // No hash of a block is read.
+            with_state(&source, (block, B256::ZERO), Vec::new(), move |state| {
+                validators_of(state, block, set_of)
+            })
+            .await
+        });
+        // An error means that the runtime is stopping.
+        let Ok(set) = read.await else { return pending().await };
+        let set: Vec<Seat> = set??;
+        let keys = set.iter().filter_map(|seat| PublicKey::decode_fixed(seat.key.0).ok());
+        let players = Set::from_iter_dedup(keys);
+        if !players.is_empty() {
+            return Ok(players);
+        }
+        let began = asked.checked_sub(1).map_or(Some(0), last).ok_or(no_epoch)?;
+        let block = marshal.get_block(Height::new(began)).await.ok_or(NoAnswer::Boundary(began))?;
+        let announced = record(block.inner()).ok_or(NoAnswer::Boundary(began))?;
+        Ok(announced.next_players)
+    }
+}
+
+impl<E, T, S> ParticipantsProvider for Participants<E, T, S>
+where
+    E: Spawner + Clock + StorageContext,
+    T: TransactionSource,
+    S: BlockSink,
+{
+    type PublicKey = PublicKey;
+    type Directory = Unit;
+
+    async fn participants(&mut self, epoch: Epoch) -> Set<PublicKey> {
+        self.answer(epoch).await.unwrap_or_else(|error| halt(&error))
+    }
+
+    async fn directory(&mut self, _: Epoch, _: Set<PublicKey>) -> Unit {
+        Unit
+    }
+}
+
+/// State after the newest block that is applied.
+struct DatabaseState<'a, E: Spawner + StorageContext>(&'a StateDb<E>);
+
+impl<E: Spawner + StorageContext> ReadState for DatabaseState<'_, E> {
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, ReadError> {
+        let keys: Vec<&Key> = keys.iter().collect();
+        self.0.get_many(&keys).await.map_err(ReadError::Database)
+    }
+}
