@@ -312,6 +312,8 @@ fn configurations_that_cannot_be_are_refused() {
     assert!(matches!(hasty, RunError::Start(StartError::Timing)), "{hasty}");
     let twice = refuse(|config| config.validators.push(config.validators[0].clone()));
     assert!(matches!(twice, RunError::ListedTwice), "{twice}");
+    let endless = refuse(|config| config.genesis.staking.parameters.epoch_blocks = 0);
+    assert!(matches!(endless, RunError::Start(StartError::Epoch)), "{endless}");
     let no_folder = refuse(|config| {
         std::fs::write(config.data_dir.with_extension("file"), "").unwrap();
         config.data_dir = config.data_dir.with_extension("file");
