@@ -164,7 +164,11 @@ where
         let above = ancestry.next().await?.inner_shared();
         let (parent, height) = (above.header(), above.height().next());
         let number = parent.number.checked_add(1)?;
-        let checkpoint = self.checkpoint(height, number).await;
+        // Where nothing has become final for so long that the root is not there, blocks go on without it.
+        let checkpoint = select! {
+            checkpoint = self.checkpoint(height, number) => checkpoint,
+            () = context.sleep(self.pace.busy) => None,
+        };
         self.wait_turn(&context).await;
         let candidates = self.candidates(&parent).await;
         let mut attributes = Attributes {

@@ -9,57 +9,73 @@ use commonware_codec::DecodeExt;
 use commonware_cryptography::{Signer, ed25519::PrivateKey};
 use serde_json::json;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Child;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tacit_abi::{IValidators, validators};
 use tacit_ledger::Genesis;
 
-/// One direction between two validators, through a process of ours.
-struct Wire {
-    open: AtomicBool,
-    streams: Mutex<Vec<TcpStream>>,
+/// The way to one validator, through a process of ours.
+struct Door {
+    keys: Vec<[u8; 32]>,
+    /// Who may come in.
+    open: Mutex<Vec<bool>>,
+    /// What came in, and from whom.
+    streams: Mutex<Vec<(usize, TcpStream)>>,
 }
 
-impl Wire {
-    /// Gives the wire, and where to dial instead of `target`.
-    fn to(target: String) -> (Arc<Self>, String) {
+impl Door {
+    /// Gives the door, and where to dial instead of `target`.
+    fn before(target: String, keys: Vec<[u8; 32]>) -> (Arc<Self>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let wire = Arc::new(Self { open: AtomicBool::new(true), streams: Mutex::default() });
-        let shared = Arc::clone(&wire);
+        let (open, streams) = (Mutex::new(vec![true; keys.len()]), Mutex::default());
+        let door = Arc::new(Self { keys, open, streams });
+        let shared = Arc::clone(&door);
         std::thread::spawn(move || {
             for dialled in listener.incoming().map_while(Result::ok) {
-                if !shared.open.load(Ordering::SeqCst) {
-                    continue;
-                }
-                let Ok(reached) = TcpStream::connect(&target) else { continue };
-                for (mut from, mut to) in
-                    [(clone(&dialled), clone(&reached)), (clone(&reached), clone(&dialled))]
-                {
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-                shared.streams.lock().unwrap().extend([dialled, reached]);
+                let (shared, target) = (Arc::clone(&shared), target.clone());
+                std::thread::spawn(move || shared.admit(dialled, &target));
             }
         });
-        (wire, address)
+        (door, address)
     }
 
-    fn cut(&self) {
-        self.open.store(false, Ordering::SeqCst);
-        for stream in self.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+    /// A dialler first says who it is: 32, then its key.
+    fn admit(&self, mut dialled: TcpStream, target: &str) -> Option<()> {
+        let mut prelude = [0; 33];
+        dialled.read_exact(&mut prelude).ok()?;
+        let from = self.keys.iter().position(|key| *key == prelude[1..])?;
+        let mut reached = TcpStream::connect(target).ok()?;
+        {
+            let open = self.open.lock().unwrap();
+            if !open[from] {
+                return None;
+            }
+            let mut streams = self.streams.lock().unwrap();
+            streams.extend([(from, clone(&dialled)), (from, clone(&reached))]);
         }
+        reached.write_all(&prelude).ok()?;
+        for (mut from, mut to) in [(clone(&dialled), clone(&reached)), (reached, dialled)] {
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
+        Some(())
     }
 
-    fn mend(&self) {
-        self.open.store(true, Ordering::SeqCst);
+    fn admits(&self, from: usize, whether: bool) {
+        self.open.lock().unwrap()[from] = whether;
+        if !whether {
+            let mut streams = self.streams.lock().unwrap();
+            for (_, stream) in streams.extract_if(.., |(of, _)| *of == from) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
     }
 }
 
@@ -67,38 +83,35 @@ fn clone(stream: &TcpStream) -> TcpStream {
     stream.try_clone().unwrap()
 }
 
-/// Wires between all pairs: from, to.
-struct Wires(Vec<(usize, usize, Arc<Wire>)>);
+/// A door before each validator.
+struct Doors(Vec<Arc<Door>>);
 
-impl Wires {
-    /// Gives each validator a network file of its own, in which the others are behind wires.
-    fn lay(folder: &Folder, configs: &[String]) -> Self {
-        let file = fs::read_to_string(folder.join("network/network.toml")).unwrap();
-        let addresses: Vec<&str> =
-            file.lines().filter_map(|line| line.strip_prefix("address = \"")?.strip_suffix('"')).collect();
-        let mut wires = Vec::new();
-        for (from, config) in configs.iter().enumerate() {
-            let mut own = file.clone();
-            for (to, address) in addresses.iter().enumerate().filter(|(to, _)| *to != from) {
-                let (wire, dial) = Wire::to((*address).to_owned());
-                own = own.replace(&format!("address = \"{address}\""), &format!("address = \"{dial}\""));
-                wires.push((from, to, wire));
-            }
-            fs::write(folder.join(&format!("network/network-{from}.toml")), own).unwrap();
-            let text = fs::read_to_string(config).unwrap();
-            assert!(text.contains("network.toml"));
-            fs::write(config, text.replace("network.toml", &format!("network-{from}.toml"))).unwrap();
+impl Doors {
+    /// Puts doors' addresses into the network's file, in place of the validators'.
+    fn hang(folder: &Folder) -> Self {
+        let path = folder.join("network/network.toml");
+        let mut file = fs::read_to_string(&path).unwrap();
+        let values = |name: &str| -> Vec<String> {
+            let values = file.lines().filter_map(|line| line.strip_prefix(name)?.strip_suffix('"'));
+            values.map(str::to_owned).collect()
+        };
+        let keys = values("key = \"");
+        let keys: Vec<[u8; 32]> = keys.iter().map(|key| hex::decode_to_array(key).unwrap()).collect();
+        let mut doors = Vec::new();
+        for address in values("address = \"") {
+            let (door, dial) = Door::before(address.clone(), keys.clone());
+            file = file.replace(&format!("address = \"{address}\""), &format!("address = \"{dial}\""));
+            doors.push(door);
         }
-        Self(wires)
+        fs::write(path, file).unwrap();
+        Self(doors)
     }
 
     /// Only those reach each other for whom this holds.
     fn connect(&self, joined: impl Fn(usize, usize) -> bool) {
-        for (from, to, wire) in &self.0 {
-            if joined(*from, *to) {
-                wire.mend();
-            } else {
-                wire.cut();
+        for (to, door) in self.0.iter().enumerate() {
+            for from in (0..self.0.len()).filter(|from| *from != to) {
+                door.admits(from, joined(from, to));
             }
         }
     }
@@ -113,28 +126,28 @@ fn a_network_cut_in_two_halts_or_goes_on_and_heals() {
     let folder = Folder::new();
     let (_, account) = folder.key("payer.key");
     let (_, configs) = network(&folder, 4, &["--fund", &account]);
-    let wires = Wires::lay(&folder, &configs);
+    let doors = Doors::hang(&folder);
     let validators = Validator::start_all(&configs);
     pay(&folder, validators[0].url());
 
-    wires.connect(|a, b| (a < 2) == (b < 2));
+    doors.connect(|a, b| (a < 2) == (b < 2));
     // What was under way may still become final.
     std::thread::sleep(Duration::from_secs(2));
     let halted = heights(&validators);
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(heights(&validators), halted, "half of the validators made progress");
-    wires.connect(|_, _| true);
+    doors.connect(|_, _| true);
     let highest = halted.into_iter().max().unwrap();
     wait("two halves go on together", || heights(&validators).iter().all(|height| *height > highest + 2));
     pay(&folder, validators[3].url());
 
-    wires.connect(|a, b| a != 3 && b != 3);
+    doors.connect(|a, b| a != 3 && b != 3);
     std::thread::sleep(Duration::from_secs(2));
     let alone = validators[3].height();
     pay(&folder, validators[1].url());
     wait("three go on", || validators[..3].iter().all(|one| one.height() > alone + 3));
     assert_eq!(validators[3].height(), alone, "one alone made progress");
-    wires.connect(|_, _| true);
+    doors.connect(|_, _| true);
     wait("the fourth has what it missed", || validators.iter().all(|one| paid(one.url()) == 3));
     pay(&folder, validators[3].url());
     let height = heights(&validators).into_iter().min().unwrap();
@@ -257,12 +270,12 @@ fn a_key_on_two_machines_is_caught() {
     fs::write(&config, lines.collect::<Vec<_>>().join("\n")).unwrap();
     configs.push(config.to_str().unwrap().to_owned());
     // The first two and the original reach each other, and the third and the copy do.
-    let wires = Wires::lay(&folder, &configs);
+    let doors = Doors::hang(&folder);
     let path = folder.join("network/network-2.toml");
     let text = fs::read_to_string(&path).unwrap();
     let (rest, _) = text.rsplit_once("address = ").unwrap();
     fs::write(&path, format!("{rest}address = \"127.0.0.1:{}\"\n", ports[0])).unwrap();
-    wires.connect(|from, to| !matches!((from, to), (3, 2) | (4, 0 | 1)));
+    doors.connect(|from, to| !matches!((from, to), (3, 2) | (4, 0 | 1)));
 
     let validators = Validator::start_all(&configs[..3]);
     let url = validators[0].url();

@@ -333,7 +333,7 @@ fn a_load_is_measured() {
     assert!(output.status.success(), "{}", text(&output));
     let stdout = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 6);
     for line in &lines {
         assert_eq!((line["bench"].as_str(), line["transactions"].as_u64()), (Some("ledger"), Some(200)));
         assert!(
