@@ -271,6 +271,7 @@ fn blocks_that_nobody_may_have_never_become_final() {
     }
 }
 
+const SIGNATURES: u64 = 6;
 /// Channels whose messages begin with the number of an epoch.
 const BY_EPOCH: [u64; 4] = [VOTES, 1, 2, DEALINGS];
 
@@ -295,8 +296,8 @@ fn bytes_that_mean_nothing_harm_nobody_on_any_channel() {
             let on = |world: &World| HONEST.iter().all(|i| world.journals[*i].height() > tip + 8);
             network.until("blocks go on", on).await;
             network.world.replay();
-            // Votes and certificates that cannot be read cut their sender off; elsewhere they are passed over.
-            let by = if channel < 2 { HONEST.len() } else { 0 };
+            // Votes, certificates, signatures and dealings that cannot be read cut their sender off; elsewhere they are passed over.
+            let by = if [VOTES, 1, SIGNATURES, DEALINGS].contains(&channel) { HONEST.len() } else { 0 };
             assert_eq!(network.cut_off(&culprit).await, by, "channel {channel}");
             for i in HONEST {
                 let key = network.validators().iter().nth(i).unwrap().clone();

@@ -44,7 +44,7 @@ struct Line {
 struct Activity {
     heard: AtomicBool,
     /// When something last passed, since the listener began.
-    last_ms: AtomicU64,
+    last_us: AtomicU64,
 }
 
 impl Bounded {
@@ -59,12 +59,12 @@ impl Bounded {
             return Some(place);
         }
         self.lines.retain(|line| !line.close.is_closed());
-        let now_ms = millis(self.begun.elapsed());
+        let now_us = micros(self.begun.elapsed());
         let least = self.lines.iter().enumerate().min_by_key(|(_, line)| {
-            let last_ms = line.activity.last_ms.load(Ordering::Relaxed);
+            let last_us = line.activity.last_us.load(Ordering::Relaxed);
             let silent = !line.activity.heard.load(Ordering::Relaxed)
-                && now_ms.saturating_sub(last_ms) > millis(SILENCE_GRACE);
-            (!silent, last_ms)
+                && now_us.saturating_sub(last_us) > micros(SILENCE_GRACE);
+            (!silent, last_us)
         });
         if let Some((index, _)) = least {
             // It may have ended by itself meanwhile.
@@ -115,7 +115,7 @@ pub(super) struct Stream {
 
 impl Stream {
     fn touch(&self) {
-        self.activity.last_ms.store(millis(self.begun.elapsed()), Ordering::Relaxed);
+        self.activity.last_us.store(micros(self.begun.elapsed()), Ordering::Relaxed);
     }
 
     /// Whether somebody else gets the place.
@@ -194,8 +194,8 @@ impl AsyncWrite for Stream {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How long a new connection may take to say something.
