@@ -300,9 +300,8 @@ pub(crate) enum Receipt {
     Prove {
         /// The transaction's hash.
         transaction: String,
-        /// A node of the network: a validator or a follower.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
-        rpc: String,
+        #[command(flatten)]
+        ledger: LedgerAddress,
         /// Where the proof goes.
         #[arg(short, long)]
         output: PathBuf,
@@ -416,9 +415,8 @@ pub(crate) enum Node {
         /// Key file of the account that pays, and gets the reward.
         #[arg(long)]
         from: PathBuf,
-        /// JSON-RPC of a node.
-        #[arg(long, default_value = "http://127.0.0.1:8545")]
-        rpc: String,
+        #[command(flatten)]
+        ledger: LedgerAddress,
     },
     /// Make what a validator needs that joins a running network: a key, and a file to run it from.
     NewValidator(NewValidator),

@@ -97,9 +97,12 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
 fn start_log(json: bool) {
     let asked: Option<Level> = std::env::var("TACIT_LOG").ok().and_then(|level| level.parse().ok());
     let level = asked.unwrap_or(Level::WARN);
-    // It warns of every database that is new, as each is once.
-    let storage = if asked.is_some() { level } else { Level::ERROR };
-    let filter = Targets::new().with_default(level).with_target("commonware_storage::qmdb", storage);
+    // They warn of every database that is new, as each is once, and of the end of an epoch.
+    let quiet = if asked.is_some() { level } else { Level::ERROR };
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target("commonware_storage::qmdb", quiet)
+        .with_target("commonware_consensus::aggregation", quiet);
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)

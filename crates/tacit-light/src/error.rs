@@ -13,7 +13,7 @@ pub enum DecodeError {
         got: usize,
     },
     /// Written by another version.
-    #[error("proof format {got:?}, expected {expected}")]
+    #[error("not a proof of format {expected}: the first byte is {}", got.map_or_else(|| "missing".to_owned(), |got| got.to_string()))]
     Format {
         /// This version's.
         expected: u8,

@@ -26,7 +26,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
         Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
         Command::Follow(arguments) => follow::follow(arguments, output).await,
         Command::NewKey { path } => network::new_key(path, output),
-        Command::Report { file, from, rpc } => network::report(file, from, rpc, output).await,
+        Command::Report { file, from, ledger } => network::report(file, from, &ledger.url, output).await,
         Command::NewValidator(arguments) => validators::new(arguments, output),
         Command::Join { key, owner, stake, ledger } => {
             validators::join(key, owner, stake, &ledger.url, output).await

@@ -60,8 +60,8 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             (_, _, Some(file)) => verify(file, ledger.as_deref(), output).await,
             _ => Err(Failure::new("bad_usage", "no file is given", "tacit receipt verify --help")),
         },
-        Command::Prove { transaction, rpc, output: file } => {
-            light::prove(transaction, rpc, file, output).await
+        Command::Prove { transaction, ledger, output: file } => {
+            light::prove(transaction, &ledger.url, file, output).await
         }
     }
 }

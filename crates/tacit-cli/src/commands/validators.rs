@@ -137,8 +137,12 @@ pub(crate) async fn show(url: &str, output: Output) -> Result<(), Failure> {
     });
     output.data(&result, || {
         let mut text = format!("block {block}, epoch {epoch} of {} blocks", rules.epochBlocks);
-        for (epoch, seats) in &sets {
-            text.push_str(&format!("\n\nepoch {epoch}: {} of {} seats", seats.len(), rules.seats));
+        // Epochs with one set are told together.
+        for same in sets.chunk_by(|(_, one), (_, next)| one == next) {
+            let ([(first, seats), ..], Some((last, _))) = (same, same.last()) else { continue };
+            let epochs =
+                if first == last { format!("epoch {first}") } else { format!("epochs {first} to {last}") };
+            text.push_str(&format!("\n\n{epochs}: {} of {} seats", seats.len(), rules.seats));
             for seat in seats {
                 text.push_str(&format!(
                     "\n  {}  {} coins of {}",

@@ -216,7 +216,7 @@ fn a_key_that_voted_twice_loses_its_stake_to_whoever_kept_the_votes() {
     // By hand: late for that key, in time for another; what shows nothing is told.
     let path = folder.join("network/validator-1/data/evidence/votes.json");
     let report =
-        |path: &Path| ok(&["node", "report", path.to_str().unwrap(), "--from", &payer, "--rpc", url]);
+        |path: &Path| ok(&["node", "report", path.to_str().unwrap(), "--from", &payer, "--ledger", url]);
     let late = report(&path);
     assert!(late["barred"] == true && late["transaction"].is_null(), "{late}");
     let (key, evidence) = two_votes(&folder, "validator-3");
@@ -229,7 +229,7 @@ fn a_key_that_voted_twice_loses_its_stake_to_whoever_kept_the_votes() {
     *forged.last_mut().unwrap() ^= 1;
     let (other, _) = two_votes(&folder, "validator-2");
     write_evidence(&path, other, &forged.into());
-    let arguments = ["node", "report", path.to_str().unwrap(), "--from", &payer, "--rpc", url];
+    let arguments = ["node", "report", path.to_str().unwrap(), "--from", &payer, "--ledger", url];
     assert_eq!(refused(&arguments)["code"], "ledger_refused");
     write_evidence(&path, other, &Bytes::from_static(&[7]));
     assert_eq!(refused(&arguments)["code"], "bad_evidence");

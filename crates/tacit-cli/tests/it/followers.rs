@@ -142,7 +142,7 @@ fn followers_keep_up_under_load_through_kills_and_hold_the_validators_state() {
             post(last.url(), "tacit_getReceiptProof", json!([transaction])).is_string()
         });
         let proof = folder.path("proof");
-        ok(&["receipt", "prove", &transaction, "--rpc", last.url(), "-o", &proof]);
+        ok(&["receipt", "prove", &transaction, "--ledger", last.url(), "-o", &proof]);
         let verified =
             ok(&["receipt", "verify", "--light", &proof, "--network", &folder.path("network/network.toml")]);
         assert_eq!((&verified["transaction"], &verified["succeeded"]), (&json!(transaction), &json!(true)));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Saves the proof of a transaction's receipt, once a certificate is there.
 fn prove(url: &str, transaction: &str, file: &str) -> Vec<u8> {
     wait("a certificate", || post(url, "tacit_getReceiptProof", json!([transaction])).is_string());
-    ok(&["receipt", "prove", transaction, "--rpc", url, "-o", file]);
+    ok(&["receipt", "prove", transaction, "--ledger", url, "-o", file]);
     std::fs::read(file).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn a_receipt_is_proved_to_whoever_has_no_node() {
     let bytes = prove(url, transaction, &file);
     assert!(bytes.len() < 3_000, "{} bytes", bytes.len());
     let absent = alloy_primitives::B256::repeat_byte(1).to_string();
-    assert_eq!(refused(&["receipt", "prove", &absent, "--rpc", url, "-o", &file])["code"], "no_proof");
+    assert_eq!(refused(&["receipt", "prove", &absent, "--ledger", url, "-o", &file])["code"], "no_proof");
     drop(validators);
 
     let check = |file: &str| ["receipt", "verify", "--light", file, "--network", &known].map(str::to_owned);
