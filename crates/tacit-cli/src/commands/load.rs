@@ -59,7 +59,7 @@ async fn one(arguments: &BenchLedger, validators: u16, load: Load) -> Result<Val
     // Validators find each other first.
     let settled = head + if validators == 0 { 0 } else { SETTLED_BLOCKS };
     let started = Instant::now();
-    while head < settled {
+    while head < settled || !client.all_take(&urls).await? {
         if started.elapsed() > STALLED {
             return Err(Failure::new("bench", "the validators make no blocks", "is the machine very busy?"));
         }
@@ -378,6 +378,16 @@ impl Client {
             None => Ok(answer["result"].clone()),
             Some(error) => Err(Failure::new("bench", format!("the node refused {method}: {error}"), "")),
         }
+    }
+
+    /// Whether every node has its network's blocks, and takes transactions.
+    async fn all_take(&self, urls: &[String]) -> Result<bool, Failure> {
+        for url in urls {
+            if self.request(url, "eth_syncing", json!([])).await? != json!(false) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn number(&self, url: &str, method: &str, params: Value) -> Result<u64, Failure> {

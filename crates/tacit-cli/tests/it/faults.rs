@@ -21,6 +21,9 @@ use tacit_ledger::Genesis;
 
 /// The way to one validator, through a process of ours.
 struct Door {
+    /// Where the validator listens, and where others think that it does.
+    target: String,
+    dial: String,
     keys: Vec<[u8; 32]>,
     /// Who may come in.
     open: Mutex<Vec<bool>>,
@@ -29,28 +32,27 @@ struct Door {
 }
 
 impl Door {
-    /// Gives the door, and where to dial instead of `target`.
-    fn before(target: String, keys: Vec<[u8; 32]>) -> (Arc<Self>, String) {
+    fn before(target: String, keys: Vec<[u8; 32]>) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let dial = listener.local_addr().unwrap().to_string();
         let (open, streams) = (Mutex::new(vec![true; keys.len()]), Mutex::default());
-        let door = Arc::new(Self { keys, open, streams });
+        let door = Arc::new(Self { target, dial, keys, open, streams });
         let shared = Arc::clone(&door);
         std::thread::spawn(move || {
             for dialled in listener.incoming().map_while(Result::ok) {
-                let (shared, target) = (Arc::clone(&shared), target.clone());
-                std::thread::spawn(move || shared.admit(dialled, &target));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || shared.admit(dialled));
             }
         });
-        (door, address)
+        door
     }
 
     /// A dialler first says who it is: 32, then its key.
-    fn admit(&self, mut dialled: TcpStream, target: &str) -> Option<()> {
+    fn admit(&self, mut dialled: TcpStream) -> Option<()> {
         let mut prelude = [0; 33];
         dialled.read_exact(&mut prelude).ok()?;
         let from = self.keys.iter().position(|key| *key == prelude[1..])?;
-        let mut reached = TcpStream::connect(target).ok()?;
+        let mut reached = TcpStream::connect(&self.target).ok()?;
         {
             let open = self.open.lock().unwrap();
             if !open[from] {
@@ -100,8 +102,8 @@ impl Doors {
         let keys: Vec<[u8; 32]> = keys.iter().map(|key| hex::decode_to_array(key).unwrap()).collect();
         let mut doors = Vec::new();
         for address in values("address = \"") {
-            let (door, dial) = Door::before(address.clone(), keys.clone());
-            file = file.replace(&format!("address = \"{address}\""), &format!("address = \"{dial}\""));
+            let door = Door::before(address, keys.clone());
+            file = file.replace(&door.target, &door.dial);
             doors.push(door);
         }
         fs::write(path, file).unwrap();
@@ -264,19 +266,21 @@ fn a_key_on_two_machines_is_caught() {
     let ports = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let text = fs::read_to_string(&config).unwrap();
     let lines = text.lines().map(|line| match line.split(' ').next() {
-        Some("listen") => format!("listen = \"127.0.0.1:{}\"", ports[0]),
+        Some("network") => "network = \"../network-5.toml\"".to_owned(),
+        Some("listen") => format!("listen = \"127.0.0.1:{0}\"\naddress = \"127.0.0.1:{0}\"", ports[0]),
         Some("rpc") => format!("rpc = \"127.0.0.1:{}\"", ports[1]),
         _ => line.to_owned(),
     });
     fs::write(&config, lines.collect::<Vec<_>>().join("\n")).unwrap();
     configs.push(config.to_str().unwrap().to_owned());
-    // The first two and the original reach each other, and the third and the copy do.
+    // The first two and the original reach each other, and the third and the copy do: who has one connection of a key takes no other.
     let doors = Doors::hang(&folder);
-    let path = folder.join("network/network-2.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let (rest, _) = text.rsplit_once("address = ").unwrap();
-    fs::write(&path, format!("{rest}address = \"127.0.0.1:{}\"\n", ports[0])).unwrap();
-    doors.connect(|from, to| !matches!((from, to), (3, 2) | (4, 0 | 1)));
+    doors.connect(|from, to| !matches!((from, to), (3, 2) | (2, 3)));
+    let mut file = fs::read_to_string(folder.join("network/network.toml")).unwrap();
+    for (index, door) in doors.0.iter().enumerate() {
+        file = file.replace(&door.dial, if index == 2 { &door.target } else { "127.0.0.1:1" });
+    }
+    fs::write(folder.join("network/network-5.toml"), file).unwrap();
 
     let validators = Validator::start_all(&configs[..3]);
     let url = validators[0].url();
