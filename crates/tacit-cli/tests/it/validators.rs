@@ -85,7 +85,7 @@ pub(crate) fn exchange(url: &str, head: &str, body: &str) -> String {
     reply
 }
 
-pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
         assert!(started.elapsed() < Duration::from_secs(120), "{what}: not in two minutes");
