@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tacit_abi::{Receipt, receipts::SignedReceipt};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::audit::SeedCommitment;
+use crate::{audit::SeedCommitment, meter::Route};
 
 /// What travels back to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,11 @@ pub struct Salts {
     /// Of the evidence hash.
     pub evidence: [u8; 32],
 }
+
+/// A commitment to an answer of which not all is there yet.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds a salt")]
+pub struct OutputCommitment(blake3::Hasher);
 
 /// How long the engine worked, as it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -184,10 +189,37 @@ impl Salts {
         }
     }
 
+    /// Commitment to a request to a language model: its route, a zero byte, its body.
+    #[must_use]
+    pub fn commit_request(&self, route: Route, body: &[u8]) -> B256 {
+        let mut hasher = hasher(INPUT_CONTEXT, &self.input);
+        hasher.update(route.to_string().as_bytes()).update(&[0]).update(body);
+        B256::from(*hasher.finalize().as_bytes())
+    }
+
+    /// Commits to the bytes of an answer as they come.
+    #[must_use]
+    pub fn output_commitment(&self) -> OutputCommitment {
+        OutputCommitment(hasher(OUTPUT_CONTEXT, &self.output))
+    }
+
     /// Commitment to evidence.
     #[must_use]
     pub fn commit_evidence(&self, evidence: &[u8]) -> B256 {
         commit_bytes(EVIDENCE_CONTEXT, &self.evidence, evidence)
+    }
+}
+
+impl OutputCommitment {
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The commitment to all of them.
+    #[must_use]
+    pub fn finish(&self) -> B256 {
+        B256::from(*self.0.finalize().as_bytes())
     }
 }
 
@@ -287,15 +319,18 @@ impl core::fmt::Debug for Salts {
     }
 }
 
-fn commit_bytes(context: &str, salt: &[u8; 32], bytes: &[u8]) -> B256 {
+fn hasher(context: &str, salt: &[u8; 32]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key(context);
-    hasher.update(salt).update(bytes);
-    B256::from(*hasher.finalize().as_bytes())
+    hasher.update(salt);
+    hasher
+}
+
+fn commit_bytes(context: &str, salt: &[u8; 32], bytes: &[u8]) -> B256 {
+    B256::from(*hasher(context, salt).update(bytes).finalize().as_bytes())
 }
 
 fn commit<const N: usize>(context: &str, salt: &[u8; 32], values: impl Iterator<Item = [u8; N]>) -> B256 {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
-    hasher.update(salt);
+    let mut hasher = hasher(context, salt);
     for value in values {
         hasher.update(&value);
     }

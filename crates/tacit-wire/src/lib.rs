@@ -17,11 +17,15 @@ pub mod http;
 pub mod job;
 mod keyfile;
 pub mod keys;
+pub mod language;
 pub mod ledger;
 pub mod message;
+pub mod meter;
 pub mod revert;
 mod rpc;
 pub mod sealing;
+pub mod session;
+pub mod stream;
 mod validators;
 pub mod wallet;
 

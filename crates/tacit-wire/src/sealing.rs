@@ -128,7 +128,7 @@ impl SealingKey {
         let padded = Zeroizing::new(context.open(&sealed.ciphertext, aad).map_err(|_| SealReject::Open)?);
         let mut secret = [0_u8; 32];
         context.export(EXPORT_LABEL, &mut secret).map_err(|_| SealReject::Open)?;
-        Ok((Zeroizing::new(unpad(&padded)?.to_vec()), ResponseKey(secret)))
+        Ok((Zeroizing::new(unpad(&padded, BUCKET_BYTES_MIN)?.to_vec()), ResponseKey(secret)))
     }
 }
 
@@ -147,7 +147,7 @@ pub fn seal(
     let (encapped, mut context) =
         hpke::setup_sender::<ChaCha20Poly1305, HkdfSha256, Kem>(&OpModeS::Base, &recipient, info)
             .map_err(|_| SealReject::RecipientKey)?;
-    let padded = Zeroizing::new(pad(plaintext)?);
+    let padded = Zeroizing::new(pad(plaintext, BUCKET_BYTES_MIN)?);
     let ciphertext = context.seal(&padded, aad).map_err(|_| SealReject::TooLong)?;
     let (mut enc, mut secret) = ([0_u8; ENC_BYTES], [0_u8; 32]);
     encapped.write_exact(&mut enc);
@@ -175,7 +175,7 @@ impl ResponseKey {
     pub fn seal(&self, enc: &[u8; ENC_BYTES], plaintext: &[u8]) -> Result<Vec<u8>, SealReject> {
         let mut nonce = [0_u8; RESPONSE_NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let padded = Zeroizing::new(pad(plaintext)?);
+        let padded = Zeroizing::new(pad(plaintext, BUCKET_BYTES_MIN)?);
         let ciphertext = self
             .aead(enc, &nonce)
             .encrypt(&Nonce::default(), padded.as_slice())
@@ -195,7 +195,7 @@ impl ResponseKey {
             .decrypt(&Nonce::default(), ciphertext)
             .map(Zeroizing::new)
             .map_err(|_| SealReject::Open)?;
-        Ok(Zeroizing::new(unpad(&padded)?.to_vec()))
+        Ok(Zeroizing::new(unpad(&padded, BUCKET_BYTES_MIN)?.to_vec()))
     }
 
     fn aead(&self, enc: &[u8; ENC_BYTES], nonce: &[u8; RESPONSE_NONCE_BYTES]) -> ResponseAead {
@@ -208,32 +208,38 @@ impl ResponseKey {
     }
 }
 
-/// Padded length of `length` bytes.
+/// Padded length of `length` bytes, from [`BUCKET_BYTES_MIN`] on.
 #[must_use]
 pub fn bucket(length: usize) -> usize {
-    let length = length.max(BUCKET_BYTES_MIN);
+    bucket_from(length, BUCKET_BYTES_MIN)
+}
+
+fn bucket_from(length: usize, least: usize) -> usize {
+    let length = length.max(least);
     let exponent = length.ilog2();
     let mantissa_bits = exponent.ilog2() + 1;
     let mask = (1_usize << exponent.saturating_sub(mantissa_bits)) - 1;
     length.saturating_add(mask) & !mask
 }
 
-/// `length (u32, little endian) || plaintext || zeros`, as long as its bucket.
-fn pad(plaintext: &[u8]) -> Result<Vec<u8>, SealReject> {
+/// `length (u32, little endian) || plaintext || zeros`, as long as its bucket, which has at least `least` bytes.
+pub(crate) fn pad(plaintext: &[u8], least: usize) -> Result<Vec<u8>, SealReject> {
     let length = u32::try_from(plaintext.len()).map_err(|_| SealReject::TooLong)?;
     let framed = plaintext.len().checked_add(FRAME_BYTES).ok_or(SealReject::TooLong)?;
-    let mut padded = Vec::with_capacity(bucket(framed));
+    let mut padded = Vec::with_capacity(bucket_from(framed, least));
     padded.extend_from_slice(&length.to_le_bytes());
     padded.extend_from_slice(plaintext);
-    padded.resize(bucket(framed), 0);
+    padded.resize(bucket_from(framed, least), 0);
     Ok(padded)
 }
 
-fn unpad(padded: &[u8]) -> Result<&[u8], SealReject> {
+/// What [`pad`] padded.
+pub(crate) fn unpad(padded: &[u8], least: usize) -> Result<&[u8], SealReject> {
     let (length, rest) = padded.split_first_chunk::<FRAME_BYTES>().ok_or(SealReject::Padding)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| SealReject::Padding)?;
     let (plaintext, zeros) = rest.split_at_checked(length).ok_or(SealReject::Padding)?;
-    let exact = length.checked_add(FRAME_BYTES).is_some_and(|framed| bucket(framed) == padded.len());
+    let exact =
+        length.checked_add(FRAME_BYTES).is_some_and(|framed| bucket_from(framed, least) == padded.len());
     if exact && zeros.iter().all(|byte| *byte == 0) { Ok(plaintext) } else { Err(SealReject::Padding) }
 }
 
@@ -300,8 +306,8 @@ mod tests {
 
     #[test]
     fn malformed_padding_is_refused() {
-        let good = pad(b"abc").unwrap();
-        assert_eq!(unpad(&good), Ok(b"abc".as_slice()));
+        let good = pad(b"abc", BUCKET_BYTES_MIN).unwrap();
+        assert_eq!(unpad(&good, BUCKET_BYTES_MIN), Ok(b"abc".as_slice()));
         let mut dirty = good.clone();
         *dirty.last_mut().unwrap() = 1;
         let mut long = good.clone();
@@ -309,7 +315,7 @@ mod tests {
         let mut extended = good.clone();
         extended.push(0);
         for bad in [&[] as &[u8], &good[..3], &good[..100], &dirty, &long, &extended] {
-            assert_eq!(unpad(bad), Err(SealReject::Padding));
+            assert_eq!(unpad(bad, BUCKET_BYTES_MIN), Err(SealReject::Padding));
         }
     }
 
@@ -325,8 +331,8 @@ mod tests {
         #[test]
         fn padding_is_exact_and_at_most_an_eighth(length in 0_usize..300_000) {
             let plaintext = vec![7_u8; length];
-            let padded = pad(&plaintext).unwrap();
-            prop_assert_eq!(unpad(&padded).unwrap(), plaintext.as_slice());
+            let padded = pad(&plaintext, BUCKET_BYTES_MIN).unwrap();
+            prop_assert_eq!(unpad(&padded, BUCKET_BYTES_MIN).unwrap(), plaintext.as_slice());
             prop_assert!(padded.len() <= BUCKET_BYTES_MIN.max((length + 4) * 9 / 8));
             prop_assert_eq!(bucket(padded.len()), padded.len());
         }
