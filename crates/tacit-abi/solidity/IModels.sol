@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-/// Registry of models and of the prices asked for them, at 0x7ac1700000000000000000000000000000000001.
+/// Registry of models, at 0x7ac1700000000000000000000000000000000001.
 interface IModels {
     /// A published model. `weightRoot` is the commitment to the weights; the id is
     /// BLAKE3(graph encoding || weightRoot), which readers check against the graph a worker serves.
@@ -13,20 +13,8 @@ interface IModels {
         string name;
     }
 
-    /// What one worker asks for one job on one model in one mode.
-    struct Ask {
-        address worker;
-        uint8 privacy;
-        uint8 evidence;
-        uint128 price;
-        bytes32 sealingKey;
-        string endpoint;
-    }
-
     event Published(bytes32 indexed modelId, address indexed owner, bytes32 weightRoot, string name);
     event OwnerChanged(bytes32 indexed modelId, address indexed previous, address indexed next);
-    event AskSet(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence, uint128 price);
-    event AskRemoved(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence);
 
     error AlreadyPublished(bytes32 modelId);
     error NameTaken(string name);
@@ -34,24 +22,16 @@ interface IModels {
     error UnknownModel(bytes32 modelId);
     error NotOwner(address caller);
     error ZeroOwner();
-    error BadMode(uint8 privacy, uint8 evidence);
-    error BadEndpoint();
-    error TooManyAsks(uint32 limit);
-    error NoSuchAsk();
     error ZeroModel();
     error NoSuchIndex(uint64 index);
 
     /// Names are 1 to 32 of `a-z 0-9 - . _`, first come, first served.
     function publish(bytes32 modelId, bytes32 weightRoot, string calldata name) external;
     function transferOwnership(bytes32 modelId, address next) external;
-    /// Sets or replaces the caller's ask for (model, privacy, evidence). Endpoint: 1 to 128 visible ASCII characters.
-    function setAsk(bytes32 modelId, uint8 privacy, uint8 evidence, uint128 price, bytes32 sealingKey, string calldata endpoint) external;
-    function removeAsk(bytes32 modelId, uint8 privacy, uint8 evidence) external;
 
     function count() external view returns (uint64);
     function modelAt(uint64 index) external view returns (Model memory);
     function model(bytes32 modelId) external view returns (Model memory);
     /// The id published under a name; reverts with UnknownModel(0) when none is.
     function byName(string calldata name) external view returns (bytes32 modelId);
-    function asks(bytes32 modelId) external view returns (Ask[] memory);
 }

@@ -16,18 +16,22 @@
 //! # assert_ne!(digest, B256::ZERO);
 //! ```
 
+pub mod asks;
 pub mod channels;
 pub mod models;
 pub mod modes;
 pub mod module;
 pub mod proofs;
 pub mod receipts;
+pub mod stakes;
 pub mod validators;
 
+pub use asks::IAsks;
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};
 pub use module::IModule;
 pub use proofs::IProofs;
 pub use receipts::{IReceipts, Receipt};
+pub use stakes::IStakes;
 pub use validators::IValidators;

@@ -1,4 +1,4 @@
-//! `models`: who published which model, and what workers ask for serving it.
+//! `models`: who published which model.
 
 use alloy_primitives::{Address, address};
 

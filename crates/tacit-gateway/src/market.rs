@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use tacit_abi::{Evidence, IModels, Privacy};
+use tacit_abi::{Evidence, IAsks, IModels, Privacy};
 use tacit_encrypt::OfferReject;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
@@ -49,7 +49,7 @@ impl Gateway {
         let mut offers: Vec<Offer> = listing
             .asks
             .into_iter()
-            .filter(|ask| (ask.privacy, ask.evidence) == mode)
+            .filter(|ask| (ask.terms.privacy, ask.terms.evidence) == mode)
             .filter_map(offer_of)
             .collect();
         offers.sort_by_key(|offer| (offer.price, offer.worker));
@@ -63,7 +63,7 @@ impl Gateway {
         let listing = self.ledger.listing(header.model_id).await;
         let asks = listing.map(|listing| listing.asks).unwrap_or_default();
         let of_worker = asks.iter().filter(|ask| ask.worker == header.worker);
-        of_worker.filter_map(|ask| origin(&ask.endpoint)).next().unwrap_or_else(|| job.endpoint.clone())
+        of_worker.filter_map(|ask| origin(&ask.terms.endpoint)).next().unwrap_or_else(|| job.endpoint.clone())
     }
 
     /// The model behind an id: from memory, from disk, or from the worker, in which case its id is recomputed.
@@ -162,9 +162,12 @@ fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, O
     tacit_encrypt::Offer::decode(model.graph(), said)
 }
 
-fn offer_of(ask: IModels::Ask) -> Option<Offer> {
-    let endpoint = origin(&ask.endpoint)?;
-    Some(Offer { worker: ask.worker, price: Amount(ask.price), sealing_key: ask.sealingKey, endpoint })
+/// An ask of one price, as it is for a graph. What asks for tokens is for another kind of model.
+fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
+    let IAsks::Ask { worker, terms, .. } = ask;
+    let endpoint = origin(&terms.endpoint)?;
+    let flat = terms.promptPrice == 0 && terms.completionPrice == 0;
+    flat.then_some(Offer { worker, price: Amount(terms.price), sealing_key: terms.sealingKey, endpoint })
 }
 
 /// The model, if graph and weight root give this id.

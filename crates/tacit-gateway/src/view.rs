@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
-use tacit_abi::{Evidence, IModels, Privacy, receipts};
+use tacit_abi::{Evidence, IAsks, Privacy, receipts};
 use tacit_encrypt::{Approximation, Closeness};
 use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
@@ -504,13 +504,15 @@ pub fn score_entries(found: Option<LabelScores>) -> (Vec<ScoreEntry>, Option<f64
     })
 }
 
-fn ask_entry(ask: IModels::Ask) -> Option<AskEntry> {
+fn ask_entry(ask: IAsks::Ask) -> Option<AskEntry> {
+    let IAsks::Ask { worker, terms, .. } = ask;
+    let endpoint = tacit_wire::http::origin(&terms.endpoint)?;
     let terms = AskTerms {
-        privacy: Privacy::from_u8(ask.privacy)?,
-        evidence: Evidence::from_u8(ask.evidence)?,
-        price: Amount(ask.price),
+        privacy: Privacy::from_u8(terms.privacy)?,
+        evidence: Evidence::from_u8(terms.evidence)?,
+        price: Amount(terms.price),
     };
-    Some(AskEntry { worker: ask.worker, terms, endpoint: tacit_wire::http::origin(&ask.endpoint)? })
+    Some(AskEntry { worker, terms, endpoint })
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -99,6 +99,10 @@ impl Host for JournalHost<'_> {
         self.context
     }
 
+    fn act_as(&mut self, module: Address) -> Address {
+        core::mem::replace(&mut self.module, module)
+    }
+
     fn charge(&mut self, gas: u64) -> Result<(), HostError> {
         if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(HostError::OutOfGas) }
     }

@@ -43,6 +43,9 @@ pub trait Host {
     /// Fixed facts about this call.
     fn context(&self) -> CallContext;
 
+    /// From now on storage, coin and logs are those of `module`; returns whose they were. A module goes through [`as_module`], which goes back.
+    fn act_as(&mut self, module: Address) -> Address;
+
     /// Charges `gas`.
     ///
     /// # Errors
@@ -102,6 +105,14 @@ pub trait Host {
         self.charge(keccak_gas(data.len()))?;
         Ok(keccak256(data))
     }
+}
+
+/// Runs `act` on the storage, coin and logs of another module: how a module uses the public functions of one below it. The context stays that of the call.
+pub(crate) fn as_module<T>(host: &mut dyn Host, module: Address, act: impl FnOnce(&mut dyn Host) -> T) -> T {
+    let before = host.act_as(module);
+    let result = act(host);
+    host.act_as(before);
+    result
 }
 
 /// Longest code of an account (EIP-170).

@@ -35,6 +35,11 @@ impl<F: FnMut(U256) -> Result<U256, HostError>> Host for Slots<F> {
         }
     }
 
+    fn act_as(&mut self, _: Address) -> Address {
+        // There is one module here; the modules that are read like this use no other.
+        Address::ZERO
+    }
+
     fn charge(&mut self, _: u64) -> Result<(), HostError> {
         Ok(())
     }

@@ -126,6 +126,10 @@ impl Host for Call<'_> {
         }
     }
 
+    fn act_as(&mut self, module: Address) -> Address {
+        core::mem::replace(&mut self.module, module)
+    }
+
     fn charge(&mut self, gas: u64) -> Result<(), HostError> {
         self.gas = self.gas.checked_sub(gas).ok_or(HostError::OutOfGas)?;
         Ok(())

@@ -13,9 +13,9 @@ use alloy_sol_types::SolCall;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tacit_abi::{
-    IChannels, IModels, IReceipts,
+    IAsks, IChannels, IModels, IReceipts, IStakes, asks,
     channels::{self, SignedVoucher},
-    models, receipts,
+    models, receipts, stakes,
 };
 use tokio::{sync::Mutex, time::Instant};
 
@@ -101,8 +101,8 @@ pub struct Mined {
 pub struct Listing {
     /// The registry's record.
     pub model: IModels::Model,
-    /// Current asks.
-    pub asks: Vec<IModels::Ask>,
+    /// Asks that have not ended and that stake backs, up to a limit.
+    pub asks: Vec<IAsks::Ask>,
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -111,6 +111,8 @@ const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(500);
 const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LISTINGS_MAX: u64 = 1_000;
+/// Asks on one model that are read, page by page.
+const ASKS_READ_MAX: u64 = 4_096;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -333,7 +335,7 @@ impl LedgerClient {
     /// [`LedgerError::Reverted`] when it is not published.
     pub async fn listing(&self, model_id: B256) -> Result<Listing, LedgerError> {
         let model = self.call(models::ADDRESS, &IModels::modelCall { modelId: model_id }).await?;
-        let asks = self.call(models::ADDRESS, &IModels::asksCall { modelId: model_id }).await?;
+        let asks = self.asks(model_id).await?;
         Ok(Listing { model, asks })
     }
 
@@ -346,7 +348,7 @@ impl LedgerClient {
         let mut listings = Vec::new();
         for index in 0..count.min(LISTINGS_MAX) {
             let model = self.call(models::ADDRESS, &IModels::modelAtCall { index }).await?;
-            let asks = self.call(models::ADDRESS, &IModels::asksCall { modelId: model.modelId }).await?;
+            let asks = self.asks(model.modelId).await?;
             listings.push(Listing { model, asks });
         }
         Ok(listings)
@@ -367,7 +369,28 @@ impl LedgerClient {
         self.send(wallet, models::ADDRESS, Amount::ZERO, call.abi_encode()).await
     }
 
-    /// Sets this wallet's ask; `ask.worker` is ignored, the sender is the worker.
+    /// Asks on a model that have not ended and that stake backs, up to a limit.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn asks(&self, model_id: B256) -> Result<Vec<IAsks::Ask>, LedgerError> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs());
+        let (mut found, mut from) = (Vec::new(), 0);
+        while from < ASKS_READ_MAX {
+            let call = IAsks::pageCall { modelId: model_id, from, limit: asks::PAGE_MAX };
+            let page = self.call(asks::ADDRESS, &call).await?;
+            let is_last = page.len() < usize::try_from(asks::PAGE_MAX).unwrap_or(usize::MAX);
+            found.extend(page.into_iter().filter(|ask| ask.is_live(now)));
+            if is_last {
+                break;
+            }
+            from = from.saturating_add(u64::from(asks::PAGE_MAX));
+        }
+        Ok(found)
+    }
+
+    /// Sets this wallet's ask.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -375,17 +398,58 @@ impl LedgerClient {
         &self,
         wallet: &Wallet,
         model_id: B256,
-        ask: IModels::Ask,
+        terms: IAsks::Terms,
     ) -> Result<Mined, LedgerError> {
-        let call = IModels::setAskCall {
-            modelId: model_id,
-            privacy: ask.privacy,
-            evidence: ask.evidence,
-            price: ask.price,
-            sealingKey: ask.sealingKey,
-            endpoint: ask.endpoint,
-        };
-        self.send(wallet, models::ADDRESS, Amount::ZERO, call.abi_encode()).await
+        let call = IAsks::setCall { modelId: model_id, terms };
+        self.send(wallet, asks::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// Takes this wallet's ask back.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn remove_ask(
+        &self,
+        wallet: &Wallet,
+        model_id: B256,
+        privacy: u8,
+        evidence: u8,
+    ) -> Result<Mined, LedgerError> {
+        let call = IAsks::removeCall { modelId: model_id, privacy, evidence };
+        self.send(wallet, asks::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// What a worker has at stake.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn stake_of(&self, worker: Address) -> Result<IStakes::Stake, LedgerError> {
+        self.call(stakes::ADDRESS, &IStakes::stakeOfCall { worker }).await
+    }
+
+    /// Adds to this wallet's stake.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn bond(&self, wallet: &Wallet, amount: Amount) -> Result<Mined, LedgerError> {
+        self.send(wallet, stakes::ADDRESS, amount, IStakes::bondCall {}.abi_encode()).await
+    }
+
+    /// Begins to take stake home.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn unbond(&self, wallet: &Wallet, amount: Amount) -> Result<Mined, LedgerError> {
+        let call = IStakes::unbondCall { amount: amount.0 };
+        self.send(wallet, stakes::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
+    /// Takes home what is no longer bonded.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn withdraw_stake(&self, wallet: &Wallet) -> Result<Mined, LedgerError> {
+        self.send(wallet, stakes::ADDRESS, Amount::ZERO, IStakes::withdrawCall {}.abi_encode()).await
     }
 
     /// A channel as it stands.

@@ -3,10 +3,12 @@
 use alloy_primitives::Bytes;
 use alloy_sol_types::{SolError, SolInterface};
 use tacit_abi::{
+    IAsks::{self, IAsksErrors},
     IChannels::{self, IChannelsErrors},
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
     IReceipts::{self, IReceiptsErrors},
+    IStakes::{self, IStakesErrors},
     IValidators::{self, IValidatorsErrors},
 };
 
@@ -24,6 +26,10 @@ pub enum Revert {
     Receipts(IReceiptsErrors),
     /// By the stakes of validators.
     Validators(IValidatorsErrors),
+    /// By the stakes of workers.
+    Stakes(IStakesErrors),
+    /// By the asks.
+    Asks(IAsksErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -53,6 +59,12 @@ impl Revert {
         if let Ok(error) = IValidatorsErrors::abi_decode(data) {
             return Self::Validators(error);
         }
+        if let Ok(error) = IStakesErrors::abi_decode(data) {
+            return Self::Stakes(error);
+        }
+        if let Ok(error) = IAsksErrors::abi_decode(data) {
+            return Self::Asks(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -70,6 +82,8 @@ impl core::fmt::Display for Revert {
             Self::Channels(error) => channels(error, f),
             Self::Receipts(error) => receipts(error, f),
             Self::Validators(error) => validators(error, f),
+            Self::Stakes(error) => stakes(error, f),
+            Self::Asks(error) => asks(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -95,14 +109,6 @@ fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
         }
         IModelsErrors::NotOwner(IModels::NotOwner { caller }) => write!(f, "{caller} does not own the model"),
         IModelsErrors::ZeroOwner(_) => f.write_str("the new owner is the zero address"),
-        IModelsErrors::BadMode(IModels::BadMode { privacy, evidence }) => {
-            write!(f, "there is no mode {privacy}, {evidence}")
-        }
-        IModelsErrors::BadEndpoint(_) => f.write_str("an endpoint has 1 to 128 bytes"),
-        IModelsErrors::TooManyAsks(IModels::TooManyAsks { limit }) => {
-            write!(f, "a model has at most {limit} asks")
-        }
-        IModelsErrors::NoSuchAsk(_) => f.write_str("there is no such ask"),
         other => write!(f, "the models module refused: {other:?}"),
     }
 }
@@ -205,6 +211,47 @@ fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> co
     }
 }
 
+fn stakes(error: &IStakesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IStakesErrors::ZeroAmount(_) => f.write_str("the amount is zero"),
+        IStakesErrors::StakeTooLarge(_) => f.write_str("the stake is too large"),
+        IStakesErrors::StakeTooSmall(IStakes::StakeTooSmall { bonded }) => {
+            write!(f, "only {} are bonded", Amount(*bonded))
+        }
+        IStakesErrors::StillBonded(IStakes::StillBonded { releaseAt }) => {
+            write!(f, "the coins stay bonded until time {releaseAt}")
+        }
+        IStakesErrors::NothingUnbonding(_) => f.write_str("nothing is on its way home"),
+        #[expect(unreachable_patterns, reason = "the interface may gain errors")]
+        other => write!(f, "the stakes module refused: {other:?}"),
+    }
+}
+
+fn asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IAsksErrors::UnknownModel(IAsks::UnknownModel { modelId }) => {
+            write!(f, "model {modelId} is not published")
+        }
+        IAsksErrors::BadMode(IAsks::BadMode { privacy, evidence }) => {
+            write!(f, "there is no mode {privacy}, {evidence}")
+        }
+        IAsksErrors::BadEndpoint(_) => f.write_str("an endpoint has 1 to 128 visible ASCII characters"),
+        IAsksErrors::BadValidity(IAsks::BadValidity { earliest, latest }) => {
+            write!(f, "an ask ends between time {earliest} and {latest}")
+        }
+        IAsksErrors::TooLittleStake(IAsks::TooLittleStake { bonded, needed }) => {
+            write!(f, "the asks need a stake of {}, and {} are bonded", Amount(*needed), Amount(*bonded))
+        }
+        IAsksErrors::NoSuchAsk(_) => f.write_str("there is no such ask"),
+        IAsksErrors::StillBacked(_) => f.write_str("the ask has not ended, and stake backs it"),
+        IAsksErrors::PageTooLong(IAsks::PageTooLong { limit }) => {
+            write!(f, "a page has at most {limit} asks")
+        }
+        #[expect(unreachable_patterns, reason = "the interface may gain errors")]
+        other => write!(f, "the asks module refused: {other:?}"),
+    }
+}
+
 fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -243,6 +290,11 @@ mod tests {
                 IValidators::StakeTooSmall { stake: 1, least: 10_u128.pow(20) }.abi_encode(),
                 "0.000000000000000001 coins are too few: a validator needs 100",
             ),
+            (
+                IAsks::TooLittleStake { bonded: 0, needed: 10_u128.pow(16) }.abi_encode(),
+                "the asks need a stake of 0.01, and 0 are bonded",
+            ),
+            (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

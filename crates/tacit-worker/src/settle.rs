@@ -4,7 +4,7 @@
 //! voucher twice is refused by the ledger. So a crash between any two steps costs at most gas.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use alloy_primitives::B256;
 use tacit_abi::{IChannels::IChannelsErrors, IReceipts::IReceiptsErrors};
@@ -40,10 +40,20 @@ impl Default for SettlementPolicy {
     }
 }
 
+/// How often asks are looked at: they live for weeks.
+const RENEWAL: Duration = Duration::from_secs(3600);
+
 impl Worker {
     /// Settles and anchors until dropped. [`Self::serve`] runs this beside the requests.
     pub(crate) async fn settle_forever(self: Arc<Self>) {
+        let mut renewed = Instant::now();
         loop {
+            if renewed.elapsed() >= RENEWAL {
+                renewed = Instant::now();
+                if let Err(error) = self.renew_asks().await {
+                    tracing::warn!(%error, "asks are not renewed yet");
+                }
+            }
             let paid = tokio::time::timeout(self.settlement.poll, self.paid.notified()).await.is_ok();
             if paid {
                 tokio::time::sleep(self.settlement.anchor_delay).await;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use tacit_abi::IModels;
+use tacit_abi::{
+    IAsks, IModels,
+    asks::{ASK_LIFE_S, ASK_STAKE},
+};
 use tacit_wire::{
     Amount, AuditKey, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet, message::WorkerInfo,
 };
@@ -104,6 +107,8 @@ pub struct Worker {
     counting: Mutex<Vec<Question>>,
     /// Told after each payment.
     pub(crate) paid: Notify,
+    /// Where clients find it, as its asks say; nothing before they are set.
+    pub(crate) endpoint: Mutex<Option<String>>,
 }
 
 /// Why a worker cannot start or publish.
@@ -202,6 +207,7 @@ impl Worker {
             busy: Mutex::default(),
             counting: Mutex::default(),
             paid: Notify::new(),
+            endpoint: Mutex::default(),
         }))
     }
 
@@ -244,22 +250,55 @@ impl Worker {
         if tacit_wire::http::origin(endpoint).is_none() {
             return Err(WorkerError::Endpoint { endpoint: endpoint.to_owned() });
         }
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.to_owned());
+        self.back_asks().await?;
+        let now = self.clock.unix_time_s();
+        // An ask is set again when half of its life is over.
+        let (valid_until, renew_at) = (now.saturating_add(ASK_LIFE_S), now.saturating_add(ASK_LIFE_S / 2));
         for model in self.models.values() {
             self.publish(model).await?;
             let listed = self.ledger.listing(model.model_id()).await?.asks;
-            for terms in model.asks() {
-                let ask = IModels::Ask {
-                    worker: self.address(),
-                    privacy: terms.privacy as u8,
-                    evidence: terms.evidence as u8,
-                    price: terms.price.0,
+            for ask in model.asks() {
+                let terms = IAsks::Terms {
+                    privacy: ask.privacy as u8,
+                    evidence: ask.evidence as u8,
+                    price: ask.price.0,
+                    promptPrice: 0,
+                    completionPrice: 0,
+                    capacity: u32::try_from(self.limits.running_max).unwrap_or(u32::MAX),
+                    validUntil: valid_until,
                     sealingKey: self.sealing.public(),
                     endpoint: endpoint.to_owned(),
                 };
-                if !listed.contains(&ask) {
-                    self.ledger.set_ask(&self.wallet, model.model_id(), ask).await?;
+                let is_listed = listed.iter().any(|listed| {
+                    let fresh = listed.terms.validUntil >= renew_at;
+                    let same = IAsks::Terms { validUntil: valid_until, ..listed.terms.clone() } == terms;
+                    listed.worker == self.address() && fresh && same
+                });
+                if !is_listed {
+                    self.ledger.set_ask(&self.wallet, model.model_id(), terms).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Sets asks again whose time is half over.
+    pub(crate) async fn renew_asks(&self) -> Result<(), WorkerError> {
+        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match endpoint {
+            Some(endpoint) => self.publish_and_ask(&endpoint).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Bonds what is missing for the asks of every served model.
+    async fn back_asks(&self) -> Result<(), WorkerError> {
+        let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
+        let needed = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
+        let bonded = self.ledger.stake_of(self.address()).await?.bonded;
+        if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {
+            self.ledger.bond(&self.wallet, Amount(missing)).await?;
         }
         Ok(())
     }

@@ -5,11 +5,13 @@ use alloy_sol_types::{SolCall, SolStruct, SolType};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tacit_abi::{
+    IAsks::{self, IAsksCalls, IAsksErrors, IAsksEvents},
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
     IProofs::{self, IProofsCalls, IProofsErrors, IProofsEvents},
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
+    IStakes::{self, IStakesCalls, IStakesErrors, IStakesEvents},
     IValidators::{self, IValidatorsCalls, IValidatorsErrors, IValidatorsEvents},
 };
 
@@ -72,6 +74,8 @@ fn methods_have_solc_selectors() {
         selectors(&artifact("IValidators")),
         paired(IValidatorsCalls::SIGNATURES, IValidatorsCalls::SELECTORS)
     );
+    assert_eq!(selectors(&artifact("IStakes")), paired(IStakesCalls::SIGNATURES, IStakesCalls::SELECTORS));
+    assert_eq!(selectors(&artifact("IAsks")), paired(IAsksCalls::SIGNATURES, IAsksCalls::SELECTORS));
 }
 
 #[test]
@@ -81,6 +85,8 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IReceipts"), "error"), set(IReceiptsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IProofs"), "error"), set(IProofsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IValidators"), "error"), set(IValidatorsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IStakes"), "error"), set(IStakesErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IAsks"), "error"), set(IAsksErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -91,6 +97,8 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IReceipts"), "event"), set(IReceiptsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IProofs"), "event"), set(IProofsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IValidators"), "event"), set(IValidatorsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IStakes"), "event"), set(IStakesEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IAsks"), "event"), set(IAsksEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -116,12 +124,12 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IChannels", "channel"), fields::<IChannels::Channel>());
     assert_eq!(returned_fields("IModels", "model"), fields::<IModels::Model>());
     assert_eq!(returned_fields("IModels", "modelAt"), fields::<IModels::Model>());
-    assert_eq!(returned_fields("IModels", "asks"), fields::<IModels::Ask>());
     assert_eq!(returned_fields("IReceipts", "anchorOf"), fields::<IReceipts::Anchor>());
     assert_eq!(returned_fields("IProofs", "describe"), fields::<IProofs::Description>());
     assert_eq!(returned_fields("IValidators", "validator"), fields::<IValidators::Validator>());
     assert_eq!(returned_fields("IValidators", "validatorSet"), fields::<IValidators::Seat>());
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
+    assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
 }
 
 /// What a method returns by our declaration, structs by name.
@@ -139,7 +147,6 @@ fn methods_return_what_solc_says() {
         returns::<IModels::modelAtCall>(),
         returns::<IModels::modelCall>(),
         returns::<IModels::byNameCall>(),
-        returns::<IModels::asksCall>(),
         returns::<IReceipts::anchorOfCall>(),
         returns::<IReceipts::includedCall>(),
         returns::<IProofs::storeCall>(),
@@ -156,9 +163,13 @@ fn methods_return_what_solc_says() {
         returns::<IValidators::validatorSetCall>(),
         returns::<IValidators::parametersCall>(),
         returns::<IValidators::namespaceCall>(),
+        returns::<IStakes::stakeOfCall>(),
+        returns::<IAsks::countCall>(),
+        returns::<IAsks::pageCall>(),
+        returns::<IAsks::askCall>(),
     ];
     let mut compared = 0;
-    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators"] {
+    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators", "IStakes", "IAsks"] {
         let contract = artifact(name);
         for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
             let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));

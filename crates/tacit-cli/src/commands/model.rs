@@ -311,10 +311,13 @@ fn listing_json(listing: &Listing) -> Value {
         .asks
         .iter()
         .map(|ask| {
+            let terms = &ask.terms;
             json!({
-                "worker": ask.worker, "endpoint": ask.endpoint,
-                "privacy": tacit_abi::Privacy::from_u8(ask.privacy), "evidence": tacit_abi::Evidence::from_u8(ask.evidence),
-                "price": tacit_wire::Amount(ask.price).to_string(),
+                "worker": ask.worker, "endpoint": terms.endpoint,
+                "privacy": tacit_abi::Privacy::from_u8(terms.privacy), "evidence": tacit_abi::Evidence::from_u8(terms.evidence),
+                "price": Amount(terms.price).to_string(), "prompt_price": Amount(terms.promptPrice).to_string(),
+                "completion_price": Amount(terms.completionPrice).to_string(), "capacity": terms.capacity,
+                "valid_until": terms.validUntil, "stake": Amount(ask.bonded).to_string(),
             })
         })
         .collect();
@@ -332,14 +335,15 @@ fn listing_table(listings: &[Listing]) -> String {
     for listing in listings {
         lines.push(format!("{}  {}", listing.model.name, listing.model.modelId));
         for ask in &listing.asks {
+            let terms = &ask.terms;
             let mode = |name: Option<String>| name.unwrap_or_else(|| "unknown".to_owned());
             lines.push(format!(
                 "  {} + {}  {} from {} at {}",
-                mode(tacit_abi::Privacy::from_u8(ask.privacy).map(|mode| mode.to_string())),
-                mode(tacit_abi::Evidence::from_u8(ask.evidence).map(|mode| mode.to_string())),
-                tacit_wire::Amount(ask.price),
+                mode(tacit_abi::Privacy::from_u8(terms.privacy).map(|mode| mode.to_string())),
+                mode(tacit_abi::Evidence::from_u8(terms.evidence).map(|mode| mode.to_string())),
+                price(terms),
                 short(&ask.worker.to_string()),
-                ask.endpoint,
+                terms.endpoint,
             ));
         }
     }
@@ -348,3 +352,16 @@ fn listing_table(listings: &[Listing]) -> String {
 
 const ONNX_BYTES_MAX: u64 = 512 << 20;
 const PARAMETERS_QUIET: u64 = 5_000_000;
+
+/// Prices as people compare them: of a request, and of a million tokens.
+fn price(terms: &tacit_abi::IAsks::Terms) -> String {
+    let million = |price: u128| Amount(price.saturating_mul(1_000_000));
+    match (terms.promptPrice, terms.completionPrice) {
+        (0, 0) => Amount(terms.price).to_string(),
+        (prompt, completion) => {
+            let request =
+                if terms.price == 0 { String::new() } else { format!(", {} a request", Amount(terms.price)) };
+            format!("{} in, {} out a million tokens{request}", million(prompt), million(completion))
+        }
+    }
+}

@@ -4,7 +4,7 @@ use crate::support::{COIN, Net, address, bytecode};
 use alloy_primitives::{Address, B256, Bytes, U256, bytes};
 use alloy_sol_types::{SolCall, SolError};
 use std::collections::BTreeMap;
-use tacit_abi::{IChannels, IModels, channels, models, receipts};
+use tacit_abi::{IAsks, IChannels, IModels, IStakes, asks, channels, models, receipts, stakes};
 use tacit_ledger::{
     AccountOverride, BlockContext, CallError, CallOutcome, CallRequest, CallStatus, EstimateError,
     HaltReason, NoCode, OverrideError, Overrides, Rejection, StorageOverride, call, estimate_gas,
@@ -251,18 +251,22 @@ fn refunds_of_a_module_reach_the_sender() {
     let mut net = Net::new();
     let id = B256::repeat_byte(1);
     let publish = IModels::publishCall { modelId: id, weightRoot: id, name: "m".into() };
-    let ask = IModels::setAskCall {
-        modelId: id,
+    let terms = IAsks::Terms {
         privacy: 0,
         evidence: 0,
         price: 1,
+        promptPrice: 1,
+        completionPrice: 1,
+        capacity: 1,
+        validUntil: net.head.timestamp + 1_000,
         sealingKey: id,
         endpoint: "http://w".into(),
     };
     net.send(1, models::ADDRESS, 0, publish.abi_encode());
-    net.send(1, models::ADDRESS, 0, ask.abi_encode());
-    let remove = IModels::removeAskCall { modelId: id, privacy: 0, evidence: 0 };
-    let outcome = net.call(models::ADDRESS, remove.abi_encode());
+    net.send(1, stakes::ADDRESS, COIN, IStakes::bondCall {}.abi_encode());
+    net.send(1, asks::ADDRESS, 0, IAsks::setCall { modelId: id, terms }.abi_encode());
+    let remove = IAsks::removeCall { modelId: id, privacy: 0, evidence: 0 };
+    let outcome = net.call(asks::ADDRESS, remove.abi_encode());
     assert_eq!(outcome.status, CallStatus::Success);
     assert_eq!(outcome.gas_refunded, (outcome.gas_used + outcome.gas_refunded) / 5);
 }

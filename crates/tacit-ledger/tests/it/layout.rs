@@ -8,14 +8,40 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::SolCall;
 use std::collections::BTreeMap;
 use tacit_abi::{
-    IChannels, IModels, IProofs, IReceipts, IValidators,
+    IAsks, IChannels, IModels, IProofs, IReceipts, IStakes, IValidators,
+    asks::{self, ASK_STAKE},
     channels::{self, channel_id},
-    models, proofs, receipts, validators,
+    models, proofs, receipts,
+    stakes::{self, UNBONDING_S},
+    validators,
 };
 
 alloy_sol_types::sol! {
     interface IModelsLayout {
-        function seed(bytes32 id, bytes32 root, string calldata name, uint8 privacy, uint8 evidence, uint128 price, bytes32 key, string calldata endpoint) external;
+        function seed(bytes32 id, bytes32 root, string calldata name) external;
+    }
+    interface IStakesLayout {
+        struct Record {
+            uint128 bonded;
+            uint128 unbonding;
+            uint64 releaseAt;
+        }
+        function seed(Record calldata record) external;
+    }
+    interface IAsksLayout {
+        struct AskRecord {
+            address worker;
+            uint8 privacy;
+            uint8 evidence;
+            uint64 validUntil;
+            uint128 price;
+            uint128 promptPrice;
+            uint128 completionPrice;
+            uint32 capacity;
+            bytes32 sealingKey;
+            string endpoint;
+        }
+        function seed(bytes32 id, AskRecord calldata record) external;
     }
     interface IChannelsLayout {
         struct Record {
@@ -82,33 +108,70 @@ fn together(net: &mut Net, from: u8, messages: Vec<(Address, u128, Vec<u8>)>) {
 
 #[test]
 fn models_are_laid_out_as_solc_does() {
-    for (name, endpoint) in [
-        ("digits", "http://127.0.0.1:9"),
-        ("a-name-of-exactly-31-characters", "https://an-endpoint-of-31-chars"),
-        (
-            "a-name-of-exactly-32-characters.",
-            "https://an-endpoint-that-fills-more-than-two-words.example:65535/v1",
-        ),
-    ] {
+    for name in ["digits", "a-name-of-exactly-31-characters", "a-name-of-exactly-32-characters."] {
         let mut net = Net::new();
         let twin = net.deploy(1, &bytecode("ModelsLayout"));
-        let (id, root, key) = (B256::repeat_byte(0xd1), B256::repeat_byte(2), B256::repeat_byte(3));
-        let seed = IModelsLayout::seedCall {
-            id,
-            root,
-            name: name.into(),
+        let (id, root) = (B256::repeat_byte(0xd1), B256::repeat_byte(2));
+        let seed = IModelsLayout::seedCall { id, root, name: name.into() };
+        let publish = IModels::publishCall { modelId: id, weightRoot: root, name: name.into() };
+        together(&mut net, 2, vec![(twin, 0, seed.abi_encode()), (models::ADDRESS, 0, publish.abi_encode())]);
+        let expected = slots(&net, twin);
+        assert!(expected.len() >= 6);
+        assert_eq!(slots(&net, models::ADDRESS), expected, "{name}");
+    }
+}
+
+#[test]
+fn stakes_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("StakesLayout"));
+    let release_at = net.head.timestamp + 1 + UNBONDING_S;
+    let record = IStakesLayout::Record { bonded: 60, unbonding: 40, releaseAt: release_at };
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, IStakesLayout::seedCall { record }.abi_encode()),
+            (stakes::ADDRESS, 100, IStakes::bondCall {}.abi_encode()),
+            (stakes::ADDRESS, 0, IStakes::unbondCall { amount: 40 }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 2);
+    assert_eq!(slots(&net, stakes::ADDRESS), expected);
+}
+
+#[test]
+fn asks_are_laid_out_as_solc_does() {
+    for endpoint in [
+        "http://127.0.0.1:9",
+        "https://an-endpoint-of-31-chars",
+        "https://an-endpoint-that-fills-more-than-two-words.example:65535/v1",
+    ] {
+        let mut net = Net::new();
+        let twin = net.deploy(1, &bytecode("AsksLayout"));
+        let (id, key) = (B256::repeat_byte(0xd1), B256::repeat_byte(3));
+        let publish = IModels::publishCall { modelId: id, weightRoot: key, name: "digits".into() };
+        let terms = IAsks::Terms {
             privacy: 1,
             evidence: 3,
             price: u128::MAX - 5,
-            key,
+            promptPrice: u128::MAX - 6,
+            completionPrice: u128::MAX - 7,
+            capacity: u32::MAX - 8,
+            validUntil: net.head.timestamp + 1_000,
+            sealingKey: key,
             endpoint: endpoint.into(),
         };
-        let publish = IModels::publishCall { modelId: id, weightRoot: root, name: name.into() };
-        let ask = IModels::setAskCall {
-            modelId: id,
+        let record = IAsksLayout::AskRecord {
+            worker: address(2),
             privacy: 1,
             evidence: 3,
-            price: u128::MAX - 5,
+            validUntil: terms.validUntil,
+            price: terms.price,
+            promptPrice: terms.promptPrice,
+            completionPrice: terms.completionPrice,
+            capacity: terms.capacity,
             sealingKey: key,
             endpoint: endpoint.into(),
         };
@@ -116,14 +179,15 @@ fn models_are_laid_out_as_solc_does() {
             &mut net,
             2,
             vec![
-                (twin, 0, seed.abi_encode()),
                 (models::ADDRESS, 0, publish.abi_encode()),
-                (models::ADDRESS, 0, ask.abi_encode()),
+                (stakes::ADDRESS, ASK_STAKE, IStakes::bondCall {}.abi_encode()),
+                (twin, 0, IAsksLayout::seedCall { id, record }.abi_encode()),
+                (asks::ADDRESS, 0, IAsks::setCall { modelId: id, terms }.abi_encode()),
             ],
         );
         let expected = slots(&net, twin);
-        assert!(expected.len() >= 10);
-        assert_eq!(slots(&net, models::ADDRESS), expected, "{name}");
+        assert!(expected.len() >= 8);
+        assert_eq!(slots(&net, asks::ADDRESS), expected, "{endpoint}");
     }
 }
 

@@ -5,9 +5,9 @@ use alloy_consensus::crypto::secp256k1::sign_message;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolStruct};
 use tacit_abi::{
-    IChannels, IModels, IModule, IReceipts, Voucher,
+    IAsks, IChannels, IModels, IModule, IReceipts, IStakes, Voucher, asks,
     channels::{self, GRACE_S, channel_id},
-    models, receipts, validators,
+    models, receipts, stakes, validators,
 };
 use tacit_ledger::{CallRequest, HaltReason};
 
@@ -92,18 +92,14 @@ fn models_and_receipts_work_on_the_ledger() {
     let publish = IModels::publishCall { modelId: id, weightRoot: SALT, name: "digits".into() };
     assert!(net.send(1, models::ADDRESS, 0, publish.abi_encode()).receipt.status());
     let endpoint = format!("http://{}", "w".repeat(60));
-    let ask = IModels::setAskCall {
-        modelId: id,
-        privacy: 1,
-        evidence: 3,
-        price: 200,
-        sealingKey: SALT,
-        endpoint: endpoint.clone(),
-    };
-    assert!(net.send(2, models::ADDRESS, 0, ask.abi_encode()).receipt.status());
+    assert!(net.send(2, stakes::ADDRESS, COIN, IStakes::bondCall {}.abi_encode()).receipt.status());
+    let ask = IAsks::setCall { modelId: id, terms: terms(&net, &endpoint) };
+    assert!(net.send(2, asks::ADDRESS, 0, ask.abi_encode()).receipt.status());
     assert_eq!(net.view(models::ADDRESS, &IModels::byNameCall { name: "digits".into() }), id);
-    let asks = net.view(models::ADDRESS, &IModels::asksCall { modelId: id });
-    assert_eq!((asks.len(), asks[0].worker, &asks[0].endpoint), (1, address(2), &endpoint));
+    let listed = net.view(asks::ADDRESS, &IAsks::pageCall { modelId: id, from: 0, limit: 8 });
+    assert_eq!((listed.len(), listed[0].worker, listed[0].bonded), (1, address(2), COIN));
+    assert_eq!(listed[0].terms.endpoint, endpoint);
+    assert_eq!(net.balance(stakes::ADDRESS), U256::from(COIN));
     assert_eq!(net.view(models::ADDRESS, &IModels::modelAtCall { index: 0 }).block, 1);
 
     let leaves = [B256::repeat_byte(1), B256::repeat_byte(2), B256::repeat_byte(3)];
@@ -291,6 +287,20 @@ fn plain_coin_sent_to_a_module_comes_back() {
     assert_eq!(net.balance(channels::ADDRESS), U256::ZERO);
 }
 
+fn terms(net: &Net, endpoint: &str) -> IAsks::Terms {
+    IAsks::Terms {
+        privacy: 1,
+        evidence: 3,
+        price: 200,
+        promptPrice: 1,
+        completionPrice: 2,
+        capacity: 4,
+        validUntil: net.head.timestamp + 1_000,
+        sealingKey: SALT,
+        endpoint: endpoint.to_owned(),
+    }
+}
+
 /// Golden gas: these figures are consensus. A change here is a hard fork.
 #[test]
 fn gas_is_what_it_was() {
@@ -304,20 +314,14 @@ fn gas_is_what_it_was() {
         cumulative,
         signature: voucher(key(1).0, channel, cumulative),
     };
-    let ask = IModels::setAskCall {
-        modelId: id,
-        privacy: 1,
-        evidence: 3,
-        price: 200,
-        sealingKey: SALT,
-        endpoint: "http://127.0.0.1:9".into(),
-    };
-    let remove = IModels::removeAskCall { modelId: id, privacy: 1, evidence: 3 };
+    let ask = IAsks::setCall { modelId: id, terms: terms(&net, "http://127.0.0.1:9") };
+    let remove = IAsks::removeCall { modelId: id, privacy: 1, evidence: 3 };
     let publish = IModels::publishCall { modelId: id, weightRoot: SALT, name: "digits".into() };
     for (from, to, value, input) in [
         (1, models::ADDRESS, 0, publish.abi_encode()),
-        (2, models::ADDRESS, 0, ask.abi_encode()),
-        (2, models::ADDRESS, 0, remove.abi_encode()),
+        (2, stakes::ADDRESS, COIN, IStakes::bondCall {}.abi_encode()),
+        (2, asks::ADDRESS, 0, ask.abi_encode()),
+        (2, asks::ADDRESS, 0, remove.abi_encode()),
         (1, channels::ADDRESS, COIN, open.abi_encode()),
         (1, channels::ADDRESS, 1, IChannels::topUpCall { channelId: channel }.abi_encode()),
         (3, channels::ADDRESS, 0, settle(0x1111).abi_encode()),
@@ -332,5 +336,5 @@ fn gas_is_what_it_was() {
     assert_eq!(used, GOLDEN_GAS);
 }
 
-/// publish, setAsk, removeAsk, open, topUp, settle twice, requestClose, anchor.
-const GOLDEN_GAS: [u64; 9] = [157_932, 160_400, 43_277, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];
+/// publish, bond, set an ask, remove it, open, topUp, settle twice, requestClose, anchor.
+const GOLDEN_GAS: [u64; 10] = [157_932, 0, 0, 0, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];

@@ -1,8 +1,7 @@
-//! Publication, names and asks.
+//! Publication and names.
 
 use crate::{
     Failure, MODULES, Module,
-    models::{MAX_ASKS, MODES},
     testing::{World, reverts},
 };
 use alloy_primitives::{Address, B256, U256};
@@ -17,27 +16,6 @@ const ID: B256 = B256::repeat_byte(0xd1);
 fn publish(world: &mut World, caller: Address, id: B256, name: &str) -> Result<(), Failure> {
     let call = IModels::publishCall { modelId: id, weightRoot: B256::repeat_byte(9), name: name.to_owned() };
     world.call(MODELS, caller, &call).map(|_| ())
-}
-
-fn ask(world: &mut World, caller: Address, mode: (u8, u8), endpoint: &str) -> Result<(), Failure> {
-    let call = IModels::setAskCall {
-        modelId: ID,
-        privacy: mode.0,
-        evidence: mode.1,
-        price: 200,
-        sealingKey: B256::repeat_byte(5),
-        endpoint: endpoint.to_owned(),
-    };
-    world.call(MODELS, caller, &call).map(|_| ())
-}
-
-fn remove(world: &mut World, caller: Address, mode: (u8, u8)) -> Result<(), Failure> {
-    let call = IModels::removeAskCall { modelId: ID, privacy: mode.0, evidence: mode.1 };
-    world.call(MODELS, caller, &call).map(|_| ())
-}
-
-fn asks(world: &mut World) -> Vec<IModels::Ask> {
-    world.call(MODELS, WORKER, &IModels::asksCall { modelId: ID }).unwrap()
 }
 
 fn published() -> World {
@@ -111,8 +89,6 @@ fn an_unknown_model_is_refused_everywhere() {
     let mut world = World::new();
     let unknown = Err(reverts(IModels::UnknownModel { modelId: ID }));
     assert_eq!(world.call(MODELS, OWNER, &IModels::modelCall { modelId: ID }).map(|_| ()), unknown);
-    assert_eq!(world.call(MODELS, OWNER, &IModels::asksCall { modelId: ID }).map(|_| ()), unknown);
-    assert_eq!(ask(&mut world, WORKER, (1, 3), "http://w"), unknown);
     let transfer = IModels::transferOwnershipCall { modelId: ID, next: WORKER };
     assert_eq!(world.call(MODELS, OWNER, &transfer).map(|_| ()), unknown);
     let by_name = world.call(MODELS, OWNER, &IModels::byNameCall { name: "digits".into() }).map(|_| ());
@@ -137,87 +113,6 @@ fn only_the_owner_hands_a_model_over() {
 }
 
 #[test]
-fn an_ask_is_set_replaced_and_removed() {
-    let mut world = published();
-    let long = format!("http://{}", "h".repeat(121));
-    ask(&mut world, WORKER, (1, 3), &long).unwrap();
-    let event: IModels::AskSet = world.last();
-    assert_eq!((event.worker, event.privacy, event.evidence, event.price), (WORKER, 1, 3, 200));
-    ask(&mut world, WORKER, (1, 3), "http://short").unwrap();
-    ask(&mut world, WORKER, (0, 0), "http://other").unwrap();
-    let listed = asks(&mut world);
-    assert_eq!(listed.len(), 2);
-    assert_eq!(
-        listed[0],
-        IModels::Ask {
-            worker: WORKER,
-            privacy: 1,
-            evidence: 3,
-            price: 200,
-            sealingKey: B256::repeat_byte(5),
-            endpoint: "http://short".into(),
-        }
-    );
-    remove(&mut world, WORKER, (1, 3)).unwrap();
-    let left = asks(&mut world);
-    assert_eq!((left.len(), left[0].endpoint.as_str()), (1, "http://other"));
-    assert_eq!(remove(&mut world, WORKER, (1, 3)), Err(reverts(IModels::NoSuchAsk {})));
-    remove(&mut world, WORKER, (0, 0)).unwrap();
-    assert!(asks(&mut world).is_empty());
-}
-
-#[test]
-fn nobody_removes_another_workers_ask() {
-    let mut world = published();
-    ask(&mut world, WORKER, (1, 3), "http://w").unwrap();
-    assert_eq!(remove(&mut world, OWNER, (1, 3)), Err(reverts(IModels::NoSuchAsk {})));
-}
-
-#[test]
-fn modes_beyond_the_list_are_refused() {
-    let mut world = published();
-    for (privacy, evidence) in [(5, 0), (0, 4), (255, 255)] {
-        let refused = ask(&mut world, WORKER, (privacy, evidence), "http://w");
-        assert_eq!(refused, Err(reverts(IModels::BadMode { privacy, evidence })));
-    }
-}
-
-#[test]
-fn bad_endpoints_are_refused() {
-    let mut world = published();
-    let long = "h".repeat(129);
-    for endpoint in ["", "a b", "line\nbreak", "\u{1b}[31m", "ü", &long] {
-        assert_eq!(ask(&mut world, WORKER, (0, 0), endpoint), Err(reverts(IModels::BadEndpoint {})));
-    }
-}
-
-#[test]
-fn strangers_cannot_crowd_the_owner_out() {
-    let mut world = published();
-    for number in 0..MAX_ASKS {
-        let stranger = Address::from_word(U256::from(number + 1000).into());
-        ask(&mut world, stranger, (0, 0), "http://s").unwrap();
-    }
-    assert_eq!(
-        ask(&mut world, WORKER, (0, 0), "http://w"),
-        Err(reverts(IModels::TooManyAsks { limit: MAX_ASKS }))
-    );
-    for privacy in 0..5 {
-        for evidence in 0..4 {
-            ask(&mut world, OWNER, (privacy, evidence), "http://o").unwrap();
-        }
-    }
-    assert_eq!(asks(&mut world).len() as u32, MAX_ASKS + MODES);
-    // A new owner finds the kept places taken by the old one.
-    let transfer = IModels::transferOwnershipCall { modelId: ID, next: WORKER };
-    world.call(MODELS, OWNER, &transfer).unwrap();
-    assert_eq!(
-        ask(&mut world, WORKER, (0, 0), "http://w"),
-        Err(reverts(IModels::TooManyAsks { limit: MAX_ASKS + MODES }))
-    );
-}
-
-#[test]
 fn shared_refusals_come_before_methods() {
     let mut world = published();
     let unknown = world.send(MODELS, OWNER, U256::ZERO, &[0xde, 0xad, 0xbe, 0xef]);
@@ -234,45 +129,25 @@ fn shared_refusals_come_before_methods() {
     assert_eq!(refused, Err(reverts(IModule::DelegateCall {})));
 }
 
-#[test]
-fn malformed_arguments_are_refused() {
-    let mut world = published();
-    let selector = <IModels::setAskCall as alloy_sol_types::SolCall>::SELECTOR;
-    let malformed = Err(reverts(IModule::MalformedInput { selector: selector.into() }));
-    let good = alloy_sol_types::SolCall::abi_encode(&IModels::setAskCall {
-        modelId: ID,
-        privacy: 1,
-        evidence: 3,
-        price: 1,
-        sealingKey: B256::ZERO,
-        endpoint: "http://w".into(),
-    });
-    // Cut short anywhere before the padding; a privacy that does not fit eight bits; an endpoint that lies about place or length.
-    for length in 4..4 + 32 * 7 + "http://w".len() {
-        assert!(world.send(MODELS, WORKER, U256::ZERO, &good[..length]).is_err(), "{length}");
-    }
-    for place in [4 + 32, 4 + 32 * 3, 4 + 32 * 5, 4 + 32 * 6] {
-        let mut bad = good.clone();
-        bad[place] = 0xff;
-        assert_eq!(world.send(MODELS, WORKER, U256::ZERO, &bad), malformed);
-    }
-}
-
 proptest! {
     /// No input makes a module panic, and a refused one changes nothing.
     #[test]
     fn any_bytes_are_answered(
-        module in 0_usize..3,
-        method in 0_usize..9,
+        module in 0_usize..MODULES.len(),
+        method in 0_usize..16,
         arguments in prop::collection::vec(any::<u8>(), 0..300),
         small in any::<bool>(),
     ) {
         let mut world = published();
-        let selectors: &[[u8; 4]] = match module {
-            0 => IModels::IModelsCalls::SELECTORS,
-            1 => tacit_abi::IChannels::IChannelsCalls::SELECTORS,
-            _ => tacit_abi::IReceipts::IReceiptsCalls::SELECTORS,
-        };
+        let selectors: &[[u8; 4]] = [
+            IModels::IModelsCalls::SELECTORS,
+            tacit_abi::IChannels::IChannelsCalls::SELECTORS,
+            tacit_abi::IReceipts::IReceiptsCalls::SELECTORS,
+            tacit_abi::IProofs::IProofsCalls::SELECTORS,
+            tacit_abi::IValidators::IValidatorsCalls::SELECTORS,
+            tacit_abi::IStakes::IStakesCalls::SELECTORS,
+            tacit_abi::IAsks::IAsksCalls::SELECTORS,
+        ][module];
         let mut input = selectors[method % selectors.len()].to_vec();
         // Small words make it past the decoder more often.
         for (place, byte) in arguments.into_iter().enumerate() {
@@ -282,35 +157,5 @@ proptest! {
         if world.send(MODULES[module], OWNER, U256::ZERO, &input).is_err() {
             prop_assert_eq!(world, before);
         }
-    }
-
-    /// Any order of setting and removing asks leaves exactly the asks of a plain map.
-    #[test]
-    fn asks_behave_like_a_map(steps in prop::collection::vec((0_u8..4, 0_u8..2, 0_u8..2, any::<bool>(), 1_usize..70), 0..40)) {
-        let mut world = published();
-        let empty = world.storage.clone();
-        let mut oracle = std::collections::BTreeMap::new();
-        for (worker, privacy, evidence, set, length) in steps {
-            let caller = Address::repeat_byte(worker + 1);
-            let key = (caller, privacy, evidence);
-            if set {
-                let endpoint = "e".repeat(length);
-                ask(&mut world, caller, (privacy, evidence), &endpoint).unwrap();
-                oracle.insert(key, endpoint);
-            } else {
-                let removed = remove(&mut world, caller, (privacy, evidence)).is_ok();
-                prop_assert_eq!(removed, oracle.remove(&key).is_some());
-            }
-            let listed: std::collections::BTreeMap<_, _> = asks(&mut world)
-                .into_iter()
-                .map(|ask| ((ask.worker, ask.privacy, ask.evidence), ask.endpoint))
-                .collect();
-            prop_assert_eq!(&listed, &oracle);
-        }
-        for (caller, privacy, evidence) in oracle.into_keys() {
-            remove(&mut world, caller, (privacy, evidence)).unwrap();
-        }
-        // Removing everything gives every slot back.
-        prop_assert_eq!(world.storage, empty);
     }
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+/// What workers ask for serving models, at 0x7ac1700000000000000000000000000000000007.
+interface IAsks {
+    /// What one worker asks for one model in one mode. `price` is of a request, whatever it takes; the other two of a token.
+    /// `capacity` is how many requests it says it serves at once, `validUntil` (Unix seconds) when the ask ends by itself.
+    /// `sealingKey` is the key, or the hash of the key, that requests are sealed to.
+    struct Terms {
+        uint8 privacy;
+        uint8 evidence;
+        uint128 price;
+        uint128 promptPrice;
+        uint128 completionPrice;
+        uint32 capacity;
+        uint64 validUntil;
+        bytes32 sealingKey;
+        string endpoint;
+    }
+
+    /// An ask with what backs it: `bonded` is the worker's stake now, `asks` how many asks share it.
+    struct Ask {
+        address worker;
+        uint128 bonded;
+        uint32 asks;
+        Terms terms;
+    }
+
+    event AskSet(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence, uint128 price, uint128 promptPrice, uint128 completionPrice);
+    event AskRemoved(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence);
+
+    error UnknownModel(bytes32 modelId);
+    error BadMode(uint8 privacy, uint8 evidence);
+    error BadEndpoint();
+    error BadValidity(uint64 earliest, uint64 latest);
+    error TooLittleStake(uint128 bonded, uint128 needed);
+    error NoSuchAsk();
+    error StillBacked();
+    error PageTooLong(uint32 limit);
+
+    /// Sets or replaces the caller's ask for (model, privacy, evidence). Endpoint: 1 to 128 visible ASCII characters.
+    /// Each ask needs ASK_STAKE of the caller's stake.
+    function set(bytes32 modelId, Terms calldata terms) external;
+    function remove(bytes32 modelId, uint8 privacy, uint8 evidence) external;
+    /// Removes somebody's ask that has ended, or that its worker's stake no longer backs.
+    function prune(bytes32 modelId, address worker, uint8 privacy, uint8 evidence) external;
+
+    function count(bytes32 modelId) external view returns (uint64);
+    /// Asks number `from` up to `from + limit`, in an order that removals change; `limit` is at most 64.
+    function page(bytes32 modelId, uint64 from, uint32 limit) external view returns (Ask[] memory);
+    function ask(bytes32 modelId, address worker, uint8 privacy, uint8 evidence) external view returns (Ask memory);
+}

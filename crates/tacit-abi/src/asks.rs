@@ -1,0 +1,29 @@
+//! `asks`: what workers ask for serving models.
+
+use alloy_primitives::{Address, address};
+
+/// Where the module lives on every Tacit ledger.
+pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000007");
+
+/// Stake that each ask needs: a hundredth of a coin, so that lists cannot be filled for nothing.
+pub const ASK_STAKE: u128 = 10_u128.pow(16);
+/// Longest that an ask may be valid without being set again, in seconds: thirty days.
+pub const ASK_LIFE_S: u64 = 30 * 24 * 3600;
+/// Most asks in one page.
+pub const PAGE_MAX: u32 = 64;
+
+alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IAsks.sol");
+
+impl IAsks::Ask {
+    /// Whether a client should consider it at `now` (Unix seconds): it has not ended, and stake backs it.
+    #[must_use]
+    pub fn is_live(&self, now: u64) -> bool {
+        self.terms.validUntil >= now && is_backed(self.bonded, self.asks)
+    }
+}
+
+/// Whether so much stake backs so many asks.
+#[must_use]
+pub fn is_backed(bonded: u128, asks: u32) -> bool {
+    ASK_STAKE.checked_mul(u128::from(asks)).is_some_and(|needed| bonded >= needed)
+}

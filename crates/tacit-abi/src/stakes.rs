@@ -1,0 +1,11 @@
+//! `stakes`: what workers lose when they are caught.
+
+use alloy_primitives::{Address, address};
+
+/// Where the module lives on every Tacit ledger.
+pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000006");
+
+/// Seconds from the last `unbond` until `withdraw`: three days, longer than an audit may take.
+pub const UNBONDING_S: u64 = 3 * 24 * 3600;
+
+alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IStakes.sol");

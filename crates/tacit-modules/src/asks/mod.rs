@@ -1,0 +1,157 @@
+//! `asks`: what workers ask for serving models.
+//!
+//! # State
+//! | slot | field |
+//! |---|---|
+//! | 0 | `mapping(bytes32 => AskRecord[]) asks`, by model |
+//! | 1 | `mapping(bytes32 => mapping(address => mapping(uint256 => uint256))) askIndex`: position plus one in `asks`, by model, worker and `privacy * 256 + evidence` |
+//! | 2 | `mapping(address => uint32) counts`: asks of each worker |
+//!
+//! # Messages
+//! `set`, `remove` (the worker), `prune` (anyone, an ask that has ended or is no longer backed), and the views `count`, `page`, `ask`.
+//!
+//! # Invariants
+//! - At most one ask for each (model, worker, privacy, evidence), and `askIndex` points at it.
+//! - `counts` is the number of a worker's asks. When an ask is set, [`ASK_STAKE`] for each of them is bonded; a worker that unbonds
+//!   more loses its asks to whoever prunes them, and readers see that they are not backed ([`IAsks::Ask::is_live`]).
+//! - An ask ends by itself, [`ASK_LIFE_S`] seconds after it was set at the latest.
+//! - There is no limit on a model's list, which costs stake in proportion to its length; no reader reads more than a page of it at once.
+//!
+//! # Gas
+//! EVM prices. `page` reads at most [`PAGE_MAX`] asks of up to nine slots each, and three slots for each of their workers.
+
+mod record;
+
+use crate::{
+    dispatch::{Access, Failure, decode, revert},
+    host::Host,
+    models, stakes,
+};
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_sol_types::{SolCall, SolEvent};
+use record::{AskKey, AskRecord};
+use tacit_abi::{
+    Evidence,
+    IAsks::{self, IAsksCalls},
+    Privacy,
+    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX},
+};
+
+/// Longest endpoint in bytes.
+pub const MAX_ENDPOINT: usize = 128;
+
+/// Runs one call.
+///
+/// # Errors
+/// [`Failure::Revert`] with an ABI-encoded error of [`IAsks`] or [`tacit_abi::IModule`], or [`Failure::Halt`].
+pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
+    let call = decode::<IAsksCalls>(host, input, |call| match call {
+        IAsksCalls::set(_) | IAsksCalls::remove(_) | IAsksCalls::prune(_) => Access::Write,
+        IAsksCalls::count(_) | IAsksCalls::page(_) | IAsksCalls::ask(_) => Access::View,
+    })?;
+    match call {
+        IAsksCalls::set(call) => set(host, call).map(|()| Bytes::new()),
+        IAsksCalls::remove(call) => {
+            let worker = host.context().caller;
+            let key = AskKey { model: call.modelId, worker, privacy: call.privacy, evidence: call.evidence };
+            remove(host, key).map(|()| Bytes::new())
+        }
+        IAsksCalls::prune(call) => {
+            let IAsks::pruneCall { modelId: model, worker, privacy, evidence } = call;
+            prune(host, AskKey { model, worker, privacy, evidence }).map(|()| Bytes::new())
+        }
+        IAsksCalls::count(call) => {
+            let count = record::count(host, call.modelId)?;
+            Ok(IAsks::countCall::abi_encode_returns(&count).into())
+        }
+        IAsksCalls::page(call) => {
+            let asks = page(host, call.modelId, call.from, call.limit)?;
+            Ok(IAsks::pageCall::abi_encode_returns(&asks).into())
+        }
+        IAsksCalls::ask(call) => {
+            let IAsks::askCall { modelId: model, worker, privacy, evidence } = call;
+            let ask = record::find(host, AskKey { model, worker, privacy, evidence })?
+                .ok_or_else(|| revert(IAsks::NoSuchAsk {}))?;
+            let ask = listed(host, ask)?;
+            Ok(IAsks::askCall::abi_encode_returns(&ask).into())
+        }
+    }
+}
+
+fn set(host: &mut dyn Host, call: IAsks::setCall) -> Result<(), Failure> {
+    let IAsks::setCall { modelId: model, terms } = call;
+    let context = host.context();
+    let (privacy, evidence) = (terms.privacy, terms.evidence);
+    if Privacy::from_u8(privacy).is_none() || Evidence::from_u8(evidence).is_none() {
+        return Err(revert(IAsks::BadMode { privacy, evidence }));
+    }
+    if !is_endpoint(&terms.endpoint) {
+        return Err(revert(IAsks::BadEndpoint {}));
+    }
+    let (earliest, latest) = (context.now, context.now.saturating_add(ASK_LIFE_S));
+    if !(earliest..=latest).contains(&terms.validUntil) {
+        return Err(revert(IAsks::BadValidity { earliest, latest }));
+    }
+    if !models::is_published(host, model)? {
+        return Err(revert(IAsks::UnknownModel { modelId: model }));
+    }
+    let worker = context.caller;
+    let key = AskKey { model, worker, privacy, evidence };
+    let IAsks::Terms { price, promptPrice, completionPrice, .. } = terms;
+    AskRecord { worker, terms }.put(host, key)?;
+    let (bonded, needed) = backing(host, worker)?;
+    if bonded < needed {
+        return Err(revert(IAsks::TooLittleStake { bonded, needed }));
+    }
+    let set =
+        IAsks::AskSet { modelId: model, worker, privacy, evidence, price, promptPrice, completionPrice };
+    Ok(host.emit(set.encode_log_data())?)
+}
+
+fn remove(host: &mut dyn Host, key: AskKey) -> Result<(), Failure> {
+    if !record::remove(host, key)? {
+        return Err(revert(IAsks::NoSuchAsk {}));
+    }
+    let AskKey { model, worker, privacy, evidence } = key;
+    Ok(host.emit(IAsks::AskRemoved { modelId: model, worker, privacy, evidence }.encode_log_data())?)
+}
+
+fn prune(host: &mut dyn Host, key: AskKey) -> Result<(), Failure> {
+    let ask = record::find(host, key)?.ok_or_else(|| revert(IAsks::NoSuchAsk {}))?;
+    let (bonded, needed) = backing(host, key.worker)?;
+    if ask.terms.validUntil >= host.context().now && bonded >= needed {
+        return Err(revert(IAsks::StillBacked {}));
+    }
+    remove(host, key)
+}
+
+fn page(host: &mut dyn Host, model: B256, from: u64, limit: u32) -> Result<Vec<IAsks::Ask>, Failure> {
+    if limit > PAGE_MAX {
+        return Err(revert(IAsks::PageTooLong { limit: PAGE_MAX }));
+    }
+    let records = record::page(host, model, from, limit)?;
+    records.into_iter().map(|record| listed(host, record)).collect()
+}
+
+/// An ask with what backs it.
+fn listed(host: &mut dyn Host, record: AskRecord) -> Result<IAsks::Ask, Failure> {
+    let AskRecord { worker, terms } = record;
+    let bonded = stakes::bonded(host, worker)?;
+    let asks = record::asks_of(host, worker)?;
+    Ok(IAsks::Ask { worker, bonded, asks, terms })
+}
+
+/// What is bonded for a worker, and what its asks need.
+fn backing(host: &mut dyn Host, worker: Address) -> Result<(u128, u128), Failure> {
+    let bonded = stakes::bonded(host, worker)?;
+    let asks = record::asks_of(host, worker)?;
+    Ok((bonded, ASK_STAKE.saturating_mul(u128::from(asks))))
+}
+
+/// Visible ASCII only: what a URL may hold, and what no terminal or log is tricked by.
+fn is_endpoint(endpoint: &str) -> bool {
+    (1..=MAX_ENDPOINT).contains(&endpoint.len()) && endpoint.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests;

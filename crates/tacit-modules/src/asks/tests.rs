@@ -1,0 +1,268 @@
+//! Asks are set, replaced, removed, pruned; stake backs them.
+
+use crate::{
+    Failure, MODULES, Module,
+    testing::{World, reverts},
+};
+use alloy_primitives::{Address, B256};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tacit_abi::{
+    IAsks, IModels, IModule, IStakes,
+    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX},
+};
+
+const MODELS: Module = MODULES[0];
+const STAKES: Module = MODULES[5];
+const ASKS: Module = MODULES[6];
+const OWNER: Address = Address::repeat_byte(0x11);
+const WORKER: Address = Address::repeat_byte(0x22);
+const ID: B256 = B256::repeat_byte(0xd1);
+
+fn terms(world: &World, mode: (u8, u8), endpoint: &str) -> IAsks::Terms {
+    IAsks::Terms {
+        privacy: mode.0,
+        evidence: mode.1,
+        price: 200,
+        promptPrice: 3,
+        completionPrice: u128::MAX - 1,
+        capacity: u32::MAX - 2,
+        validUntil: world.now + 60,
+        sealingKey: B256::repeat_byte(5),
+        endpoint: endpoint.to_owned(),
+    }
+}
+
+fn set_terms(world: &mut World, worker: Address, terms: IAsks::Terms) -> Result<(), Failure> {
+    world.call(ASKS, worker, &IAsks::setCall { modelId: ID, terms }).map(|_| ())
+}
+
+fn set(world: &mut World, worker: Address, mode: (u8, u8), endpoint: &str) -> Result<(), Failure> {
+    let terms = terms(world, mode, endpoint);
+    set_terms(world, worker, terms)
+}
+
+fn remove(world: &mut World, worker: Address, mode: (u8, u8)) -> Result<(), Failure> {
+    let call = IAsks::removeCall { modelId: ID, privacy: mode.0, evidence: mode.1 };
+    world.call(ASKS, worker, &call).map(|_| ())
+}
+
+fn prune(world: &mut World, worker: Address, mode: (u8, u8)) -> Result<(), Failure> {
+    let call = IAsks::pruneCall { modelId: ID, worker, privacy: mode.0, evidence: mode.1 };
+    world.call(ASKS, OWNER, &call).map(|_| ())
+}
+
+fn listed(world: &mut World) -> Vec<IAsks::Ask> {
+    world.call(ASKS, OWNER, &IAsks::pageCall { modelId: ID, from: 0, limit: PAGE_MAX }).unwrap()
+}
+
+fn count(world: &mut World) -> u64 {
+    world.call(ASKS, OWNER, &IAsks::countCall { modelId: ID }).unwrap()
+}
+
+fn bond(world: &mut World, worker: Address, amount: u128) {
+    world.fund(worker, amount);
+    world.pay_call(STAKES, worker, amount, &IStakes::bondCall {}).unwrap();
+}
+
+/// A model, and a worker whose stake backs `asks` asks.
+fn published(asks: u128) -> World {
+    let mut world = World::new();
+    let publish = IModels::publishCall { modelId: ID, weightRoot: ID, name: "digits".to_owned() };
+    world.call(MODELS, OWNER, &publish).unwrap();
+    if asks > 0 {
+        bond(&mut world, WORKER, ASK_STAKE * asks);
+    }
+    world
+}
+
+#[test]
+fn an_ask_is_set_replaced_and_removed() {
+    let mut world = published(2);
+    let long = format!("http://{}", "h".repeat(121));
+    set(&mut world, WORKER, (1, 3), &long).unwrap();
+    let event: IAsks::AskSet = world.last();
+    assert_eq!((event.worker, event.privacy, event.evidence, event.price), (WORKER, 1, 3, 200));
+    assert_eq!((event.promptPrice, event.completionPrice), (3, u128::MAX - 1));
+    set(&mut world, WORKER, (1, 3), "http://short").unwrap();
+    set(&mut world, WORKER, (0, 0), "http://other").unwrap();
+    let all = listed(&mut world);
+    assert_eq!((all.len(), count(&mut world)), (2, 2));
+    let expected = IAsks::Ask {
+        worker: WORKER,
+        bonded: 2 * ASK_STAKE,
+        asks: 2,
+        terms: terms(&world, (1, 3), "http://short"),
+    };
+    assert_eq!(all[0], expected);
+    assert!(all[0].is_live(world.now + 60) && !all[0].is_live(world.now + 61));
+    let ask = IAsks::askCall { modelId: ID, worker: WORKER, privacy: 1, evidence: 3 };
+    assert_eq!(world.call(ASKS, OWNER, &ask).unwrap(), expected);
+    remove(&mut world, WORKER, (1, 3)).unwrap();
+    let left = listed(&mut world);
+    assert_eq!((left.len(), left[0].terms.endpoint.as_str(), left[0].asks), (1, "http://other", 1));
+    assert_eq!(remove(&mut world, WORKER, (1, 3)), Err(reverts(IAsks::NoSuchAsk {})));
+    assert_eq!(world.call(ASKS, OWNER, &ask).map(|_| ()), Err(reverts(IAsks::NoSuchAsk {})));
+    remove(&mut world, WORKER, (0, 0)).unwrap();
+    assert!(listed(&mut world).is_empty());
+}
+
+#[test]
+fn each_ask_needs_its_stake() {
+    let mut world = published(0);
+    let too_little = |bonded, asks| Err(reverts(IAsks::TooLittleStake { bonded, needed: asks * ASK_STAKE }));
+    assert_eq!(set(&mut world, WORKER, (1, 3), "http://w"), too_little(0, 1));
+    bond(&mut world, WORKER, ASK_STAKE);
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    set(&mut world, WORKER, (1, 3), "http://again").unwrap();
+    assert_eq!(set(&mut world, WORKER, (0, 3), "http://w"), too_little(ASK_STAKE, 2));
+    assert_eq!(count(&mut world), 1);
+}
+
+#[test]
+fn whoever_unbonds_loses_its_asks_to_whoever_prunes() {
+    let mut world = published(1);
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    assert_eq!(prune(&mut world, WORKER, (1, 3)), Err(reverts(IAsks::StillBacked {})));
+    assert_eq!(prune(&mut world, WORKER, (0, 3)), Err(reverts(IAsks::NoSuchAsk {})));
+    world.call(STAKES, WORKER, &IStakes::unbondCall { amount: 1 }).unwrap();
+    assert!(!listed(&mut world)[0].is_live(world.now));
+    prune(&mut world, WORKER, (1, 3)).unwrap();
+    let event: IAsks::AskRemoved = world.last();
+    assert_eq!((event.worker, event.privacy, event.evidence), (WORKER, 1, 3));
+    assert!(listed(&mut world).is_empty());
+}
+
+#[test]
+fn an_ask_that_has_ended_is_pruned() {
+    let mut world = published(1);
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    world.now += 60;
+    assert_eq!(prune(&mut world, WORKER, (1, 3)), Err(reverts(IAsks::StillBacked {})));
+    world.now += 1;
+    prune(&mut world, WORKER, (1, 3)).unwrap();
+    assert_eq!(count(&mut world), 0);
+}
+
+#[test]
+fn an_ask_is_valid_for_a_bounded_time() {
+    let mut world = published(1);
+    let bad = |world: &World| {
+        let (earliest, latest) = (world.now, world.now + ASK_LIFE_S);
+        Err(reverts(IAsks::BadValidity { earliest, latest }))
+    };
+    for until in [0, world.now - 1, world.now + ASK_LIFE_S + 1, u64::MAX] {
+        let terms = IAsks::Terms { validUntil: until, ..terms(&world, (0, 0), "http://w") };
+        assert_eq!(set_terms(&mut world, WORKER, terms), bad(&world));
+    }
+    for until in [world.now, world.now + ASK_LIFE_S] {
+        let terms = IAsks::Terms { validUntil: until, ..terms(&world, (0, 0), "http://w") };
+        set_terms(&mut world, WORKER, terms).unwrap();
+    }
+}
+
+#[test]
+fn nobody_removes_another_workers_ask() {
+    let mut world = published(1);
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    assert_eq!(remove(&mut world, OWNER, (1, 3)), Err(reverts(IAsks::NoSuchAsk {})));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let mut world = published(1);
+    for (privacy, evidence) in [(5, 0), (0, 4), (255, 255)] {
+        let refused = set(&mut world, WORKER, (privacy, evidence), "http://w");
+        assert_eq!(refused, Err(reverts(IAsks::BadMode { privacy, evidence })));
+    }
+    let long = "h".repeat(129);
+    for endpoint in ["", "a b", "line\nbreak", "\u{1b}[31m", "ü", &long] {
+        assert_eq!(set(&mut world, WORKER, (0, 0), endpoint), Err(reverts(IAsks::BadEndpoint {})));
+    }
+    let other = B256::repeat_byte(2);
+    let terms = terms(&world, (0, 0), "http://w");
+    let unknown = world.call(ASKS, WORKER, &IAsks::setCall { modelId: other, terms }).map(|_| ());
+    assert_eq!(unknown, Err(reverts(IAsks::UnknownModel { modelId: other })));
+}
+
+#[test]
+fn a_long_list_is_read_in_pages() {
+    let mut world = published(0);
+    let workers: Vec<Address> = (1..=PAGE_MAX + 6)
+        .map(|number| Address::from_word(B256::from(alloy_primitives::U256::from(number))))
+        .collect();
+    for worker in &workers {
+        bond(&mut world, *worker, ASK_STAKE);
+        set(&mut world, *worker, (1, 0), "http://w").unwrap();
+    }
+    let mut page = |from, limit| -> Vec<Address> {
+        let call = IAsks::pageCall { modelId: ID, from, limit };
+        world.call(ASKS, OWNER, &call).unwrap().into_iter().map(|ask| ask.worker).collect()
+    };
+    let mut read = page(0, PAGE_MAX);
+    read.extend(page(u64::from(PAGE_MAX), PAGE_MAX));
+    assert_eq!(read, workers);
+    assert_eq!(page(3, 2), workers[3..5]);
+    assert!(page(u64::MAX, PAGE_MAX).is_empty() && page(0, 0).is_empty());
+    let call = IAsks::pageCall { modelId: ID, from: 0, limit: PAGE_MAX + 1 };
+    let refused = world.call(ASKS, OWNER, &call).map(|_| ());
+    assert_eq!(refused, Err(reverts(IAsks::PageTooLong { limit: PAGE_MAX })));
+}
+
+#[test]
+fn malformed_arguments_are_refused() {
+    let mut world = published(1);
+    let selector = <IAsks::setCall as alloy_sol_types::SolCall>::SELECTOR;
+    let malformed = Err(reverts(IModule::MalformedInput { selector: selector.into() }));
+    let terms = terms(&world, (1, 3), "http://w");
+    let good = alloy_sol_types::SolCall::abi_encode(&IAsks::setCall { modelId: ID, terms });
+    // Cut short anywhere before the padding; a place, a mode, a capacity, a time and a length that do not fit.
+    for length in 4..4 + 32 * 12 + "http://w".len() {
+        assert!(world.send(ASKS, WORKER, alloy_primitives::U256::ZERO, &good[..length]).is_err(), "{length}");
+    }
+    for word in [1, 2, 7, 8, 10, 11] {
+        let mut bad = good.clone();
+        bad[4 + 32 * word] = 0xff;
+        assert_eq!(world.send(ASKS, WORKER, alloy_primitives::U256::ZERO, &bad), malformed, "word {word}");
+    }
+}
+
+proptest! {
+    /// Any order of setting and removing asks leaves exactly the asks of a plain map, and gives every slot back.
+    #[test]
+    fn asks_behave_like_a_map(steps in prop::collection::vec((0_u8..4, 0_u8..2, 0_u8..2, any::<bool>(), 1_usize..70), 0..40)) {
+        let mut world = published(0);
+        for worker in 0..4 {
+            bond(&mut world, Address::repeat_byte(worker + 1), 4 * ASK_STAKE);
+        }
+        let empty = world.storage.clone();
+        let mut oracle = BTreeMap::new();
+        for (worker, privacy, evidence, setting, length) in steps {
+            let caller = Address::repeat_byte(worker + 1);
+            let key = (caller, privacy, evidence);
+            if setting {
+                let endpoint = "e".repeat(length);
+                set(&mut world, caller, (privacy, evidence), &endpoint).unwrap();
+                oracle.insert(key, endpoint);
+            } else {
+                let removed = remove(&mut world, caller, (privacy, evidence)).is_ok();
+                prop_assert_eq!(removed, oracle.remove(&key).is_some());
+            }
+            let asks = listed(&mut world);
+            prop_assert_eq!(count(&mut world), asks.len() as u64);
+            for ask in &asks {
+                let of_worker = oracle.keys().filter(|(worker, ..)| *worker == ask.worker).count();
+                prop_assert_eq!(ask.asks as usize, of_worker);
+            }
+            let asks: BTreeMap<_, _> = asks
+                .into_iter()
+                .map(|ask| ((ask.worker, ask.terms.privacy, ask.terms.evidence), ask.terms.endpoint))
+                .collect();
+            prop_assert_eq!(&asks, &oracle);
+        }
+        for (caller, privacy, evidence) in oracle.into_keys() {
+            remove(&mut world, caller, (privacy, evidence)).unwrap();
+        }
+        prop_assert_eq!(world.storage, empty);
+    }
+}
