@@ -357,6 +357,15 @@ pub(crate) enum Wallet {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
+    /// Show the stake behind a worker's asks, add to it, or take it home.
+    Stake {
+        /// Key file of the worker.
+        key: PathBuf,
+        #[command(flatten)]
+        change: StakeChange,
+        #[command(flatten)]
+        ledger: LedgerAddress,
+    },
     /// Close the gateway's channels, so that deposits come home once the grace period is over.
     Reclaim {
         #[command(flatten)]
@@ -374,6 +383,20 @@ pub(crate) enum Wallet {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct StakeChange {
+    /// Coins to bond.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) add: Option<String>,
+    /// Coins to begin to take home: asks that they backed can be removed by anyone.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) unbond: Option<String>,
+    /// Take home what was unbonded three days ago or more.
+    #[arg(long)]
+    pub(crate) withdraw: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,8 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{
-    IAsks, IModels,
+    IAsks::{self, IAsksErrors},
+    IModels,
     asks::{ASK_LIFE_S, ASK_STAKE},
 };
 use tacit_wire::{
@@ -276,7 +277,7 @@ impl Worker {
                     listed.worker == self.address() && fresh && same
                 });
                 if !is_listed {
-                    self.ledger.set_ask(&self.wallet, model.model_id(), terms).await?;
+                    self.set_ask(model.model_id(), terms).await?;
                 }
             }
         }
@@ -290,6 +291,21 @@ impl Worker {
             Some(endpoint) => self.publish_and_ask(&endpoint).await,
             None => Ok(()),
         }
+    }
+
+    /// Sets one ask. What else this account asks, for models that are not served here, needs stake too.
+    async fn set_ask(&self, model_id: B256, terms: IAsks::Terms) -> Result<(), WorkerError> {
+        match self.ledger.set_ask(&self.wallet, model_id, terms.clone()).await {
+            Err(LedgerError::Reverted(Revert::Asks(IAsksErrors::TooLittleStake(short)))) => {
+                let missing = Amount(short.needed.saturating_sub(short.bonded));
+                self.ledger.bond(&self.wallet, missing).await?;
+                self.ledger.set_ask(&self.wallet, model_id, terms).await?;
+            }
+            done => {
+                done?;
+            }
+        }
+        Ok(())
     }
 
     /// Bonds what is missing for the asks of every served model.

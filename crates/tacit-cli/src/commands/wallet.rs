@@ -1,6 +1,6 @@
 //! `tacit wallet`: key files, balances, transfers.
 
-use crate::args::Wallet as Command;
+use crate::args::{StakeChange, Wallet as Command};
 use crate::client::GatewayClient;
 use crate::failure::{Context, Failure};
 use crate::network;
@@ -22,6 +22,7 @@ pub(crate) async fn wallet(command: &Command, output: Output) -> Result<(), Fail
             output.data(&result, || format!("{}  {balance} coins", wallet.address()));
             Ok(())
         }
+        Command::Stake { key, change, ledger } => stake(key, change, &ledger.url, output).await,
         Command::Reclaim { gateway } => {
             let reply = GatewayClient::new(&gateway.url)?.post("/v1/close", &json!({})).await?;
             output.data(&reply, || {
@@ -32,8 +33,7 @@ pub(crate) async fn wallet(command: &Command, output: Output) -> Result<(), Fail
         }
         Command::Send { key, to, amount, ledger } => {
             let wallet = load(key)?;
-            let amount: Amount =
-                amount.parse().failed("bad_amount", format!("{amount:?}"), "an amount looks like 0.25")?;
+            let amount = coins(amount)?;
             let to = to.parse().failed(
                 "bad_address",
                 format!("{to:?} is no address"),
@@ -48,6 +48,36 @@ pub(crate) async fn wallet(command: &Command, output: Output) -> Result<(), Fail
             Ok(())
         }
     }
+}
+
+async fn stake(key: &Path, change: &StakeChange, url: &str, output: Output) -> Result<(), Failure> {
+    let wallet = load(key)?;
+    let ledger = network::ledger(url).await?;
+    let mined = match change {
+        StakeChange { add: Some(amount), .. } => Some(ledger.bond(&wallet, coins(amount)?).await),
+        StakeChange { unbond: Some(amount), .. } => Some(ledger.unbond(&wallet, coins(amount)?).await),
+        StakeChange { withdraw: true, .. } => Some(ledger.withdraw_stake(&wallet).await),
+        StakeChange { .. } => None,
+    };
+    let block = mined.transpose().map_err(network::failure)?.map(|mined| mined.block);
+    let stake = ledger.stake_of(wallet.address()).await.map_err(network::failure)?;
+    let (bonded, unbonding) = (Amount(stake.bonded), Amount(stake.unbonding));
+    let result = json!({
+        "address": wallet.address(), "bonded": bonded.to_string(), "unbonding": unbonding.to_string(),
+        "release_at": (stake.releaseAt > 0).then_some(stake.releaseAt), "block": block,
+    });
+    output.data(&result, || {
+        let home = match stake.releaseAt {
+            0 => String::new(),
+            at => format!(", {unbonding} on the way home until time {at} (seconds since 1970)"),
+        };
+        format!("{}  {bonded} coins at stake{home}", wallet.address())
+    });
+    Ok(())
+}
+
+fn coins(amount: &str) -> Result<Amount, Failure> {
+    amount.parse().failed("bad_amount", format!("{amount:?}"), "an amount looks like 0.25")
 }
 
 fn new(key: &Path, output: Output) -> Result<(), Failure> {

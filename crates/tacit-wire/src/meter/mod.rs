@@ -21,7 +21,7 @@
 mod scan;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 use tokenizers::Tokenizer;
 
@@ -111,24 +111,6 @@ impl fmt::Debug for Meter {
     }
 }
 
-#[derive(Deserialize)]
-struct Request {
-    #[serde(default)]
-    messages: Option<Vec<Value>>,
-    #[serde(default)]
-    prompt: Option<Value>,
-    #[serde(default)]
-    input: Option<Value>,
-    #[serde(default)]
-    suffix: Option<Value>,
-    #[serde(default)]
-    tools: Option<Value>,
-    #[serde(default)]
-    functions: Option<Value>,
-    #[serde(default)]
-    response_format: Option<Value>,
-}
-
 impl Meter {
     /// A meter that counts with the tokenizer in these bytes (`tokenizer.json`). The caller checked that they are the ones that the model's manifest
     /// names; whoever published the model chose them all the same, so that this belongs on a thread of its own.
@@ -149,16 +131,16 @@ impl Meter {
     /// # Errors
     /// [`MeterReject::Request`], [`MeterReject::Text`].
     pub fn prompt(&self, body: &[u8]) -> Result<u64, MeterReject> {
-        let request: Request = serde_json::from_slice(body)?;
+        let request: Map<String, Value> = serde_json::from_slice(body)?;
         let mut total = 0_u64;
-        for message in request.messages.iter().flatten() {
-            total = total.saturating_add(self.message_tokens).saturating_add(self.strings(message, false)?);
-        }
-        for value in [&request.prompt, &request.input, &request.suffix].into_iter().flatten() {
-            total = total.saturating_add(self.strings(value, true)?);
-        }
-        for value in [&request.tools, &request.functions, &request.response_format].into_iter().flatten() {
-            total = total.saturating_add(self.text(&value.to_string())?);
+        for (key, value) in &request {
+            let more = match key.as_str() {
+                "messages" => self.messages(value)?,
+                "prompt" | "input" | "suffix" => self.strings(value, true)?,
+                "tools" | "functions" | "response_format" => self.text(&value.to_string())?,
+                _ => 0,
+            };
+            total = total.saturating_add(more);
         }
         Ok(total)
     }
@@ -177,6 +159,13 @@ impl Meter {
     #[must_use]
     pub fn answer(&self, framing: Framing) -> AnswerMeter<'_> {
         AnswerMeter { meter: self, scan: Scan::new(framing), text: Segments::default() }
+    }
+
+    fn messages(&self, messages: &Value) -> Result<u64, MeterReject> {
+        messages.as_array().into_iter().flatten().try_fold(0_u64, |sum, message| {
+            let strings = self.strings(message, false)?;
+            Ok(sum.saturating_add(self.message_tokens).saturating_add(strings))
+        })
     }
 
     /// Strings that count, below a value of which it is known whether it counts itself. The depth of `value` is bounded by its decoder.
