@@ -346,5 +346,5 @@ fn the_first_block_has_its_golden_hash() {
     assert_eq!(first.block.hash(), GOLDEN_HASH);
 }
 
-const GOLDEN_STATE_ROOT: B256 = b256!("a053604d04f5ad280f9c1abff6c9159d8026451d8b77928b3826db3a96c8db54");
+const GOLDEN_STATE_ROOT: B256 = b256!("45171bf1cc164d387404900aa1db1c0b9f751921e869f5a2b0b3068d5b6984b1");
 const GOLDEN_HASH: B256 = b256!("eeac63eb3c621d76bd9315e3e7be200b220d6d9dee351d1f3f509fb5ecd29b80");
