@@ -422,6 +422,8 @@ pub(crate) enum Node {
         /// The validator's file, as `init-network` wrote it.
         config: PathBuf,
         #[command(flatten)]
+        begin: FromCheckpoint,
+        #[command(flatten)]
         lifetime: Lifetime,
     },
     /// Follow a network without a vote: all of its blocks and state, checked, served like a validator's, and transactions passed on.
@@ -508,6 +510,17 @@ pub(crate) struct Follow {
     pub(crate) snapshots: usize,
     #[command(flatten)]
     pub(crate) lifetime: Lifetime,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FromCheckpoint {
+    /// With an empty folder: begin with the state at the newest checkpoint that the validators certified, instead of executing every block.
+    /// JSON-RPC of a validator of the network; several may be given, and none is believed. A folder that is not empty is gone on with.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from_checkpoint: Vec<String>,
+    /// Most GiB that a checkpoint may have.
+    #[arg(long, value_name = "GIB", default_value_t = 64, requires = "from_checkpoint")]
+    pub(crate) checkpoint_gib_max: u32,
 }
 
 #[derive(Debug, Args)]

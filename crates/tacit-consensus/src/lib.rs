@@ -39,6 +39,7 @@ mod genesis;
 mod ports;
 mod rules;
 pub mod state;
+mod sync;
 
 pub use application::{Ledger, ProposalInput};
 pub use block::{
@@ -53,3 +54,4 @@ pub use epochs::SecretsError;
 pub use genesis::{GenesisFailure, prepare as prepare_genesis};
 pub use ports::{BlockSink, CandidateLimits, EvidenceSink, TransactionSource};
 pub use rules::{Pace, RuleViolation, Rules};
+pub use sync::{Anchor, AnchorError, BeginError, Served, has_begun};

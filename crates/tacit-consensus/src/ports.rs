@@ -45,11 +45,13 @@ pub trait BlockSink: Clone + Send + Sync + 'static {
     /// What can go wrong. It ends the validator, since a block that is not handed on would be missing for good.
     type Error: core::error::Error + Send + Sync + 'static;
 
+    /// Number of the newest block that the sink has durably; the first block's, where it has none.
+    fn head(&self) -> u64;
+
     /// Takes a final block. When this returns, the sink has it durably.
     ///
     /// Blocks come in order of height, without gaps while the validator runs, each **at least once**: after a crash the
-    /// last ones come again. After a state sync the first may be any height. A sink that is behind fetches what it lacks
-    /// from [`Validator::block`](crate::Validator::block).
+    /// last ones come again. A sink that is behind gets what it lacks first.
     ///
     /// # Errors
     /// The block could not be taken.

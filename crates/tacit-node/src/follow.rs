@@ -114,6 +114,14 @@ impl Node {
         root.ok_or(WriteError::Store(StoreError::Corrupt("root")))
     }
 
+    /// Hash of the block of this number; `None` where it is not here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
+        Ok(self.shared().store.view()?.header(number)?.map(|(hash, _)| hash))
+    }
+
     /// Final blocks from `first` on with their seals: at most `count`, and not more than one answer can have.
     ///
     /// # Errors

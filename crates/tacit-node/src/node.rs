@@ -11,7 +11,7 @@ use std::{
 use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
 use tacit_ledger::{GenesisError, LtHash, Origin};
-use tacit_light::Finality;
+use tacit_light::{CertificateKind, Finality};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -45,7 +45,11 @@ pub enum NodeError {
     System(#[from] io::Error),
 }
 
-type FindFinality = Box<dyn Fn(u64) -> Pin<Box<dyn Future<Output = Option<Finality>> + Send>> + Send + Sync>;
+type FindFinality = Box<
+    dyn Fn(u64, Option<CertificateKind>) -> Pin<Box<dyn Future<Output = Option<Finality>> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// A ledger in this process. Clones share it; the store closes when the last one is gone.
 #[derive(Debug, Clone)]
@@ -193,13 +197,14 @@ impl Node {
         let _ = self.inner.metrics.set(Box::new(read));
     }
 
-    /// Serves proofs for light clients, with certificates that `find` knows by the number of a block; only the first call counts.
-    pub fn add_finality<F>(&self, find: impl Fn(u64) -> F + Send + Sync + 'static)
+    /// Serves proofs for light clients, with certificates that `find` knows by the number of a block and the kind that is wanted, if
+    /// one is; only the first call counts.
+    pub fn add_finality<F>(&self, find: impl Fn(u64, Option<CertificateKind>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Option<Finality>> + Send + 'static,
     {
         // A second finder has no place.
-        let _ = self.inner.finality.set(Box::new(move |number| Box::pin(find(number))));
+        let _ = self.inner.finality.set(Box::new(move |number, kind| Box::pin(find(number, kind))));
     }
 
     /// What proves that a block is final, from whoever was given to [`Node::add_finality`], else from the store; `None` where
@@ -209,9 +214,14 @@ impl Node {
     /// When the store fails.
     pub async fn finality(&self, number: u64) -> Result<Option<Finality>, StoreError> {
         match self.inner.finality.get() {
-            Some(find) => Ok(find(number).await),
+            Some(find) => Ok(find(number, None).await),
             None => self.stored_finality(number),
         }
+    }
+
+    /// The votes that made a block final, or one of its next descendants; `None` where no votes are kept: followers keep none.
+    pub async fn votes(&self, number: u64) -> Option<Finality> {
+        self.inner.finality.get()?(number, Some(CertificateKind::Votes)).await
     }
 
     pub(crate) fn extra_metrics(&self) -> String {

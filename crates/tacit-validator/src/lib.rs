@@ -19,10 +19,12 @@ mod key;
 mod network;
 mod ports;
 mod run;
+mod sync;
 
 pub use evidence::{EvidenceFileError, Reported, SavedEvidence, report, report_all};
 pub use key::{NoAddress, ShareKey, ValidatorAddress, ValidatorKey, deal_group};
 pub use network::{FileError, Network, NetworkFile, NetworkPeer, ValidatorFile};
 pub use ports::Ports;
 pub use run::{NodeValidator, Peer, Reach, RunError, RunningValidator, ValidatorConfig, first_block, start};
-pub use tacit_consensus::{Group, GroupError};
+pub use sync::{Known, NoAnchor, Refused, consensus_has_begun, find_anchor};
+pub use tacit_consensus::{Anchor, Group, GroupError};

@@ -31,6 +31,10 @@ impl TransactionSource for Ports {
 impl BlockSink for Ports {
     type Error = WriteError;
 
+    fn head(&self) -> u64 {
+        self.0.head().number
+    }
+
     async fn finalized(&self, block: &ChainBlock) -> Result<(), WriteError> {
         let header = block.header();
         // The first block is the node's own beginning.

@@ -41,8 +41,8 @@ use std::{
     thread,
 };
 use tacit_consensus::{
-    Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing, Validator,
-    max_message_bytes, prepare_genesis,
+    Anchor, Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing,
+    Validator, max_message_bytes, prepare_genesis,
 };
 use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
 use tacit_light::{CertificateKind, Finality};
@@ -91,6 +91,8 @@ pub struct ValidatorConfig {
     pub evidence_dir: PathBuf,
     /// The first block.
     pub genesis: Genesis,
+    /// Where it begins, if its folder is empty and it is not to fetch every block. The node must have that block.
+    pub anchor: Option<Anchor>,
     /// Rules of the network.
     pub rules: Rules,
     /// Who gets the priority fees of this validator's blocks.
@@ -173,12 +175,18 @@ impl RunningValidator {
         move || context.encode() + &evidence.text()
     }
 
-    /// Finds what proves to a light client that a block is final, for as long as it is kept.
-    pub fn finality(&self) -> impl Fn(u64) -> BoxFuture<'static, Option<Finality>> + Send + Sync + use<> {
+    /// Finds what proves to a light client that a block is final, by a certificate of the kind that is wanted, for as long as it is kept.
+    pub fn finality(
+        &self,
+    ) -> impl Fn(u64, Option<CertificateKind>) -> BoxFuture<'static, Option<Finality>> + Send + Sync + use<>
+    {
         let validator = Arc::clone(&self.validator);
-        move |number| {
+        move |number, kind| {
             let validator = Arc::clone(&validator);
             Box::pin(async move {
+                if kind.is_some() {
+                    return validator.finality(number, kind).await;
+                }
                 // The group's signature where there is one: who follows the network may know no more than the group.
                 match validator.finality(number, Some(CertificateKind::Threshold)).await {
                     None => validator.finality(number, None).await,
@@ -307,6 +315,7 @@ async fn serve(
         genesis: config.genesis,
         group: config.group,
         share: config.share.map(|share| share.secret),
+        anchor: config.anchor,
         rules: config.rules,
         beneficiary: config.beneficiary,
         timing: config.timing,
@@ -360,7 +369,7 @@ async fn catch_up(clock: Context, validator: Arc<NodeValidator>, node: Node, beg
 fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
     let state_pages = state_cache_bytes.get() / usize::from(PAGE_BYTES.get());
     StorageConfig {
-        partition: "ledger".into(),
+        partition: PARTITION.into(),
         state_cache: CacheRef::new(PAGE_BYTES, NonZeroUsize::new(state_pages).unwrap_or(NonZeroUsize::MIN)),
         block_cache: CacheRef::new(PAGE_BYTES, BLOCK_PAGES),
         state_items_per_blob: NZU64!(1 << 20),
@@ -431,6 +440,8 @@ fn transport(
     make(handshake, &namespace, listen, reached, bootstrappers, count, message, MAILBOX)
 }
 
+/// Where consensus keeps its stores.
+pub(crate) const PARTITION: &str = "ledger";
 const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 /// The first block's hash follows: an address is told for one network.
 const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/2";

@@ -3,21 +3,16 @@
 use crate::args::Follow;
 use crate::commands::network::refused;
 use crate::commands::node::{bind, url};
+use crate::commands::sources;
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
-use alloy_primitives::{Bytes, U256};
 use serde_json::json;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tacit_ledger::Genesis;
-use tacit_light::Trust;
-use tacit_node::follower::{self, Answer, BeginError, Chunks, FollowTiming, Follower, Source, Unanswered};
+use tacit_node::follower::{FollowTiming, Follower};
 use tacit_node::store::Filling;
-use tacit_node::{Node, NodeConfig, NodeError, RawBlock, StoreError};
+use tacit_node::{Node, NodeConfig, NodeError, StoreError};
 use tacit_validator::NetworkFile;
-use tacit_wire::RpcClient;
-use tacit_wire::http::{Download, JsonClient};
 use tokio::net::TcpListener;
 
 /// Follows a network until told to stop.
@@ -26,10 +21,10 @@ pub(crate) async fn follow(arguments: &Follow, output: Output) -> Result<(), Fai
     let path = &arguments.network;
     let network = NetworkFile::load(path).failed("bad_config", "cannot read the network's file", hint)?;
     let trust = network.trust();
-    let sources = arguments.sources.iter().map(|url| source(url));
-    let sources = sources.collect::<Result<Vec<Arc<dyn Source>>, Failure>>()?;
+    let sources = sources::sources(&arguments.sources)?;
     if arguments.from_checkpoint && !Filling::is_done(&arguments.data) {
-        begin(arguments, &network.genesis, &trust, &sources, output).await?;
+        let (known, gib_max) = ((&network.genesis, &trust), arguments.checkpoint_gib_max);
+        sources::begin(&arguments.data, known, &sources, gib_max, output).await?;
     }
     let mut config =
         NodeConfig::network(network.genesis, network.first_block).with_data_dir(Some(arguments.data.clone()));
@@ -43,34 +38,6 @@ pub(crate) async fn follow(arguments: &Follow, output: Output) -> Result<(), Fai
     let served = serve(&node, listener, arguments, following, output).await;
     drop(node);
     served
-}
-
-/// Fills the folder with the state at the newest checkpoint.
-async fn begin(
-    arguments: &Follow,
-    genesis: &Genesis,
-    trust: &Trust,
-    sources: &[Arc<dyn Source>],
-    output: Output,
-) -> Result<(), Failure> {
-    let bytes_max = u64::from(arguments.checkpoint_gib_max) << 30;
-    let started = Instant::now();
-    let begun = follower::begin(&arguments.data, genesis, trust, sources, bytes_max).await;
-    let number = begun.map_err(|error| {
-        let hint = match &error {
-            BeginError::NoSnapshot { .. } => {
-                "ask another node, or leave --from-checkpoint out: every block is executed then"
-            }
-            BeginError::Store(StoreError::Locked { .. }) => "another process uses this folder; stop it",
-            _ => "",
-        };
-        Failure::new("no_checkpoint", crate::failure::sentence(&error), hint)
-    })?;
-    output.note(format!(
-        "the state after block {number} is here, as the validators certified it ({:.1} s)",
-        started.elapsed().as_secs_f64()
-    ));
-    Ok(())
 }
 
 /// Answers requests until the process should end, or the node takes nothing more.
@@ -129,7 +96,8 @@ async fn caught_up(node: &Node) {
     }
 }
 
-fn stopped(why: Result<tacit_node::WriteError, tokio::task::JoinError>) -> Failure {
+/// Why following has ended.
+pub(crate) fn stopped(why: Result<tacit_node::WriteError, tokio::task::JoinError>) -> Failure {
     let why = why.map_or_else(|error| error.to_string(), |error| crate::failure::sentence(&error));
     Failure::new(
         "halted",
@@ -138,86 +106,5 @@ fn stopped(why: Result<tacit_node::WriteError, tokio::task::JoinError>) -> Failu
     )
 }
 
-/// A node over HTTP.
-struct HttpSource {
-    rpc: RpcClient,
-    http: JsonClient,
-}
-
-fn source(url: &str) -> Result<Arc<dyn Source>, Failure> {
-    let url = url.trim_end_matches('/');
-    let rpc = RpcClient::new(url, ANSWER_MAX).failed("http", "no HTTP here", "")?;
-    let http = JsonClient::new(SNAPSHOT_MAX).failed("http", "no HTTP here", "")?;
-    Ok(Arc::new(HttpSource { rpc, http }))
-}
-
-fn unanswered(error: impl std::error::Error) -> Unanswered {
-    Unanswered(crate::failure::sentence(&error))
-}
-
-impl Source for HttpSource {
-    fn name(&self) -> &str {
-        self.rpc.url()
-    }
-
-    fn head(&self) -> Answer<'_, u64> {
-        Box::pin(async {
-            let head: Option<U256> =
-                self.rpc.ask("eth_blockNumber", json!([]), SHORT_BYTES_MAX).await.map_err(unanswered)?;
-            let head = head.and_then(|head| u64::try_from(head).ok());
-            head.ok_or_else(|| Unanswered("its newest block has no number".into()))
-        })
-    }
-
-    fn blocks(&self, first: u64, count: u64) -> Answer<'_, Vec<RawBlock>> {
-        Box::pin(async move {
-            let params = json!([format!("{first:#x}"), format!("{count:#x}")]);
-            let blocks =
-                self.rpc.ask("tacit_getBlocks", params, BLOCKS_BYTES_MAX).await.map_err(unanswered)?;
-            Ok(blocks.unwrap_or_default())
-        })
-    }
-
-    fn finality(&self, number: u64) -> Answer<'_, Option<Bytes>> {
-        Box::pin(async move {
-            let params = json!([format!("{number:#x}")]);
-            self.rpc.ask("tacit_getFinality", params, SHORT_BYTES_MAX).await.map_err(unanswered)
-        })
-    }
-
-    fn send(&self, transactions: Vec<Bytes>) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let params = transactions.iter().map(|bytes| json!([bytes]));
-            self.rpc.tell("eth_sendRawTransaction", params, SHORT_BYTES_MAX).await.map_err(unanswered)
-        })
-    }
-
-    fn snapshot(&self) -> Answer<'_, Box<dyn Chunks>> {
-        Box::pin(async {
-            let url = format!("{}/snapshot", self.rpc.url());
-            let download = self.http.download(&url, STALL_MAX).await.map_err(unanswered)?;
-            Ok(Box::new(HttpChunks(download)) as Box<dyn Chunks>)
-        })
-    }
-}
-
-struct HttpChunks(Download);
-
-impl Chunks for HttpChunks {
-    fn next(&mut self) -> Answer<'_, Option<Bytes>> {
-        Box::pin(async { Ok(self.0.next().await.map_err(unanswered)?.map(Bytes::from)) })
-    }
-}
-
-/// How long a source may take for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// How long it may take for a snapshot, as long as parts of it come.
-const SNAPSHOT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How long it may take for the next part.
-const STALL_MAX: Duration = Duration::from_secs(60);
 /// How long others wait until the follower has every block.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Longest answer without blocks: a certificate, or what became of a batch of transactions.
-const SHORT_BYTES_MAX: usize = 1 << 20;
-/// Longest answer with blocks: one may be longer than all others together are allowed to be, and hex digits double it.
-const BLOCKS_BYTES_MAX: usize = 8 << 20;

@@ -18,6 +18,8 @@ pub(crate) mod node;
 pub(crate) mod prove;
 pub(crate) mod receipt;
 pub(crate) mod run;
+pub(crate) mod sources;
+pub(crate) mod sync;
 pub(crate) mod up;
 pub(crate) mod validators;
 pub(crate) mod wallet;

@@ -1,7 +1,8 @@
 //! `tacit node init-network`, `run`, `export`: a ledger that validators keep together.
 
-use crate::args::{Export, InitNetwork, Lifetime};
+use crate::args::{Export, FromCheckpoint, InitNetwork, Lifetime};
 use crate::commands::node::{bind, url};
+use crate::commands::sync::{self, Folders};
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
@@ -17,7 +18,7 @@ use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    Group, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
+    Group, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
     ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
 };
 use tacit_wire::Wallet;
@@ -181,7 +182,12 @@ fn member(text: &str) -> Result<(ValidatorAddress, IpAddr), Failure> {
 }
 
 /// Runs one validator until it is told to stop.
-pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    config: &Path,
+    begin: &FromCheckpoint,
+    lifetime: &Lifetime,
+    output: Output,
+) -> Result<(), Failure> {
     let hint = "`tacit node init-network` writes these files, with a comment on every setting";
     let file = ValidatorFile::load(config).failed("bad_config", "cannot start", hint)?;
     let network = NetworkFile::load(&file.network).failed("bad_config", "cannot start", hint)?;
@@ -209,6 +215,11 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
     let mut node_config = NodeConfig::network(network.genesis.clone(), network.first_block.clone())
         .with_data_dir(Some(file.data.clone()));
     node_config.rpc.snapshots_max = file.snapshots;
+    let consensus = file.data.join("consensus");
+    let known =
+        Known { genesis: network.genesis.clone(), group: network.group.clone(), trust: network.trust() };
+    let folders = Folders { data: &file.data, consensus: &consensus };
+    let anchor = sync::prepare(folders, &node_config, &known, begin, output).await?;
     let in_use = |error: &NodeError| matches!(error, NodeError::Store(StoreError::Locked { .. }));
     let node = lifetime::once_free(|| Node::open(node_config.clone()), in_use).await;
     let node = node.map_err(|error| refused(&error, &file.data))?;
@@ -221,9 +232,10 @@ pub(crate) async fn run(config: &Path, lifetime: &Lifetime, output: Output) -> R
         listen: file.listen,
         reached,
         reach: network.reach,
-        data_dir: file.data.join("consensus"),
+        data_dir: consensus,
         evidence_dir: file.data.join(EVIDENCE),
         genesis: network.genesis,
+        anchor,
         rules: network.rules,
         beneficiary: file.beneficiary,
         timing: network.timing,

@@ -23,7 +23,7 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
             let written = tokio::task::spawn_blocking(move || network::init(&arguments, output)).await;
             written.failed("node", "the network was not written", "")?
         }
-        Command::Run { config, lifetime } => network::run(config, lifetime, output).await,
+        Command::Run { config, begin, lifetime } => network::run(config, begin, lifetime, output).await,
         Command::Follow(arguments) => follow::follow(arguments, output).await,
         Command::NewKey { path } => network::new_key(path, output),
         Command::Report { file, from, ledger } => network::report(file, from, &ledger.url, output).await,

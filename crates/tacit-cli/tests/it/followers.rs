@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a follower is started with.
-struct Setting {
+pub(crate) struct Setting {
     network: String,
     data: String,
     rpc: String,
@@ -19,7 +19,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(folder: &Folder, name: &str, sources: &[&str], checkpoint: bool) -> Self {
+    pub(crate) fn new(folder: &Folder, name: &str, sources: &[&str], checkpoint: bool) -> Self {
         Self {
             network: folder.path("network/network.toml"),
             data: folder.path(name),
@@ -49,7 +49,7 @@ impl Setting {
         child.wait().unwrap();
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let mut child = self.spawn();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -60,13 +60,13 @@ impl Setting {
 }
 
 /// A follower's process. Dropping it is `kill -9`.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     ready: Value,
 }
 
 impl Running {
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.ready["url"].as_str().unwrap()
     }
 

@@ -17,6 +17,7 @@ mod network;
 #[cfg(feature = "pbs")]
 mod pbs;
 mod roles;
+mod state_sync;
 mod validators;
 
 use serde_json::Value;

@@ -27,19 +27,28 @@ impl Validator {
     }
 
     pub(crate) fn spawn(config: &str) -> Child {
+        Self::spawn_with(config, &[])
+    }
+
+    pub(crate) fn spawn_with(config: &str, more: &[&str]) -> Child {
         let mut command = tacit();
-        command.args(["--json", "node", "run", config]);
+        command.args(["--json", "node", "run", config]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    pub(crate) fn wait_ready(mut child: Child) -> Self {
+    pub(crate) fn wait_ready(child: Child) -> Self {
+        let validator = Self::answering(child);
+        wait("it has met the others", || validator.health().contains(r#""status":"ok""#));
+        validator
+    }
+
+    /// It may be alone.
+    pub(crate) fn answering(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["role"], "validator", "{line}");
-        let validator = Self { child, ready };
-        wait("it has met the others", || validator.health().contains(r#""status":"ok""#));
-        validator
+        Self { child, ready }
     }
 
     pub(crate) fn health(&self) -> String {

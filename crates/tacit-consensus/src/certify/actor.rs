@@ -107,6 +107,10 @@ impl<S> Progress<S> {
 impl<S: BlockSink> BlockSink for Progress<S> {
     type Error = S::Error;
 
+    fn head(&self) -> u64 {
+        self.sink.head()
+    }
+
     async fn finalized(&self, block: &ChainBlock) -> Result<(), S::Error> {
         self.sink.finalized(block).await?;
         // When the actor has ended, so has the validator.

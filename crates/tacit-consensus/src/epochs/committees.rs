@@ -1,10 +1,13 @@
 //! Signing schemes by epoch.
 
-use crate::certify;
+use crate::{
+    block::EpochRecord,
+    certify::{self, Marshal},
+};
 use alloy_primitives::B256;
 use commonware_consensus::{
     simplex::scheme::ed25519,
-    types::{Epoch, Participant},
+    types::{Epoch, Height, Participant},
 };
 use commonware_cryptography::{
     bls12381::primitives::variant::MinSig,
@@ -13,7 +16,7 @@ use commonware_cryptography::{
 };
 use commonware_glue::dkg::{Registrar, types::SchemeInfo};
 use commonware_utils::sync::Mutex;
-use core::fmt;
+use core::{fmt, num::NonZeroU64};
 use futures::channel::mpsc;
 use std::{collections::BTreeMap, sync::Arc};
 use tracing::error;
@@ -27,6 +30,8 @@ struct Inner {
     votes: Vec<u8>,
     certificates: Vec<u8>,
     known: Mutex<BTreeMap<Epoch, Committee>>,
+    /// The newest epoch that listeners know.
+    told: Mutex<Option<Epoch>>,
     listeners: Vec<mpsc::UnboundedSender<Epoch>>,
 }
 
@@ -44,10 +49,47 @@ impl Committees {
         certificates: Vec<u8>,
         listeners: Vec<mpsc::UnboundedSender<Epoch>>,
     ) -> Self {
-        Self(Arc::new(Inner { key, votes, certificates, known: Mutex::default(), listeners }))
+        Self(Arc::new(Inner {
+            key,
+            votes,
+            certificates,
+            known: Mutex::default(),
+            told: Mutex::default(),
+            listeners,
+        }))
     }
 
-    fn make(&self, info: SchemeInfo<MinSig, PublicKey>) -> Option<Committee> {
+    /// The committee of an epoch that has not begun here: certificates of it can be checked from now on.
+    pub(crate) fn expect(&self, record: &EpochRecord) {
+        let (participants, sharing) = (record.output.players().clone(), record.output.public().clone());
+        if let Some(committee) = self.make(SchemeInfo::Verifier { participants, sharing }, false) {
+            self.0.known.lock().entry(record.epoch).or_insert(committee);
+        }
+    }
+
+    /// An epoch begins, with this committee. Its votes are signed here only if this validator `speaks`.
+    fn begin(&self, epoch: Epoch, info: SchemeInfo<MinSig, PublicKey>, speaks: bool) {
+        // The library gives a share with the committee that it is of; the engine stops where a committee is missing.
+        let Some(committee) = self.make(info, speaks) else {
+            return error!(%epoch, "the share is not one of the epoch's committee");
+        };
+        let mut known = self.0.known.lock();
+        known.insert(epoch, committee);
+        while known.len() > COMMITTEES_KEPT {
+            known.pop_first();
+        }
+        drop(known);
+        // The epoch that a state sync begins in is told twice.
+        if self.0.told.lock().replace(epoch).is_some_and(|told| told >= epoch) {
+            return;
+        }
+        for listener in &self.0.listeners {
+            // When nobody listens any more, the validator is ending.
+            let _ = listener.unbounded_send(epoch);
+        }
+    }
+
+    fn make(&self, info: SchemeInfo<MinSig, PublicKey>, speaks: bool) -> Option<Committee> {
         let Inner { key, votes, certificates, .. } = &*self.0;
         let (members, shares) = match info {
             SchemeInfo::Verifier { participants, sharing } => {
@@ -65,31 +107,44 @@ impl Committees {
             }
         };
         // Votes need no share: a member whose share was lost keeps its vote.
-        let votes = ed25519::Scheme::signer(votes, members.clone(), key.clone())
-            .unwrap_or_else(|| ed25519::Scheme::verifier(votes, members));
+        let signer = speaks.then(|| ed25519::Scheme::signer(votes, members.clone(), key.clone())).flatten();
+        let votes = signer.unwrap_or_else(|| ed25519::Scheme::verifier(votes, members));
         Some(Committee { votes: Arc::new(votes), shares: Arc::new(shares) })
     }
 }
 
-impl Registrar for Committees {
+/// Begins epochs, and decides whether this validator votes in them.
+///
+/// A validator whose state came from others may be one that lost its memory: with the same key it may have voted before, in any epoch
+/// that had begun by then. So it votes in none whose first block follows one that is not younger than its beginning. Timestamps
+/// of final blocks are ahead of the clocks of those who voted for them by `clock_ahead_s_max` at most.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) committees: Committees,
+    pub(crate) marshal: Marshal,
+    pub(crate) epoch_blocks: NonZeroU64,
+    /// An epoch is voted in if the last block before it is younger; in seconds since 1970. Nothing where nothing is forgotten.
+    pub(crate) begins_s: Option<u64>,
+}
+
+impl Memory {
+    async fn speaks(&self, epoch: Epoch) -> bool {
+        let Some(begins_s) = self.begins_s else { return true };
+        let last = epoch.get().checked_mul(self.epoch_blocks.get()).and_then(|first| first.checked_sub(1));
+        let Some(last) = last else { return false };
+        // The block from before the floor of a state sync is not here, and is older.
+        let block = self.marshal.get_block(Height::new(last)).await;
+        block.is_some_and(|block| block.inner().block().header.timestamp > begins_s)
+    }
+}
+
+impl Registrar for Memory {
     type Variant = MinSig;
     type PublicKey = PublicKey;
 
     async fn register(&self, epoch: Epoch, info: SchemeInfo<MinSig, PublicKey>) {
-        // The library gives a share with the committee that it is of; the engine stops where a committee is missing.
-        let Some(committee) = self.make(info) else {
-            return error!(%epoch, "the share is not one of the epoch's committee");
-        };
-        let mut known = self.0.known.lock();
-        known.insert(epoch, committee);
-        while known.len() > COMMITTEES_KEPT {
-            known.pop_first();
-        }
-        drop(known);
-        for listener in &self.0.listeners {
-            // When nobody listens any more, the validator is ending.
-            let _ = listener.unbounded_send(epoch);
-        }
+        let speaks = self.speaks(epoch).await;
+        self.committees.begin(epoch, info, speaks);
     }
 }
 

@@ -24,6 +24,7 @@
 //!
 //! # Invariants
 //! - A committee is told by a final block, or is that of the first block: nobody votes in an epoch before that block is final.
+//! - Whoever may have forgotten votes of an epoch gives none in it ([`Memory`]).
 //! - What a validator has dealt, acknowledged or holds is durable before anybody else can know.
 
 mod committees;
@@ -31,7 +32,7 @@ mod participants;
 mod secrets;
 mod watch;
 
-pub(crate) use committees::{Committees, ShareSchemes, VoteSchemes};
+pub(crate) use committees::{Committees, Memory, ShareSchemes, VoteSchemes};
 pub(crate) use participants::Participants;
 pub(crate) use secrets::Secrets;
 pub use secrets::SecretsError;

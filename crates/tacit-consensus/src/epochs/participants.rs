@@ -3,13 +3,15 @@
 //! # Formal definition
 //! The players of epoch `p` are the set of epoch `p + 1` in the `validators` module: those who would keep it if the dealing succeeds.
 //! They are asked for in the last block of epoch `p - 2`, and are the same in every state from the last block of epoch `p - 3` to
-//! that one. Keys that are no key to the engine are left out. If nobody is left, those announced last stay.
+//! that one. Keys that are no key to the engine are left out. If nobody is left, those announced last stay. Where that last block is final
+//! already, it says who they are.
 //!
 //! Where a genesis names no founders, votes are bound to another namespace than that of the module: nobody could lose
 //! stake by them, so stake elects nobody, and the first validators stay for good.
 
 use crate::{
     application::{Ledger, halt},
+    block::EpochRecord,
     bridge::{StateError, with_state},
     certify::Marshal,
     epochs::record,
@@ -21,10 +23,12 @@ use commonware_codec::DecodeFixed as _;
 use commonware_consensus::types::{Epoch, Height};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_glue::{dkg::ParticipantsProvider, stateful::Mailbox as StatefulMailbox};
+use commonware_macros::select;
 use commonware_runtime::{Clock, Spawner};
 use commonware_storage::Context as StorageContext;
 use commonware_utils::{ordered::Set, sequence::Unit};
-use core::{future::pending, num::NonZeroU64};
+use core::{future::pending, num::NonZeroU64, time::Duration};
+use futures::pin_mut;
 use tacit_ledger::{Seat, SetError, validators_of};
 
 /// Why the ledger's answer is not to be had. It ends the validator.
@@ -59,6 +63,8 @@ where
         marshal: Marshal,
         /// Blocks of an epoch.
         epoch_blocks: NonZeroU64,
+        /// The record of the epoch that a state sync began in: its block may not be here.
+        begun: Option<EpochRecord>,
     },
 }
 
@@ -69,7 +75,7 @@ where
     S: BlockSink,
 {
     async fn answer(&self, epoch: Epoch) -> Result<Set<PublicKey>, NoAnswer> {
-        let Self::Staked { context, stateful, marshal, epoch_blocks } = self else {
+        let Self::Staked { context, stateful, marshal, epoch_blocks, begun } = self else {
             let Self::First(first) = self else { return Err(NoAnswer::Epoch(epoch.get())) };
             return Ok(first.clone());
         };
@@ -80,7 +86,19 @@ where
             return Err(no_epoch);
         };
         let set_of = epoch.get().saturating_add(1);
-        let database = stateful.subscribe_databases().await;
+        let databases = stateful.subscribe_databases();
+        pin_mut!(databases);
+        let database = loop {
+            // A final block says it for everybody, and so may one that comes while state is still on its way from others: it may
+            // come only after the blocks that wait for this answer.
+            if let Some(named) = marshal.get_block(Height::new(block)).await {
+                return Ok(record(named.inner()).ok_or(NoAnswer::Boundary(block))?.next_players);
+            }
+            select! {
+                database = &mut databases => break database,
+                () = context.sleep(POLL) => {},
+            }
+        };
         let read = context.child("set").shared(true).spawn(move |_| async move {
             let database = database.read().await;
             let source = DatabaseState(&database);
@@ -97,6 +115,9 @@ where
         let players = Set::from_iter_dedup(keys);
         if !players.is_empty() {
             return Ok(players);
+        }
+        if let Some(begun) = begun.as_ref().filter(|begun| begun.epoch.get() == asked) {
+            return Ok(begun.next_players.clone());
         }
         let began = asked.checked_sub(1).map_or(Some(0), last).ok_or(no_epoch)?;
         let block = marshal.get_block(Height::new(began)).await.ok_or(NoAnswer::Boundary(began))?;
@@ -132,3 +153,6 @@ impl<E: Spawner + StorageContext> ReadState for DatabaseState<'_, E> {
         self.0.get_many(&keys).await.map_err(ReadError::Database)
     }
 }
+
+/// How often a validator whose state is on its way looks whether the answer is final.
+const POLL: Duration = Duration::from_millis(500);

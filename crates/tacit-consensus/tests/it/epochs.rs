@@ -16,7 +16,7 @@ use tacit_consensus::{EpochRecord, Payload};
 const BLOCKS: u64 = 24;
 
 /// What the block before it says of an epoch.
-fn record(world: &World, epoch: u64) -> EpochRecord {
+pub(crate) fn record(world: &World, epoch: u64) -> EpochRecord {
     let block = &world.chain()[&(epoch * world.epoch_blocks() - 1)];
     let record = match block.seal().payload.clone() {
         Some(Payload::EpochInfo(record)) => Some(record),
@@ -26,14 +26,14 @@ fn record(world: &World, epoch: u64) -> EpochRecord {
 }
 
 /// Whose keys keep an epoch.
-fn committee(network: &Network, epoch: u64) -> BTreeSet<usize> {
+pub(crate) fn committee(network: &Network, epoch: u64) -> BTreeSet<usize> {
     let record = record(&network.world, epoch);
     let members = record.output.players();
     (0..network.world.journals.len()).filter(|i| members.position(&network.key(*i)).is_some()).collect()
 }
 
 /// Who led a block of an epoch that is final.
-fn leaders(network: &Network, epoch: u64) -> BTreeSet<usize> {
+pub(crate) fn leaders(network: &Network, epoch: u64) -> BTreeSet<usize> {
     let (chain, blocks) = (network.world.chain(), network.world.epoch_blocks());
     let keys: Vec<_> = (0..network.world.journals.len()).map(|i| network.key(i)).collect();
     let of_epoch = chain.range(epoch * blocks..(epoch + 1) * blocks);
@@ -43,14 +43,14 @@ fn leaders(network: &Network, epoch: u64) -> BTreeSet<usize> {
 }
 
 /// Waits until every one of `who` has all blocks of `epoch`.
-async fn over(network: &Network, who: impl IntoIterator<Item = usize>, epoch: u64) {
+pub(crate) async fn over(network: &Network, who: impl IntoIterator<Item = usize>, epoch: u64) {
     let last = (epoch + 1) * network.world.epoch_blocks() - 1;
     let who: Vec<usize> = who.into_iter().collect();
     network.until("the epoch ends", |world| who.iter().all(|i| world.journals[*i].height() >= last)).await;
 }
 
 /// The group's key is that of the beginning in every epoch, and its shares are new after each dealing that succeeded.
-fn check_key(network: &Network, epochs: u64) {
+pub(crate) fn check_key(network: &Network, epochs: u64) {
     let key = network.group().0.key();
     let mut polynomials = BTreeSet::new();
     let mut fresh = 0;

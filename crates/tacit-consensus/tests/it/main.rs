@@ -21,6 +21,7 @@ mod peers;
 mod people;
 mod pool;
 mod storage;
+mod sync;
 mod twins;
 mod votes;
 mod wire;

@@ -2,12 +2,12 @@
 
 use crate::{
     byzantine::{Byzantine, Mischief},
-    liar::Liar,
+    liar::{self, Liar, Lie},
     machine::{Disk, Machine},
     peers::Peers,
     people::{CHAIN, COIN, START_S, address, genesis, owner, sign},
     pool::{Court, Journal, Pool, Source},
-    wire::{Ballots, DEALINGS, Sight, Tap, Wire},
+    wire::{Ballots, DEALINGS, STATE, Sight, Tap, Wire},
 };
 use alloy_consensus::{ReceiptEnvelope, Sealed, transaction::SignerRecoverable as _};
 use alloy_primitives::{Address, B256, TxKind, U256};
@@ -37,7 +37,7 @@ use tacit_abi::{
     validators::{ADDRESS as VALIDATORS, JOIN_SUFFIX},
 };
 use tacit_consensus::{
-    Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
+    Anchor, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
     max_message_bytes, namespace,
     state::{Key, StateDb, writes},
 };
@@ -89,6 +89,12 @@ pub(crate) struct World {
     pub(crate) ballots: Ballots,
     /// Whether validators run from the beginning; the others are booted later.
     pub(crate) early: Vec<bool>,
+    /// Where machines begin that have nothing yet, if not with the first block.
+    pub(crate) anchors: Vec<Option<Anchor>>,
+    /// How often each machine has lost everything but its journal.
+    pub(crate) lives: Vec<u32>,
+    /// Who serves false state.
+    pub(crate) forger: Option<usize>,
 }
 
 impl World {
@@ -113,6 +119,9 @@ impl World {
             courts: (0..validators).map(|_| Court::default()).collect(),
             ballots: Ballots::default(),
             early: vec![true; validators],
+            anchors: vec![None; validators],
+            lives: vec![0; validators],
+            forger: None,
         }
     }
 
@@ -362,8 +371,13 @@ impl Network {
             let (sender, receiver) = control.register(channel, QUOTA).await.unwrap();
             lines.lock().unwrap().insert(channel, sender);
             let tap = |wire: &Wire| {
-                let lies = channel == DEALINGS && lies(wire.machine);
-                Liar { inner: Tap { channel, wire: wire.clone() }, lies }
+                let forges = self.world.forger == Some(wire.machine);
+                let lie = match channel {
+                    DEALINGS => lies(wire.machine).then_some(liar::share as Lie),
+                    STATE => forges.then_some(liar::state as Lie),
+                    _ => None,
+                };
+                Liar { inner: Tap { channel, wire: wire.clone() }, lie }
             };
             if twin.is_none() {
                 ends.push((tap(&mine), receiver));
@@ -418,11 +432,12 @@ impl Network {
             genesis: self.world.genesis.clone(),
             group,
             share: has_share.then(|| shares.swap_remove(i)),
+            anchor: self.world.anchors[i].clone(),
             rules: RULES,
             beneficiary: Address::repeat_byte(0xb0 + u8::try_from(i).unwrap()),
             timing: TIMING,
             storage: StorageConfig {
-                partition: format!("validator-{i}"),
+                partition: format!("validator-{i}-{}", self.world.lives[i]),
                 state_cache: CacheRef::new(NZU16!(1024), NZUsize!(64)),
                 block_cache: CacheRef::new(NZU16!(1024), NZUsize!(64)),
                 state_items_per_blob: NZU64!(16),

@@ -139,10 +139,23 @@ impl Journal {
     pub(crate) fn blocks(&self) -> BTreeMap<u64, ChainBlock> {
         self.blocks.lock().unwrap().clone()
     }
+
+    /// Takes another's blocks up to this one, each executed, as a node does that follows.
+    pub(crate) fn follow(&self, other: &Self, last: u64) {
+        let first = self.height() + 1;
+        for (number, block) in other.blocks().range(first..).take_while(|(number, _)| **number <= last) {
+            self.state.lock().unwrap().execute(block);
+            self.blocks.lock().unwrap().insert(*number, block.clone());
+        }
+    }
 }
 
 impl BlockSink for Journal {
     type Error = Full;
+
+    fn head(&self) -> u64 {
+        self.height()
+    }
 
     async fn finalized(&self, block: &ChainBlock) -> Result<(), Full> {
         let number = block.block().header.number;

@@ -27,6 +27,7 @@ pub(crate) type Ballot = Vote<Scheme, BlockHash>;
 
 pub(crate) const VOTES: u64 = 0;
 pub(crate) const BROADCAST: u64 = 4;
+pub(crate) const STATE: u64 = 5;
 pub(crate) const DEALINGS: u64 = 7;
 
 /// Everything that one validator has ever signed in a view.
@@ -45,6 +46,11 @@ type Slot = (usize, u64, u64);
 pub(crate) struct Ballots(Arc<Mutex<BTreeMap<Slot, Signed>>>);
 
 impl Ballots {
+    /// In how many views of an epoch a machine has signed something.
+    pub(crate) fn views(&self, machine: usize, epoch: u64) -> usize {
+        self.0.lock().unwrap().range((machine, epoch, 0)..=(machine, epoch, u64::MAX)).count()
+    }
+
     /// Writes a vote down, and fails if an earlier one of that machine contradicts it.
     fn record(&self, machine: usize, vote: &Ballot) {
         let mut ballots = self.0.lock().unwrap();

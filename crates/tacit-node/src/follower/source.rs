@@ -29,6 +29,11 @@ pub trait Source: Send + Sync + 'static {
     /// Bytes of a `tacit_light::Finality` of this block.
     fn finality(&self, number: u64) -> Answer<'_, Option<Bytes>>;
 
+    /// Bytes of a `tacit_light::Finality` of this block, or one of its next descendants, with votes. Followers have none.
+    fn votes(&self, _number: u64) -> Answer<'_, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Hands transactions on. Whether each is taken is not said.
     fn send(&self, transactions: Vec<Bytes>) -> Answer<'_, ()>;
 

@@ -29,6 +29,17 @@ pub(super) async fn finality(service: &Arc<Service>, mut params: Params) -> Resu
     encode(&found.map(|finality| Bytes::from(finality.encode())))
 }
 
+/// `tacit_getVotes(number)`: bytes of a `tacit_light::Finality` of that block with the votes that made it final, or one of its next
+/// descendants; null when this node keeps none. For validators that begin without old blocks.
+pub(super) const VOTES: &str = "tacit_getVotes";
+
+pub(super) async fn votes(service: &Arc<Service>, mut params: Params) -> Result<Encoded, RpcError> {
+    let number = params.quantity()?;
+    params.end()?;
+    let found = service.node.votes(number).await;
+    encode(&found.map(|finality| Bytes::from(finality.encode())))
+}
+
 pub(super) async fn receipt_proof(service: &Arc<Service>, mut params: Params) -> Result<Encoded, RpcError> {
     let hash: B256 = params.hash()?;
     params.end()?;

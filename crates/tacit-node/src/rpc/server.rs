@@ -168,7 +168,7 @@ impl From<Member> for Work {
             Ok(request) => match request.method.as_str() {
                 "eth_sendRawTransaction" => Self::Send(request),
                 "eth_sendRawTransactionSync" => Self::Wait(request),
-                light::METHOD | light::FINALITY => Self::Wait(request),
+                light::METHOD | light::FINALITY | light::VOTES => Self::Wait(request),
                 method if dev::is_dev(method) => Self::Wait(request),
                 method if is_execution(method) => Self::Execute(request),
                 _ => Self::Read(request),
@@ -386,6 +386,7 @@ impl Service {
             "eth_sendRawTransactionSync" => self.send_sync(params).await,
             light::METHOD => light::receipt_proof(self, params).await,
             light::FINALITY => light::finality(self, params).await,
+            light::VOTES => light::votes(self, params).await,
             _ => dev::dispatch(self, method, params).await,
         }
     }

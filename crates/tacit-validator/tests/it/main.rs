@@ -121,6 +121,7 @@ impl Network {
             data_dir: self.data(i).join("consensus"),
             evidence_dir: self.data(i).join("evidence"),
             genesis: self.genesis.clone(),
+            anchor: None,
             rules: Rules {
                 chain: CHAIN,
                 timestamp_step_s_max: 30,
