@@ -4,9 +4,6 @@
 //! The players of epoch `p` are the set of epoch `p + 1` in the `validators` module: those who would keep it if the dealing succeeds.
 //! They are asked for in the last block of epoch `p - 2`, and are the same in every state from the last block of epoch `p - 3` to
 //! that one. Keys that are no key to the engine are left out. If nobody is left, those announced last stay.
-//!
-//! Where a genesis names no founders, votes are bound to another namespace than that of the module: nobody could lose
-//! stake by them, so stake elects nobody, and the first validators stay for good.
 
 use crate::{
     application::{Ledger, halt},
@@ -41,25 +38,22 @@ enum NoAnswer {
 }
 
 /// Where the answer comes from.
-pub(crate) enum Participants<E, T, S>
+pub(crate) struct Participants<E, T, S>
 where
     E: Spawner + Clock + StorageContext,
     T: TransactionSource,
     S: BlockSink,
 {
-    /// The first validators, for good.
-    First(Set<PublicKey>),
-    /// The stakes that the ledger holds.
-    Staked {
-        /// Runs what must stay on one thread.
-        context: E,
-        /// Has the state.
-        stateful: StatefulMailbox<E, Ledger<T, S>>,
-        /// Has the blocks.
-        marshal: Marshal,
-        /// Blocks of an epoch.
-        epoch_blocks: NonZeroU64,
-    },
+    /// Runs what must stay on one thread.
+    pub(crate) context: E,
+    /// Has the state.
+    pub(crate) stateful: StatefulMailbox<E, Ledger<T, S>>,
+    /// Has the blocks.
+    pub(crate) marshal: Marshal,
+    /// Blocks of an epoch.
+    pub(crate) epoch_blocks: NonZeroU64,
+    /// Number of the network's first block, whose height is 0.
+    pub(crate) first_number: u64,
 }
 
 impl<E, T, S> Participants<E, T, S>
@@ -69,14 +63,12 @@ where
     S: BlockSink,
 {
     async fn answer(&self, epoch: Epoch) -> Result<Set<PublicKey>, NoAnswer> {
-        let Self::Staked { context, stateful, marshal, epoch_blocks } = self else {
-            let Self::First(first) = self else { return Err(NoAnswer::Epoch(epoch.get())) };
-            return Ok(first.clone());
-        };
+        let Self { context, stateful, marshal, epoch_blocks, first_number } = self;
         let no_epoch = NoAnswer::Epoch(epoch.get());
         let last = |epoch: u64| epoch.checked_add(1)?.checked_mul(epoch_blocks.get())?.checked_sub(1);
         let asked = epoch.get().checked_sub(2);
-        let Some((asked, block)) = asked.and_then(|asked| Some((asked, last(asked)?))) else {
+        let number = |asked| last(asked)?.checked_add(*first_number);
+        let Some((asked, block)) = asked.and_then(|asked| Some((asked, number(asked)?))) else {
             return Err(no_epoch);
         };
         let set_of = epoch.get().saturating_add(1);
