@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 /// Stakes of the validators of this ledger, and their loss, at 0x7ac1700000000000000000000000000000000005.
 ///
-/// Block b belongs to epoch b / epochBlocks. What is done in epoch e counts from epoch e + 4 on.
+/// Block b belongs to epoch (b - firstBlock) / epochBlocks. What is done in epoch e counts from epoch e + 4 on.
 interface IValidators {
     /// `status`: 1 active, 2 leaving, 3 gone, 4 barred for good. `stake` is the coin held. `exitEpoch` (the first epoch
     /// without this validator) and `releaseAt` (seconds) are zero until it leaves.
@@ -30,6 +30,7 @@ interface IValidators {
         uint32 unbondingEpochs;
         uint16 seats;
         uint16 candidates;
+        uint64 firstBlock;
         uint128 stakeMin;
     }
 
@@ -71,7 +72,8 @@ interface IValidators {
     function topUp() external payable;
     /// Ends the caller's validator: it is in no set from the fourth epoch after this one on.
     function leave() external;
-    /// Returns the stake once unbonding is over.
+    /// Returns the stake once unbonding is over: unbondingEpochs after exitEpoch, and as many more as there were epochs whose
+    /// validators stayed on since, and unbondingSeconds after leaving.
     function withdraw() external;
     /// Burns the stake of a key that signed both of two votes that no honest validator signs both, and bars the key. The caller
     /// gets a twentieth of the least stake.

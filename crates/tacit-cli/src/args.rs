@@ -428,11 +428,9 @@ pub(crate) enum Node {
     },
     /// Follow a network without a vote: all of its blocks and state, checked, served like a validator's, and transactions passed on.
     Follow(Follow),
-    /// Make a validator's key, on the machine where it will stay, and tell its public half.
-    NewKey {
-        /// A new file.
-        path: PathBuf,
-    },
+    /// Make the key of a network's first validators together with them: each holds a share, and nobody the whole. Run by every founder, on the
+    /// plan that `init-network --member` wrote; when it is over, each has the network's file.
+    Ceremony(Ceremony),
     /// Send evidence that a validator kept: two votes of one key that contradict each other cost its stake.
     Report {
         /// A file of a validator's `evidence` folder.
@@ -443,7 +441,8 @@ pub(crate) enum Node {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
-    /// Make what a validator needs that joins a running network: a key, and a file to run it from.
+    /// Make what a validator needs, on the machine where it will stay: a key, and a file to run it from. With --network it can join a running
+    /// network; without, it can be a founder of a new one.
     NewValidator(NewValidator),
     /// Bond coins to a validator's key. It is in the set of validators from the fourth epoch after this one.
     Join {
@@ -525,9 +524,9 @@ pub(crate) struct FromCheckpoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct NewValidator {
-    /// The network's file.
-    #[arg(long)]
-    pub(crate) network: PathBuf,
+    /// The file of a network that runs; none when this is for a founder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) network: Option<PathBuf>,
     /// A new folder for key, file and data.
     #[arg(long, short)]
     pub(crate) output: PathBuf,
@@ -542,6 +541,17 @@ pub(crate) struct NewValidator {
     pub(crate) rpc: SocketAddr,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Ceremony {
+    /// The founder's file, as `new-validator` wrote it; the plan lies beside it, or where its `network` will.
+    pub(crate) config: PathBuf,
+    /// Seconds to wait for founders who are not there before it goes on without them, if more than two thirds are.
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) wait_s: u64,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitNetwork {
     /// How many validators; one of them less than a third may fail, so 4 bear one.
@@ -553,8 +563,9 @@ pub(crate) struct InitNetwork {
     /// Address of a validator's machine, one for each; all on this machine when left out.
     #[arg(long = "host", value_name = "IP")]
     pub(crate) hosts: Vec<IpAddr>,
-    /// A validator that made its own key with `new-key`, as KEY@IP; one for each instead of --validators and --host.
-    #[arg(long = "member", value_name = "KEY@IP", conflicts_with_all = ["validators", "hosts"])]
+    /// A founder that made its own key, as KEY:OWNER@IP:PORT, which `new-validator` told it; one for each instead of --validators and
+    /// --host. What is written is the plan of a network, for the founders' ceremony.
+    #[arg(long = "member", value_name = "FOUNDER", conflicts_with_all = ["validators", "hosts", "port", "rpc_port"])]
     pub(crate) members: Vec<String>,
     /// Where validators connect to each other; counts up on one machine.
     #[arg(long, default_value_t = 30_301)]
@@ -577,8 +588,11 @@ pub(crate) struct InitNetwork {
     /// Go on from a chain: its data folder, or a file that `export` wrote.
     #[arg(long, value_name = "PATH")]
     pub(crate) from: Option<PathBuf>,
+    /// Account of the chain to go on from whose coins become the validators' stakes, 100 for each; with --member each owner's do.
+    #[arg(long, value_name = "ADDRESS", requires = "from", conflicts_with = "members")]
+    pub(crate) stake_from: Option<String>,
     /// Blocks of an epoch, after which the set of validators may be another. Each seat takes four, so that a short epoch has few.
-    #[arg(long, value_name = "BLOCKS", conflicts_with = "from")]
+    #[arg(long, value_name = "BLOCKS")]
     pub(crate) epoch_blocks: Option<u64>,
 }
 

@@ -174,7 +174,7 @@ where
         let mut attributes = Attributes {
             timestamp: self.rules.timestamp(&parent, now(&context).as_secs()),
             beneficiary: self.beneficiary,
-            prev_randao: B256::ZERO,
+            prev_randao: Rules::mix_hash(&above),
             extra_data: Bytes::new(),
         };
         let job = Job { rules: self.rules, parent: parent.clone(), attributes: attributes.clone() };

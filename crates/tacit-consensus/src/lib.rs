@@ -30,6 +30,7 @@
 mod application;
 mod block;
 mod bridge;
+mod ceremony;
 mod certify;
 mod engine;
 mod epochs;
@@ -45,6 +46,9 @@ pub use application::{Ledger, ProposalInput};
 pub use block::{
     BLOCK_BYTES_MAX, BlockError, BlockHash, ChainBlock, ConsensusContext, ENCODED_BYTES_MAX, EpochRecord,
     PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, Payload, Seal,
+};
+pub use ceremony::{
+    Ceremony, CeremonyChannels, CeremonyConfig, CeremonyError, Dealt, ceremony_message_bytes, is_agreed,
 };
 pub use certify::{Group, GroupError, GroupShare, ShareError, deal};
 pub use engine::{

@@ -1,9 +1,10 @@
 //! Rules that tie a block to its parent and need no execution, and how fast blocks are made.
 
-use crate::block::ChainBlock;
+use crate::{block::ChainBlock, epochs};
 use alloy_consensus::Header;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use commonware_consensus::{Heightable as _, types::Height};
+use commonware_glue::dkg::types::EpochOutcome;
 use core::{num::NonZeroU64, time::Duration};
 use tacit_ledger::Chain;
 
@@ -88,9 +89,14 @@ pub enum RuleViolation {
         /// Given.
         got: u64,
     },
-    /// There is no beacon: the field is zero, so that nobody chooses it.
-    #[error("mixHash is not zero")]
-    MixHash,
+    /// Not the number of dealings that have failed.
+    #[error("mixHash {got}, expected {expected}")]
+    MixHash {
+        /// Due.
+        expected: B256,
+        /// Given.
+        got: B256,
+    },
 }
 
 impl Rules {
@@ -123,8 +129,9 @@ impl Rules {
         if header.base_fee_per_gas != Some(expected) {
             return Err(RuleViolation::BaseFee { expected, got: header.base_fee_per_gas });
         }
-        if header.mix_hash != B256::ZERO {
-            return Err(RuleViolation::MixHash);
+        let expected = Self::mix_hash(parent);
+        if header.mix_hash != expected {
+            return Err(RuleViolation::MixHash { expected, got: header.mix_hash });
         }
         let expected = self.checkpoint(block.height(), header.number);
         // A leader that has no root to name may leave it out: where nothing becomes final, nobody has one.
@@ -134,6 +141,17 @@ impl Rules {
             return Err(RuleViolation::Checkpoint { expected, got });
         }
         Ok(())
+    }
+
+    /// `mixHash` of the children of `parent`: how many dealings have failed before their epoch, which the ledger wants to know before it pays a
+    /// stake out. There is no beacon, and nobody chooses it.
+    #[must_use]
+    pub fn mix_hash(parent: &ChainBlock) -> B256 {
+        let before = parent.block().header.mix_hash;
+        let failed = epochs::record(parent).is_some_and(|record| record.outcome == EpochOutcome::Failure);
+        // As many epochs are not reached.
+        let now = U256::from_be_bytes(before.0).saturating_add(U256::from(u8::from(failed)));
+        now.into()
     }
 
     /// Number of the block whose state the block of this height and number may name, if any. It lies so far back that every
@@ -255,7 +273,9 @@ mod tests {
         assert_eq!(check(|header| header.base_fee_per_gas = None), Err(BaseFee { expected: 7, got: None }));
         let fee = BaseFee { expected: 7, got: Some(8) };
         assert_eq!(check(|header| header.base_fee_per_gas = Some(8)), Err(fee));
-        assert_eq!(check(|header| header.mix_hash = B256::with_last_byte(1)), Err(MixHash));
+        let got = B256::with_last_byte(1);
+        let mix_hash = MixHash { expected: B256::ZERO, got };
+        assert_eq!(check(|header| header.mix_hash = got), Err(mix_hash));
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub struct Attributes {
     pub timestamp: u64,
     /// Who receives priority fees.
     pub beneficiary: Address,
-    /// Randomness for `PREVRANDAO`; zero where no beacon exists.
+    /// `mixHash`, and what `PREVRANDAO` returns. There is no beacon: validators count failed dealings in it, which the `validators` module
+    /// reads (`specs/0006-consensus.md`); zero where one process keeps the ledger.
     pub prev_randao: B256,
     /// Up to [`EXTRA_DATA_MAX`] bytes.
     pub extra_data: Bytes,

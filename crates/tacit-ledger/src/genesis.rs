@@ -12,7 +12,7 @@ use revm::state::Bytecode;
 use std::collections::BTreeMap;
 use tacit_modules::{
     MODULES,
-    validators::{self, Staking, StakingError},
+    validators::{self, FirstState, Staking, StakingError},
 };
 
 /// Everything that decides a chain's first block.
@@ -30,8 +30,9 @@ pub struct Genesis {
     pub extra_data: Bytes,
     /// Accounts that exist from the start.
     pub alloc: BTreeMap<Address, GenesisAccount>,
-    /// Rules of stake, and the validators that the network begins with. Their stakes are coin beside `alloc`. Left as it is by
-    /// a chain that goes on, whose state has its own.
+    /// Rules of stake, and the validators that the network begins with. In a new chain their stakes are coin beside `alloc`. Where a chain goes
+    /// on, stakes that its state holds go back to their owners first, and those of the founders are taken from accounts of `alloc`; without
+    /// founders, the state is left as it is.
     #[serde(default)]
     pub staking: Staking,
     /// The chain whose state this is, when it does not begin from nothing.
@@ -118,9 +119,22 @@ pub enum GenesisError {
     /// All balances together exceed 256 bits, so that a transfer could overflow.
     #[error("total supply overflows")]
     Supply,
-    /// A chain that goes on has the stakes that its state holds.
-    #[error("staking is named beside a state that has it already")]
+    /// A chain that goes on without founders has the rules of stake that its state holds.
+    #[error("rules of stake are named beside a state that has them already")]
     OriginStaking,
+    /// An account does not have the coin that is to become a stake.
+    #[error("{payer} has {has}, and {needs} of it would be staked")]
+    Payer {
+        /// The account.
+        payer: Address,
+        /// Its coin, the smallest unit, once it has its own stake of before back.
+        has: U256,
+        /// What founders' stakes take of it.
+        needs: U256,
+    },
+    /// The state's `validators` module holds less coin than the stakes that it names.
+    #[error("stakes without coin")]
+    Stakes,
     /// Nobody can stake like that.
     #[error("staking: {0}")]
     Staking(#[from] StakingError),
@@ -224,14 +238,11 @@ impl Genesis {
                 changes.accounts.insert(address, Change { before: None, after: Some(account) });
             }
         }
-        if self.origin.is_some() && self.staking != Staking::default() {
-            return Err(GenesisError::OriginStaking);
-        }
-        let mut staking = self.staking.first_state(namespace)?;
-        if self.origin.is_some() {
+        let staking = match &self.origin {
+            None => self.staking.first_state(namespace)?,
             // What the module holds comes with the rest of the state.
-            staking.slots.clear();
-        }
+            Some(_) => FirstState::default(),
+        };
         supply.checked_add(staking.balance).ok_or(GenesisError::Supply)?;
         for module in MODULES {
             // Nonce 1, as every contract has: the account is never empty, and nothing can be created on top of it.
@@ -247,8 +258,66 @@ impl Genesis {
             let change = Change { before: U256::ZERO, after: value };
             changes.storage.insert((validators::ADDRESS, slot), change);
         }
+        if let Some(origin) = &self.origin {
+            self.begin_anew(&mut changes, namespace, origin)?;
+        }
         Ok(changes)
     }
+
+    /// Puts the founders in the place of the validators that a carried state names. Coin moves and does not change in sum.
+    fn begin_anew(
+        &self,
+        changes: &mut StateChanges,
+        namespace: B256,
+        origin: &Origin,
+    ) -> Result<(), GenesisError> {
+        if self.staking.founders.is_empty() {
+            let usual = self.staking == Staking::default();
+            return if usual { Ok(()) } else { Err(GenesisError::OriginStaking) };
+        }
+        let module = validators::ADDRESS;
+        let read =
+            |slot: U256| changes.storage.get(&(module, slot)).map_or(U256::ZERO, |change| change.after);
+        let first = origin.number.saturating_add(1);
+        let begun = self.staking.begin_anew(namespace, first, self.alloc.keys().copied(), read)?;
+        for (slot, value) in begun.slots {
+            match value.is_zero() {
+                true => changes.storage.remove(&(module, slot)),
+                false => changes.storage.insert((module, slot), Change { before: U256::ZERO, after: value }),
+            };
+        }
+        for (owner, stake) in begun.returned {
+            withdraw(changes, module, stake).map_err(|_| GenesisError::Stakes)?;
+            deposit(changes, owner, stake)?;
+        }
+        for (payer, needs) in begun.taken {
+            withdraw(changes, payer, needs).map_err(|has| GenesisError::Payer { payer, has, needs })?;
+            deposit(changes, module, needs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes coin from an account; gives what it has where that is less.
+fn withdraw(changes: &mut StateChanges, from: Address, amount: U256) -> Result<(), U256> {
+    let Some(Change { after: Some(account), .. }) = changes.accounts.get_mut(&from) else {
+        return Err(U256::ZERO);
+    };
+    account.balance = account.balance.checked_sub(amount).ok_or(account.balance)?;
+    if account.is_empty() {
+        changes.accounts.remove(&from);
+    }
+    Ok(())
+}
+
+/// Gives coin to an account.
+fn deposit(changes: &mut StateChanges, to: Address, amount: U256) -> Result<(), GenesisError> {
+    let none = Change { before: None, after: None };
+    let account = changes.accounts.entry(to).or_insert(none);
+    let mut held = account.after.unwrap_or_default();
+    held.balance = held.balance.checked_add(amount).ok_or(GenesisError::Supply)?;
+    account.after = Some(held);
+    Ok(())
 }
 
 fn insert_code(changes: &mut StateChanges, nonce: u64, balance: U256, code: &Bytes) -> Account {

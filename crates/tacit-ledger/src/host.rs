@@ -35,6 +35,11 @@ pub(crate) fn precompiles() -> PrecompilesMap {
     map
 }
 
+/// What a header's `mixHash` says: how many dealings have failed (`specs/0006-consensus.md`). More than a count can be is as much as it can.
+fn failed_dealings(mix_hash: Option<B256>) -> u64 {
+    mix_hash.map_or(0, |count| U256::from_be_bytes(count.0).saturating_to())
+}
+
 fn run(module: Module, input: PrecompileInput<'_>) -> PrecompileResult {
     let context = CallContext {
         caller: input.caller,
@@ -42,6 +47,7 @@ fn run(module: Module, input: PrecompileInput<'_>) -> PrecompileResult {
         chain_id: input.internals.chain_id(),
         now: input.internals.block_timestamp().saturating_to(),
         block: input.internals.block_number().saturating_to(),
+        failed_dealings: failed_dealings(input.internals.block_env().prevrandao()),
         is_static: input.is_static,
         is_borrowed: !input.is_direct_call(),
     };

@@ -15,6 +15,8 @@ pub struct CallContext {
     pub now: u64,
     /// Block number.
     pub block: u64,
+    /// Epochs before this one whose committee could not hand the group's key on, and so stayed; always 0 where one process keeps the ledger.
+    pub failed_dealings: u64,
     /// Inside a static call: nothing may be written.
     pub is_static: bool,
     /// The module's code was borrowed by another address (`DELEGATECALL`, `CALLCODE`).

@@ -30,6 +30,7 @@ impl<F: FnMut(U256) -> Result<U256, HostError>> Host for Slots<F> {
             chain_id: 0,
             now: 0,
             block: 0,
+            failed_dealings: 0,
             is_static: false,
             is_borrowed: false,
         }

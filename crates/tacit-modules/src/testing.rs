@@ -18,6 +18,7 @@ pub(crate) struct World {
     pub(crate) logs: Vec<Log>,
     pub(crate) now: u64,
     pub(crate) block: u64,
+    pub(crate) failed_dealings: u64,
     pub(crate) is_static: bool,
     pub(crate) is_borrowed: bool,
     pub(crate) gas: u64,
@@ -32,6 +33,7 @@ impl World {
             logs: Vec::new(),
             now: 1_800_000_000,
             block: 7,
+            failed_dealings: 0,
             is_static: false,
             is_borrowed: false,
             gas: 10_000_000,
@@ -121,6 +123,7 @@ impl Host for Call<'_> {
             chain_id: CHAIN_ID,
             now: self.world.now,
             block: self.world.block,
+            failed_dealings: self.world.failed_dealings,
             is_static: self.world.is_static,
             is_borrowed: self.world.is_borrowed,
         }

@@ -425,8 +425,9 @@ impl Writer {
         even_empty: bool,
     ) -> Result<(), WriteError> {
         let timestamp = timestamp.unwrap_or_else(|| self.shared.clock().next(self.head.timestamp));
-        let attributes =
-            Attributes { timestamp, beneficiary: self.shared.beneficiary, ..Attributes::default() };
+        // Nobody deals here: of a ledger that validators kept, the count of failed dealings stays.
+        let (beneficiary, prev_randao) = (self.shared.beneficiary, self.head.mix_hash);
+        let attributes = Attributes { timestamp, beneficiary, prev_randao, ..Attributes::default() };
         let built = {
             let view = self.shared.store.view()?;
             let state = State::new(view.as_ref(), At::Head);

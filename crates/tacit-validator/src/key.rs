@@ -4,14 +4,14 @@ use alloy_primitives::{Address, B256, Bytes, hex};
 use commonware_codec::{DecodeFixed as _, Encode as _};
 use commonware_cryptography::{
     Signer as _,
-    ed25519::{PrivateKey, PublicKey},
+    ed25519::{PrivateKey, PublicKey, Signature},
 };
 use commonware_utils::ordered::Set;
 use core::{fmt, str::FromStr};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use std::path::Path;
 use tacit_abi::validators::JOIN_SUFFIX;
-use tacit_consensus::{Group, GroupError, GroupShare, deal};
+use tacit_consensus::{Group, GroupError, GroupShare, deal, is_agreed};
 use tacit_wire::{KeyFileError, create_key_file, read_key_file};
 use zeroize::Zeroizing;
 
@@ -109,6 +109,13 @@ impl ValidatorAddress {
     #[must_use]
     pub fn bytes(&self) -> B256 {
         B256::from_slice(&self.0)
+    }
+
+    /// Whether this founder signed a statement (`NetworkFile::statement`); the signature is 128 hex digits.
+    pub(crate) fn has_signed(&self, statement: B256, signature: &str) -> bool {
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(signature, &mut bytes).is_ok()
+            && Signature::decode_fixed(bytes).is_ok_and(|signature| is_agreed(&self.0, statement, &signature))
     }
 }
 

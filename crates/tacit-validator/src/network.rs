@@ -1,6 +1,7 @@
 //! The two files a validator is started from.
 //!
-//! - **network file**: what all validators share, byte for byte: rules, first block, who and where they are.
+//! - **network file**: what all validators share, byte for byte: rules, first block, who and where they are. Before its founders have made
+//!   their key together, it is a **plan**: the same without first block and group.
 //! - **validator file**: what is this validator's own: key, folders, addresses, sizes.
 //!
 //! Both are TOML. Paths are relative to the file that names them. [`NetworkFile::template`] and [`ValidatorFile::template`]
@@ -11,7 +12,7 @@ use crate::{
     run::{Peer, Reach},
 };
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use alloy_rlp::Decodable as _;
 use core::{
     fmt::Write as _,
@@ -25,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tacit_consensus::{Group, GroupError, Pace, Rules, Timing};
-use tacit_ledger::Genesis;
+use tacit_ledger::{Genesis, GenesisError};
 use tacit_light::Trust;
 use tacit_node::FirstBlock;
 
@@ -86,6 +87,30 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// It is a plan.
+    #[error("{} is a plan: its founders have not made their key yet", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A founder's signature is of another network, or none.
+    #[error("the signature of {key} in {} is not of this network", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        key: ValidatorAddress,
+    },
+    /// Some founders have signed, and too few.
+    #[error("{got} of {of} founders have signed {}, more than two thirds must", path.display())]
+    Unsigned {
+        /// The file.
+        path: PathBuf,
+        /// Signatures.
+        got: usize,
+        /// Founders.
+        of: usize,
+    },
 }
 
 /// What all validators share.
@@ -95,11 +120,14 @@ pub struct NetworkFile {
     /// The genesis, as JSON.
     pub genesis: PathBuf,
     /// RLP of the first block's header.
-    pub first_block: Bytes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_block: Option<Bytes>,
     /// Root of the state after it, by the ledger's own commitment.
-    pub first_state: B256,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_state: Option<B256>,
     /// The first validators' group, whose shares sign threshold certificates, as hex digits.
-    pub group: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Whether addresses are of one machine or private network.
     #[serde(default = "yes")]
     pub local: bool,
@@ -133,6 +161,9 @@ pub struct NetworkPeer {
     pub key: String,
     /// Its address, seen from the others.
     pub address: SocketAddr,
+    /// Its signature of the network, 128 hex digits, where the founders made their key together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// What is a validator's own.
@@ -173,6 +204,19 @@ pub struct ValidatorFile {
     pub threads: NonZeroUsize,
 }
 
+/// A plan, read and checked, with the genesis that it names.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The file as it is.
+    pub file: NetworkFile,
+    /// How the chain begins.
+    pub genesis: Genesis,
+    /// Who is to make the key.
+    pub founders: Vec<Peer>,
+    /// Where they are.
+    pub reach: Reach,
+}
+
 /// A network file, read and checked, with the genesis that it names.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -196,11 +240,17 @@ impl NetworkFile {
     /// A network with default settings.
     #[must_use]
     pub fn new(genesis: PathBuf, first: &FirstBlock, group: &Group, validators: Vec<NetworkPeer>) -> Self {
+        Self::planned(genesis, validators).begun(first, group)
+    }
+
+    /// The plan of a network with default settings.
+    #[must_use]
+    pub fn planned(genesis: PathBuf, validators: Vec<NetworkPeer>) -> Self {
         Self {
             genesis,
-            first_block: alloy_rlp::encode(&first.header).into(),
-            first_state: first.state,
-            group: group.to_string(),
+            first_block: None,
+            first_state: None,
+            group: None,
             local: yes(),
             timestamp_step_s_max: timestamp_step(),
             clock_ahead_s_max: clock_ahead(),
@@ -212,24 +262,77 @@ impl NetworkFile {
         }
     }
 
-    /// Reads a network file and the genesis that it names.
+    /// What becomes of a plan once the key is made.
+    #[must_use]
+    pub fn begun(self, first: &FirstBlock, group: &Group) -> Self {
+        Self {
+            first_block: Some(alloy_rlp::encode(&first.header).into()),
+            first_state: Some(first.state),
+            group: Some(group.to_string()),
+            ..self
+        }
+    }
+
+    /// What founders sign of a network that has begun: everything in the file that all must believe, and nothing that may change, as
+    /// addresses do. `specs/0007-light.md` has the format.
+    #[must_use]
+    pub fn statement(&self, chain_id: u64) -> B256 {
+        let group = self.group.as_deref().and_then(|group| hex::decode(group).ok()).unwrap_or_default();
+        let first = self.first_block.as_ref().map_or(B256::ZERO, keccak256);
+        let state = self.first_state.unwrap_or_default();
+        let chain_id = chain_id.to_be_bytes();
+        keccak256(
+            [STATEMENT_DOMAIN, &chain_id, first.as_slice(), state.as_slice(), &self.agreed(), &group]
+                .concat(),
+        )
+    }
+
+    /// Rules that are not in the genesis.
+    fn agreed(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let rules = [self.timestamp_step_s_max, self.clock_ahead_s_max, self.checkpoint_blocks.get()];
+        for (place, rule) in bytes.chunks_exact_mut(8).zip(rules) {
+            place.copy_from_slice(&rule.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a network file, or a plan, and the genesis that it names.
     ///
     /// # Errors
     /// A file cannot be read, or is malformed.
-    pub fn load(path: &Path) -> Result<Network, FileError> {
+    pub fn load_plan(path: &Path) -> Result<Plan, FileError> {
         let file: Self = read(path)?;
         let genesis_path = beside(path, &file.genesis);
         let text = fs::read(&genesis_path)
             .map_err(|source| FileError::Read { path: genesis_path.clone(), source })?;
         let genesis: Genesis = serde_json::from_slice(&text)
             .map_err(|source| FileError::Genesis { path: genesis_path, source })?;
-        let mut bytes = &file.first_block[..];
-        let first_block = Header::decode(&mut bytes).ok().filter(|_| bytes.is_empty());
-        let first_block = first_block.ok_or_else(|| FileError::FirstBlock { path: path.to_owned() })?;
         let peer = |peer: &NetworkPeer| match peer.key.parse::<ValidatorAddress>() {
             Ok(key) => Ok(Peer { key, address: peer.address }),
             Err(source) => Err(FileError::Key { path: path.to_owned(), key: peer.key.clone(), source }),
         };
+        let founders = file.validators.iter().map(peer).collect::<Result<_, _>>()?;
+        let reach = if file.local { Reach::Local } else { Reach::Public };
+        Ok(Plan { file, genesis, founders, reach })
+    }
+
+    /// Reads a network file and the genesis that it names. Where founders have signed it, more than two thirds must have.
+    ///
+    /// # Errors
+    /// A file cannot be read, is malformed, or is not what its founders signed.
+    pub fn load(path: &Path) -> Result<Network, FileError> {
+        let Plan { file, genesis, founders: validators, reach } = Self::load_plan(path)?;
+        let (Some(first_block), Some(state), Some(group)) =
+            (&file.first_block, file.first_state, &file.group)
+        else {
+            return Err(FileError::Plan { path: path.to_owned() });
+        };
+        let mut bytes = &first_block[..];
+        let header = Header::decode(&mut bytes).ok().filter(|_| bytes.is_empty());
+        let header = header.ok_or_else(|| FileError::FirstBlock { path: path.to_owned() })?;
+        let group = group.parse().map_err(|source| FileError::Group { path: path.to_owned(), source })?;
+        file.check_signatures(path, genesis.chain.chain_id, &validators)?;
         Ok(Network {
             rules: Rules {
                 chain: genesis.chain,
@@ -238,12 +341,32 @@ impl NetworkFile {
                 checkpoint_blocks: file.checkpoint_blocks,
             },
             timing: file.timing(),
-            reach: if file.local { Reach::Local } else { Reach::Public },
-            group: file.group.parse().map_err(|source| FileError::Group { path: path.to_owned(), source })?,
-            validators: file.validators.iter().map(peer).collect::<Result<_, _>>()?,
+            reach,
+            group,
+            validators,
             genesis,
-            first_block: FirstBlock { header: first_block, state: file.first_state },
+            first_block: FirstBlock { header, state },
         })
+    }
+
+    /// Checks what founders have signed, if any has.
+    fn check_signatures(&self, path: &Path, chain_id: u64, founders: &[Peer]) -> Result<(), FileError> {
+        let statement = self.statement(chain_id);
+        let mut got = 0_usize;
+        for (peer, founder) in self.validators.iter().zip(founders) {
+            let Some(signature) = &peer.signature else { continue };
+            if !founder.key.has_signed(statement, signature) {
+                return Err(FileError::Signature { path: path.to_owned(), key: founder.key.clone() });
+            }
+            got = got.saturating_add(1);
+        }
+        let of = founders.len();
+        // More than two thirds, as the ledger counts: all but a third of those beyond one.
+        let needed = of.saturating_sub(of.saturating_sub(1) / 3);
+        if got > 0 && got < needed {
+            return Err(FileError::Unsigned { path: path.to_owned(), got, of });
+        }
+        Ok(())
     }
 
     fn timing(&self) -> Timing {
@@ -263,18 +386,32 @@ impl NetworkFile {
     /// The file with a comment on every setting.
     #[must_use]
     pub fn template(&self) -> String {
-        let mut text = format!(
-            "# A network of validators. Every validator has the same file.\n\
-             \n\
-             # State at the start: accounts, parameters of the chain.\n\
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = match (&self.first_block, self.first_state, &self.group) {
+            (Some(first_block), Some(first_state), Some(group)) => write!(
+                text,
+                "# A network of validators. Every validator has the same file.\n\
+                 \n\
+                 # Header of the first block (RLP). Its hash names the network; a validator that makes another of the genesis refuses to start.\n\
+                 first_block = \"{first_block}\"\n\
+                 # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
+                 first_state = \"{first_state}\"\n\
+                 # The group of the first validators, who hold a key together that signs certificates for light clients. They hand it on to\n\
+                 # those who come after them; the key stays.\n\
+                 group = {group:?}\n"
+            ),
+            _ => write!(
+                text,
+                "# The plan of a network. Every founder has the same file, and the genesis beside it. Once the founders have made their key\n\
+                 # together (`tacit node ceremony`), each has network.toml, which says all of this and what came of it.\n\
+                 \n"
+            ),
+        };
+        let _ = write!(
+            text,
+            "# State at the start: accounts, parameters of the chain, the founders' stakes.\n\
              genesis = {genesis:?}\n\
-             # Header of the first block (RLP). Its hash names the network; a validator that makes another of the genesis refuses to start.\n\
-             first_block = \"{first_block}\"\n\
-             # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
-             first_state = \"{first_state}\"\n\
-             # The group of the first validators, who hold a key together that signs certificates for light clients. They hand it on to\n\
-             # those who come after them; the key stays.\n\
-             group = {group:?}\n\
              # Whether all validators are on one machine or private network. False on the public network: private addresses are refused.\n\
              local = {local}\n\
              # Most seconds from a block's timestamp to its child's; a vote may wait this long for a clock that is behind.\n\
@@ -290,9 +427,6 @@ impl NetworkFile {
              # Milliseconds until a leader that says nothing is passed over; more than block_ms_max by what building and sending take.\n\
              leader_timeout_ms = {leader_timeout_ms}\n",
             genesis = self.genesis.display().to_string(),
-            group = self.group,
-            first_block = self.first_block,
-            first_state = self.first_state,
             local = self.local,
             timestamp_step_s_max = self.timestamp_step_s_max,
             clock_ahead_s_max = self.clock_ahead_s_max,
@@ -301,12 +435,28 @@ impl NetworkFile {
             block_ms_max = self.block_ms_max,
             leader_timeout_ms = self.leader_timeout_ms,
         );
-        text.push_str("\n# Public key of each of the first validators, and its address seen from the others. Whoever joins later calls them first.\n");
-        for NetworkPeer { key, address } in &self.validators {
-            // Writing to a string does not fail.
+        text.push_str("\n# Public key of each of the first validators, and its address seen from the others. Whoever joins later calls them first. Where they\n# made their key together: its signature of first block, group and rules.\n");
+        for NetworkPeer { key, address, signature } in &self.validators {
             let _ = write!(text, "[[validators]]\nkey = \"{key}\"\naddress = \"{address}\"\n");
+            if let Some(signature) = signature {
+                let _ = writeln!(text, "signature = \"{signature}\"");
+            }
         }
         text
+    }
+}
+
+impl Plan {
+    /// What the founders' ceremony is about: everything that they have agreed on, but for addresses.
+    ///
+    /// # Errors
+    /// The genesis is refused.
+    pub fn id(&self) -> Result<B256, GenesisError> {
+        let genesis = self.genesis.namespace()?;
+        let mut keys: Vec<B256> = self.founders.iter().map(|peer| peer.key.bytes()).collect();
+        keys.sort_unstable();
+        let keys: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
+        Ok(keccak256([CEREMONY_DOMAIN, genesis.as_slice(), &self.file.agreed(), &keys].concat()))
     }
 }
 
@@ -441,6 +591,9 @@ fn beside(file: &Path, name: &Path) -> PathBuf {
     file.parent().map_or_else(|| name.to_owned(), |folder| folder.join(name))
 }
 
+const STATEMENT_DOMAIN: &[u8] = b"tacit/network/1";
+const CEREMONY_DOMAIN: &[u8] = b"tacit/ceremony/1";
+
 const fn yes() -> bool {
     true
 }
@@ -486,7 +639,11 @@ mod tests {
 
     #[test]
     fn templates_say_every_setting_and_read_back() {
-        let peer = NetworkPeer { key: "00".repeat(32), address: "127.0.0.1:30301".parse().unwrap() };
+        let peer = NetworkPeer {
+            key: "00".repeat(32),
+            address: "127.0.0.1:30301".parse().unwrap(),
+            signature: Some("11".repeat(64)),
+        };
         let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
         let file = NetworkFile::new("genesis.json".into(), &first, &group(), vec![peer.clone(), peer]);
         let text = file.template();
@@ -524,7 +681,8 @@ mod tests {
         let file = toml::from_str::<NetworkFile>(&text).unwrap();
         let first = FirstBlock { header: Header::default(), state: B256::ZERO };
         let expected = NetworkFile::new("g".into(), &first, &group(), Vec::new());
-        assert_eq!(file, NetworkFile { first_block: Bytes::new(), group: String::new(), ..expected });
+        let (first_block, group) = (Some(Bytes::new()), Some(String::new()));
+        assert_eq!(file, NetworkFile { first_block, group, ..expected });
         assert!(
             toml::from_str::<NetworkFile>(&format!("{text}\nblock_ms = 5")).is_err(),
             "a misspelt setting"

@@ -5,21 +5,14 @@ use crate::{
     gossip,
     key::{ShareKey, ValidatorAddress, ValidatorKey},
     ports::Ports,
+    transport::Line,
 };
 use alloy_primitives::{Address, B256};
-use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
-use commonware_p2p::{
-    Ingress,
-    authenticated::discovery::{self, Network},
-};
+use commonware_p2p::authenticated::discovery::Network;
 use commonware_runtime::{
     Clock as _, Metrics as _, Quota, Runner as _, Spawner as _, Supervisor as _,
     buffer::paged::CacheRef,
     tokio::{Config as RuntimeConfig, Context, Runner},
-};
-use commonware_stream::{
-    cups::{self, Cups},
-    sake::{self, Sake},
 };
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize, ordered::Set};
 use core::{
@@ -284,7 +277,7 @@ async fn serve(
     started: oneshot::Sender<Result<(Arc<NodeValidator>, Context), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let (mut network, oracle) = Network::new(context.child("network"), transport(&config, first));
+    let (mut network, oracle) = Network::new(context.child("network"), line(&config, first).config());
     let mut channel = 0;
     // So many messages of a peer at once; a channel keeps room for that of every peer there may be.
     let mut register = |burst: NonZeroU32| {
@@ -366,7 +359,7 @@ async fn catch_up(clock: Context, validator: Arc<NodeValidator>, node: Node, beg
     }
 }
 
-fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
+pub(crate) fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
     let state_pages = state_cache_bytes.get() / usize::from(PAGE_BYTES.get());
     StorageConfig {
         partition: PARTITION.into(),
@@ -382,7 +375,7 @@ fn storage(state_cache_bytes: NonZeroUsize) -> StorageConfig {
 }
 
 /// Makes a folder that only its owner can look into: shares lie there.
-fn own_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     #[cfg(unix)]
     {
@@ -409,35 +402,20 @@ pub fn first_block(genesis: &Genesis, group: &Group, scratch: &Path) -> Result<F
     Ok(FirstBlock { header: block.block().header.clone(), state: own.commitment.root() })
 }
 
-fn transport(
-    config: &ValidatorConfig,
-    first: B256,
-) -> discovery::Config<Cups<Sake<commonware_cryptography::ed25519::PrivateKey>, ChaCha20Poly1305>> {
-    let signer = config.key.secret.clone();
-    let handshake = Cups::<_, ChaCha20Poly1305>::new(
-        Sake {
-            signer,
-            synchrony_bound: SYNCHRONY_BOUND,
-            max_handshake_age: HANDSHAKE_AGE_MAX,
-            version: sake::Version::V1,
-        },
-        cups::Version::V1,
-    );
-    let me = config.key.address();
-    let others = config.validators.iter().filter(|peer| peer.key != me);
-    let bootstrappers: Vec<(PublicKey, Ingress)> =
-        others.map(|peer| (peer.key.0.clone(), peer.address.into())).collect();
+fn line(config: &ValidatorConfig, first: B256) -> Line<'_> {
     // Those who keep an epoch, those of the next and those of the one after; and this validator.
     let seats = usize::from(config.genesis.staking.parameters.seats).max(config.group.members().len());
-    let count = NonZeroUsize::MIN.saturating_add(seats.saturating_mul(3));
-    let message = max_message_bytes().max(u32::try_from(gossip::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX));
-    let make = match config.reach {
-        Reach::Local => discovery::Config::local,
-        Reach::Public => discovery::Config::recommended,
-    };
-    let namespace = [TRANSPORT_NAMESPACE, first.as_slice()].concat();
-    let (listen, reached) = (config.listen, config.reached);
-    make(handshake, &namespace, listen, reached, bootstrappers, count, message, MAILBOX)
+    Line {
+        key: &config.key,
+        peers: &config.validators,
+        listen: config.listen,
+        reached: config.reached,
+        reach: config.reach,
+        namespace: [TRANSPORT_NAMESPACE, first.as_slice()].concat(),
+        peers_max: NonZeroUsize::MIN.saturating_add(seats.saturating_mul(3)),
+        message_bytes_max: max_message_bytes()
+            .max(u32::try_from(gossip::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX)),
+    }
 }
 
 /// Where consensus keeps its stores.
@@ -446,11 +424,8 @@ const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 /// The first block's hash follows: an address is told for one network.
 const TRANSPORT_NAMESPACE: &[u8] = b"tacit/transport/2";
 /// The engine's parts are large while they are put together, in builds without optimisation above all.
-const STACK_BYTES: usize = 16 << 20;
-const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
-const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(10);
-const MAILBOX: NonZeroUsize = NZUsize!(1024);
-const CHANNEL_QUOTA: Quota = Quota::per_second(NZU32!(1024));
+pub(crate) const STACK_BYTES: usize = 16 << 20;
+pub(crate) const CHANNEL_QUOTA: Quota = Quota::per_second(NZU32!(1024));
 const GENESIS_CACHE: NonZeroUsize = NZUsize!(64 << 20);
 const PAGE_BYTES: core::num::NonZeroU16 = NZU16!(4096);
 const BLOCK_PAGES: NonZeroUsize = NZUsize!(4096);

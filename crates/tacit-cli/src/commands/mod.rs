@@ -8,6 +8,7 @@ pub(crate) mod circuit;
 pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod follow;
+pub(crate) mod found;
 pub(crate) mod gateway;
 pub(crate) mod layers;
 pub(crate) mod light;

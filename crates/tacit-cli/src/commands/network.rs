@@ -1,6 +1,7 @@
 //! `tacit node init-network`, `run`, `export`: a ledger that validators keep together.
 
 use crate::args::{Export, FromCheckpoint, InitNetwork, Lifetime};
+use crate::commands::found;
 use crate::commands::node::{bind, url};
 use crate::commands::sync::{self, Folders};
 use crate::failure::{Context, Failure};
@@ -18,8 +19,8 @@ use tacit_node::{
     DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
 };
 use tacit_validator::{
-    Group, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence, ShareKey,
-    ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
+    FileError, Group, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence,
+    ShareKey, ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
 };
 use tacit_wire::Wallet;
 
@@ -33,35 +34,23 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
             "choose another folder with --output",
         ));
     }
-    let mut genesis = match &arguments.from {
-        Some(from) => read_genesis(from)?,
-        None => new_genesis(arguments)?,
-    };
-    let members = arguments.members.iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
-    let hosts: Vec<IpAddr> = members.iter().map(|(_, host)| *host).collect();
-    let hosts = if members.is_empty() { &arguments.hosts } else { &hosts };
-    let places = places(arguments, hosts)?;
-    let seats = genesis.staking.parameters.seats;
-    if places.len() > usize::from(seats) {
-        return Err(Failure::new(
-            "bad_usage",
-            format!("{} validators, and an epoch has turns for {seats}", places.len()),
-            "give a longer --epoch-blocks, or fewer validators",
-        ));
-    }
+    let places = places(arguments)?;
+    let mut genesis = genesis(arguments, places.len())?;
+    let payer = payer(arguments, &genesis)?;
     create_folder(home)?;
-    let mut keys: Vec<ValidatorAddress> = members.into_iter().map(|(key, _)| key).collect();
+    let mut keys: Vec<ValidatorAddress> = Vec::new();
     for index in 1..=places.len() {
         let folder = home.join(folder_name(index));
         create_folder(&folder)?;
-        if !arguments.members.is_empty() {
-            continue;
-        }
         let key = create_key(&folder.join(KEY))?;
-        // A chain that goes on has the stakes and coins that its state holds.
-        if arguments.from.is_none() {
-            found(&mut genesis, &key, &folder.join(OWNER))?;
-            fund(&mut genesis, &folder.join(REPORTER), REPORTER_BALANCE)?;
+        // Its stake belongs to a new account. Where the chain is new, that has some coins to send transactions with, and so has another
+        // that reports.
+        let owner = create_wallet(&folder.join(OWNER))?;
+        let stake = genesis.staking.parameters.stake_min;
+        genesis.staking.founders.push(Founder { key: key.bytes(), owner, stake, payer });
+        if genesis.origin.is_none() {
+            fund(&mut genesis, owner, OWNER_BALANCE);
+            fund(&mut genesis, create_wallet(&folder.join(REPORTER))?, REPORTER_BALANCE);
         }
         keys.push(key);
     }
@@ -69,12 +58,14 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     let scratch = home.join("scratch");
     let first = tacit_validator::first_block(&genesis, &group, &scratch);
     std::fs::remove_dir_all(&scratch).failed("cannot_write", scratch.display(), "")?;
-    let first = first.failed("genesis", "the first block cannot be made", "")?;
-    let json = serde_json::to_vec_pretty(&genesis).failed("genesis", "the genesis cannot be written", "")?;
-    write(&home.join(GENESIS), &json)?;
-    let validators = keys.iter().zip(&places);
-    let validators =
-        validators.map(|(key, place)| NetworkPeer { key: key.to_string(), address: place.reached }).collect();
+    let first = first.failed("genesis", "the first block cannot be made", POOR)?;
+    write_genesis(home, &genesis)?;
+    let peer = |(key, place): (&ValidatorAddress, &Place)| NetworkPeer {
+        key: key.to_string(),
+        address: place.reached,
+        signature: None,
+    };
+    let validators = keys.iter().zip(&places).map(peer).collect();
     let mut network = NetworkFile::new(GENESIS.into(), &first, &group, validators);
     if let Some(blocks) = arguments.checkpoint_blocks {
         network.checkpoint_blocks = blocks;
@@ -118,25 +109,59 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     Ok(())
 }
 
-/// Makes `key` one of the validators that the network begins with. Its stake belongs to a new account, which has some coins to
-/// send transactions with.
-fn found(genesis: &mut Genesis, key: &ValidatorAddress, path: &Path) -> Result<(), Failure> {
-    let owner = fund(genesis, path, OWNER_BALANCE)?;
-    let stake = genesis.staking.parameters.stake_min;
-    genesis.staking.founders.push(Founder { key: key.bytes(), owner, stake });
-    Ok(())
+/// How the chain begins, without founders so far; `founders` of them are to come.
+pub(crate) fn genesis(arguments: &InitNetwork, founders: usize) -> Result<Genesis, Failure> {
+    let mut genesis = match &arguments.from {
+        Some(from) => read_genesis(from)?,
+        None => new_genesis(arguments)?,
+    };
+    if !genesis.staking.founders.is_empty() {
+        let message = "the genesis names founders already";
+        return Err(Failure::new("bad_genesis", message, "give one that `tacit node export` wrote"));
+    }
+    if arguments.from.is_none() || arguments.epoch_blocks.is_some() {
+        genesis.staking.parameters = rules(arguments.epoch_blocks);
+    }
+    let seats = genesis.staking.parameters.seats;
+    if founders > usize::from(seats) {
+        return Err(Failure::new(
+            "bad_usage",
+            format!("{founders} validators, and an epoch has turns for {seats}"),
+            "give a longer --epoch-blocks, or fewer validators",
+        ));
+    }
+    Ok(genesis)
 }
 
-/// Makes an account that has coins from the start; its key goes to a new file.
-fn fund(genesis: &mut Genesis, path: &Path, balance: U256) -> Result<Address, Failure> {
+/// Whose coins become the stakes where a chain goes on.
+fn payer(arguments: &InitNetwork, genesis: &Genesis) -> Result<Option<Address>, Failure> {
+    if genesis.origin.is_none() {
+        return Ok(None);
+    }
+    let Some(text) = &arguments.stake_from else {
+        return Err(Failure::new("bad_usage", "nobody stakes for the validators", POOR));
+    };
+    address(text).map(Some)
+}
+
+/// Makes an account; its key goes to a new file.
+pub(crate) fn create_wallet(path: &Path) -> Result<Address, Failure> {
     let wallet = Wallet::create(path).failed(
         "cannot_write",
         format!("cannot make {}", path.display()),
         "choose another folder with --output",
     )?;
-    let account = GenesisAccount { balance, ..GenesisAccount::default() };
-    genesis.alloc.insert(wallet.address(), account);
     Ok(wallet.address())
+}
+
+/// Gives an account coins from the start.
+pub(crate) fn fund(genesis: &mut Genesis, address: Address, balance: U256) {
+    genesis.alloc.insert(address, GenesisAccount { balance, ..GenesisAccount::default() });
+}
+
+pub(crate) fn write_genesis(home: &Path, genesis: &Genesis) -> Result<(), Failure> {
+    let json = serde_json::to_vec_pretty(genesis).failed("genesis", "the genesis cannot be written", "")?;
+    write(&home.join(GENESIS), &json)
 }
 
 /// Deals a new key to the validators, in shares, and gives the group. Nobody has the whole key afterwards.
@@ -152,17 +177,6 @@ fn deal(home: &Path, keys: &[ValidatorAddress]) -> Result<Group, Failure> {
 }
 
 /// Makes a validator's key.
-pub(crate) fn new_key(path: &Path, output: Output) -> Result<(), Failure> {
-    let key = create_key(path)?.to_string();
-    output.data(&json!({"key": key, "path": path}), || {
-        format!(
-            "{key}\nkept in {}; whoever runs init-network needs the line above: --member KEY@IP",
-            path.display()
-        )
-    });
-    Ok(())
-}
-
 pub(crate) fn create_key(path: &Path) -> Result<ValidatorAddress, Failure> {
     let key = ValidatorKey::create(path).failed(
         "cannot_write",
@@ -170,15 +184,6 @@ pub(crate) fn create_key(path: &Path) -> Result<ValidatorAddress, Failure> {
         "choose a file that does not exist, in a folder that does",
     )?;
     Ok(key.address())
-}
-
-/// A validator that has its key already.
-fn member(text: &str) -> Result<(ValidatorAddress, IpAddr), Failure> {
-    let parts = text.split_once('@').and_then(|(key, host)| Some((key.parse().ok()?, host.parse().ok()?)));
-    parts.ok_or_else(|| {
-        let message = format!("{text:?} is not KEY@IP");
-        Failure::new("bad_usage", message, "KEY is the 64 hex digits that `tacit node new-key` prints")
-    })
 }
 
 /// Runs one validator until it is told to stop.
@@ -190,17 +195,25 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let hint = "`tacit node init-network` writes these files, with a comment on every setting";
     let file = ValidatorFile::load(config).failed("bad_config", "cannot start", hint)?;
-    let network = NetworkFile::load(&file.network).failed("bad_config", "cannot start", hint)?;
+    let network = NetworkFile::load(&file.network).map_err(|error| not_a_network(&file.network, &error))?;
     let key = ValidatorKey::load(&file.key).failed(
         "bad_key",
         "cannot read the validator's key",
         "the key file must be readable by its owner alone: chmod 600",
     )?;
-    let share = file.share.as_deref().map(ShareKey::load).transpose().failed(
+    // A founder whom the others did not wait for has none.
+    let share = file.share.as_deref().filter(|share| share.exists());
+    let share = share.map(ShareKey::load).transpose().failed(
         "bad_key",
         "cannot read the validator's share",
         "the file must be readable by its owner alone: chmod 600",
     )?;
+    if let (Some(path), None) = (&file.share, &share) {
+        output.note(format!(
+            "no share in {}: this validator votes, and signs certificates once it is handed one",
+            path.display()
+        ));
+    }
     let reporter = file.reporter.as_deref().map(Wallet::load).transpose().failed(
         "bad_key",
         "cannot read the reporter's key",
@@ -390,7 +403,8 @@ struct Place {
 }
 
 /// One machine when no hosts are given: ports count up. Otherwise the same ports everywhere.
-fn places(arguments: &InitNetwork, hosts: &[IpAddr]) -> Result<Vec<Place>, Failure> {
+fn places(arguments: &InitNetwork) -> Result<Vec<Place>, Failure> {
+    let hosts = &arguments.hosts;
     let (count, port, rpc_port) = (arguments.validators, arguments.port, arguments.rpc_port);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     if hosts.is_empty() {
@@ -403,7 +417,7 @@ fn places(arguments: &InitNetwork, hosts: &[IpAddr]) -> Result<Vec<Place>, Failu
             Failure::new("bad_usage", "the ports go beyond 65535", "choose smaller --port and --rpc-port")
         });
     }
-    if arguments.members.is_empty() && hosts.len() != usize::from(count) {
+    if hosts.len() != usize::from(count) {
         return Err(Failure::new(
             "bad_usage",
             format!("{count} validators and {} hosts", hosts.len()),
@@ -423,12 +437,7 @@ fn places(arguments: &InitNetwork, hosts: &[IpAddr]) -> Result<Vec<Place>, Failu
 fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
     let mut alloc: Vec<Address> = Vec::new();
     for text in &arguments.fund {
-        let address = text.parse().failed(
-            "bad_address",
-            format!("{text:?} is no address"),
-            "an address is 0x and 40 hex digits",
-        )?;
-        alloc.push(address);
+        alloc.push(address(text)?);
     }
     if arguments.dev_accounts {
         alloc.extend(dev_accounts().map(|account| account.address));
@@ -448,9 +457,17 @@ fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),
         alloc: alloc.into_iter().map(|address| (address, funded.clone())).collect(),
-        staking: Staking { parameters: rules(arguments.epoch_blocks), ..Staking::default() },
+        staking: Staking::default(),
         origin: None,
     })
+}
+
+fn address(text: &str) -> Result<Address, Failure> {
+    text.parse().failed(
+        "bad_address",
+        format!("{text:?} is no address"),
+        "an address is 0x and 40 hex digits",
+    )
 }
 
 /// Rules of stake. In a short epoch there are turns for few.
@@ -499,6 +516,23 @@ pub(crate) fn refused(error: &NodeError, data: &Path) -> Failure {
     Failure::new("node", format!("cannot open {}: {}", data.display(), crate::failure::sentence(error)), hint)
 }
 
+/// Why a validator has no network to run in.
+fn not_a_network(path: &Path, error: &FileError) -> Failure {
+    let hint = match error {
+        FileError::Read { .. } if found::plan_beside(path).exists() => {
+            "its founders make its key first: tacit node ceremony, with the same file"
+        }
+        FileError::Plan { .. } => "its founders make its key first: tacit node ceremony",
+        FileError::Signature { .. } | FileError::Unsigned { .. } => {
+            "the file is not what the founders agreed on: take it from several of them, and compare"
+        }
+        _ => {
+            "`tacit node init-network` or `tacit node ceremony` writes this file, and the genesis lies beside it"
+        }
+    };
+    Failure::new("bad_config", format!("cannot start: {}", crate::failure::sentence(error)), hint)
+}
+
 fn not_started(error: &RunError) -> Failure {
     let text = crate::failure::sentence(error);
     Failure::new(
@@ -509,7 +543,7 @@ fn not_started(error: &RunError) -> Failure {
 }
 
 /// Whether an address is of one machine or private network.
-fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback() || address.is_private() || address.is_link_local(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
@@ -534,16 +568,18 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// What to do with a folder that another version wrote.
 pub(crate) const OTHER_FORMAT: &str = "nothing in the folder was changed. Take its state along: `tacit node export` with the version that wrote it, then `tacit node init-network --from` with this one";
+/// Who may stake in a chain that goes on.
+const POOR: &str = "an account of the chain that has 100 coins for each validator: --stake-from ADDRESS";
 const MEETING: Duration = Duration::from_secs(3);
-const NETWORK: &str = "network.toml";
-const GENESIS: &str = "genesis.json";
+pub(crate) const NETWORK: &str = "network.toml";
+pub(crate) const GENESIS: &str = "genesis.json";
 pub(crate) const VALIDATOR: &str = "validator.toml";
 pub(crate) const KEY: &str = "validator.key";
-const SHARE: &str = "validator.share";
-const OWNER: &str = "owner.key";
+pub(crate) const SHARE: &str = "validator.share";
+pub(crate) const OWNER: &str = "owner.key";
 const REPORTER: &str = "reporter.key";
 const EVIDENCE: &str = "evidence";
 /// Ten coins.
-const OWNER_BALANCE: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
+pub(crate) const OWNER_BALANCE: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
 /// One coin: a report costs a thousandth.
 const REPORTER_BALANCE: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);

@@ -1,7 +1,7 @@
 //! `tacit node`: the ledger, as one process or as one validator of many.
 
-use crate::args::{Lifetime, Node as Command};
-use crate::commands::{follow, network, validators};
+use crate::args::{InitNetwork, Lifetime, Node as Command};
+use crate::commands::{follow, found, network, validators};
 use crate::failure::{Context, Failure};
 use crate::lifetime;
 use crate::output::Output;
@@ -20,12 +20,14 @@ pub(crate) async fn node(command: &Command, output: Output) -> Result<(), Failur
         Command::InitNetwork(arguments) => {
             // The engine's database brings a runtime of its own.
             let arguments = arguments.clone();
-            let written = tokio::task::spawn_blocking(move || network::init(&arguments, output)).await;
+            let init: fn(&InitNetwork, Output) -> Result<(), Failure> =
+                if arguments.members.is_empty() { network::init } else { found::plan };
+            let written = tokio::task::spawn_blocking(move || init(&arguments, output)).await;
             written.failed("node", "the network was not written", "")?
         }
         Command::Run { config, begin, lifetime } => network::run(config, begin, lifetime, output).await,
         Command::Follow(arguments) => follow::follow(arguments, output).await,
-        Command::NewKey { path } => network::new_key(path, output),
+        Command::Ceremony(arguments) => found::ceremony(arguments, output).await,
         Command::Report { file, from, ledger } => network::report(file, from, &ledger.url, output).await,
         Command::NewValidator(arguments) => validators::new(arguments, output),
         Command::Join { key, owner, stake, ledger } => {

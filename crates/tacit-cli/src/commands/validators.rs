@@ -1,6 +1,7 @@
 //! `tacit node new-validator`, `join`, `leave`, `withdraw`, `validators`: who keeps a running network.
 
 use crate::args::NewValidator;
+use crate::commands::found;
 use crate::commands::network::{KEY, VALIDATOR, create_folder, create_key, write};
 use crate::commands::wallet::load;
 use crate::failure::{Context, Failure};
@@ -15,8 +16,9 @@ use tacit_wire::{Amount, LedgerClient};
 
 /// Makes a key and a file for a validator that is none yet.
 pub(crate) fn new(arguments: &NewValidator, output: Output) -> Result<(), Failure> {
+    let Some(path) = &arguments.network else { return found::founder(arguments, output) };
     let hint = "give the network.toml that every validator of the network has";
-    let path = arguments.network.canonicalize().failed("cannot_read", arguments.network.display(), hint)?;
+    let path = path.canonicalize().failed("cannot_read", path.display(), hint)?;
     let network = NetworkFile::load(&path).failed("bad_config", path.display(), hint)?;
     let home = &arguments.output;
     create_folder(home)?;
@@ -160,7 +162,7 @@ pub(crate) async fn show(url: &str, output: Output) -> Result<(), Failure> {
 /// First epoch that a message in this block counts in.
 async fn counts_from(ledger: &LedgerClient, block: u64) -> Result<u64, Failure> {
     let rules = view(ledger, &IValidators::parametersCall {}).await?;
-    let epoch = block.checked_div(rules.epochBlocks).unwrap_or(0);
+    let epoch = block.saturating_sub(rules.firstBlock).checked_div(rules.epochBlocks).unwrap_or(0);
     Ok(epoch.saturating_add(tacit_ledger::DELAY_EPOCHS))
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod encrypted;
 mod faults;
 mod followers;
+mod founders;
 mod light;
 mod local;
 #[cfg(target_os = "linux")]

@@ -187,7 +187,7 @@ fn one_folder_is_opened_in_development_by_one_validator_and_by_many() {
     pay(&folder, ledger.url());
     drop(ledger);
 
-    let (written, configs) = network(&folder, 1, &["--from", &data]);
+    let (written, configs) = network(&folder, 1, &["--from", &data, "--stake-from", &account]);
     assert_eq!(written["first_block"], 2);
     let file = std::fs::read_to_string(&configs[0]).unwrap();
     std::fs::write(&configs[0], file.replace("data = \"data\"", &format!("data = {data:?}"))).unwrap();
@@ -202,7 +202,7 @@ fn one_folder_is_opened_in_development_by_one_validator_and_by_many() {
     assert_eq!(ok(&["node", "export", "--data", &data, "--output", &export])["chain_id"], 82_248);
     assert_eq!(refused(&["node", "export", "--data", &data, "--output", &export])["code"], "cannot_write");
     let many = Folder::new();
-    let (_, others) = network(&many, 4, &["--from", &export]);
+    let (_, others) = network(&many, 4, &["--from", &export, "--stake-from", &account]);
     let validators: Vec<Validator> = Validator::start_all(&others);
     pay(&folder, validators[2].url());
     wait("all have it", || validators.iter().all(|one| paid(one.url()) == 3));
@@ -233,7 +233,7 @@ fn what_cannot_be_a_network_or_a_validator_is_told() {
     assert_eq!(init(&["--validators", "0", "--dev-accounts"]), usage);
     assert_eq!(init(&["--validators", "2", "--dev-accounts", "--host", "10.0.0.1"]), usage);
     assert_eq!(init(&["--validators", "9", "--dev-accounts", "--port", "65530"]), usage);
-    assert_eq!(init(&["--dev-accounts", "--member", "me@10.0.0.1"]), usage);
+    assert_eq!(init(&["--dev-accounts", "--stake-from", PAYEE]), usage, "nothing to go on from");
     assert_eq!(init(&["--fund", "me"]), (Some(2), "bad_address".to_owned()));
     assert_eq!(init(&["--from", &folder.path("nothing")]), (Some(1), "cannot_read".to_owned()));
     assert!(!folder.join("network").exists(), "what was refused has left nothing behind");
@@ -315,24 +315,6 @@ fn a_validator_whose_disk_is_full_ends_and_goes_on_when_there_is_room() {
     let before = validator.height();
     pay(&folder, validator.url());
     assert!(validator.height() > before);
-}
-
-/// Nobody sees another's key.
-#[test]
-fn validators_bring_their_own_keys() {
-    let folder = Folder::new();
-    let key = folder.path("own.key");
-    let public = ok(&["node", "new-key", &key])["key"].as_str().unwrap().to_owned();
-    assert_eq!(refused(&["node", "new-key", &key])["code"], "cannot_write");
-    let (home, member) = (folder.path("network"), format!("{public}@127.0.0.1"));
-    let (port, rpc_port) = (port().to_string(), port().to_string());
-    let ports = ["--port", &port, "--rpc-port", &rpc_port];
-    let arguments = ["node", "init-network", "--output", &home, "--dev-accounts", "--member", &member];
-    let written = ok(&[&arguments[..], &ports].concat());
-    assert_eq!(written["validators"][0]["key"], public.as_str());
-    std::fs::rename(&key, folder.join("network/validator-1/validator.key")).unwrap();
-    let validator = Validator::start(written["validators"][0]["config"].as_str().unwrap());
-    wait("it makes blocks", || validator.height() > 1);
 }
 
 #[test]

@@ -6,8 +6,8 @@
 //! coefficients times the generator of G2; the constant's is the [`GroupKey`].
 //!
 //! # Trust
-//! One dealer makes the first shares ([`deal`]), and must forget them: who has `2f + 1` of one epoch forges certificates, though
-//! not votes. From then on validators deal to their successors, epoch by epoch (`epochs`); the group key outlives them all.
+//! Those who begin a network deal the first shares to each other (`ceremony`). Where one person writes everything, one dealer does ([`deal`]), and
+//! must forget them: who has `2f + 1` of one epoch forges certificates, though not votes. From then on validators deal to their successors, epoch by epoch (`epochs`); the group key outlives them all.
 
 use crate::block::{EpochRecord, PARTICIPANTS_MAX};
 use alloy_primitives::{FixedBytes, hex};
@@ -116,6 +116,16 @@ impl Group {
         if share.public::<MinSig>() == expected { Ok(Some(share)) } else { Err(GroupError::Share) }
     }
 
+    /// The group that a ceremony among `members` has made.
+    pub(crate) fn of_ceremony(
+        outcome: Output<MinSig, PublicKey>,
+        members: &Set<PublicKey>,
+    ) -> Result<Self, GroupError> {
+        let group = Self::new(outcome)?;
+        group.check(members)?;
+        Ok(group)
+    }
+
     fn new(outcome: Output<MinSig, PublicKey>) -> Result<Self, GroupError> {
         let key = GroupKey::new(FixedBytes::from_slice(&outcome.public().public().encode()));
         let key = key.map_err(|_| GroupError::Malformed)?;
@@ -190,6 +200,12 @@ impl GroupShare {
             bytes.copy_from_slice(&encoded);
         });
         bytes
+    }
+}
+
+impl From<Share> for GroupShare {
+    fn from(share: Share) -> Self {
+        Self(share.private)
     }
 }
 

@@ -18,7 +18,7 @@ use commonware_consensus::{
     types::ViewDelta,
 };
 use commonware_cryptography::{
-    Hasher as _, Sha256, Signer as _,
+    Sha256, Signer as _,
     bls12381::primitives::variant::MinSig,
     ed25519::{PrivateKey, PublicKey},
     sha256,
@@ -263,21 +263,13 @@ impl StorageConfig {
 /// What every signature of a network is bound to: everything in its genesis, so that two networks that differ in anything
 /// cannot take each other's votes.
 ///
-/// Where the genesis names founders, `validators` must be the set of epoch 0, and the namespace is the one that the `validators`
-/// module knows: it judges these votes. Where it names none, nobody has stake, and the keys in order are hashed in.
+/// It is the one that the `validators` module knows, which judges these votes. `validators` must be the founders, the set of epoch 0.
 ///
 /// # Errors
 /// [`StartError::OtherValidators`], or a genesis that is refused.
 pub fn namespace(genesis: &Genesis, validators: &Set<PublicKey>) -> Result<B256, StartError> {
     let refused = |error| StartError::Genesis(GenesisFailure::Invalid(error));
     let network = genesis.namespace().map_err(refused)?;
-    if genesis.staking.founders.is_empty() {
-        let parts: Vec<&[u8]> = [b"tacit/consensus/2/set".as_slice(), network.as_slice()]
-            .into_iter()
-            .chain(validators.iter().map(AsRef::as_ref))
-            .collect();
-        return Ok(B256::new(Sha256::hash(&parts).0));
-    }
     let set = genesis.staking.first_set().map_err(|error| refused(error.into()))?;
     let mut named: Vec<&[u8]> = set.iter().map(|seat| seat.key.as_slice()).collect();
     named.sort_unstable();

@@ -117,7 +117,6 @@ where
         let validators = group.members().clone();
         let staking = genesis.staking.parameters;
         let epoch_blocks = NonZeroU64::new(staking.epoch_blocks).ok_or(StartError::Epoch)?;
-        let elected = !genesis.staking.founders.is_empty();
         let namespace = namespace(&genesis, &validators)?;
         let share = group.share_of(&validators, &me, share)?;
         let database = storage.database();
@@ -266,15 +265,13 @@ where
             },
         );
         let (fence, gate) = Fence::new();
-        let participants = match elected {
-            true => Participants::Staked {
-                context: context.child("participants"),
-                stateful: stateful_mailbox.clone(),
-                marshal: marshal_mailbox.clone(),
-                epoch_blocks,
-                begun: begun.as_ref().map(|begun| begun.record.clone()),
-            },
-            false => Participants::First(validators),
+        let participants = Participants {
+            context: context.child("participants"),
+            stateful: stateful_mailbox.clone(),
+            marshal: marshal_mailbox.clone(),
+            epoch_blocks,
+            first_number: first,
+            begun: begun.as_ref().map(|begun| begun.record.clone()),
         };
         let memory = Memory {
             committees: committees.clone(),

@@ -5,9 +5,6 @@
 //! They are asked for in the last block of epoch `p - 2`, and are the same in every state from the last block of epoch `p - 3` to
 //! that one. Keys that are no key to the engine are left out. If nobody is left, those announced last stay. Where that last block is final
 //! already, it says who they are.
-//!
-//! Where a genesis names no founders, votes are bound to another namespace than that of the module: nobody could lose
-//! stake by them, so stake elects nobody, and the first validators stay for good.
 
 use crate::{
     application::{Ledger, halt},
@@ -45,27 +42,24 @@ enum NoAnswer {
 }
 
 /// Where the answer comes from.
-pub(crate) enum Participants<E, T, S>
+pub(crate) struct Participants<E, T, S>
 where
     E: Spawner + Clock + StorageContext,
     T: TransactionSource,
     S: BlockSink,
 {
-    /// The first validators, for good.
-    First(Set<PublicKey>),
-    /// The stakes that the ledger holds.
-    Staked {
-        /// Runs what must stay on one thread.
-        context: E,
-        /// Has the state.
-        stateful: StatefulMailbox<E, Ledger<T, S>>,
-        /// Has the blocks.
-        marshal: Marshal,
-        /// Blocks of an epoch.
-        epoch_blocks: NonZeroU64,
-        /// The record of the epoch that a state sync began in: its block may not be here.
-        begun: Option<EpochRecord>,
-    },
+    /// Runs what must stay on one thread.
+    pub(crate) context: E,
+    /// Has the state.
+    pub(crate) stateful: StatefulMailbox<E, Ledger<T, S>>,
+    /// Has the blocks.
+    pub(crate) marshal: Marshal,
+    /// Blocks of an epoch.
+    pub(crate) epoch_blocks: NonZeroU64,
+    /// Number of the network's first block, whose height is 0.
+    pub(crate) first_number: u64,
+    /// The record of the epoch that a state sync began in: its block may not be here.
+    pub(crate) begun: Option<EpochRecord>,
 }
 
 impl<E, T, S> Participants<E, T, S>
@@ -75,24 +69,20 @@ where
     S: BlockSink,
 {
     async fn answer(&self, epoch: Epoch) -> Result<Set<PublicKey>, NoAnswer> {
-        let Self::Staked { context, stateful, marshal, epoch_blocks, begun } = self else {
-            let Self::First(first) = self else { return Err(NoAnswer::Epoch(epoch.get())) };
-            return Ok(first.clone());
-        };
+        let Self { context, stateful, marshal, epoch_blocks, first_number, begun } = self;
         let no_epoch = NoAnswer::Epoch(epoch.get());
         let last = |epoch: u64| epoch.checked_add(1)?.checked_mul(epoch_blocks.get())?.checked_sub(1);
         let asked = epoch.get().checked_sub(2);
-        let Some((asked, block)) = asked.and_then(|asked| Some((asked, last(asked)?))) else {
-            return Err(no_epoch);
-        };
+        let place = |asked| Some((asked, last(asked)?, last(asked)?.checked_add(*first_number)?));
+        let Some((asked, height, number)) = asked.and_then(place) else { return Err(no_epoch) };
         let set_of = epoch.get().saturating_add(1);
         let databases = stateful.subscribe_databases();
         pin_mut!(databases);
         let database = loop {
             // A final block says it for everybody, and so may one that comes while state is still on its way from others: it may
             // come only after the blocks that wait for this answer.
-            if let Some(named) = marshal.get_block(Height::new(block)).await {
-                return Ok(record(named.inner()).ok_or(NoAnswer::Boundary(block))?.next_players);
+            if let Some(named) = marshal.get_block(Height::new(height)).await {
+                return Ok(record(named.inner()).ok_or(NoAnswer::Boundary(height))?.next_players);
             }
             select! {
                 database = &mut databases => break database,
@@ -103,8 +93,8 @@ where
             let database = database.read().await;
             let source = DatabaseState(&database);
             // No hash of a block is read.
-            with_state(&source, (block, B256::ZERO), Vec::new(), move |state| {
-                validators_of(state, block, set_of)
+            with_state(&source, (number, B256::ZERO), Vec::new(), move |state| {
+                validators_of(state, number, set_of)
             })
             .await
         });

@@ -57,7 +57,7 @@ impl Watch {
             let (EpochOutcome::Failure, Some(before)) = (record.outcome, at.previous()) else { break };
             failures += 1;
             if failures > self.unbonding_epochs {
-                error!(%epoch, failures, "validators may vote whose stake is paid out: no dealing succeeds");
+                error!(%epoch, failures, "no dealing succeeds: those who left go on, and their stakes stay");
                 return failures;
             }
             at = before;

@@ -4,8 +4,10 @@ use crate::{
     faults::torn,
     light::{certified, check_certificates},
     network::{Network, World, resume, simulate, simulate_crash},
-    people::{COIN, address, pay},
+    people::{COIN, address, owner, pay},
 };
+use alloy_consensus::TxReceipt as _;
+use alloy_primitives::U256;
 use commonware_codec::Encode as _;
 use commonware_glue::dkg::types::EpochOutcome;
 use commonware_runtime::deterministic::{Context, FaultConfig, PartialWriteMode};
@@ -238,6 +240,50 @@ fn while_the_next_are_away_those_of_before_go_on() {
     });
 }
 
+/// A founder leaves, and nobody can take over, since others who joined never came: it votes on, and used to be paid out meanwhile.
+#[test]
+fn a_stake_is_held_for_as_long_as_its_key_votes() {
+    simulate(116, |context| async move {
+        let mut world = World::staked(7, 4, 28);
+        let rules = &mut world.genesis.staking.parameters;
+        (rules.unbonding_epochs, rules.unbonding_seconds) = (1, 0);
+        let mut network = Network::start(context, world).await;
+        network.world.leave(0, 0);
+        for i in 4..7 {
+            network.world.join(i, 0);
+        }
+        over(&network, 0..4, 5).await;
+        for epoch in 4..=6 {
+            assert_eq!(record(&network.world, epoch).outcome, EpochOutcome::Failure, "epoch {epoch}");
+            assert_eq!(committee(&network, epoch), (0..4).collect());
+        }
+        network.world.withdraw(0, 1);
+        network.settle(0..4, 1).await;
+        for i in 4..7 {
+            network.boot(i).await;
+        }
+        over(&network, 0..7, 8).await;
+        assert_eq!(committee(&network, 8), (1..7).collect());
+        network.world.withdraw(0, 2);
+        network.settle(0..7, 1).await;
+
+        let (state, receipts) = network.world.execute();
+        let refused = receipts.values().flatten().filter(|receipt| !receipt.status()).count();
+        assert_eq!(refused, 1, "paid out while it votes, or not paid out afterwards");
+        let owner = state.accounts[&address(owner(0))].balance;
+        assert!(owner > U256::from(1_099 * COIN), "{owner}");
+        // Each header says how many dealings had failed before its epoch.
+        let failed: Vec<u64> = (1..=9)
+            .map(|epoch| u64::from(record(&network.world, epoch).outcome == EpochOutcome::Failure))
+            .collect();
+        for (number, block) in network.world.chain() {
+            let passed = usize::try_from(number / 28).unwrap();
+            let count = U256::from(failed[..passed].iter().sum::<u64>());
+            assert_eq!(U256::from_be_bytes(block.block().header.mix_hash.0), count, "block {number}");
+        }
+    });
+}
+
 #[test]
 fn one_validator_deals_to_itself() {
     simulate(107, |context| async move {
@@ -251,20 +297,6 @@ fn one_validator_deals_to_itself() {
         }
         check_key(&network, 6);
         check_certificates(&network, 0).await;
-    });
-}
-
-/// Where the genesis names no founders, nobody has stake: the first validators deal to themselves.
-#[test]
-fn without_founders_the_first_validators_stay() {
-    simulate(108, |context| async move {
-        let mut world = World::staked(5, 4, BLOCKS);
-        world.genesis.staking.founders.clear();
-        let network = Network::start(context, world).await;
-        network.world.join(4, 0);
-        over(&network, 0..4, 4).await;
-        assert_eq!(committee(&network, 5), (0..4).collect());
-        check_key(&network, 5);
     });
 }
 

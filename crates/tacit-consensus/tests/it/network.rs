@@ -106,7 +106,7 @@ impl World {
             pool,
             thief: None,
             liar: None,
-            genesis: genesis(),
+            genesis: founded(genesis(), &sorted_keys(validators)),
             first: validators,
             shares: vec![true; validators],
             byzantine: None,
@@ -129,6 +129,7 @@ impl World {
     pub(crate) fn with_twins(validators: usize, twins: &[usize]) -> Self {
         let mut world = Self::new(validators + twins.len());
         world.first = validators;
+        world.genesis = founded(genesis(), &sorted_keys(validators));
         world.roles.truncate(validators);
         world.roles.extend(twins);
         world
@@ -150,15 +151,11 @@ impl World {
         let parameters = &mut genesis.staking.parameters;
         parameters.epoch_blocks = epoch_blocks;
         parameters.seats = u16::try_from(epoch_blocks / BLOCKS_PER_SEAT).unwrap().min(parameters.seats);
-        let stake = parameters.stake_min;
-        for (i, key) in sorted_keys(keys).iter().enumerate() {
+        for i in 0..keys {
             let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
             genesis.alloc.insert(address(owner(i)), account);
-            if i < first {
-                let key = B256::from_slice(key.public_key().as_ref());
-                genesis.staking.founders.push(Founder { key, owner: address(owner(i)), stake });
-            }
         }
+        let genesis = founded(genesis, &sorted_keys(keys)[..first]);
         Self { genesis, first, early: (0..keys).map(|i| i < first).collect(), ..Self::new(keys) }
     }
 
@@ -180,6 +177,12 @@ impl World {
     /// The owner of validator `i` ends it.
     pub(crate) fn leave(&self, i: usize, nonce: u64) {
         let call = IValidators::leaveCall {};
+        self.pool.add(sign(owner(i), nonce, TxKind::Call(VALIDATORS), 0, call.abi_encode()));
+    }
+
+    /// The owner of validator `i` asks for its stake.
+    pub(crate) fn withdraw(&self, i: usize, nonce: u64) {
+        let call = IValidators::withdrawCall {};
         self.pool.add(sign(owner(i), nonce, TxKind::Call(VALIDATORS), 0, call.abi_encode()));
     }
 
@@ -223,7 +226,7 @@ impl World {
             let attributes = Attributes {
                 timestamp: header.timestamp,
                 beneficiary: header.beneficiary,
-                prev_randao: B256::ZERO,
+                prev_randao: header.mix_hash,
                 extra_data: header.extra_data.clone(),
             };
             let body = &block.block().body.transactions;
@@ -601,8 +604,19 @@ impl Network {
     }
 }
 
+/// The genesis with these keys as founders, the least that they may stake each.
+fn founded(mut genesis: Genesis, keys: &[ed25519::PrivateKey]) -> Genesis {
+    let stake = genesis.staking.parameters.stake_min;
+    let founder = |(i, key): (usize, &ed25519::PrivateKey)| {
+        let key = B256::from_slice(key.public_key().as_ref());
+        Founder { key, owner: address(owner(i)), stake, payer: None }
+    };
+    genesis.staking.founders = keys.iter().enumerate().map(founder).collect();
+    genesis
+}
+
 /// Keys of so many validators, in order of their public halves.
-fn sorted_keys(count: usize) -> Vec<ed25519::PrivateKey> {
+pub(crate) fn sorted_keys(count: usize) -> Vec<ed25519::PrivateKey> {
     let keys = (0..count).map(|i| ed25519::PrivateKey::from_seed(u64::try_from(i).unwrap()));
     let mut keys: Vec<_> = keys.collect();
     keys.sort_by_key(ed25519::PrivateKey::public_key);

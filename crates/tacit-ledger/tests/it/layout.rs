@@ -65,6 +65,7 @@ alloy_sol_types::sol! {
             uint32 unbondingEpochs;
             uint16 seats;
             uint16 candidates;
+            uint64 firstBlock;
             uint128 stakeMin;
         }
         struct Record {
@@ -74,8 +75,9 @@ alloy_sol_types::sol! {
             uint8 status;
             uint128[4] weights;
             uint128 stake;
-            uint64 exitEpoch;
-            uint64 releaseAt;
+            uint40 exitEpoch;
+            uint40 exitFailures;
+            uint48 releaseAt;
         }
         function seed(bytes32 name, Parameters calldata rules, uint16 count, bytes32 key, Record calldata record) external;
     }
@@ -324,6 +326,7 @@ fn validators_are_laid_out_as_solc_does() {
         unbondingEpochs: RULES.unbonding_epochs,
         seats: RULES.seats,
         candidates: RULES.candidates,
+        firstBlock: 0,
         stakeMin: RULES.stake_min,
     };
     let mut keys = [1, 2].map(|n| (voter_key(n), n));
@@ -332,6 +335,7 @@ fn validators_are_laid_out_as_solc_does() {
     for ((key, n), place) in keys.into_iter().zip(1..) {
         let leaves = n == 2;
         let stake = if leaves { 200 * COIN } else { 300 * COIN };
+        let release_at = if leaves { net.head.timestamp + 1 + RULES.unbonding_seconds } else { 0 };
         let record = IValidatorsLayout::Record {
             owner: address(n),
             epoch: if leaves { epoch } else { 0 },
@@ -339,8 +343,9 @@ fn validators_are_laid_out_as_solc_does() {
             status: if leaves { 2 } else { 1 },
             weights: [stake; 4],
             stake,
-            exitEpoch: if leaves { epoch + 4 } else { 0 },
-            releaseAt: if leaves { net.head.timestamp + 1 + RULES.unbonding_seconds } else { 0 },
+            exitEpoch: alloy_primitives::Uint::from(if leaves { epoch + 4 } else { 0 }),
+            exitFailures: alloy_primitives::Uint::ZERO,
+            releaseAt: alloy_primitives::Uint::from(release_at),
         };
         let name = genesis.namespace().unwrap();
         let seed = IValidatorsLayout::seedCall { name, rules: rules.clone(), count: 1, key, record };

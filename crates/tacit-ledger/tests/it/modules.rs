@@ -337,4 +337,5 @@ fn gas_is_what_it_was() {
 }
 
 /// publish, bond, set an ask, remove it, open, topUp, settle twice, requestClose, anchor.
-const GOLDEN_GAS: [u64; 10] = [157_932, 47_049, 208_258, 51_344, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];
+const GOLDEN_GAS: [u64; 10] =
+    [157_932, 47_049, 208_258, 51_344, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];

@@ -1,7 +1,7 @@
 //! Validators' stakes on the ledger: from a genesis, through transactions, to sets that consensus would read.
 
-use crate::support::{COIN, Net, address, genesis};
-use alloy_primitives::{Address, B256, U256};
+use crate::support::{COIN, Draft, Net, address, genesis};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
 use ed25519_zebra::{SigningKey, VerificationKey};
 use tacit_abi::{
@@ -9,8 +9,8 @@ use tacit_abi::{
     validators::{ADDRESS, BURNED, JOIN_SUFFIX},
 };
 use tacit_ledger::{
-    Founder, Genesis, GenesisError, LtHash, Outcome, SetError, Staking, StakingError, StakingParameters,
-    validators_of,
+    Account, Attributes, Founder, Genesis, GenesisAccount, GenesisError, LtHash, Origin, Outcome, SetError,
+    Staking, StakingError, StakingParameters, validators_of,
 };
 
 pub(crate) const RULES: StakingParameters = StakingParameters {
@@ -32,8 +32,12 @@ pub(crate) fn voter_key(n: u8) -> B256 {
 
 /// A genesis whose persons have so many coins staked.
 pub(crate) fn founders(stakes: &[(u8, u128)]) -> Genesis {
-    let founder =
-        |(n, coins): &(u8, u128)| Founder { key: voter_key(*n), owner: address(*n), stake: coins * COIN };
+    let founder = |(n, coins): &(u8, u128)| Founder {
+        key: voter_key(*n),
+        owner: address(*n),
+        stake: coins * COIN,
+        payer: None,
+    };
     let staking = Staking { parameters: RULES, founders: stakes.iter().map(founder).collect() };
     Genesis { staking, ..genesis() }
 }
@@ -195,6 +199,84 @@ fn stakes_that_cannot_be_are_refused_at_genesis() {
     assert_eq!(error(rich), GenesisError::Supply);
     let module = Genesis { alloc: [(ADDRESS, Default::default())].into(), ..founders(&[]) };
     assert_eq!(error(module), GenesisError::Module(ADDRESS));
+}
+
+/// The state of a chain as the genesis of another, with founders of its own.
+fn goes_on(net: &Net, founders: Vec<Founder>) -> Genesis {
+    let storage = |of: Address| {
+        let slots = net.state.storage.iter().filter(|((address, _), _)| *address == of);
+        slots.map(|((_, slot), value)| ((*slot).into(), (*value).into())).collect()
+    };
+    let account = |(address, account): (&Address, &Account)| {
+        let code = net.state.code.get(&account.code_hash).cloned().unwrap_or_default();
+        let (balance, nonce) = (account.balance, account.nonce);
+        (*address, GenesisAccount { balance, nonce, code, storage: storage(*address) })
+    };
+    Genesis {
+        alloc: net.state.accounts.iter().map(account).collect(),
+        origin: Some(Origin { number: net.head.number, hashes: vec![net.head.hash()] }),
+        staking: Staking { parameters: RULES, founders },
+        ..genesis()
+    }
+}
+
+#[test]
+fn a_chain_that_goes_on_has_founders_with_coin_of_its_own() {
+    let before = founders(&[(1, 300), (2, 200)]);
+    let mut net = Net::from(&before);
+    accepted(&net.send(3, ADDRESS, 150 * COIN, join(&before, 3)));
+    let supply = |net: &Net| -> U256 { net.state.accounts.values().map(|account| account.balance).sum() };
+    let founder = |n: u8, payer| Founder { key: voter_key(n), owner: address(n), stake: 400 * COIN, payer };
+    // Who staked before has that coin again, and so can stake it.
+    let genesis = goes_on(&net, vec![founder(5, Some(address(4))), founder(1, None)]);
+    let mut other = Net::from(&genesis);
+    assert_eq!(supply(&other), supply(&net), "coins appeared or vanished");
+    assert_eq!(other.balance(ADDRESS), U256::from(800 * COIN));
+    for (n, change) in [(1, -100), (2, 200), (3, 150), (4, -400), (5, 0)] {
+        let (was, is) = (net.balance(address(n)), other.balance(address(n)));
+        let change = U256::from(u128::try_from(1_000 + change).unwrap() * COIN);
+        assert_eq!(was + change, is + U256::from(1_000 * COIN), "person {n}");
+    }
+    assert_eq!(other.head.number, net.head.number + 1);
+    assert_eq!(set(&other, 0), [400, 400]);
+    assert_eq!(other.view(ADDRESS, &IValidators::namespaceCall {}), genesis.namespace().unwrap());
+    assert_ne!(genesis.namespace().unwrap(), before.namespace().unwrap());
+    // Epochs begin anew, and what was joined counts as ever.
+    accepted(&other.send(2, ADDRESS, 100 * COIN, join(&genesis, 2)));
+    let begun = net.head.number + 1;
+    assert_eq!(other.view(ADDRESS, &IValidators::parametersCall {}).firstBlock, begun);
+    wait(&mut other, begun + 4 * RULES.epoch_blocks);
+    assert_eq!(other.view(ADDRESS, &IValidators::epochCall {}), 4);
+    assert_eq!(set(&other, 4), [400, 400, 100]);
+
+    let error = |founders| goes_on(&net, founders).build(LtHash::default()).err().unwrap();
+    let rich = Founder { stake: 5_000 * COIN, ..founder(5, Some(address(4))) };
+    let (has, needs) = (net.balance(address(4)), U256::from(5_000 * COIN));
+    assert_eq!(error(vec![rich]), GenesisError::Payer { payer: address(4), has, needs });
+    let nobody = Address::repeat_byte(9);
+    let poor = GenesisError::Payer { payer: nobody, has: U256::ZERO, needs: U256::from(400 * COIN) };
+    assert_eq!(error(vec![founder(5, Some(nobody))]), poor);
+    let mut robbed = genesis.clone();
+    robbed.alloc.get_mut(&ADDRESS).unwrap().balance = U256::from(649 * COIN);
+    assert_eq!(robbed.build(LtHash::default()).err(), Some(GenesisError::Stakes));
+}
+
+/// What a header says of dealings that failed reaches the module.
+#[test]
+fn a_stake_waits_for_epochs_that_were_handed_on() {
+    let genesis = founders(&[(1, 300), (2, 200)]);
+    let mut net = Net::from(&genesis);
+    accepted(&net.send(1, ADDRESS, 0, IValidators::leaveCall {}.abi_encode()));
+    wait(&mut net, 6 * RULES.epoch_blocks + 20);
+    let withdraw = |net: &mut Net, failed: u8| {
+        let attributes = Attributes { prev_randao: B256::with_last_byte(failed), ..net.attributes() };
+        let nonce = net.nonce(1);
+        let input = IValidators::withdrawCall {}.abi_encode().into();
+        let draft = Draft { to: TxKind::Call(ADDRESS), input, ..Draft::new(1, nonce) };
+        net.mine_with(&attributes, vec![draft.sign()]).executed.outcomes[0].receipt.status()
+    };
+    assert!(!withdraw(&mut net, 3));
+    assert!(withdraw(&mut net, 0));
 }
 
 #[test]

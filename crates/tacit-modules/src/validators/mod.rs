@@ -14,6 +14,8 @@
 //! | 5 | `mapping(bytes32 => Record) validators` by key |
 //! | 6 | `mapping(address => bytes32) keyOf` by owner |
 //!
+//! Epochs are counted from the network's first block, whose number stands with the parameters.
+//!
 //! [`Staking::first_state`] makes the first three, and records of the founders.
 //!
 //! # Messages
@@ -24,7 +26,8 @@
 //! - The module's balance covers the sum of all stakes; it is larger only by coin that was forced on it outside any method.
 //! - A message in epoch `e` changes no set before that of `e + `[`DELAY_EPOCHS`]. So [`validator_set`] of epoch `e` is one value, from
 //!   the last block of epoch `e - `[`DELAY_EPOCHS`] to its own last block.
-//! - Stake is withdrawn only when its key has been in no set for `unbondingEpochs`, and `unbondingSeconds` after it left.
+//! - Stake is withdrawn only when its key has been in no set for `unbondingEpochs` epochs whose committee handed the group's key on, and
+//!   `unbondingSeconds` after it left. So it is held for as long as the key votes, however late its successors are.
 //! - A barred key never has stake again, and was barred by two votes that [`Evidence`] accepts under the network's namespace.
 //! - Of a slashed stake the reporter gets a fixed fraction of the least stake, and nobody gets the rest.
 //! - A key that joins has signed for its owner, on this network; an owner has one validator.
@@ -45,7 +48,8 @@ mod votes;
 
 pub use evidence::{Evidence, EvidenceError, Fault, Kind};
 pub use parameters::{
-    BLOCKS_PER_SEAT, CANDIDATES_MAX, FirstState, Founder, Parameters, SEATS_MAX, Staking, StakingError,
+    BLOCKS_PER_SEAT, Beginning, CANDIDATES_MAX, FirstState, Founder, Parameters, SEATS_MAX, Staking,
+    StakingError,
 };
 pub use roster::{SetError, validator_set};
 pub use tacit_abi::{IValidators::Seat, validators::ADDRESS};
@@ -56,6 +60,7 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
+use parameters::Rules;
 use record::{Record, Status};
 use tacit_abi::{
     IValidators::{self, IValidatorsCalls},
@@ -79,8 +84,8 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
         | IValidatorsCalls::parameters(_)
         | IValidatorsCalls::namespace(_) => Access::View,
     })?;
-    let parameters = Parameters::load(host)?;
-    let now = Now { parameters, epoch: parameters.epoch_of(host.context().block) };
+    let rules = Rules::load(host)?;
+    let now = Now { parameters: rules.parameters, epoch: rules.epoch_of(host.context().block) };
     match call {
         IValidatorsCalls::join(call) => join(host, &now, call.key, &call.proof).map(|()| Bytes::new()),
         IValidatorsCalls::topUp(_) => top_up(host, &now).map(|()| Bytes::new()),
@@ -105,7 +110,7 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             Ok(IValidators::validatorSetCall::abi_encode_returns(&set).into())
         }
         IValidatorsCalls::parameters(_) => {
-            Ok(IValidators::parametersCall::abi_encode_returns(&parameters.into_abi()).into())
+            Ok(IValidators::parametersCall::abi_encode_returns(&rules.into_abi()).into())
         }
         IValidatorsCalls::namespace(_) => {
             let namespace = parameters::namespace(host)?;
@@ -158,7 +163,7 @@ fn join(host: &mut dyn Host, now: &Now, key: B256, proof: &[u8]) -> Result<(), F
     record.owner = owner;
     record.status = Status::Active;
     record.stake = stake;
-    (record.exit_epoch, record.release_at) = (0, 0);
+    (record.exit_epoch, record.exit_failures, record.release_at) = (0, 0, 0);
     let displaced = roster::enter(host, &now.parameters, now.epoch, &mut record)?;
     record.store(host)?;
     roster::set_key_of(host, owner, key)?;
@@ -209,6 +214,7 @@ fn exit(host: &mut dyn Host, now: &Now, mut record: Record) -> Result<(), Failur
     record.advance(now.epoch);
     record.status = Status::Leaving;
     record.exit_epoch = now.counts_from();
+    record.exit_failures = host.context().failed_dealings;
     // Saturates at a time that never comes.
     record.release_at = host.context().now.saturating_add(now.parameters.unbonding_seconds);
     record.store(host)?;
@@ -223,7 +229,10 @@ fn withdraw(host: &mut dyn Host, now: &Now) -> Result<(), Failure> {
     if record.status != Status::Leaving {
         return Err(revert(IValidators::NotLeaving { key }));
     }
+    // An epoch whose committee stayed, because it could not hand the key on, brings nobody out: it does not count.
+    let stayed = host.context().failed_dealings.saturating_sub(record.exit_failures);
     let epoch = record.exit_epoch.saturating_add(u64::from(now.parameters.unbonding_epochs));
+    let epoch = epoch.saturating_add(stayed);
     if now.epoch < epoch || host.context().now < release_at {
         return Err(revert(IValidators::StillUnbonding { epoch, releaseAt: release_at }));
     }

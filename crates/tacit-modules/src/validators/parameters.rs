@@ -65,9 +65,13 @@ pub struct Founder {
     pub key: B256,
     /// Whose the stake is.
     pub owner: Address,
-    /// Coin that exists from the start and is bonded; the coin's smallest unit.
+    /// Coin that is bonded from the start; the coin's smallest unit.
     #[serde(with = "quantity")]
     pub stake: u128,
+    /// In a chain that goes on, whose coin becomes the stake: the owner's where nobody is named. In a new one the stake is coin beside all
+    /// accounts', and nobody may be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<Address>,
 }
 
 /// What a network begins with.
@@ -110,12 +114,18 @@ pub enum StakingError {
     /// Not a point of the curve, or of small order.
     #[error("{0} is no key")]
     Key(B256),
+    /// The key voted twice in the chain that goes on.
+    #[error("{0} is barred")]
+    Barred(B256),
     /// Two founders have one key.
     #[error("{0} stands twice")]
     KeyTwice(B256),
     /// No owner, or one that owns two validators.
     #[error("{0} cannot own this validator")]
     Owner(Address),
+    /// In a new chain nobody has coin to pay a stake with.
+    #[error("{0} pays a stake in a chain that does not go on")]
+    Payer(Address),
     /// Less than the least stake.
     #[error("stake {stake} is below the least {least}")]
     Stake {
@@ -135,48 +145,113 @@ pub struct FirstState {
     pub balance: U256,
 }
 
+/// What becomes of a module's account where a chain goes on with founders of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Slots written over those of before, zeros among them.
+    pub slots: BTreeMap<U256, U256>,
+    /// Stakes of before, which leave the module, by owner.
+    pub returned: BTreeMap<Address, U256>,
+    /// Coin that becomes founders' stakes, by payer.
+    pub taken: BTreeMap<Address, U256>,
+}
+
 impl Staking {
     /// Storage and coin of the module at genesis. `namespace` is what the network's votes are bound to.
     ///
     /// # Errors
     /// One [`StakingError`] for each rule broken.
     pub fn first_state(&self, namespace: B256) -> Result<FirstState, StakingError> {
-        let parameters = &self.parameters;
-        parameters.check()?;
-        let limit = parameters.candidates;
-        if self.founders.len() > usize::from(limit) {
-            return Err(StakingError::Founders { got: self.founders.len(), limit });
+        let founders = self.checked()?;
+        if let Some(payer) = founders.values().find_map(|founder| founder.payer) {
+            return Err(StakingError::Payer(payer));
         }
-        let founders = self.sorted()?;
         let balance = founders.values().map(|founder| U256::from(founder.stake)).sum();
         let mut host = Slots::new(|_| Ok(U256::ZERO));
-        // Writing to a map cannot fail.
-        let written = parameters.store(&mut host, namespace).and_then(|()| {
-            for founder in founders.values() {
-                let mut record = Record::new(&mut host, founder.key)?;
-                record.owner = founder.owner;
-                record.status = Status::Active;
-                record.stake = founder.stake;
-                record.weights = [founder.stake; WEIGHTS];
-                roster::append(&mut host, &mut record)?;
-                record.store(&mut host)?;
-                roster::set_key_of(&mut host, founder.owner, founder.key)?;
-            }
-            roster::set_active(&mut host, u16::try_from(founders.len()).unwrap_or(limit))
-        });
-        written.map_err(|_| StakingError::Parameter("storage"))?;
+        self.write(&mut host, namespace, 0, &founders)?;
         let mut slots = host.into_writes();
         slots.retain(|_, value| !value.is_zero());
         Ok(FirstState { slots, balance })
     }
 
+    /// How the module begins anew where a chain goes on whose storage of the module is `read`: every stake of before goes back to its
+    /// owner, founders' stakes come out of their payers' coin, epochs count from `first_block`. Barred keys stay barred. `owners` are all
+    /// accounts there are.
+    ///
+    /// # Errors
+    /// One [`StakingError`] for each rule broken.
+    pub fn begin_anew(
+        &self,
+        namespace: B256,
+        first_block: u64,
+        owners: impl IntoIterator<Item = Address>,
+        read: impl Fn(U256) -> U256,
+    ) -> Result<Beginning, StakingError> {
+        let founders = self.checked()?;
+        let mut host = Slots::new(|slot| Ok(read(slot)));
+        // Neither reading nor writing a map can fail.
+        let storage = |_| StakingError::Parameter("storage");
+        let returned = dissolve(&mut host, owners).map_err(storage)?;
+        for founder in founders.values() {
+            if Record::load(&mut host, founder.key).map_err(storage)?.status == Status::Barred {
+                return Err(StakingError::Barred(founder.key));
+            }
+        }
+        self.write(&mut host, namespace, first_block, &founders)?;
+        let mut taken = BTreeMap::<Address, U256>::new();
+        for founder in founders.values() {
+            let sum = taken.entry(founder.payer.unwrap_or(founder.owner)).or_default();
+            // As many stakes as there are keys, of 128 bits each.
+            *sum = sum.saturating_add(U256::from(founder.stake));
+        }
+        Ok(Beginning { slots: host.into_writes(), returned, taken })
+    }
+
+    /// Founders by key, with everything checked.
+    fn checked(&self) -> Result<BTreeMap<B256, Founder>, StakingError> {
+        self.parameters.check()?;
+        let limit = self.parameters.candidates;
+        if self.founders.len() > usize::from(limit) {
+            return Err(StakingError::Founders { got: self.founders.len(), limit });
+        }
+        self.sorted()
+    }
+
+    fn write(
+        &self,
+        host: &mut dyn Host,
+        namespace: B256,
+        first_block: u64,
+        founders: &BTreeMap<B256, Founder>,
+    ) -> Result<(), StakingError> {
+        let written =
+            Rules { parameters: self.parameters, first_block }.store(host, namespace).and_then(|()| {
+                for founder in founders.values() {
+                    let mut record = Record::new(host, founder.key)?;
+                    record.owner = founder.owner;
+                    record.status = Status::Active;
+                    record.stake = founder.stake;
+                    record.weights = [founder.stake; WEIGHTS];
+                    roster::append(host, &mut record)?;
+                    record.store(host)?;
+                    roster::set_key_of(host, founder.owner, founder.key)?;
+                }
+                let count = u16::try_from(founders.len()).unwrap_or(self.parameters.candidates);
+                roster::set_active(host, count)
+            });
+        written.map_err(|_| StakingError::Parameter("storage"))
+    }
+
     /// The set of epoch 0.
     ///
     /// # Errors
-    /// Those of [`Self::first_state`].
+    /// One [`StakingError`] for each rule that founders and parameters break by themselves.
     pub fn first_set(&self) -> Result<Vec<Seat>, StakingError> {
-        let first = self.first_state(B256::ZERO)?;
-        let read = |slot| Ok::<_, Infallible>(first.slots.get(&slot).copied().unwrap_or_default());
+        let founders = self.checked()?;
+        let mut host = Slots::new(|_| Ok(U256::ZERO));
+        self.write(&mut host, B256::ZERO, 0, &founders)?;
+        let slots = host.into_writes();
+        let read = |slot| Ok::<_, Infallible>(slots.get(&slot).copied().unwrap_or_default());
         roster::validator_set(0, 0, read).map_err(|_| StakingError::Parameter("storage"))
     }
 
@@ -185,7 +260,7 @@ impl Staking {
         let least = self.parameters.stake_min;
         let mut sorted = BTreeMap::new();
         for founder in &self.founders {
-            let Founder { key, owner, stake } = *founder;
+            let Founder { key, owner, stake, .. } = *founder;
             if !signature::is_sound(key) {
                 return Err(StakingError::Key(key));
             }
@@ -222,11 +297,28 @@ impl Parameters {
         Ok(())
     }
 
+    /// What a reporter gets: a share of the least stake, not of the stake, so that nobody steals from a large pool by
+    /// reporting the key that it was trusted with.
+    #[must_use]
+    pub fn reward(&self) -> u128 {
+        self.stake_min / REWARD_DIVISOR
+    }
+}
+
+/// Rules as they are stored: with the network's first block, from which epochs are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) parameters: Parameters,
+    /// Its number.
+    pub(super) first_block: u64,
+}
+
+impl Rules {
     /// Reads the rules.
     pub(super) fn load(host: &mut dyn Host) -> Result<Self, Failure> {
         let first = Packed(host.sload(PARAMETERS)?);
         let second = Packed(host.sload(offset(PARAMETERS, 1))?);
-        let parameters = Self {
+        let parameters = Parameters {
             epoch_blocks: first.u64(EPOCH_BLOCKS),
             unbonding_seconds: first.u64(UNBONDING_SECONDS),
             unbonding_epochs: first.u32(UNBONDING_EPOCHS),
@@ -237,45 +329,72 @@ impl Parameters {
         if parameters.epoch_blocks == 0 {
             return Err(revert(IValidators::NotConfigured {}));
         }
-        Ok(parameters)
+        Ok(Self { parameters, first_block: first.u64(FIRST_BLOCK) })
     }
 
     fn store(&self, host: &mut dyn Host, namespace: B256) -> Result<(), HostError> {
+        let parameters = &self.parameters;
         host.sstore(NAMESPACE, namespace.into())?;
         let mut first = Packed::default();
-        first.set(EPOCH_BLOCKS, 64, U256::from(self.epoch_blocks));
-        first.set(UNBONDING_SECONDS, 64, U256::from(self.unbonding_seconds));
-        first.set(UNBONDING_EPOCHS, 32, U256::from(self.unbonding_epochs));
-        first.set(SEATS, 16, U256::from(self.seats));
-        first.set(CANDIDATES, 16, U256::from(self.candidates));
+        first.set(EPOCH_BLOCKS, 64, U256::from(parameters.epoch_blocks));
+        first.set(UNBONDING_SECONDS, 64, U256::from(parameters.unbonding_seconds));
+        first.set(UNBONDING_EPOCHS, 32, U256::from(parameters.unbonding_epochs));
+        first.set(SEATS, 16, U256::from(parameters.seats));
+        first.set(CANDIDATES, 16, U256::from(parameters.candidates));
+        first.set(FIRST_BLOCK, 64, U256::from(self.first_block));
         host.sstore(PARAMETERS, first.0)?;
-        host.sstore(offset(PARAMETERS, 1), U256::from(self.stake_min))
+        host.sstore(offset(PARAMETERS, 1), U256::from(parameters.stake_min))
     }
 
     /// Epoch of block `number`.
-    #[must_use]
-    pub fn epoch_of(&self, number: u64) -> u64 {
-        number.checked_div(self.epoch_blocks).unwrap_or(0)
-    }
-
-    /// What a reporter gets: a share of the least stake, not of the stake, so that nobody steals from a large pool by
-    /// reporting the key that it was trusted with.
-    #[must_use]
-    pub fn reward(&self) -> u128 {
-        self.stake_min / REWARD_DIVISOR
+    pub(super) fn epoch_of(&self, number: u64) -> u64 {
+        number.saturating_sub(self.first_block).checked_div(self.parameters.epoch_blocks).unwrap_or(0)
     }
 
     /// As callers see it.
     pub(super) fn into_abi(self) -> IValidators::Parameters {
+        let Parameters { epoch_blocks, unbonding_seconds, unbonding_epochs, seats, candidates, stake_min } =
+            self.parameters;
         IValidators::Parameters {
-            epochBlocks: self.epoch_blocks,
-            unbondingSeconds: self.unbonding_seconds,
-            unbondingEpochs: self.unbonding_epochs,
-            seats: self.seats,
-            candidates: self.candidates,
-            stakeMin: self.stake_min,
+            epochBlocks: epoch_blocks,
+            unbondingSeconds: unbonding_seconds,
+            unbondingEpochs: unbonding_epochs,
+            seats,
+            candidates,
+            firstBlock: self.first_block,
+            stakeMin: stake_min,
         }
     }
+}
+
+/// Gives back every stake and empties the list of candidates; barred keys stay barred.
+fn dissolve(
+    host: &mut dyn Host,
+    owners: impl IntoIterator<Item = Address>,
+) -> Result<BTreeMap<Address, U256>, HostError> {
+    let mut returned = BTreeMap::new();
+    // Keys that left are listed for some epochs only; their owners know them until they have their coin.
+    for owner in owners {
+        let key = roster::key_of(host, owner)?;
+        if key.is_zero() {
+            continue;
+        }
+        let mut record = Record::load(host, key)?;
+        if record.stake > 0 {
+            returned.insert(owner, U256::from(record.stake));
+        }
+        record.status = Status::Gone;
+        record.stake = 0;
+        record.store(host)?;
+        roster::set_key_of(host, owner, B256::ZERO)?;
+    }
+    // From the end, so that none moves.
+    for mut record in roster::all(host)?.into_iter().rev() {
+        (record.epoch, record.weights) = (0, [0; WEIGHTS]);
+        roster::remove(host, &mut record)?;
+        record.store(host)?;
+    }
+    Ok(returned)
 }
 
 /// What every vote of the network is bound to.
@@ -309,3 +428,4 @@ const UNBONDING_SECONDS: usize = 64;
 const UNBONDING_EPOCHS: usize = 128;
 const SEATS: usize = 160;
 const CANDIDATES: usize = 176;
+const FIRST_BLOCK: usize = 192;

@@ -60,8 +60,10 @@ pub(super) struct Record {
     pub(super) weights: [u128; WEIGHTS],
     /// Coin held.
     pub(super) stake: u128,
-    /// First epoch without it, once it leaves.
+    /// First epoch whose set it is not in, once it leaves.
     pub(super) exit_epoch: u64,
+    /// Dealings that had failed by then, from the network's beginning.
+    pub(super) exit_failures: u64,
     /// When its stake may be withdrawn, once it leaves; seconds.
     pub(super) release_at: u64,
 }
@@ -80,6 +82,7 @@ impl Record {
             weights: [0; WEIGHTS],
             stake: 0,
             exit_epoch: 0,
+            exit_failures: 0,
             release_at: 0,
         })
     }
@@ -105,8 +108,9 @@ impl Record {
             status,
             weights,
             stake: bond.u128(STAKE),
-            exit_epoch: bond.u64(EXIT_EPOCH),
-            release_at: bond.u64(RELEASE_AT),
+            exit_epoch: bond.get(EXIT_EPOCH, COUNT_BITS).saturating_to(),
+            exit_failures: bond.get(EXIT_FAILURES, COUNT_BITS).saturating_to(),
+            release_at: bond.get(RELEASE_AT, TIME_BITS).saturating_to(),
             ..empty
         })
     }
@@ -132,8 +136,10 @@ impl Record {
         }
         let mut bond = Packed::default();
         bond.set(STAKE, 128, U256::from(self.stake));
-        bond.set(EXIT_EPOCH, 64, U256::from(self.exit_epoch));
-        bond.set(RELEASE_AT, 64, U256::from(self.release_at));
+        // Numbers that do not fit are of epochs and times that never come.
+        bond.set(EXIT_EPOCH, COUNT_BITS, capped(self.exit_epoch, COUNT_BITS));
+        bond.set(EXIT_FAILURES, COUNT_BITS, capped(self.exit_failures, COUNT_BITS));
+        bond.set(RELEASE_AT, TIME_BITS, capped(self.release_at, TIME_BITS));
         host.sstore(offset(self.base, BOND_SLOT), bond.0)
     }
 
@@ -186,6 +192,11 @@ impl Record {
     }
 }
 
+/// The number, or the most that so many bits hold.
+fn capped(number: u64, bits: usize) -> U256 {
+    U256::from(number).min(U256::MAX.wrapping_shr(256_usize.saturating_sub(bits)))
+}
+
 /// Weights that are kept: one for each epoch that a message no longer changes. Two fill a slot.
 pub(super) const WEIGHTS: usize = 4;
 
@@ -203,4 +214,8 @@ const FIRST: usize = 0;
 const SECOND: usize = 128;
 const STAKE: usize = 0;
 const EXIT_EPOCH: usize = 128;
-const RELEASE_AT: usize = 192;
+const EXIT_FAILURES: usize = 168;
+const RELEASE_AT: usize = 208;
+/// Widths of these: epochs, and seconds.
+const COUNT_BITS: usize = 40;
+const TIME_BITS: usize = 48;

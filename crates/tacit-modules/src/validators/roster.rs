@@ -10,7 +10,7 @@ use crate::{
     storage::{Packed, address_key, data, element, mapping},
     validators::{
         DELAY_EPOCHS,
-        parameters::{CANDIDATES_MAX, Parameters},
+        parameters::{CANDIDATES_MAX, Parameters, Rules},
         record::{Record, Status},
     },
 };
@@ -73,13 +73,13 @@ pub fn validator_set<E>(
 type Fixed = Result<Vec<Seat>, (u64, u64)>;
 
 fn fixed_set(host: &mut dyn Host, block: u64, epoch: u64) -> Result<Fixed, Failure> {
-    let parameters = Parameters::load(host)?;
-    let first = parameters.epoch_of(block);
-    let last = parameters.epoch_of(block.saturating_add(1)).saturating_add(DELAY_EPOCHS.saturating_sub(1));
+    let rules = Rules::load(host)?;
+    let first = rules.epoch_of(block);
+    let last = rules.epoch_of(block.saturating_add(1)).saturating_add(DELAY_EPOCHS.saturating_sub(1));
     if !(first..=last).contains(&epoch) {
         return Ok(Err((first, last)));
     }
-    Ok(Ok(set(host, &parameters, epoch)?))
+    Ok(Ok(set(host, &rules.parameters, epoch)?))
 }
 
 /// Validators of `epoch`, as far as decided.
@@ -159,7 +159,7 @@ pub(super) fn remove(host: &mut dyn Host, record: &mut Record) -> Result<(), Hos
 }
 
 /// Every record listed.
-fn all(host: &mut dyn Host) -> Result<Vec<Record>, HostError> {
+pub(super) fn all(host: &mut dyn Host) -> Result<Vec<Record>, HostError> {
     let length = length(host)?.min(CANDIDATES_MAX.saturating_mul(2));
     let mut records = Vec::with_capacity(usize::from(length));
     for place in 1..=length {

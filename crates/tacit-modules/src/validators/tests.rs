@@ -4,7 +4,8 @@ use crate::{
     Failure, HostError, MODULES, Module,
     testing::{World, key, reverts},
     validators::{
-        CANDIDATES_MAX, DELAY_EPOCHS, Founder, Parameters, SEATS_MAX, SetError, Staking, StakingError, gas,
+        CANDIDATES_MAX, DELAY_EPOCHS, Founder, Parameters, Rules, SEATS_MAX, SetError, Staking, StakingError,
+        gas,
         record::WEIGHTS,
         validator_set,
         votes::{NAMESPACE, Say, Voter},
@@ -124,7 +125,7 @@ fn founders_are_the_first_set_and_their_stakes_are_there() {
     assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::namespaceCall {}).unwrap(), NAMESPACE);
     assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::epochCall {}).unwrap(), 0);
     let parameters = world.call(VALIDATORS, owner(9), &IValidators::parametersCall {}).unwrap();
-    assert_eq!(parameters, RULES.into_abi());
+    assert_eq!(parameters, Rules { parameters: RULES, first_block: 0 }.into_abi());
     assert_eq!((parameters.epochBlocks, parameters.stakeMin), (20, 100 * COIN));
 }
 
@@ -213,7 +214,7 @@ fn keys_that_anyone_could_sign_for_are_refused() {
         let proof = [&[1][..], &[0; 63]].concat();
         let refused = join_with(&mut world, 3, key, RULES.stake_min, proof.into());
         assert_eq!(refused, Err(reverts(IValidators::BadKey { key })));
-        let founder = Founder { key, owner: owner(1), stake: RULES.stake_min };
+        let founder = Founder { key, owner: owner(1), stake: RULES.stake_min, payer: None };
         let staking = Staking { parameters: RULES, founders: vec![founder] };
         assert_eq!(staking.first_state(NAMESPACE), Err(StakingError::Key(key)));
     }
@@ -329,6 +330,103 @@ fn a_key_that_left_may_come_back() {
     assert_eq!((back.status, back.owner, back.exitEpoch, back.releaseAt), (1, owner(5), 0, 0));
     assert_eq!(stakes(&mut world, 18), [200]);
     assert_eq!(stakes(&mut world, 19), [200, 100]);
+}
+
+/// Whoever left goes on while no dealing to its successors succeeds; its stake used to be paid out all the same.
+#[test]
+fn stake_is_held_while_successors_are_late() {
+    let mut world = scene();
+    world.failed_dealings = 2;
+    leave(&mut world, 1).unwrap();
+    let release_at = world.now + RULES.unbonding_seconds;
+    world.now += 100_000;
+    // Three epochs after the fourth, were it not for five that failed since.
+    (world.block, world.failed_dealings) = (7 * 20, 7);
+    for (block, epoch) in [(7 * 20, 12), (12 * 20 - 1, 12)] {
+        world.block = block;
+        let early = reverts(IValidators::StillUnbonding { epoch, releaseAt: release_at });
+        assert_eq!(withdraw(&mut world, 1), Err(early));
+    }
+    (world.block, world.failed_dealings) = (12 * 20, 8);
+    assert!(withdraw(&mut world, 1).is_err(), "one more failed");
+    world.block = 13 * 20;
+    withdraw(&mut world, 1).unwrap();
+}
+
+proptest! {
+    /// Consensus in the fewest words: an epoch is kept by the set that the last dealing that succeeded was to.
+    #[test]
+    fn nobody_is_paid_out_who_voted_lately(
+        fails in prop::collection::vec(any::<bool>(), 40),
+        leaves in 0_u64..8,
+    ) {
+        let mut world = scene();
+        let (mut kept_by, mut last_vote, mut paid) = (0, 0, false);
+        for (epoch, failed) in (0..).zip(fails) {
+            (world.block, world.now) = (epoch * RULES.epoch_blocks + 3, world.now + 10_000);
+            if epoch == leaves {
+                leave(&mut world, 1).unwrap();
+            }
+            if kept_by < leaves + DELAY_EPOCHS {
+                prop_assert!(!paid, "it votes in epoch {epoch}, and is paid out");
+                last_vote = epoch;
+            }
+            if epoch >= leaves && !paid {
+                paid = withdraw(&mut world, 1).is_ok();
+                prop_assert!(!paid || epoch - last_vote > u64::from(RULES.unbonding_epochs));
+            }
+            match failed {
+                true => world.failed_dealings += 1,
+                false => kept_by = epoch + 1,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_goes_on_gives_stakes_back_and_keeps_bars() {
+    let mut world = scene();
+    join(&mut world, 3, 150 * COIN).unwrap();
+    join(&mut world, 4, 120 * COIN).unwrap();
+    leave(&mut world, 2).unwrap();
+    slash(&mut world, 9, 4, 7).unwrap();
+    let begin = |world: &World, founders: Vec<Founder>| {
+        let staking = Staking { parameters: RULES, founders };
+        let owners: Vec<Address> = world.balances.keys().copied().collect();
+        let read = |slot| world.storage.get(&(ADDRESS, slot)).copied().unwrap_or_default();
+        staking.begin_anew(NAMESPACE, 30, owners, read)
+    };
+    let founders = vec![
+        Founder { payer: Some(owner(9)), ..Voter::new(5).founder(owner(5), 100 * COIN) },
+        Founder { payer: Some(owner(9)), ..Voter::new(6).founder(owner(6), 110 * COIN) },
+        // Of before: the same key, by its own coin.
+        Voter::new(1).founder(owner(1), 130 * COIN),
+    ];
+    let begun = begin(&world, founders).unwrap();
+    let coins = |n, coins: u128| (owner(n), U256::from(coins * COIN));
+    assert_eq!(begun.returned, [coins(1, 300), coins(2, 200), coins(3, 150)].into());
+    assert_eq!(begun.taken, [coins(9, 210), coins(1, 130)].into());
+    world.storage.extend(begun.slots.into_iter().map(|(slot, value)| ((ADDRESS, slot), value)));
+    world.balances.insert(ADDRESS, U256::from(340 * COIN));
+    world.block = 30;
+    assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::epochCall {}).unwrap(), 0);
+    for epoch in 0..=DELAY_EPOCHS {
+        assert_eq!(stakes(&mut world, epoch), [130, 110, 100]);
+    }
+    world.block = 49;
+    assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::epochCall {}).unwrap(), 0);
+    world.block = 50;
+    assert_eq!(world.call(VALIDATORS, owner(9), &IValidators::epochCall {}).unwrap(), 1);
+    // Whoever was there before has nothing there any more, and may come again; who was barred may not.
+    assert_eq!(key_of(&mut world, 2), B256::ZERO);
+    assert_eq!((record(&mut world, 2).status, record(&mut world, 2).stake), (3, 0));
+    assert_eq!(
+        join(&mut world, 4, 200 * COIN),
+        Err(reverts(IValidators::KeyBarred { key: Voter::new(4).key() }))
+    );
+    join(&mut world, 2, 200 * COIN).unwrap();
+    let barred = begin(&world, vec![Voter::new(4).founder(owner(4), 100 * COIN)]);
+    assert_eq!(barred, Err(StakingError::Barred(Voter::new(4).key())));
 }
 
 #[test]
@@ -618,6 +716,8 @@ fn networks_that_cannot_begin_are_refused() {
     assert_eq!(refused(RULES, vec![founder, same_owner]), StakingError::Owner(owner(1)));
     let nobody = Founder { owner: Address::ZERO, ..founder };
     assert_eq!(refused(RULES, vec![nobody]), StakingError::Owner(Address::ZERO));
+    let paid = Founder { payer: Some(owner(3)), ..founder };
+    assert_eq!(refused(RULES, vec![paid]), StakingError::Payer(owner(3)));
     let same_key = Founder { owner: owner(2), ..founder };
     assert_eq!(refused(RULES, vec![founder, same_key]), StakingError::KeyTwice(founder.key));
     let poor = Founder { stake: 100 * COIN - 1, ..founder };

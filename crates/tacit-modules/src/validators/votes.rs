@@ -29,7 +29,7 @@ impl Voter {
     }
 
     pub(super) fn founder(&self, owner: Address, stake: u128) -> Founder {
-        Founder { key: self.key(), owner, stake }
+        Founder { key: self.key(), owner, stake, payer: None }
     }
 
     pub(super) fn sign(&self, namespace: B256, suffix: &[u8], message: &[u8]) -> [u8; 64] {

@@ -175,7 +175,8 @@ pub(super) fn state_at(view: &dyn View, block: BlockRef) -> Result<(State<'_>, R
 pub(super) fn pending_context(service: &Service, head: &Header) -> Result<BlockContext, RpcError> {
     let shared = service.shared();
     let timestamp = shared.clock().next(head.timestamp);
-    let attributes = Attributes { timestamp, beneficiary: shared.beneficiary, ..Attributes::default() };
+    let (beneficiary, prev_randao) = (shared.beneficiary, head.mix_hash);
+    let attributes = Attributes { timestamp, beneficiary, prev_randao, ..Attributes::default() };
     next_context::<std::convert::Infallible>(&shared.chain, head, &attributes)
         .map_err(|why| RpcError::Execution(why.to_string()))
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tacit_consensus::{ChainBlock, GenesisFailure, Pace, Rules, StartError, Timing};
-use tacit_ledger::{Chain, Genesis, GenesisAccount};
+use tacit_ledger::{Chain, Founder, Genesis, GenesisAccount};
 use tacit_light::{CertificateKind, GroupKey, LightProof, Trust, prove_receipt, verify};
 use tacit_node::{FirstBlock, Node, NodeConfig};
 use tacit_validator::{
@@ -95,6 +95,13 @@ impl Network {
             })
             .collect();
         let keys: Vec<_> = peers.iter().map(|peer| peer.key.clone()).collect();
+        let mut genesis = genesis;
+        let stake = genesis.staking.parameters.stake_min;
+        let founder = |(i, key): (u8, &ValidatorAddress)| {
+            let owner = Address::repeat_byte(0xa0 + i);
+            Founder { key: key.bytes(), owner, stake, payer: None }
+        };
+        genesis.staking.founders = (0..).zip(&keys).map(founder).collect();
         let (group, shares) = deal_group(keys.iter().cloned()).unwrap();
         for (validator, share) in shares {
             let i = keys.iter().position(|key| *key == validator).unwrap();
@@ -298,9 +305,9 @@ fn configurations_that_cannot_be_are_refused() {
     let others = refuse(|config| {
         (config.group, config.share) = (deal_group([stranger_key()]).unwrap().0, None);
     });
-    assert!(matches!(others, RunError::Start(StartError::Genesis(GenesisFailure::OtherChain))), "{others}");
+    assert!(matches!(others, RunError::Start(StartError::OtherValidators)), "{others}");
     let elsewhere = refuse(|config| {
-        (config.group, config.share) = (deal_group([stranger_key()]).unwrap().0, None);
+        config.genesis.timestamp += 1;
         config.data_dir.push("elsewhere");
     });
     assert!(matches!(elsewhere, RunError::FirstBlock), "{elsewhere}");
