@@ -24,3 +24,4 @@ mod storage;
 mod twins;
 mod votes;
 mod wire;
+mod world;
