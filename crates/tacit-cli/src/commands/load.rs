@@ -191,7 +191,7 @@ fn wallets(count: usize) -> Result<Vec<Wallet>, Failure> {
 /// An account that is only ever paid: the `index`-th of a large state, in order of addresses, all of them before any wallet's.
 fn bystander(index: u64) -> Address {
     let (mut address, hash) = (Address::ZERO, keccak256(index.to_be_bytes()));
-    let bytes = index.to_be_bytes().into_iter().chain(hash);
+    let bytes = index.to_be_bytes().into_iter().chain(hash.0);
     address.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
     address
 }
