@@ -65,6 +65,7 @@ fn measure(misses: u16) {
         base_fee: 0,
         extra_data: Bytes::new(),
         alloc: [(sender, rich), (READER, reader)].into(),
+        first_state: None,
         origin: None,
         staking: tacit_ledger::Staking::default(),
     };

@@ -1,8 +1,11 @@
 //! The first block: its state is put into the database before consensus starts.
 //!
 //! It is that of [`tacit_ledger::Genesis`] but for `stateRoot`, which is the database's, and `extraData`, which commits to
-//! a seal like any block's, whose payload says who keeps epoch 0. Its number is 0, or follows the block where an earlier chain was left. Writes go in in the order of [`writes`](crate::state::writes), in batches of [`BATCH_WRITES`]: the
-//! root depends on both.
+//! a seal like any block's, whose payload says who keeps epoch 0. Its number is 0, or follows the block where an earlier chain was left. Each
+//! part of the state ([`tacit_ledger::Founding`]) is one batch of writes, in the order of [`writes`](crate::state::writes); hashes of earlier
+//! blocks are the last batch. The root depends on all of that.
+//!
+//! A validator that has begun reads no accounts any more: the record says which genesis it began with.
 //!
 //! # Crash
 //! A record is written after the state is durable. Without the record, whatever the partition holds is half of a genesis, since
@@ -32,7 +35,7 @@ use commonware_storage::{
     translator::{EightCap, Hashed},
 };
 use commonware_utils::sequence::FixedBytes;
-use tacit_ledger::{Genesis, GenesisBlock, GenesisError, LtHash, Origin};
+use tacit_ledger::{Founded, Genesis, GenesisError, Origin};
 
 /// Why the first block could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +82,9 @@ pub async fn prepare<E: Spawner + StorageContext>(
     if !genesis.extra_data.is_empty() {
         return Err(GenesisFailure::ExtraData);
     }
-    let first = genesis.build(LtHash::default())?;
     let record = group.first_epoch();
     let leader = record.players.iter().next().ok_or(GroupError::Size { got: 0 })?.clone();
-    let id = identity(genesis, &first, &record);
+    let id = identity(genesis, &record)?;
     let config = metadata::Config {
         partition: format!("{partition}-genesis"),
         codec_config: (RangeCfg::from(..=RECORD_BYTES_MAX), ()),
@@ -92,23 +94,18 @@ pub async fn prepare<E: Spawner + StorageContext>(
         let Some(block) = stored.strip_prefix(&id[..]) else { return Err(GenesisFailure::OtherChain) };
         return ChainBlock::decode(Bytes::copy_from_slice(block).0).map_err(GenesisFailure::Malformed);
     }
-    let target = fill(&context, database, genesis, &first).await?;
-    let block = first_block(&first, target, leader, record)?;
+    let (first, target) = fill(&context, database, genesis).await?;
+    let block = first_block(first, target, leader, record)?;
     let stored = [&id[..], &block.encode()].concat();
     kept.put_sync(RECORD_KEY, stored).await?;
     Ok(block)
 }
 
-/// What makes two genesis the same: every account and slot (through the ledger's own root), header, parameters, validators and
-/// their group. The parent's hash stands for the blocks before it.
-fn identity(genesis: &Genesis, first: &GenesisBlock<LtHash>, record: &EpochRecord) -> sha256::Digest {
-    Sha256::hash(&[
-        b"tacit/genesis/2",
-        first.block.hash().as_slice(),
-        &genesis.chain.chain_id.to_be_bytes(),
-        &genesis.chain.base_fee_floor.to_be_bytes(),
-        &record.encode(),
-    ])
+/// What makes two genesis the same: everything that the namespace binds, validators and their group. The parent's hash stands for the
+/// blocks before it.
+fn identity(genesis: &Genesis, record: &EpochRecord) -> Result<sha256::Digest, GenesisError> {
+    let namespace = genesis.namespace()?;
+    Ok(Sha256::hash(&[b"tacit/genesis/3", namespace.as_slice(), &record.encode()]))
 }
 
 /// Puts the first state into an empty database; what half of an earlier attempt left is removed.
@@ -116,30 +113,39 @@ async fn fill<E: Spawner + StorageContext>(
     context: &E,
     config: FixedConfig<Hashed<EightCap>, Sequential>,
     genesis: &Genesis,
-    first: &GenesisBlock<LtHash>,
-) -> Result<Target<mmr::Family, sha256::Digest>, qmdb::Error<mmr::Family>> {
+) -> Result<(Founded, Target<mmr::Family, sha256::Digest>), GenesisFailure> {
     let mut database = StateDb::<E>::init(context.child("leftover"), config.clone(), None).await?;
     if database.bounds().end > 1 {
         database.destroy().await?;
         database = StateDb::<E>::init(context.child("fresh"), config, None).await?;
     }
-    let mut writes: Vec<(Key, Option<Value>)> = writes(&first.changes, None);
+    let mut founding = genesis.found();
+    while let Some(part) = founding.next_part()? {
+        database = apply(database, writes(&part, None)).await?;
+    }
     let earlier = genesis.origin.iter().flat_map(Origin::blocks);
-    writes.extend(
-        earlier.map(|(number, hash)| (block_hash_key(number), Some(encode_block_hash(number, hash)))),
-    );
-    for part in writes.chunks(BATCH_WRITES) {
-        let batch =
-            part.iter().fold(database.new_batch(), |batch, (key, value)| batch.write(*key, value.clone()));
-        let batch = batch.merkleize(&database, None, &mut Proportional).await?;
-        database = database.apply_batch(batch).await?;
+    let earlier: Vec<_> = earlier
+        .map(|(number, hash)| (block_hash_key(number), Some(encode_block_hash(number, hash))))
+        .collect();
+    if !earlier.is_empty() {
+        database = apply(database, earlier).await?;
     }
     let database = database.sync().await?;
-    Ok(<StateDb<E> as ManagedDb<E>>::sync_target(&database))
+    Ok((founding.finish()?, <StateDb<E> as ManagedDb<E>>::sync_target(&database)))
+}
+
+/// Writes one batch.
+async fn apply<E: Spawner + StorageContext>(
+    database: StateDb<E>,
+    writes: Vec<(Key, Option<Value>)>,
+) -> Result<StateDb<E>, qmdb::Error<mmr::Family>> {
+    let batch = writes.into_iter().fold(database.new_batch(), |batch, (key, value)| batch.write(key, value));
+    let batch = batch.merkleize(&database, None, &mut Proportional).await?;
+    database.apply_batch(batch).await
 }
 
 fn first_block(
-    first: &GenesisBlock<LtHash>,
+    first: Founded,
     target: Target<mmr::Family, sha256::Digest>,
     leader: ed25519::PublicKey,
     record: EpochRecord,
@@ -151,7 +157,7 @@ fn first_block(
     };
     let payload = Some(Payload::EpochInfo(record));
     let seal = Seal { context, height: Height::zero(), range: target.range, checkpoint: None, payload };
-    let mut block = first.block.inner().clone();
+    let mut block = first.block.into_inner();
     block.header = Header {
         state_root: B256::new(target.root.0),
         extra_data: Bytes::copy_from_slice(seal.commitment().as_slice()),
@@ -162,5 +168,3 @@ fn first_block(
 
 const RECORD_KEY: FixedBytes<1> = FixedBytes::new([0]);
 const RECORD_BYTES_MAX: usize = 1 << 17;
-/// Writes of one batch while the first state goes in. Part of the protocol: another number gives another root.
-const BATCH_WRITES: usize = 100_000;

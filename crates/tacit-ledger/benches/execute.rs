@@ -84,6 +84,7 @@ impl Net {
             base_fee: 1_000,
             extra_data: Bytes::new(),
             alloc: people.iter().map(|(_, address)| (*address, account.clone())).collect(),
+            first_state: None,
             origin: None,
             staking: tacit_ledger::Staking::default(),
         };

@@ -1,22 +1,29 @@
 //! The first block: what state starts as.
+//!
+//! A genesis says little beside its accounts, of which there may be many millions. So they are read in order, once for each store that
+//! begins with them ([`Founding`]); whoever knows the root of the first state knows header and namespace without them.
+
+mod alloc;
+mod anew;
+mod founding;
+
+pub use self::{
+    alloc::{Accounts, AccountsError, Alloc, Entries, Entry, GenesisAccount},
+    founding::{Founded, Founding, PART_CODE_BYTES, PART_ENTRIES},
+};
 
 use crate::{
     block::{Block, constant_header},
     chain::{Chain, EXTRA_DATA_MAX},
-    commitment::{LtHash, StateCommitment},
-    state::{Account, Change, StateChanges},
+    commitment::StateCommitment,
+    state::StateChanges,
 };
 use alloy_consensus::{BlockBody, Header, Sealed};
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use revm::state::Bytecode;
-use std::collections::BTreeMap;
-use tacit_modules::{
-    MODULES,
-    validators::{self, FirstState, Staking, StakingError},
-};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use tacit_modules::validators::{Staking, StakingError};
 
-/// Everything that decides a chain's first block.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Everything that decides a chain's first block. Serialised without its accounts.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Genesis {
     /// Parameters of the chain.
@@ -29,7 +36,12 @@ pub struct Genesis {
     #[serde(default)]
     pub extra_data: Bytes,
     /// Accounts that exist from the start.
-    pub alloc: BTreeMap<Address, GenesisAccount>,
+    #[serde(skip)]
+    pub alloc: Alloc,
+    /// Root of the first state before the namespace is in it, where it is known: what the accounts must give when they are read.
+    /// Without it they are read whenever it is needed.
+    #[serde(skip)]
+    pub first_state: Option<B256>,
     /// Rules of stake, and the validators that the network begins with. In a new chain their stakes are coin beside `alloc`. Where a chain goes
     /// on, stakes that its state holds go back to their owners first, and those of the founders are taken from accounts of `alloc`; without
     /// founders, the state is left as it is.
@@ -62,26 +74,8 @@ impl Origin {
     }
 }
 
-/// An account at the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GenesisAccount {
-    /// Coin in its smallest unit.
-    #[serde(default)]
-    pub balance: U256,
-    /// Transactions already sent.
-    #[serde(default)]
-    pub nonce: u64,
-    /// Code, empty for none.
-    #[serde(default)]
-    pub code: Bytes,
-    /// Slots; zeros are ignored.
-    #[serde(default)]
-    pub storage: BTreeMap<B256, B256>,
-}
-
 /// Why a genesis is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenesisError {
     /// `extraData` is too long.
@@ -100,6 +94,20 @@ pub enum GenesisError {
     /// The code starts with a prefix that is reserved and malformed.
     #[error("{0} has malformed code")]
     Code(Address),
+    /// The account, or a slot of it, does not come after the one before it.
+    #[error("{0} is out of order")]
+    Order(Address),
+    /// The accounts are not those that were announced.
+    #[error("the first state has root {got}, not {expected}")]
+    FirstState {
+        /// Announced.
+        expected: B256,
+        /// Of the accounts.
+        got: B256,
+    },
+    /// The accounts could not be read.
+    #[error(transparent)]
+    Accounts(AccountsError),
     /// The base fee lies below the chain's floor.
     #[error("base fee {got} is below the floor {floor}")]
     BaseFee {
@@ -140,7 +148,7 @@ pub enum GenesisError {
     Staking(#[from] StakingError),
 }
 
-/// The first block, with everything that storing it needs.
+/// The first block of a state that fits into memory, with everything that storing it needs.
 #[derive(Debug, Clone)]
 #[must_use = "nothing has been stored"]
 pub struct GenesisBlock<C> {
@@ -150,14 +158,39 @@ pub struct GenesisBlock<C> {
     pub changes: StateChanges,
     /// Commitment to the state after the block.
     pub commitment: C,
+    /// As [`Genesis::first_state`].
+    pub first_state: B256,
 }
 
 impl Genesis {
-    /// Makes the first block, folding the first state into `commitment`, which must be of the empty state.
+    /// Begins to read the accounts, for whoever stores them.
+    pub fn found(&self) -> Founding<'_> {
+        Founding::new(self)
+    }
+
+    /// Makes the first block with all of the first state in memory, folding it into `commitment`, which must be of the empty state.
     ///
     /// # Errors
     /// One [`GenesisError`] for each rule that a genesis can break.
     pub fn build<C: StateCommitment>(&self, mut commitment: C) -> Result<GenesisBlock<C>, GenesisError> {
+        let mut founding = self.found();
+        let mut changes = StateChanges::default();
+        while let Some(part) = founding.next_part()? {
+            commitment.apply(&part);
+            changes.accounts.extend(part.accounts);
+            changes.storage.extend(part.storage);
+            changes.code.extend(part.code);
+        }
+        let first_state = founding.finish()?.first_state;
+        let block = self.block(commitment.root())?;
+        Ok(GenesisBlock { block, changes, commitment, first_state })
+    }
+
+    /// Header of the first block on a state with this root.
+    ///
+    /// # Errors
+    /// One [`GenesisError`] for each rule that a header can break.
+    pub fn header(&self, state_root: B256) -> Result<Header, GenesisError> {
         if self.extra_data.len() > EXTRA_DATA_MAX {
             return Err(GenesisError::ExtraData { got: self.extra_data.len() });
         }
@@ -165,43 +198,12 @@ impl Genesis {
         if self.base_fee < floor {
             return Err(GenesisError::BaseFee { floor, got: self.base_fee });
         }
-        let position = self.position()?;
-        let changes = self.changes(self.namespace()?)?;
-        commitment.apply(&changes);
-        let header = self.header(commitment.root(), position);
-        let hash = header.hash_slow();
-        let body =
-            BlockBody { transactions: Vec::new(), ommers: Vec::new(), withdrawals: Some(Vec::new().into()) };
-        let block = Sealed::new_unchecked(Block { header, body }, hash);
-        Ok(GenesisBlock { block, changes, commitment })
-    }
-
-    /// Number of the first block, and its parent.
-    fn position(&self) -> Result<(u64, B256), GenesisError> {
-        let Some(origin) = &self.origin else { return Ok((0, B256::ZERO)) };
-        let error = GenesisError::Origin { number: origin.number, got: origin.hashes.len() };
-        let first = origin.number.checked_add(1).ok_or(error)?;
-        match origin.hashes.last() {
-            Some(parent) if origin.length() <= BLOCK_HASHES.min(first) => Ok((first, *parent)),
-            _ => Err(error),
+        let named = self.staking != Staking::default();
+        if self.origin.is_some() && self.staking.founders.is_empty() && named {
+            return Err(GenesisError::OriginStaking);
         }
-    }
-
-    /// What every vote of this network is bound to: a hash of everything in this genesis. The `validators` module keeps it, so
-    /// it cannot be the hash of block 0; it is taken over the hash that block 0 would have without it.
-    ///
-    /// # Errors
-    /// Those of [`Self::build`] that concern accounts and staking.
-    pub fn namespace(&self) -> Result<B256, GenesisError> {
-        let mut commitment = LtHash::default();
-        commitment.apply(&self.changes(B256::ZERO)?);
-        let draft = self.header(commitment.root(), self.position()?).hash_slow();
-        let (id, floor) = (self.chain.chain_id.to_be_bytes(), self.chain.base_fee_floor.to_be_bytes());
-        Ok(keccak256([NAMESPACE_DOMAIN, &id, &floor, draft.as_slice()].concat()))
-    }
-
-    fn header(&self, state_root: B256, (number, parent_hash): (u64, B256)) -> Header {
-        Header {
+        let (number, parent_hash) = self.position()?;
+        Ok(Header {
             number,
             parent_hash,
             state_root,
@@ -210,127 +212,55 @@ impl Genesis {
             extra_data: self.extra_data.clone(),
             base_fee_per_gas: Some(self.base_fee),
             ..constant_header()
+        })
+    }
+
+    fn block(&self, state_root: B256) -> Result<Sealed<Block>, GenesisError> {
+        let header = self.header(state_root)?;
+        let hash = header.hash_slow();
+        let body =
+            BlockBody { transactions: Vec::new(), ommers: Vec::new(), withdrawals: Some(Vec::new().into()) };
+        Ok(Sealed::new_unchecked(Block { header, body }, hash))
+    }
+
+    /// Number of the first block, and its parent.
+    fn position(&self) -> Result<(u64, B256), GenesisError> {
+        let Some(origin) = &self.origin else { return Ok((0, B256::ZERO)) };
+        let error = GenesisError::Origin { number: origin.number, got: origin.hashes.len() };
+        let Some(first) = origin.number.checked_add(1) else { return Err(error) };
+        match origin.hashes.last() {
+            Some(parent) if origin.length() <= BLOCK_HASHES.min(first) => Ok((first, *parent)),
+            _ => Err(error),
         }
     }
 
-    fn changes(&self, namespace: B256) -> Result<StateChanges, GenesisError> {
-        let mut changes = StateChanges::default();
-        let mut supply = U256::ZERO;
-        for (address, account) in &self.alloc {
-            let address = *address;
-            supply = supply.checked_add(account.balance).ok_or(GenesisError::Supply)?;
-            let module = MODULES.iter().any(|module| module.address == address);
-            if module && (self.origin.is_none() || account.nonce != 1 || account.code[..] != MODULE_CODE) {
-                return Err(GenesisError::Module(address));
-            }
-            if !account.storage.is_empty() && account.code.is_empty() && account.nonce == 0 {
-                return Err(GenesisError::LooseStorage(address));
-            }
-            if !module && Bytecode::new_raw_checked(account.code.clone()).is_err() {
-                return Err(GenesisError::Code(address));
-            }
-            for (slot, value) in account.storage.iter().filter(|(_, value)| !value.is_zero()) {
-                let change = Change { before: U256::ZERO, after: (*value).into() };
-                changes.storage.insert((address, (*slot).into()), change);
-            }
-            let account = insert_code(&mut changes, account.nonce, account.balance, &account.code);
-            if !account.is_empty() {
-                changes.accounts.insert(address, Change { before: None, after: Some(account) });
-            }
+    /// Root of the first state before the namespace is in it: [`Self::first_state`], or else read from the accounts.
+    ///
+    /// # Errors
+    /// Those of [`Founding::finish`].
+    pub fn first_root(&self) -> Result<B256, GenesisError> {
+        match self.first_state {
+            Some(root) => Ok(root),
+            None => Ok(self.found().finish()?.first_state),
         }
-        let staking = match &self.origin {
-            None => self.staking.first_state(namespace)?,
-            // What the module holds comes with the rest of the state.
-            Some(_) => FirstState::default(),
-        };
-        supply.checked_add(staking.balance).ok_or(GenesisError::Supply)?;
-        for module in MODULES {
-            // Nonce 1, as every contract has: the account is never empty, and nothing can be created on top of it.
-            let balance = match self.alloc.get(&module.address) {
-                Some(account) => account.balance,
-                None if module.address == validators::ADDRESS => staking.balance,
-                None => U256::ZERO,
-            };
-            let account = insert_code(&mut changes, 1, balance, &Bytes::from_static(&MODULE_CODE));
-            changes.accounts.insert(module.address, Change { before: None, after: Some(account) });
-        }
-        for (slot, value) in staking.slots {
-            let change = Change { before: U256::ZERO, after: value };
-            changes.storage.insert((validators::ADDRESS, slot), change);
-        }
-        if let Some(origin) = &self.origin {
-            self.begin_anew(&mut changes, namespace, origin)?;
-        }
-        Ok(changes)
     }
 
-    /// Puts the founders in the place of the validators that a carried state names. Coin moves and does not change in sum.
-    fn begin_anew(
-        &self,
-        changes: &mut StateChanges,
-        namespace: B256,
-        origin: &Origin,
-    ) -> Result<(), GenesisError> {
-        if self.staking.founders.is_empty() {
-            let usual = self.staking == Staking::default();
-            return if usual { Ok(()) } else { Err(GenesisError::OriginStaking) };
-        }
-        let module = validators::ADDRESS;
-        let read =
-            |slot: U256| changes.storage.get(&(module, slot)).map_or(U256::ZERO, |change| change.after);
-        let first = origin.number.saturating_add(1);
-        let begun = self.staking.begin_anew(namespace, first, self.alloc.keys().copied(), read)?;
-        for (slot, value) in begun.slots {
-            match value.is_zero() {
-                true => changes.storage.remove(&(module, slot)),
-                false => changes.storage.insert((module, slot), Change { before: U256::ZERO, after: value }),
-            };
-        }
-        for (owner, stake) in begun.returned {
-            withdraw(changes, module, stake).map_err(|_| GenesisError::Stakes)?;
-            deposit(changes, owner, stake)?;
-        }
-        for (payer, needs) in begun.taken {
-            withdraw(changes, payer, needs).map_err(|has| GenesisError::Payer { payer, has, needs })?;
-            deposit(changes, module, needs)?;
-        }
-        Ok(())
+    /// What every vote of this network is bound to: a hash of everything in this genesis. The `validators` module keeps it, so
+    /// it cannot be the hash of block 0; it is taken over the hash that block 0 would have without it.
+    ///
+    /// # Errors
+    /// Those of [`Self::first_root`] and [`Self::header`].
+    pub fn namespace(&self) -> Result<B256, GenesisError> {
+        Ok(self.namespace_over(&self.header(self.first_root()?)?))
     }
-}
 
-/// Takes coin from an account; gives what it has where that is less.
-fn withdraw(changes: &mut StateChanges, from: Address, amount: U256) -> Result<(), U256> {
-    let Some(Change { after: Some(account), .. }) = changes.accounts.get_mut(&from) else {
-        return Err(U256::ZERO);
-    };
-    account.balance = account.balance.checked_sub(amount).ok_or(account.balance)?;
-    if account.is_empty() {
-        changes.accounts.remove(&from);
+    fn namespace_over(&self, draft: &Header) -> B256 {
+        let draft = draft.hash_slow();
+        let (id, floor) = (self.chain.chain_id.to_be_bytes(), self.chain.base_fee_floor.to_be_bytes());
+        keccak256([NAMESPACE_DOMAIN, &id, &floor, draft.as_slice()].concat())
     }
-    Ok(())
-}
-
-/// Gives coin to an account.
-fn deposit(changes: &mut StateChanges, to: Address, amount: U256) -> Result<(), GenesisError> {
-    let none = Change { before: None, after: None };
-    let account = changes.accounts.entry(to).or_insert(none);
-    let mut held = account.after.unwrap_or_default();
-    held.balance = held.balance.checked_add(amount).ok_or(GenesisError::Supply)?;
-    account.after = Some(held);
-    Ok(())
-}
-
-fn insert_code(changes: &mut StateChanges, nonce: u64, balance: U256, code: &Bytes) -> Account {
-    if code.is_empty() {
-        return Account { nonce, balance, code_hash: KECCAK256_EMPTY };
-    }
-    let code_hash = keccak256(code);
-    changes.code.insert(code_hash, code.clone());
-    Account { nonce, balance, code_hash }
 }
 
 /// Hashes that `BLOCKHASH` reaches.
 const BLOCK_HASHES: u64 = 256;
-/// Code at every module's address: an opcode that no contract can deploy, seen by `EXTCODESIZE`.
-const MODULE_CODE: [u8; 1] = [0xEF];
 const NAMESPACE_DOMAIN: &[u8] = b"tacit/consensus/2";

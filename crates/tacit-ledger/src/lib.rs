@@ -34,6 +34,7 @@
 //!     base_fee: 0,
 //!     extra_data: Default::default(),
 //!     alloc: Default::default(),
+//!     first_state: None,
 //!     origin: None,
 //!     staking: Default::default(),
 //! };
@@ -85,7 +86,10 @@ pub use commitment::{LT_HASH_BYTES, LtHash, StateCommitment};
 pub use execute::{
     ExecuteError, Executed, Outcome, Rejected, Rejection, execute, inspect_transactions, intrinsic_check,
 };
-pub use genesis::{Genesis, GenesisAccount, GenesisBlock, GenesisError, Origin};
+pub use genesis::{
+    Accounts, AccountsError, Alloc, Entries, Entry, Founded, Founding, Genesis, GenesisAccount, GenesisBlock,
+    GenesisError, Origin, PART_CODE_BYTES, PART_ENTRIES,
+};
 pub use memory::{MemoryState, NoCode};
 pub use overlay::{Overlay, StateUnavailable};
 pub use overrides::{AccountOverride, OverrideError, Overrides, StorageOverride};

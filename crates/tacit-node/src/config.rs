@@ -29,8 +29,7 @@ pub const CLIENT_VERSION: &str = concat!("tacit/v", env!("CARGO_PKG_VERSION"));
 pub struct FirstBlock {
     /// The header; `stateRoot` and `extraData` are the validators'.
     pub header: Header,
-    /// Root of the first state by the ledger's own commitment ([`tacit_ledger::LtHash`]), since a node cannot compute the
-    /// validators'.
+    /// [`Genesis::first_state`], by the ledger's own commitment: a node cannot compute the validators'.
     pub state: B256,
 }
 
@@ -63,6 +62,7 @@ impl NodeConfig {
             base_fee: DEV_BASE_FEE,
             extra_data: b"tacit development".into(),
             alloc: alloc.into_iter().map(|(address, balance)| (address, account(balance))).collect(),
+            first_state: None,
             origin: None,
             staking: tacit_ledger::Staking::default(),
         };
@@ -88,7 +88,7 @@ impl NodeConfig {
     pub fn network(genesis: Genesis, first: FirstBlock) -> Self {
         Self {
             data_dir: None,
-            genesis,
+            genesis: Genesis { first_state: Some(first.state), ..genesis },
             validators: Some(first),
             beneficiary: Address::ZERO,
             pool: PoolLimits::default(),

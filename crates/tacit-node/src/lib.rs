@@ -36,6 +36,7 @@ mod config;
 mod export;
 mod follow;
 pub mod follower;
+mod genesis_file;
 mod node;
 pub mod pool;
 pub mod rpc;
@@ -52,6 +53,7 @@ pub use self::{
     },
     export::export,
     follow::{BLOCKS_BYTES_MAX, BLOCKS_MAX, RawBlock, Taken},
+    genesis_file::{GenesisFileError, Written, read_genesis, write_genesis},
     node::{Node, NodeError},
     pool::{PoolLimits, Rejected},
     store::StoreError,

@@ -10,7 +10,7 @@ use std::{
 
 use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
-use tacit_ledger::{GenesisError, LtHash, Origin};
+use tacit_ledger::GenesisError;
 use tacit_light::{CertificateKind, Finality};
 use thiserror::Error;
 use tokio::{
@@ -19,11 +19,11 @@ use tokio::{
 };
 
 use crate::{
-    config::{FirstBlock, NodeConfig, RpcLimits},
+    config::{NodeConfig, RpcLimits},
     pool::Pool,
     rpc,
     shared::Shared,
-    store::{First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
+    store::{First, Identity, MadeBy, RedbStore, Store, StoreError},
     writer::{Command, WriteError, Writer},
 };
 
@@ -93,31 +93,27 @@ impl Node {
     /// # Errors
     /// Refuses an invalid genesis and a data directory that is in use, of another chain or format, or damaged.
     pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
-        let genesis = config.genesis.build(LtHash::default())?;
-        let own = &genesis.block.header;
-        let first = config.validators.clone();
-        let first = first.unwrap_or_else(|| FirstBlock { header: own.clone(), state: own.state_root });
-        let header = first.header;
-        let rest =
-            Header { state_root: own.state_root, extra_data: own.extra_data.clone(), ..header.clone() };
-        if rest != *own || first.state != own.state_root {
-            return Err(NodeError::FirstBlock);
-        }
-        let made_by = if config.validators.is_some() { MadeBy::Validators } else { MadeBy::Development };
-        let hash = header.hash_slow();
-        let earlier: Vec<_> = config.genesis.origin.iter().flat_map(Origin::blocks).collect();
-        let block = NewBlock {
-            hash,
-            header: &header,
-            transactions: &[],
-            receipts: &[],
-            changes: &genesis.changes,
-            accumulator: &genesis.commitment,
-            consensus: FromConsensus::default(),
+        let genesis = &config.genesis;
+        let (header, made_by) = match &config.validators {
+            Some(first) => {
+                let own = genesis.header(first.header.state_root)?;
+                let header = first.header.clone();
+                if own != (Header { extra_data: own.extra_data.clone(), ..header.clone() }) {
+                    return Err(NodeError::FirstBlock);
+                }
+                (header, MadeBy::Validators)
+            }
+            None => (genesis.found().finish()?.block.into_inner().header, MadeBy::Development),
         };
-        let identity = Identity { chain: config.genesis.chain, genesis: hash, made_by };
-        let first = First { block, earlier: &earlier };
-        let store = RedbStore::open(config.data_dir.as_deref(), identity, &first)?;
+        let hash = header.hash_slow();
+        let identity = Identity { chain: genesis.chain, genesis: hash, made_by };
+        let first = First { genesis, hash, header: &header };
+        let store = RedbStore::open(config.data_dir.as_deref(), identity, &first);
+        let store = store.map_err(|error| match error {
+            StoreError::Genesis(GenesisError::FirstState { .. }) => NodeError::FirstBlock,
+            StoreError::Genesis(error) => NodeError::Genesis(error),
+            error => NodeError::Store(error),
+        })?;
         Self::with_store(Box::new(store), &config)
     }
 

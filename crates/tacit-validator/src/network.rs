@@ -28,7 +28,7 @@ use std::{
 use tacit_consensus::{Group, GroupError, Pace, Rules, Timing};
 use tacit_ledger::{Genesis, GenesisError};
 use tacit_light::Trust;
-use tacit_node::FirstBlock;
+use tacit_node::{FirstBlock, GenesisFileError, read_genesis};
 
 /// Why a file is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +52,9 @@ pub enum FileError {
         /// Why.
         reason: String,
     },
-    /// The genesis is not JSON of a genesis.
-    #[error("{} is malformed", path.display())]
-    Genesis {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    /// The genesis is none.
+    #[error("genesis")]
+    Genesis(#[source] GenesisFileError),
     /// A validator's key is none.
     #[error("{key:?} in {}", path.display())]
     Key {
@@ -117,12 +112,12 @@ pub enum FileError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkFile {
-    /// The genesis, as JSON.
+    /// The genesis, as lines of JSON.
     pub genesis: PathBuf,
     /// RLP of the first block's header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_block: Option<Bytes>,
-    /// Root of the state after it, by the ledger's own commitment.
+    /// Root of the first state before the network's namespace is in it, by the ledger's own commitment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_state: Option<B256>,
     /// The first validators' group, whose shares sign threshold certificates, as hex digits.
@@ -297,17 +292,15 @@ impl NetworkFile {
         bytes
     }
 
-    /// Reads a network file, or a plan, and the genesis that it names.
+    /// Reads a network file, or a plan, and the genesis that it names but for the accounts: those are read by whoever begins with them.
     ///
     /// # Errors
     /// A file cannot be read, or is malformed.
     pub fn load_plan(path: &Path) -> Result<Plan, FileError> {
         let file: Self = read(path)?;
         let genesis_path = beside(path, &file.genesis);
-        let text = fs::read(&genesis_path)
-            .map_err(|source| FileError::Read { path: genesis_path.clone(), source })?;
-        let genesis: Genesis = serde_json::from_slice(&text)
-            .map_err(|source| FileError::Genesis { path: genesis_path, source })?;
+        let genesis = read_genesis(&genesis_path).map_err(FileError::Genesis)?;
+        let genesis = Genesis { first_state: file.first_state, ..genesis };
         let peer = |peer: &NetworkPeer| match peer.key.parse::<ValidatorAddress>() {
             Ok(key) => Ok(Peer { key, address: peer.address }),
             Err(source) => Err(FileError::Key { path: path.to_owned(), key: peer.key.clone(), source }),
@@ -395,7 +388,7 @@ impl NetworkFile {
                  \n\
                  # Header of the first block (RLP). Its hash names the network; a validator that makes another of the genesis refuses to start.\n\
                  first_block = \"{first_block}\"\n\
-                 # Root of the state after it, by the ledger's own commitment: what genesis must hold.\n\
+                 # Root of the first state before the network's namespace is in it, by the ledger's own commitment: what genesis must hold.\n\
                  first_state = \"{first_state}\"\n\
                  # The group of the first validators, who hold a key together that signs certificates for light clients. They hand it on to\n\
                  # those who come after them; the key stays.\n\
@@ -645,7 +638,7 @@ mod tests {
             signature: Some("11".repeat(64)),
         };
         let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
-        let file = NetworkFile::new("genesis.json".into(), &first, &group(), vec![peer.clone(), peer]);
+        let file = NetworkFile::new("genesis.jsonl".into(), &first, &group(), vec![peer.clone(), peer]);
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
         let value = toml::Value::try_from(&file).unwrap();
@@ -702,21 +695,25 @@ mod tests {
         let state = B256::ZERO;
         let rest =
             format!("first_block = '0x'\nfirst_state = '{state}'\ngroup = '{}'\nvalidators = []", group());
-        let absent = load(&format!("genesis = 'no.json'\n{rest}"));
-        assert!(matches!(absent, FileError::Read { .. }), "{absent}");
-        fs::write(home.path().join("bad.json"), "{}").unwrap();
-        assert!(matches!(load(&format!("genesis = 'bad.json'\n{rest}")), FileError::Genesis { .. }));
-        let genesis = r#"{"chain":{"chainId":1,"gasLimit":60000000,"baseFeeFloor":0},"timestamp":1,"baseFee":7,"alloc":{}}"#;
-        fs::write(home.path().join("good.json"), genesis).unwrap();
-        assert!(matches!(load(&format!("genesis = 'good.json'\n{rest}")), FileError::FirstBlock { .. }));
+        let absent = load(&format!("genesis = 'no.jsonl'\n{rest}"));
+        assert!(matches!(absent, FileError::Genesis(GenesisFileError::Read { .. })), "{absent}");
+        fs::write(home.path().join("bad.jsonl"), "{}").unwrap();
+        assert!(matches!(
+            load(&format!("genesis = 'bad.jsonl'\n{rest}")),
+            FileError::Genesis(GenesisFileError::Line { .. })
+        ));
+        let genesis =
+            r#"{"chain":{"chainId":1,"gasLimit":60000000,"baseFeeFloor":0},"timestamp":1,"baseFee":7}"#;
+        fs::write(home.path().join("good.jsonl"), genesis).unwrap();
+        assert!(matches!(load(&format!("genesis = 'good.jsonl'\n{rest}")), FileError::FirstBlock { .. }));
         let header = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Header::default()));
         let key = load(&format!(
-            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '{}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'",
+            "genesis = 'good.jsonl'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '{}'\n[[validators]]\nkey = 'me'\naddress = '127.0.0.1:1'",
             group()
         ));
         assert!(matches!(key, FileError::Key { .. }), "{key}");
         let group = load(&format!(
-            "genesis = 'good.json'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '00'\nvalidators = []"
+            "genesis = 'good.jsonl'\nfirst_block = '{header}'\nfirst_state = '{state}'\ngroup = '00'\nvalidators = []"
         ));
         assert!(matches!(group, FileError::Group { .. }), "{group}");
         assert!(matches!(ValidatorFile::load(&path), Err(FileError::Toml { .. })));

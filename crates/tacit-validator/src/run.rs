@@ -37,7 +37,7 @@ use tacit_consensus::{
     Anchor, Channels, EngineConfig, GenesisFailure, Group, Rules, StartError, StorageConfig, Timing,
     Validator, max_message_bytes, prepare_genesis,
 };
-use tacit_ledger::{Genesis, LtHash, StateCommitment as _};
+use tacit_ledger::Genesis;
 use tacit_light::{CertificateKind, Finality};
 use tacit_node::{FirstBlock, Node};
 
@@ -397,9 +397,9 @@ pub fn first_block(genesis: &Genesis, group: &Group, scratch: &Path) -> Result<F
         prepare_genesis(context, &storage.partition, storage.database(), genesis, group).await
     });
     let block = block.map_err(StartError::from).map_err(RunError::Start)?;
-    let own = genesis.build(LtHash::default());
-    let own = own.map_err(GenesisFailure::from).map_err(StartError::from).map_err(RunError::Start)?;
-    Ok(FirstBlock { header: block.block().header.clone(), state: own.commitment.root() })
+    let state = genesis.first_root();
+    let state = state.map_err(GenesisFailure::from).map_err(StartError::from).map_err(RunError::Start)?;
+    Ok(FirstBlock { header: block.block().header.clone(), state })
 }
 
 fn line(config: &ValidatorConfig, first: B256) -> Line<'_> {

@@ -164,7 +164,7 @@ pub(crate) async fn ceremony(arguments: &Ceremony, output: Output) -> Result<(),
         ));
     }
     let path = plan_beside(&file.network);
-    let hint = "take it, and genesis.json, from whoever wrote the plan: tacit node init-network --member …";
+    let hint = "take it, and genesis.jsonl, from whoever wrote the plan: tacit node init-network --member …";
     let plan = NetworkFile::load_plan(&path).failed("bad_config", "there is no plan", hint)?;
     let key = ValidatorKey::load(&file.key).failed(
         "bad_key",

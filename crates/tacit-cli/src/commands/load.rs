@@ -4,6 +4,7 @@
 //! a node. A figure of many validators is of all of them together on this machine.
 
 use crate::args::{BenchLedger, Load};
+use crate::commands::network;
 use crate::failure::{Context, Failure};
 use crate::measure::{cpu_us_of, peak_mib_of, round};
 use crate::output::Output;
@@ -13,16 +14,15 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
 use alloy_sol_types::{SolCall, SolValue, sol};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tacit_abi::receipts;
-use tacit_ledger::Chain;
+use tacit_ledger::{Accounts, Alloc, Chain, Entries, Entry, Genesis, Staking};
 use tacit_node::{DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT};
 use tacit_wire::Wallet;
 use tacit_wire::http::JsonClient;
@@ -129,9 +129,10 @@ async fn start(data: &Path, validators: u16, state: u64, wallets: &[Wallet]) -> 
     let beginning: Vec<OsString> = if state == 0 {
         funded.map(OsString::from).collect()
     } else {
-        let genesis = data.join("genesis.json");
-        write_genesis(&genesis, state, wallets).failed("cannot_write", genesis.display(), "")?;
-        vec!["--from".into(), genesis.into()]
+        let path = data.join("genesis.jsonl");
+        let file = File::create(&path).failed("cannot_write", path.display(), "")?;
+        network::write_to(file, &genesis(state, wallets), &path)?;
+        vec!["--from".into(), path.into()]
     };
     let program = std::env::current_exe().failed("no_program", "cannot find this program", "")?;
     let count = usize::from(validators);
@@ -187,27 +188,44 @@ fn wallets(count: usize) -> Result<Vec<Wallet>, Failure> {
     (0..count).map(wallet).collect()
 }
 
-/// An account that is only ever paid: the `index`-th of a large state.
+/// An account that is only ever paid: the `index`-th of a large state, in order of addresses, all of them before any wallet's.
 fn bystander(index: u64) -> Address {
-    Address::from_word(keccak256(index.to_be_bytes()))
+    let (mut address, hash) = (Address::ZERO, keccak256(index.to_be_bytes()));
+    let bytes = index.to_be_bytes().into_iter().chain(hash.0);
+    address.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+    address
 }
 
-/// A first state of `state` accounts beside the wallets. Written as it is made: it may not fit into memory twice.
-fn write_genesis(path: &Path, state: u64, wallets: &[Wallet]) -> std::io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
+/// A first state of `state` accounts beside the wallets.
+fn genesis(state: u64, wallets: &[Wallet]) -> Genesis {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let chain = Chain { chain_id: CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE };
-    let chain = serde_json::to_string(&chain)?;
-    write!(file, r#"{{"chain":{chain},"timestamp":{now},"baseFee":{DEV_BASE_FEE},"alloc":{{"#)?;
-    for (index, wallet) in wallets.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        write!(file, r#"{comma}"{}":{{"balance":"{DEV_BALANCE:#x}"}}"#, wallet.address())?;
+    let wallets = wallets.iter().map(Wallet::address).collect();
+    Genesis {
+        chain: Chain { chain_id: CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+        timestamp: now,
+        base_fee: DEV_BASE_FEE,
+        extra_data: Bytes::new(),
+        alloc: Alloc::Kept(Arc::new(Crowd { state, wallets })),
+        first_state: None,
+        staking: Staking::default(),
+        origin: None,
     }
-    for index in 0..state {
-        write!(file, r#","{:#x}":{{"balance":"0x1"}}"#, bystander(index))?;
+}
+
+/// Accounts made as they are read: they may not fit into memory.
+#[derive(Debug)]
+struct Crowd {
+    state: u64,
+    wallets: BTreeSet<Address>,
+}
+
+impl Accounts for Crowd {
+    fn entries(&self) -> Entries<'_> {
+        let account = |(address, balance)| Entry::Account { address, balance, nonce: 0, code: Bytes::new() };
+        let bystanders = (0..self.state).map(|index| (bystander(index), U256::ONE));
+        let wallets = self.wallets.iter().map(|wallet| (*wallet, DEV_BALANCE));
+        Box::new(bystanders.chain(wallets).map(account).map(Ok))
     }
-    file.write_all(b"}}")?;
-    file.flush()
 }
 
 fn bytes_in(folder: &Path) -> u64 {

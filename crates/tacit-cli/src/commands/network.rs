@@ -9,6 +9,7 @@ use crate::lifetime;
 use crate::output::Output;
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::json;
+use std::fs::File;
 use std::io::BufWriter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tacit_ledger::{BLOCKS_PER_SEAT, Chain, Founder, Genesis, GenesisAccount, Staking, StakingParameters};
 use tacit_node::{
-    DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, Node, NodeConfig, NodeError, StoreError, dev_accounts,
+    DEV_BALANCE, DEV_BASE_FEE, DEV_GAS_LIMIT, GenesisFileError, Node, NodeConfig, NodeError, StoreError,
+    Written, dev_accounts,
 };
 use tacit_validator::{
     FileError, Group, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence,
@@ -54,12 +56,15 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
         }
         keys.push(key);
     }
+    // Known from here on, so that the accounts are read no more often than they are stored.
+    let first_state = genesis.first_root().failed("bad_genesis", "this genesis begins no network", "")?;
+    genesis.first_state = Some(first_state);
     let group = deal(home, &keys)?;
     let scratch = home.join("scratch");
     let first = tacit_validator::first_block(&genesis, &group, &scratch);
     std::fs::remove_dir_all(&scratch).failed("cannot_write", scratch.display(), "")?;
     let first = first.failed("genesis", "the first block cannot be made", POOR)?;
-    write_genesis(home, &genesis)?;
+    let written = write_genesis(home, &genesis)?;
     let peer = |(key, place): (&ValidatorAddress, &Place)| NetworkPeer {
         key: key.to_string(),
         address: place.reached,
@@ -86,7 +91,7 @@ pub(crate) fn init(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     }
     let result = json!({
         "network": home.join(NETWORK), "chain_id": genesis.chain.chain_id, "first_block": first.header.number,
-        "first_block_hash": first.header.hash_slow(), "accounts": genesis.alloc.len(),
+        "first_block_hash": first.header.hash_slow(), "accounts": written.accounts,
         "validators": (1..).zip(keys.iter().zip(&places)).map(|(index, (key, place))| json!({
             "config": home.join(folder_name(index)).join(VALIDATOR), "key": key.to_string(),
             "address": place.reached, "rpc": format!("http://{}", place.rpc),
@@ -156,12 +161,16 @@ pub(crate) fn create_wallet(path: &Path) -> Result<Address, Failure> {
 
 /// Gives an account coins from the start.
 pub(crate) fn fund(genesis: &mut Genesis, address: Address, balance: U256) {
-    genesis.alloc.insert(address, GenesisAccount { balance, ..GenesisAccount::default() });
+    if let Some(accounts) = genesis.alloc.held() {
+        accounts.insert(address, GenesisAccount { balance, ..GenesisAccount::default() });
+    }
 }
 
-pub(crate) fn write_genesis(home: &Path, genesis: &Genesis) -> Result<(), Failure> {
-    let json = serde_json::to_vec_pretty(genesis).failed("genesis", "the genesis cannot be written", "")?;
-    write(&home.join(GENESIS), &json)
+pub(crate) fn write_genesis(home: &Path, genesis: &Genesis) -> Result<Written, Failure> {
+    let path = home.join(GENESIS);
+    let file =
+        File::create(&path).failed("cannot_write", path.display(), "check the folder and its permissions")?;
+    write_to(file, genesis, &path)
 }
 
 /// Deals a new key to the validators, in shares, and gives the group. Nobody has the whole key afterwards.
@@ -365,31 +374,34 @@ async fn serve(
 pub(crate) fn export(arguments: &Export, output: Output) -> Result<(), Failure> {
     let genesis = export_from(&arguments.data)?;
     let path = &arguments.output;
-    let file = std::fs::File::create_new(path).failed(
+    let file = File::create_new(path).failed(
         "cannot_write",
         path.display(),
         "choose a file that does not exist, in a folder that does",
     )?;
-    let mut file = BufWriter::new(file);
-    serde_json::to_writer(&mut file, &genesis).failed("cannot_write", path.display(), "")?;
-    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
-    file.and_then(|file| file.sync_all()).failed("cannot_write", path.display(), "is the disk full?")?;
+    let Written { accounts, slots } = write_to(file, &genesis, path)?;
     let number = genesis.origin.as_ref().map_or(0, |origin| origin.number);
-    let slots: usize = genesis.alloc.values().map(|account| account.storage.len()).sum();
     let result = json!({
-        "output": path, "chain_id": genesis.chain.chain_id, "block": number, "accounts": genesis.alloc.len(),
+        "output": path, "chain_id": genesis.chain.chain_id, "block": number, "accounts": accounts,
         "slots": slots,
     });
     output.data(&result, || {
         format!(
-            "{}: {} accounts and {slots} slots after block {number} of chain {}\na network that goes on from there: tacit node init-network --from {}",
+            "{}: {accounts} accounts and {slots} slots after block {number} of chain {}\na network that goes on from there: tacit node init-network --from {}",
             path.display(),
-            genesis.alloc.len(),
             genesis.chain.chain_id,
             path.display()
         )
     });
     Ok(())
+}
+
+/// Writes a genesis into a new file; when this returns it is durable.
+pub(crate) fn write_to(file: File, genesis: &Genesis, path: &Path) -> Result<Written, Failure> {
+    let mut file = BufWriter::with_capacity(1 << 18, file);
+    let written = tacit_node::write_genesis(genesis, &mut file);
+    let written = written.and_then(|written| file.get_ref().sync_all().map(|()| written));
+    written.failed("cannot_write", path.display(), "is the disk full?")
 }
 
 /// Where one validator is.
@@ -457,6 +469,7 @@ fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),
         alloc: alloc.into_iter().map(|address| (address, funded.clone())).collect(),
+        first_state: None,
         staking: Staking::default(),
         origin: None,
     })
@@ -484,8 +497,13 @@ fn read_genesis(from: &Path) -> Result<Genesis, Failure> {
         return export_from(from);
     }
     let hint = "`tacit node export` writes such a file";
-    let text = std::fs::read(from).failed("cannot_read", from.display(), hint)?;
-    serde_json::from_slice(&text).failed("bad_genesis", from.display(), hint)
+    tacit_node::read_genesis(from).map_err(|error| {
+        let code = match error {
+            GenesisFileError::Read { .. } => "cannot_read",
+            _ => "bad_genesis",
+        };
+        Failure::new(code, crate::failure::sentence(&error), hint)
+    })
 }
 
 fn export_from(data: &Path) -> Result<Genesis, Failure> {
@@ -572,7 +590,7 @@ pub(crate) const OTHER_FORMAT: &str = "nothing in the folder was changed. Take i
 const POOR: &str = "an account of the chain that has 100 coins for each validator: --stake-from ADDRESS";
 const MEETING: Duration = Duration::from_secs(3);
 pub(crate) const NETWORK: &str = "network.toml";
-pub(crate) const GENESIS: &str = "genesis.json";
+pub(crate) const GENESIS: &str = "genesis.jsonl";
 pub(crate) const VALIDATOR: &str = "validator.toml";
 pub(crate) const KEY: &str = "validator.key";
 pub(crate) const SHARE: &str = "validator.share";

@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tacit_abi::{IValidators, validators};
-use tacit_ledger::Genesis;
 
 /// The way to one validator, through a process of ours.
 struct Door {
@@ -170,8 +169,8 @@ fn a_network_cut_in_two_halts_or_goes_on_and_heals() {
 
 /// Two notarizations of one view, as a key signs them that runs twice.
 fn two_votes(folder: &Folder, validator: &str) -> (B256, Bytes) {
-    let genesis = fs::read(folder.join("network/genesis.json")).unwrap();
-    let namespace = serde_json::from_slice::<Genesis>(&genesis).unwrap().namespace().unwrap();
+    let genesis = tacit_node::read_genesis(&folder.join("network/genesis.jsonl")).unwrap();
+    let namespace = genesis.namespace().unwrap();
     let key = fs::read_to_string(folder.join(&format!("network/{validator}/validator.key"))).unwrap();
     let key =
         PrivateKey::decode(alloy_primitives::bytes::Bytes::from(hex::decode(key.trim()).unwrap())).unwrap();

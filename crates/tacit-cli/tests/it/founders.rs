@@ -33,7 +33,7 @@ impl Founder {
 
     /// Brings the plan.
     fn give(&self, plan: &str) {
-        for name in ["plan.toml", "genesis.json"] {
+        for name in ["plan.toml", "genesis.jsonl"] {
             std::fs::copy(format!("{plan}/{name}"), self.file(name)).unwrap();
         }
     }
@@ -228,13 +228,13 @@ fn what_cannot_be_a_founder_is_told() {
     assert_eq!(refused(&["node", "ceremony", &founders[1].config])["code"], "not_a_founder");
     assert_eq!(init(&[&member]), (Some(1), "exists".to_owned()));
     // A genesis of other founders.
-    let genesis = std::fs::read_to_string(founders[0].file("genesis.json")).unwrap();
+    let genesis = std::fs::read_to_string(founders[0].file("genesis.jsonl")).unwrap();
     let key = founders[0].told["key"].as_str().unwrap();
     let other = genesis.replace(key, founders[1].told["key"].as_str().unwrap());
     assert_ne!(other, genesis);
-    std::fs::write(founders[0].file("genesis.json"), other).unwrap();
+    std::fs::write(founders[0].file("genesis.jsonl"), other).unwrap();
     assert_eq!(refused(&["node", "ceremony", &founders[0].config])["code"], "bad_config");
-    std::fs::write(founders[0].file("genesis.json"), genesis).unwrap();
+    std::fs::write(founders[0].file("genesis.jsonl"), genesis).unwrap();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

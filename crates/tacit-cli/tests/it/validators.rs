@@ -94,10 +94,14 @@ pub(crate) fn exchange(url: &str, head: &str, body: &str) -> String {
     reply
 }
 
-pub(crate) fn wait(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, done: impl FnMut() -> bool) {
+    wait_for(what, Duration::from_secs(120), done);
+}
+
+pub(crate) fn wait_for(what: &str, most: Duration, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(120), "{what}: not in two minutes");
+        assert!(started.elapsed() < most, "{what}: not in {most:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -248,11 +252,11 @@ fn what_cannot_be_a_network_or_a_validator_is_told() {
     std::fs::write(&configs[0], &good).unwrap();
 
     // A first block of another genesis.
-    let path = folder.join("network/genesis.json");
+    let path = folder.join("network/genesis.jsonl");
     let genesis = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, genesis.replace("\"timestamp\": 1", "\"timestamp\": 2")).unwrap();
+    std::fs::write(&path, genesis.replace("\"timestamp\":1", "\"timestamp\":2")).unwrap();
     assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");
-    let poorer = genesis.replacen("\"balance\": \"0x", "\"balance\": \"0x1", 1);
+    let poorer = genesis.replacen("\"balance\":\"0x", "\"balance\":\"0x1", 1);
     assert_ne!(poorer, genesis);
     std::fs::write(&path, poorer).unwrap();
     assert_eq!(refused(&["node", "run", &configs[0]])["code"], "node");

@@ -70,7 +70,7 @@ fn another_first_block_in_the_same_place_is_refused() {
     simulate(52, |context| async move {
         prepare(&context, "here", &genesis(), 0).await.unwrap();
         let mut richer = genesis();
-        richer.alloc.first_entry().unwrap().get_mut().nonce += 1;
+        richer.alloc.held().unwrap().first_entry().unwrap().get_mut().nonce += 1;
         let mut later = genesis();
         later.timestamp += 1;
         let mut floor = genesis();

@@ -26,3 +26,4 @@ mod sync;
 mod twins;
 mod votes;
 mod wire;
+mod world;

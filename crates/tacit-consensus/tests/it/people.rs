@@ -35,6 +35,7 @@ pub(crate) fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: (1..=PEOPLE).map(|person| (address(person), account.clone())).collect(),
+        first_state: None,
         origin: None,
         staking: tacit_ledger::Staking::default(),
     }

@@ -22,6 +22,7 @@ pub static FRESH: LazyLock<Fresh> = LazyLock::new(|| {
         base_fee: 0,
         extra_data: Default::default(),
         alloc: [(RICH, rich)].into(),
+        first_state: None,
         origin: None,
         staking: tacit_ledger::Staking::default(),
     };

@@ -204,7 +204,7 @@ fn too_little_gas_to_begin_is_left_out() {
 #[test]
 fn a_sender_with_code_is_left_out() {
     let mut genesis = genesis();
-    genesis.alloc.get_mut(&address(1)).unwrap().code = bytes!("00");
+    genesis.alloc.held().unwrap().get_mut(&address(1)).unwrap().code = bytes!("00");
     let mut net = Net::from(&genesis);
     assert_eq!(rejected(&mut net, Draft::new(1, 0).sign()), Rejection::SenderHasCode);
 }
@@ -267,7 +267,7 @@ fn a_delegation_without_authorizations_is_left_out() {
 #[test]
 fn the_last_nonce_cannot_be_used() {
     let mut genesis = genesis();
-    genesis.alloc.get_mut(&address(1)).unwrap().nonce = u64::MAX;
+    genesis.alloc.held().unwrap().get_mut(&address(1)).unwrap().nonce = u64::MAX;
     let mut net = Net::from(&genesis);
     assert_eq!(rejected(&mut net, Draft::new(1, u64::MAX).sign()), Rejection::NonceOverflow);
 }

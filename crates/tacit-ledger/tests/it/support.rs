@@ -7,7 +7,6 @@ use alloy_consensus::{
 };
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use alloy_sol_types::SolCall;
-use std::collections::BTreeMap;
 use tacit_ledger::{
     Attributes, BlockContext, Built, CallOutcome, CallRequest, Chain, Genesis, GenesisAccount, LtHash,
     MemoryState, Outcome, Overrides, StateCommitment, build, call, verify,
@@ -34,7 +33,8 @@ pub(crate) fn genesis() -> Genesis {
         timestamp: 1_800_000_000,
         base_fee: 1_000,
         extra_data: Bytes::new(),
-        alloc: (1..=PEOPLE).map(|n| (address(n), account.clone())).collect::<BTreeMap<_, _>>(),
+        alloc: (1..=PEOPLE).map(|n| (address(n), account.clone())).collect(),
+        first_state: None,
         origin: None,
         staking: tacit_ledger::Staking::default(),
     }

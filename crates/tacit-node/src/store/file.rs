@@ -11,10 +11,11 @@ use std::{
 use alloy_consensus::{TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
 use redb::{Builder, Database, DatabaseError, ReadableTable, Savepoint, StorageBackend, WriteTransaction};
-use tacit_ledger::{StateChanges, StateCommitment};
+use tacit_ledger::{LtHash, Origin, StateChanges, StateCommitment};
 
 use super::{
-    FORMAT_VERSION, First, Identity, MadeBy, NewBlock, Store, StoreError, View, codec, tables, view::RedbView,
+    FORMAT_VERSION, First, FromConsensus, Identity, MadeBy, NewBlock, Store, StoreError, View, codec, tables,
+    view::RedbView,
 };
 
 /// A chain in one redb file, or in memory.
@@ -128,7 +129,7 @@ impl RedbStore {
         let stored = stored(&database)?;
         let store = Self::of(database, identity);
         match stored {
-            None => store.write(Some(first.earlier), &first.block)?,
+            None => store.write_first(first)?,
             Some(stored) if stored == identity => {}
             Some(stored) => store.adopt(stored, first)?,
         }
@@ -150,14 +151,15 @@ impl RedbStore {
                 MadeBy::Validators => Err(StoreError::Development { number: header.number }),
             };
         }
-        if self.identity.made_by == MadeBy::Development || first.block.header.parent_hash != hash {
+        if self.identity.made_by == MadeBy::Development || first.header.parent_hash != hash {
             return Err(StoreError::OtherGenesis { expected: self.identity.genesis, got: stored.genesis });
         }
-        if view.accumulator()? != *first.block.accumulator {
+        // The state is here already: that of the chain before, and nothing else goes into a first state that goes on.
+        let accumulator = view.accumulator()?;
+        if accumulator.root() != first.genesis.first_root()? {
             return Err(StoreError::OtherState);
         }
-        // The state is here already.
-        self.write(None, &NewBlock { changes: &StateChanges::default(), ..first.block })
+        self.commit(&first.block(&StateChanges::default(), &accumulator))
     }
 
     /// Checks that head and state belong together.
@@ -174,19 +176,31 @@ impl RedbStore {
         Ok(())
     }
 
-    /// Writes a block on top of the head; with the hashes of `earlier` blocks it is the first one here.
-    fn write(&self, earlier: Option<&[(u64, B256)]>, block: &NewBlock<'_>) -> Result<(), StoreError> {
+    /// Writes the first block and its state, part by part in one transaction. The database keeps no more of it in memory than of any
+    /// other: pages that do not fit go to the disk, and count once the transaction ends.
+    fn write_first(&self, first: &First<'_>) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(failed)?;
+        let mut founding = first.genesis.found();
+        while let Some(part) = founding.next_part()? {
+            // Before it there was nothing: nobody asks for the state of an earlier height.
+            write_flat(&transaction, &part)?;
+        }
+        let founded = founding.finish()?;
+        {
+            let mut table = transaction.open_table(tables::EARLIER).map_err(failed)?;
+            for (number, hash) in first.genesis.origin.iter().flat_map(Origin::blocks) {
+                table.insert(number, hash.0).map_err(failed)?;
+            }
+        }
+        self.write(&transaction, &first.block(&StateChanges::default(), &founded.commitment))?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// Writes a block that becomes the head.
+    fn write(&self, transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(), StoreError> {
         {
             let mut meta = transaction.open_table(tables::META).map_err(failed)?;
             let height = block.header.number;
-            if earlier.is_none() {
-                let head = meta.get(tables::HEAD).map_err(failed)?.ok_or(StoreError::Corrupt("head"))?;
-                let expected = codec::decode_u64(head.value())?.saturating_add(1);
-                if height != expected {
-                    return Err(StoreError::NotNext { expected, got: height });
-                }
-            }
             let format = FORMAT_VERSION.to_be_bytes();
             let chain = codec::encode_chain(&self.identity.chain);
             let made_by = codec::encode_made_by(self.identity.made_by);
@@ -198,20 +212,30 @@ impl RedbStore {
             meta.insert(tables::ACCUMULATOR, block.accumulator.to_bytes().as_slice()).map_err(failed)?;
         }
         {
-            let mut table = transaction.open_table(tables::EARLIER).map_err(failed)?;
-            for (number, hash) in earlier.unwrap_or_default() {
-                table.insert(number, hash.0).map_err(failed)?;
-            }
             let mut waiting = transaction.open_table(tables::WAITING).map_err(failed)?;
             for signed in block.transactions {
                 waiting.remove(signed.tx_hash().0).map_err(failed)?;
             }
         }
-        write_state(&transaction, block)?;
-        write_chain(&transaction, block)?;
-        write_consensus(&transaction, block)?;
-        write_logs(&transaction, block)?;
-        transaction.commit().map_err(failed)
+        write_flat(transaction, block.changes)?;
+        write_before(transaction, block)?;
+        write_chain(transaction, block)?;
+        write_consensus(transaction, block)?;
+        write_logs(transaction, block)
+    }
+}
+
+impl<'a> First<'a> {
+    fn block(&self, changes: &'a StateChanges, accumulator: &'a LtHash) -> NewBlock<'a> {
+        NewBlock {
+            hash: self.hash,
+            header: self.header,
+            transactions: &[],
+            receipts: &[],
+            changes,
+            accumulator,
+            consensus: FromConsensus::default(),
+        }
     }
 }
 
@@ -241,7 +265,18 @@ impl Store for RedbStore {
     }
 
     fn commit(&self, block: &NewBlock<'_>) -> Result<(), StoreError> {
-        self.write(None, block)
+        let transaction = self.database.begin_write().map_err(failed)?;
+        {
+            let meta = transaction.open_table(tables::META).map_err(failed)?;
+            let head = meta.get(tables::HEAD).map_err(failed)?.ok_or(StoreError::Corrupt("head"))?;
+            let expected = codec::decode_u64(head.value())?.saturating_add(1);
+            let got = block.header.number;
+            if got != expected {
+                return Err(StoreError::NotNext { expected, got });
+            }
+        }
+        self.write(&transaction, block)?;
+        transaction.commit().map_err(failed)
     }
 
     fn snapshot(&self) -> Result<u64, StoreError> {
@@ -270,11 +305,10 @@ impl Store for RedbStore {
     }
 }
 
-fn write_state(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(), StoreError> {
-    let height = block.header.number;
+/// Writes the state as it is now.
+fn write_flat(transaction: &WriteTransaction, changes: &StateChanges) -> Result<(), StoreError> {
     let mut accounts = transaction.open_table(tables::ACCOUNTS).map_err(failed)?;
-    let mut accounts_before = transaction.open_table(tables::ACCOUNTS_BEFORE).map_err(failed)?;
-    for (address, change) in &block.changes.accounts {
+    for (address, change) in &changes.accounts {
         let address = address.into_array();
         match &change.after {
             Some(account) => {
@@ -284,24 +318,36 @@ fn write_state(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(
                 accounts.remove(address).map_err(failed)?;
             }
         }
-        let before = change.before.as_ref().map(codec::encode_account);
-        let before = before.as_ref().map_or(&[][..], <[u8; codec::ACCOUNT_BYTES]>::as_slice);
-        accounts_before.insert((address, height), before).map_err(failed)?;
     }
     let mut storage = transaction.open_table(tables::STORAGE).map_err(failed)?;
-    let mut storage_before = transaction.open_table(tables::STORAGE_BEFORE).map_err(failed)?;
-    for ((address, slot), change) in &block.changes.storage {
+    for ((address, slot), change) in &changes.storage {
         let (address, slot) = (address.into_array(), slot.to_be_bytes::<32>());
         if change.after.is_zero() {
             storage.remove((address, slot)).map_err(failed)?;
         } else {
             storage.insert((address, slot), change.after.to_be_bytes::<32>()).map_err(failed)?;
         }
-        storage_before.insert((address, slot, height), change.before.to_be_bytes::<32>()).map_err(failed)?;
     }
     let mut code = transaction.open_table(tables::CODE).map_err(failed)?;
-    for (hash, bytes) in &block.changes.code {
+    for (hash, bytes) in &changes.code {
         code.insert(hash.0, bytes.as_ref()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Writes what the state was before the block.
+fn write_before(transaction: &WriteTransaction, block: &NewBlock<'_>) -> Result<(), StoreError> {
+    let height = block.header.number;
+    let mut accounts = transaction.open_table(tables::ACCOUNTS_BEFORE).map_err(failed)?;
+    for (address, change) in &block.changes.accounts {
+        let before = change.before.as_ref().map(codec::encode_account);
+        let before = before.as_ref().map_or(&[][..], <[u8; codec::ACCOUNT_BYTES]>::as_slice);
+        accounts.insert((address.into_array(), height), before).map_err(failed)?;
+    }
+    let mut storage = transaction.open_table(tables::STORAGE_BEFORE).map_err(failed)?;
+    for ((address, slot), change) in &block.changes.storage {
+        let key = (address.into_array(), slot.to_be_bytes::<32>(), height);
+        storage.insert(key, change.before.to_be_bytes::<32>()).map_err(failed)?;
     }
     Ok(())
 }

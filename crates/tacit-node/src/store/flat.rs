@@ -3,9 +3,9 @@
 //! An entry was, after block `h`, what the first later block that changed it found, or what it is now if none did. So keys are
 //! those of both tables, each looked up once.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use redb::ReadOnlyTable;
-use tacit_ledger::Account;
+use tacit_ledger::{Account, Entry};
 
 use super::{FlatSlot, StoreError, codec, file::failed};
 
@@ -90,6 +90,46 @@ pub(super) fn slots(
         from = next_slot(key);
     }
     Ok(found)
+}
+
+/// All of the state as it is now: accounts by address, each followed by its slots.
+pub(super) fn everything(
+    accounts: &ReadOnlyTable<Bytes20, &'static [u8]>,
+    storage: &ReadOnlyTable<(Bytes20, Bytes32), Bytes32>,
+    code: ReadOnlyTable<Bytes32, &'static [u8]>,
+) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + Send + use<>, StoreError> {
+    let mut accounts = accounts.range::<Bytes20>(..).map_err(failed)?;
+    let mut slots = storage.range::<(Bytes20, Bytes32)>(..).map_err(failed)?.peekable();
+    let mut last: Option<Bytes20> = None;
+    let mut next = move || -> Result<Option<Entry>, StoreError> {
+        let of_last = slots.next_if(|slot| match slot {
+            Ok((key, _)) => Some(key.value().0) <= last,
+            Err(_) => true,
+        });
+        if let Some(slot) = of_last {
+            let (key, value) = slot.map_err(failed)?;
+            let (address, slot) = key.value();
+            if Some(address) != last {
+                return Err(StoreError::Corrupt("slot"));
+            }
+            return Ok(Some(Entry::Slot { slot: slot.into(), value: value.value().into() }));
+        }
+        let Some(entry) = accounts.next() else {
+            return if slots.next().is_none() { Ok(None) } else { Err(StoreError::Corrupt("slot")) };
+        };
+        let (address, account) = entry.map_err(failed)?;
+        let Account { nonce, balance, code_hash } = codec::decode_account(account.value())?;
+        let code = match code_hash == KECCAK256_EMPTY {
+            true => Bytes::new(),
+            false => {
+                let code = code.get(code_hash.0).map_err(failed)?.ok_or(StoreError::Corrupt("code"))?;
+                Bytes::copy_from_slice(code.value())
+            }
+        };
+        last = Some(address.value());
+        Ok(Some(Entry::Account { address: address.value().into(), balance, nonce, code }))
+    };
+    Ok(std::iter::from_fn(move || next().transpose()))
 }
 
 /// The first entry of a range.

@@ -20,11 +20,11 @@ mod flat;
 mod tables;
 mod view;
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
-use tacit_ledger::{Account, Chain, GenesisAccount, LtHash, StateChanges, StateReader};
+use tacit_ledger::{Account, Chain, Entries, Genesis, GenesisError, LtHash, StateChanges, StateReader};
 use tacit_light::Certificate;
 use thiserror::Error;
 
@@ -108,6 +108,9 @@ pub enum StoreError {
     /// A stored value cannot be read.
     #[error("a stored {0} is damaged")]
     Corrupt(&'static str),
+    /// The chain's first state breaks a rule, is another than was announced, or cannot be read.
+    #[error("invalid genesis: {0}")]
+    Genesis(#[from] GenesisError),
     /// The directory could not be made.
     #[error("cannot use the data directory {}: {source}", path.display())]
     Directory {
@@ -142,12 +145,14 @@ pub enum MadeBy {
 }
 
 /// How a chain begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct First<'a> {
-    /// The first block, with the whole state as its changes.
-    pub block: NewBlock<'a>,
-    /// Numbers and hashes of blocks before it.
-    pub earlier: &'a [(u64, B256)],
+    /// What the first state is, and which blocks were before.
+    pub genesis: &'a Genesis,
+    /// Hash of the first block.
+    pub hash: B256,
+    /// Its header.
+    pub header: &'a Header,
 }
 
 /// What happened to a transaction, without what its block and the transaction itself already say.
@@ -281,11 +286,11 @@ pub trait View: Send {
     /// As the trait says.
     fn waiting(&self) -> Result<Vec<Recovered<TxEnvelope>>, StoreError>;
 
-    /// The whole state at the head, with which another chain can begin.
+    /// The whole state at the head, with which another chain can begin: accounts by address, each followed by its slots.
     ///
     /// # Errors
     /// As the trait says.
-    fn alloc(&self) -> Result<BTreeMap<Address, GenesisAccount>, StoreError>;
+    fn entries(&self) -> Result<Entries<'static>, StoreError>;
 
     /// Hash of a block, also of one from before the first.
     ///

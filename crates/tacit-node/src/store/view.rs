@@ -3,8 +3,7 @@
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
-use std::collections::BTreeMap;
-use tacit_ledger::{Account, Change, GenesisAccount, LtHash, StateChanges, StateCommitment};
+use tacit_ledger::{Account, AccountsError, Change, Entries, LtHash, StateChanges, StateCommitment};
 use tacit_light::Certificate;
 
 use super::{
@@ -169,31 +168,9 @@ impl View for RedbView {
         entries.map(|entry| codec::decode_transaction(entry.map_err(failed)?.1.value())).collect()
     }
 
-    fn alloc(&self) -> Result<BTreeMap<Address, GenesisAccount>, StoreError> {
-        let mut alloc = BTreeMap::new();
-        for entry in self.accounts.range::<[u8; 20]>(..).map_err(failed)? {
-            let (address, account) = entry.map_err(failed)?;
-            let account = codec::decode_account(account.value())?;
-            let code = if account.has_code() {
-                self.code(account.code_hash)?.ok_or(StoreError::Corrupt("code"))?
-            } else {
-                Bytes::new()
-            };
-            let account = GenesisAccount {
-                balance: account.balance,
-                nonce: account.nonce,
-                code,
-                storage: BTreeMap::new(),
-            };
-            alloc.insert(Address::from(address.value()), account);
-        }
-        for entry in self.storage.range::<([u8; 20], [u8; 32])>(..).map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let (address, slot) = key.value();
-            let account = alloc.get_mut(&Address::from(address)).ok_or(StoreError::Corrupt("slot"))?;
-            account.storage.insert(slot.into(), value.value().into());
-        }
-        Ok(alloc)
+    fn entries(&self) -> Result<Entries<'static>, StoreError> {
+        let entries = flat::everything(&self.accounts, &self.storage, self.table(tables::CODE)?)?;
+        Ok(Box::new(entries.map(|entry| entry.map_err(AccountsError::new))))
     }
 
     fn block_hash(&self, height: u64) -> Result<Option<B256>, StoreError> {

@@ -14,10 +14,9 @@ use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::hex;
 use redb::StorageBackend;
-use tacit_ledger::LtHash;
 use tacit_node::{
     Node, NodeConfig, NodeError,
-    store::{At, First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store, StoreError},
+    store::{At, First, Identity, MadeBy, RedbStore, Store, StoreError},
 };
 
 use crate::support::{address, config, deployment, message, sign, transfer};
@@ -130,19 +129,11 @@ impl StorageBackend for Backend {
 }
 
 fn open_store(config: &NodeConfig, backend: Backend) -> Result<RedbStore, StoreError> {
-    let genesis = config.genesis.build(LtHash::default()).unwrap();
-    let identity =
-        Identity { chain: config.genesis.chain, genesis: genesis.block.hash(), made_by: MadeBy::Development };
-    let first = NewBlock {
-        hash: genesis.block.hash(),
-        header: &genesis.block.header,
-        transactions: &[],
-        receipts: &[],
-        changes: &genesis.changes,
-        accumulator: &genesis.commitment,
-        consensus: FromConsensus::default(),
-    };
-    RedbStore::with_backend(backend, identity, &First { block: first, earlier: &[] })
+    let genesis = &config.genesis;
+    let block = genesis.found().finish().unwrap().block;
+    let identity = Identity { chain: genesis.chain, genesis: block.hash(), made_by: MadeBy::Development };
+    let first = First { genesis, hash: block.hash(), header: &block.header };
+    RedbStore::with_backend(backend, identity, &first)
 }
 
 fn open(backend: Backend) -> Result<Node, NodeError> {

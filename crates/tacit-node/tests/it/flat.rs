@@ -100,11 +100,17 @@ proptest! {
         blocks in prop::collection::vec(prop::collection::vec(any::<Step>(), 0..6), 1..12),
         page in 1_usize..5,
     ) {
-        let (mut accounts, mut slots) = (Accounts::new(), Slots::new());
-        let mut sum = LtHash::default();
-        let mut store: Option<RedbStore> = None;
-        let mut past = Vec::new();
-        for (number, steps) in (0..).zip(&blocks) {
+        let genesis = config(None).genesis;
+        let first = genesis.build(LtHash::default()).unwrap();
+        let after = first.changes.accounts.iter().filter_map(|(key, change)| Some((*key, change.after?)));
+        let mut accounts: Accounts = after.collect();
+        let mut slots: Slots = first.changes.storage.iter().map(|(key, change)| (*key, change.after)).collect();
+        let mut sum = first.commitment;
+        let (hash, header) = (first.block.hash(), &first.block.header);
+        let identity = Identity { chain: genesis.chain, genesis: hash, made_by: MadeBy::Validators };
+        let store = RedbStore::open(None, identity, &First { genesis: &genesis, hash, header }).unwrap();
+        let mut past = vec![(accounts.clone(), slots.clone(), sum.root())];
+        for (number, steps) in (1..).zip(&blocks) {
             let changes = apply(steps, &mut accounts, &mut slots);
             sum.apply(&changes);
             let header = Header { number, state_root: sum.root(), ..Header::default() };
@@ -117,18 +123,9 @@ proptest! {
                 accumulator: &sum,
                 consensus: FromConsensus::default(),
             };
-            match &store {
-                Some(store) => store.commit(&block).unwrap(),
-                None => {
-                    let chain = config(None).genesis.chain;
-                    let identity = Identity { chain, genesis: block.hash, made_by: MadeBy::Validators };
-                    let first = First { block, earlier: &[] };
-                    store = Some(RedbStore::open(None, identity, &first).unwrap());
-                }
-            }
+            store.commit(&block).unwrap();
             past.push((accounts.clone(), slots.clone(), sum.root()));
         }
-        let store = store.unwrap();
         let view = store.view().unwrap();
         for (height, (accounts, slots, root)) in (0..).zip(&past) {
             let read = read(view.as_ref(), height, page);

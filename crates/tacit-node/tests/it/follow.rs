@@ -6,7 +6,7 @@ use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::SignerRecoverable
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bloom, U256, hex};
 use serde_json::json;
-use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, StateCommitment, build};
+use tacit_ledger::{Attributes, Entry, Genesis, GenesisAccount, LtHash, MemoryState, build};
 use tacit_node::{
     FinalBlock, FirstBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
     store::{MadeBy, RedbStore, Store},
@@ -32,7 +32,7 @@ impl Council {
         let hash = first.hash_slow();
         state.block_hashes.insert(first.number, hash);
         let parent = Mutex::new((Sealed::new_unchecked(first.clone(), hash), state));
-        let first = FirstBlock { header: first, state: built.commitment.root() };
+        let first = FirstBlock { header: first, state: built.first_state };
         Self { genesis, first, parent }
     }
 
@@ -68,6 +68,23 @@ impl Council {
 }
 
 const ROOT: B256 = B256::repeat_byte(0x55);
+
+/// An export in memory: the directory is free again.
+fn exported(home: &Path) -> Genesis {
+    let genesis = export(home).unwrap();
+    let mut held: Vec<(Address, GenesisAccount)> = Vec::new();
+    for entry in genesis.alloc.entries() {
+        match entry.unwrap() {
+            Entry::Account { address, balance, nonce, code } => {
+                held.push((address, GenesisAccount { balance, nonce, code, ..GenesisAccount::default() }));
+            }
+            Entry::Slot { slot, value } => {
+                held.last_mut().unwrap().1.storage.insert(slot, value);
+            }
+        }
+    }
+    Genesis { alloc: held.into_iter().collect(), ..genesis }
+}
 
 fn genesis() -> Genesis {
     Genesis { extra_data: Default::default(), ..config(None).genesis }
@@ -239,12 +256,12 @@ async fn one_directory_serves_development_and_validators_in_turn() {
     let left = node.head().hash();
     drop(node);
 
-    let genesis = export(&home).unwrap();
+    let genesis = exported(&home);
     assert_eq!(genesis.origin.as_ref().unwrap().number, 2);
     let council = Council::new(genesis.clone());
     let other = tempfile::tempdir().unwrap();
     let mut poorer = genesis.clone();
-    poorer.alloc.get_mut(&address(3)).unwrap().balance -= U256::ONE;
+    poorer.alloc.held().unwrap().get_mut(&address(3)).unwrap().balance -= U256::ONE;
     let theft = refused(Council::new(poorer).config(&home));
     assert!(matches!(theft, NodeError::Store(StoreError::OtherState)), "{theft}");
 
@@ -260,8 +277,9 @@ async fn one_directory_serves_development_and_validators_in_turn() {
         node.append(block.clone()).await.unwrap();
     }
     drop(nodes);
-    let exports = [export(&home).unwrap(), export(other.path()).unwrap()];
-    assert_eq!(exports[0].alloc, exports[1].alloc);
+    let mut exports = [exported(&home), exported(other.path())];
+    let [one, two] = &mut exports;
+    assert_eq!(one.alloc.held(), two.alloc.held());
     assert_eq!(exports[0].origin, exports[1].origin, "hashes from before the first block are known as well");
     Node::open(network.clone()).unwrap();
 
@@ -272,7 +290,7 @@ async fn one_directory_serves_development_and_validators_in_turn() {
     drop(node);
     let mixed = refused(network);
     assert!(matches!(mixed, NodeError::Store(StoreError::Development { number: 5 })), "{mixed}");
-    let council = Council::new(export(&home).unwrap());
+    let council = Council::new(exported(&home));
     assert_eq!(Node::open(council.config(&home)).unwrap().head().number, 6);
     drop(Node::resume(&home, &config(None)).unwrap());
     let store = RedbStore::resume(&home, MadeBy::Validators).unwrap();
@@ -289,7 +307,7 @@ fn what_cannot_be_opened_is_told() {
     config.validators.as_mut().unwrap().header.timestamp += 1;
     assert!(matches!(refused(config), NodeError::FirstBlock));
     let mut config = council.config(directory.path());
-    config.genesis.alloc.get_mut(&address(1)).unwrap().balance -= U256::ONE;
+    config.genesis.alloc.held().unwrap().get_mut(&address(1)).unwrap().balance -= U256::ONE;
     assert!(matches!(refused(config), NodeError::FirstBlock), "a state that is not the first block's");
     drop(Node::open(council.config(directory.path())).unwrap());
     let other = Council::new(Genesis { timestamp: 1, ..genesis() });

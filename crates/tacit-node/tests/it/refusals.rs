@@ -96,7 +96,7 @@ async fn the_mirrored_twin_of_a_signature() {
 #[tokio::test]
 async fn a_contract_as_sender() {
     let mut config = config(None);
-    config.genesis.alloc.get_mut(&address(0)).unwrap().code = Bytes::from_static(&[0]);
+    config.genesis.alloc.held().unwrap().get_mut(&address(0)).unwrap().code = Bytes::from_static(&[0]);
     let node = Running::start(config).await;
     let (_, said) = node.client.error("eth_sendRawTransaction", json!([sign(transfer(0), 0)])).await;
     assert_eq!(said, "sender not an eoa");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::json;
+use tacit_ledger::StateChanges;
 use tacit_node::{
     Node, NodeConfig, NodeError, StoreError,
     store::{First, FromConsensus, Identity, MadeBy, NewBlock, RedbStore, Store},
@@ -129,22 +130,21 @@ fn a_damaged_head_is_refused() {
 
 #[test]
 fn a_store_takes_the_next_block_only() {
-    let genesis = config(None).genesis.build(tacit_ledger::LtHash::default()).unwrap();
-    let identity = Identity {
-        chain: config(None).genesis.chain,
-        genesis: genesis.block.hash(),
-        made_by: MadeBy::Development,
-    };
+    let genesis = config(None).genesis;
+    let founded = genesis.found().finish().unwrap();
+    let (hash, header) = (founded.block.hash(), &founded.block.header);
+    let identity = Identity { chain: genesis.chain, genesis: hash, made_by: MadeBy::Development };
     let block = NewBlock {
-        hash: genesis.block.hash(),
-        header: &genesis.block.header,
+        hash,
+        header,
         transactions: &[],
         receipts: &[],
-        changes: &genesis.changes,
-        accumulator: &genesis.commitment,
+        changes: &StateChanges::default(),
+        accumulator: &founded.commitment,
         consensus: FromConsensus::default(),
     };
-    let store = RedbStore::open(None, identity, &First { block, earlier: &[] }).unwrap();
+    let first = First { genesis: &genesis, hash, header };
+    let store = RedbStore::open(None, identity, &first).unwrap();
     assert!(matches!(store.commit(&block), Err(StoreError::NotNext { expected: 1, got: 0 })));
     store.audit().unwrap();
 }

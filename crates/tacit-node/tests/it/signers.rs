@@ -55,7 +55,7 @@ impl Signers {
         let root = built.commitment.root();
         let head = Sealed::new_unchecked(header.clone(), hash);
         let made = Made { head, state, sum: built.commitment, roots: vec![root] };
-        let first = FirstBlock { header, state: root };
+        let first = FirstBlock { header, state: built.first_state };
         Self { key: PrivateKey::from_seed(seed), genesis, first, made: Mutex::new(made) }
     }
 

@@ -63,6 +63,7 @@ fn genesis() -> Genesis {
         base_fee: 1_000,
         extra_data: Bytes::new(),
         alloc: [(address(1), account)].into(),
+        first_state: None,
         origin: None,
         staking: tacit_ledger::Staking::default(),
     }
