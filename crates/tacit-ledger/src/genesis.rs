@@ -19,7 +19,7 @@ use crate::{
     state::StateChanges,
 };
 use alloy_consensus::{BlockBody, Header, Sealed};
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use tacit_modules::validators::{Staking, StakingError};
 
 /// Everything that decides a chain's first block. Serialised without its accounts.

@@ -347,4 +347,4 @@ fn the_first_block_has_its_golden_hash() {
 }
 
 const GOLDEN_STATE_ROOT: B256 = b256!("45171bf1cc164d387404900aa1db1c0b9f751921e869f5a2b0b3068d5b6984b1");
-const GOLDEN_HASH: B256 = b256!("eeac63eb3c621d76bd9315e3e7be200b220d6d9dee351d1f3f509fb5ecd29b80");
+const GOLDEN_HASH: B256 = b256!("4970c4cb65959bbd0bb222cda3a8c882018305a9e1a4903ddd2de5c2ce3bb239");
