@@ -6,8 +6,13 @@
 //!
 //! # Invariants
 //! Counts and bytes never pass [`PoolLimits`]. One transaction for each sender and nonce: a second one takes
-//! its place only when it raises both fees by a tenth, so that replacing costs something. When the pool is full
-//! a transaction that can never be mined soon (behind a gap) yields to one that can.
+//! its place only when it raises both fees by a tenth, so that replacing costs something. A sender can pay each
+//! beside those that waited before it, with lower nonces, when it came.
+//!
+//! # A full pool
+//! It keeps what pays most. A ready transaction takes the place of others' last ones that pay a tenth less for their gas, or that could
+//! not be mined now; the least goes first, the latest of those that are equal. What a transaction pays is the least of what it and
+//! those before it pay. Whoever fills the pool at the lowest fee so keeps nobody out who offers more.
 //!
 //! The pool knows no state: the caller checks signature, balance and nonce (see `admission`), and tells where each
 //! account stands when that changes.
@@ -24,8 +29,14 @@ use std::{
 use alloy_consensus::{Transaction, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, U256};
-use tacit_ledger::{Account, Rejection};
-use thiserror::Error;
+use tacit_ledger::Account;
+
+mod rejected;
+mod worst;
+
+pub use rejected::Rejected;
+
+use worst::Worst;
 
 /// How much the pool holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,123 +55,13 @@ impl Default for PoolLimits {
     }
 }
 
-/// Why a transaction was refused. Messages are those of existing clients, because libraries look for them.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Rejected {
-    /// The bytes are not a transaction.
-    #[error("failed to decode signed transaction")]
-    Malformed,
-    /// The transaction is longer than allowed.
-    #[error("oversized data: transaction size {got}, limit {limit}")]
-    Oversized {
-        /// Its bytes.
-        got: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// Blob transactions are not part of this chain.
-    #[error("transaction type not supported")]
-    TypeNotSupported,
-    /// The signature recovers no sender.
-    #[error("invalid sender")]
-    InvalidSender,
-    /// Signed for another chain.
-    #[error("invalid chain id for signer: have {got} want {expected}")]
-    WrongChain {
-        /// This chain.
-        expected: u64,
-        /// The transaction's.
-        got: u64,
-    },
-    /// Signed for no chain in particular.
-    #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
-    Unprotected,
-    /// The nonce was used before.
-    #[error("nonce too low: next nonce {expected}, tx nonce {got}")]
-    NonceTooLow {
-        /// The account's next nonce.
-        expected: u64,
-        /// The transaction's.
-        got: u64,
-    },
-    /// The largest nonce can never be used (EIP-2681).
-    #[error("nonce has max value")]
-    NonceMax,
-    /// More gas than a block or a transaction may use.
-    #[error("exceeds block gas limit: gas {got}, limit {limit}")]
-    GasLimitTooHigh {
-        /// Gas allowed.
-        limit: u64,
-        /// The transaction's limit.
-        got: u64,
-    },
-    /// Less gas than the transaction costs before it runs.
-    #[error("intrinsic gas too low: gas {got}, minimum needed {needed}")]
-    IntrinsicGas {
-        /// Gas needed.
-        needed: u64,
-        /// The transaction's limit.
-        got: u64,
-    },
-    /// The tip exceeds the maximal fee.
-    #[error("max priority fee per gas higher than max fee per gas")]
-    TipAboveFee,
-    /// The maximal fee does not cover the next block's base fee.
-    #[error("max fee per gas less than block base fee: maxFeePerGas: {got}, baseFee: {base_fee}")]
-    FeeTooLow {
-        /// The next block's base fee.
-        base_fee: u64,
-        /// The transaction's maximal fee.
-        got: u128,
-    },
-    /// The account cannot pay value and gas.
-    #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}")]
-    InsufficientFunds {
-        /// What the account holds.
-        balance: U256,
-        /// What the transaction may cost.
-        cost: U256,
-    },
-    /// The sender is a contract (EIP-3607).
-    #[error("sender not an eoa")]
-    SenderNotEoa,
-    /// The creation code is longer than allowed (EIP-3860).
-    #[error("max initcode size exceeded: code size {got}, limit {limit}")]
-    InitCodeTooLong {
-        /// Its bytes.
-        got: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// An EIP-7702 transaction without authorizations, or creating a contract.
-    #[error("EIP-7702 transaction with empty auth list or without destination")]
-    MalformedSetCode,
-    /// The same transaction waits already.
-    #[error("already known")]
-    AlreadyKnown,
-    /// Another transaction has this nonce and the new one does not pay a tenth more.
-    #[error("replacement transaction underpriced")]
-    Underpriced,
-    /// The sender has too many transactions waiting.
-    #[error("account limit exceeded: {limit} transactions waiting")]
-    SenderFull {
-        /// Transactions allowed.
-        limit: usize,
-    },
-    /// The pool holds as much as it may.
-    #[error("txpool is full")]
-    PoolFull,
-    /// The executor refused it for a reason of its own.
-    #[error(transparent)]
-    Invalid(Rejection),
-}
-
 /// A transaction in the pool.
 #[derive(Debug, Clone)]
 struct Entry {
     transaction: Recovered<TxEnvelope>,
     bytes: usize,
+    /// The most that it can take from its sender.
+    cost: U256,
     arrival: u64,
     /// Number of the block that it was last proposed for; 0 for none.
     proposed: u64,
@@ -198,10 +99,24 @@ impl Queue {
         Some(nonce)
     }
 
-    /// The last transaction, when it waits behind a gap.
-    fn gapped(&self) -> Option<&Entry> {
-        let (nonce, entry) = self.entries.last_key_value()?;
-        (*nonce >= self.next_nonce()).then_some(entry)
+    /// The most that transactions before this nonce can take from their sender.
+    fn cost_before(&self, nonce: u64) -> U256 {
+        let before = self.entries.range(..nonce).map(|(_, entry)| entry.cost);
+        before.fold(U256::ZERO, U256::saturating_add)
+    }
+
+    /// Least tip per gas that the transactions before `end` pay; `None` when there is a gap, or when one does not pay the base fee.
+    fn worth(&self, end: u64, base_fee: u64) -> Option<u128> {
+        let mut least = u128::MAX;
+        let mut next = self.account_nonce;
+        for (nonce, entry) in self.entries.range(next..end) {
+            if *nonce != next {
+                return None;
+            }
+            least = least.min(entry.transaction.effective_tip_per_gas(base_fee)?);
+            next = nonce.checked_add(1)?;
+        }
+        (next == end).then_some(least)
     }
 }
 
@@ -213,6 +128,8 @@ pub struct Pool {
     by_hash: HashMap<B256, (Address, u64)>,
     bytes: usize,
     arrivals: u64,
+    /// Whom to give up first, while the pool is nearly full.
+    worst: Option<Worst>,
     /// Hashes of what left since somebody asked.
     gone: Vec<B256>,
 }
@@ -242,6 +159,7 @@ impl Pool {
             by_hash: HashMap::new(),
             bytes: 0,
             arrivals: 0,
+            worst: None,
             gone: Vec::new(),
         }
     }
@@ -264,65 +182,143 @@ impl Pool {
         self.by_hash.is_empty()
     }
 
-    /// Adds a transaction that the caller has checked against the state, where its sender's nonce is
-    /// `account_nonce`.
+    /// Adds a transaction that the caller has checked against the state, where its sender is as `account` says. `base_fee` is that of the
+    /// next block.
     ///
     /// # Errors
-    /// Refuses what is known, underpriced or over a limit; the pool is then as before.
-    pub fn insert(&mut self, transaction: Recovered<TxEnvelope>, account_nonce: u64) -> Result<(), Rejected> {
+    /// Refuses what is known, underpriced, more than its sender can pay or over a limit; the pool is then as before.
+    pub fn insert(
+        &mut self,
+        transaction: Recovered<TxEnvelope>,
+        account: &Account,
+        base_fee: u64,
+    ) -> Result<(), Rejected> {
         let hash = *transaction.tx_hash();
         if self.by_hash.contains_key(&hash) {
             return Err(Rejected::AlreadyKnown);
         }
         let (sender, nonce) = (transaction.signer(), transaction.nonce());
-        let bytes = transaction.encode_2718_len();
-        self.set_account_nonce(sender, account_nonce);
+        self.set_account_nonce(sender, account.nonce);
         let queue = self.senders.get(&sender);
-        let replaced =
-            queue.and_then(|queue| queue.entries.get(&nonce)).map(|old| (*old.transaction.tx_hash(), old));
-        if let Some((_, old)) = replaced {
+        let old = queue.and_then(|queue| queue.entries.get(&nonce));
+        if let Some(old) = old {
             if !outbids(&transaction, &old.transaction) {
                 return Err(Rejected::Underpriced);
             }
         } else if queue.is_some_and(|queue| queue.entries.len() >= self.limits.sender_transactions_max) {
             return Err(Rejected::SenderFull { limit: self.limits.sender_transactions_max });
         }
-        let added = usize::from(replaced.is_none());
-        let grown = bytes.saturating_sub(replaced.map_or(0, |(_, old)| old.bytes));
-        let replaced = replaced.map(|(hash, _)| hash);
-        let ready = nonce <= queue.map_or(account_nonce, Queue::next_nonce);
-        self.make_room(added, grown, ready, sender)?;
+        let (bytes, cost) = (transaction.encode_2718_len(), cost(&transaction));
+        let old_bytes = old.map_or(0, |old| old.bytes);
+        let queued = queue.map_or(U256::ZERO, |queue| queue.cost_before(nonce));
+        if queued.saturating_add(cost) > account.balance {
+            return Err(Rejected::Overdraft { balance: account.balance, queued, cost });
+        }
+        let before = match queue {
+            Some(queue) => queue.worth(nonce, base_fee),
+            None => (nonce == account.nonce).then_some(u128::MAX),
+        };
+        let tip = transaction.effective_tip_per_gas(base_fee);
+        let worth = before.zip(tip).map(|(before, tip)| before.min(tip));
+        let old = old.map(|old| *old.transaction.tx_hash());
+        self.make_room(usize::from(old.is_none()), bytes.saturating_sub(old_bytes), sender, worth, base_fee)?;
 
-        if let Some(old) = replaced {
+        if let Some(old) = old {
             self.remove(&old);
         }
-        self.by_hash.insert(hash, (sender, nonce));
-        self.bytes = self.bytes.saturating_add(bytes);
-        let entry = Entry { transaction, bytes, arrival: self.arrivals, proposed: 0 };
+        let entry = Entry { transaction, bytes, cost, arrival: self.arrivals, proposed: 0 };
         self.arrivals = self.arrivals.saturating_add(1);
-        let queue = self.senders.entry(sender).or_default();
-        queue.account_nonce = account_nonce;
-        queue.entries.insert(nonce, entry);
+        self.senders.entry(sender).or_default().account_nonce = account.nonce;
+        self.attach(entry);
         Ok(())
     }
 
-    /// Frees space, at the cost of other senders' latest gapped transactions, and only for a ready one.
+    /// Frees space for a transaction of `sender` that is worth so much, at the cost of others that are worth less.
     fn make_room(
         &mut self,
         count: usize,
         bytes: usize,
-        ready: bool,
         sender: Address,
+        worth: Option<u128>,
+        base_fee: u64,
     ) -> Result<(), Rejected> {
+        let mut evicted = Vec::new();
         while self.len().saturating_add(count) > self.limits.transactions_max
             || self.bytes.saturating_add(bytes) > self.limits.bytes_max
         {
-            let others = self.senders.iter().filter(|(other, _)| ready && **other != sender);
-            let victim = others.filter_map(|(_, queue)| queue.gapped()).max_by_key(|entry| entry.arrival);
-            let victim = victim.map(|entry| *entry.transaction.tx_hash()).ok_or(Rejected::PoolFull)?;
-            self.remove(&victim);
+            let victim =
+                if evicted.len() < EVICTED_MAX { self.victim(sender, worth, base_fee) } else { None };
+            let Some(entry) = victim.and_then(|victim| self.detach(&victim)) else {
+                for entry in evicted {
+                    self.attach(entry);
+                }
+                return Err(Rejected::PoolFull);
+            };
+            evicted.push(entry);
+        }
+        for entry in &evicted {
+            self.forget_idle(entry.transaction.signer());
+            self.gone.push(*entry.transaction.tx_hash());
+        }
+        if self.is_roomy() {
+            self.worst = None;
         }
         Ok(())
+    }
+
+    /// The transaction to give up for one of `sender` that is worth so much.
+    fn victim(&mut self, sender: Address, worth: Option<u128>, base_fee: u64) -> Option<B256> {
+        // What could not be mined now displaces nothing.
+        let other = self.worst(base_fee).first_but(sender, worth?)?;
+        let (_, entry) = self.senders.get(&other)?.entries.last_key_value()?;
+        Some(*entry.transaction.tx_hash())
+    }
+
+    fn worst(&mut self, base_fee: u64) -> &Worst {
+        let senders = &self.senders;
+        let worst = self.worst.take().filter(|worst| worst.base_fee() == base_fee);
+        self.worst.insert(worst.unwrap_or_else(|| Worst::of(senders, base_fee)))
+    }
+
+    /// The least tip per gas with which a transaction still finds a place, under this base fee.
+    pub fn tip_min(&mut self, base_fee: u64) -> u128 {
+        if self.is_roomy() { 0 } else { self.worst(base_fee).tip_min() }
+    }
+
+    /// Whether the pool is far from its limits, so that nobody need be ranked.
+    fn is_roomy(&self) -> bool {
+        self.len() < self.limits.transactions_max / 4 * 3 && self.bytes < self.limits.bytes_max / 4 * 3
+    }
+
+    fn attach(&mut self, entry: Entry) {
+        let (sender, nonce) = (entry.transaction.signer(), entry.transaction.nonce());
+        self.by_hash.insert(*entry.transaction.tx_hash(), (sender, nonce));
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        let queue = self.senders.entry(sender).or_default();
+        queue.entries.insert(nonce, entry);
+        self.rank(sender);
+    }
+
+    /// Takes a transaction out as if it had never been there. An empty queue stays.
+    fn detach(&mut self, hash: &B256) -> Option<Entry> {
+        let (sender, nonce) = self.by_hash.remove(hash)?;
+        let queue = self.senders.get_mut(&sender)?;
+        let entry = queue.entries.remove(&nonce)?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        self.rank(sender);
+        Some(entry)
+    }
+
+    fn forget_idle(&mut self, sender: Address) {
+        if self.senders.get(&sender).is_some_and(|queue| queue.entries.is_empty()) {
+            self.senders.remove(&sender);
+        }
+    }
+
+    fn rank(&mut self, sender: Address) {
+        if let Some(worst) = &mut self.worst {
+            worst.rank(sender, self.senders.get(&sender));
+        }
     }
 
     /// A waiting transaction.
@@ -340,13 +336,8 @@ impl Pool {
 
     /// Takes out a transaction; nothing happens when it is not there.
     pub fn remove(&mut self, hash: &B256) -> Option<Recovered<TxEnvelope>> {
-        let (sender, nonce) = self.by_hash.remove(hash)?;
-        let queue = self.senders.get_mut(&sender)?;
-        let entry = queue.entries.remove(&nonce)?;
-        if queue.entries.is_empty() {
-            self.senders.remove(&sender);
-        }
-        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        let entry = self.detach(hash)?;
+        self.forget_idle(entry.transaction.signer());
         self.gone.push(*hash);
         Some(entry.transaction)
     }
@@ -359,19 +350,23 @@ impl Pool {
     /// Tells where an account now stands; what it has passed is dropped.
     pub fn set_account_nonce(&mut self, sender: Address, account_nonce: u64) {
         let Some(queue) = self.senders.get_mut(&sender) else { return };
+        if queue.account_nonce == account_nonce {
+            return;
+        }
         queue.account_nonce = account_nonce;
         let passed = queue.entries.range(..account_nonce);
         let passed: Vec<B256> = passed.map(|(_, entry)| *entry.transaction.tx_hash()).collect();
         for hash in passed {
             self.remove(&hash);
         }
+        self.rank(sender);
     }
 
     /// Tells where an account now stands: what it has passed, or can no longer pay, is dropped.
     pub fn set_account(&mut self, sender: Address, account: &Account) {
         self.set_account_nonce(sender, account.nonce);
         let Some(queue) = self.senders.get(&sender) else { return };
-        let unpayable = queue.entries.values().filter(|entry| cost(&entry.transaction) > account.balance);
+        let unpayable = queue.entries.values().filter(|entry| entry.cost > account.balance);
         let unpayable: Vec<B256> = unpayable.map(|entry| *entry.transaction.tx_hash()).collect();
         for hash in unpayable {
             self.remove(&hash);
@@ -483,209 +478,8 @@ fn outbids(new: &TxEnvelope, old: &TxEnvelope) -> bool {
     tenth_more(new.max_fee_per_gas(), old.max_fee_per_gas()) && tenth_more(tip(new), tip(old))
 }
 
+/// Transactions that one may displace: it bounds what a refusal costs.
+const EVICTED_MAX: usize = 512;
+
 #[cfg(test)]
-mod tests {
-    use alloy_consensus::{Signed, TxEip1559};
-    use alloy_primitives::{Bytes, Signature, TxKind};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn tx(sender: u8, nonce: u64, tip: u128) -> Recovered<TxEnvelope> {
-        let inner = TxEip1559 {
-            chain_id: 1,
-            nonce,
-            gas_limit: 21_000,
-            max_fee_per_gas: 1000 + tip,
-            max_priority_fee_per_gas: tip,
-            to: TxKind::Call(Address::repeat_byte(sender)),
-            value: U256::ZERO,
-            access_list: Default::default(),
-            input: Bytes::new(),
-        };
-        let signature = Signature::test_signature();
-        Recovered::new_unchecked(Signed::new_unhashed(inner, signature).into(), Address::repeat_byte(sender))
-    }
-
-    fn order(pool: &Pool, gas_limit: u64) -> Vec<(u8, u64)> {
-        pool.ready(10, gas_limit).iter().map(|tx| (tx.signer()[0], tx.nonce())).collect()
-    }
-
-    #[test]
-    fn gaps_wait_and_close() {
-        let mut pool = Pool::new(PoolLimits::default());
-        pool.insert(tx(1, 2, 5), 0).unwrap();
-        pool.insert(tx(1, 1, 5), 0).unwrap();
-        assert_eq!(order(&pool, u64::MAX), []);
-        assert_eq!(pool.next_nonce(Address::repeat_byte(1)), Some(0));
-        pool.insert(tx(1, 0, 5), 0).unwrap();
-        assert_eq!(order(&pool, u64::MAX), [(1, 0), (1, 1), (1, 2)]);
-        assert_eq!(pool.next_nonce(Address::repeat_byte(1)), Some(3));
-        pool.set_account_nonce(Address::repeat_byte(1), 2);
-        assert_eq!(order(&pool, u64::MAX), [(1, 2)]);
-        pool.set_account_nonce(Address::repeat_byte(1), 3);
-        assert!(pool.is_empty() && pool.bytes == 0 && pool.senders.is_empty());
-    }
-
-    #[test]
-    fn tips_go_first_but_nonces_stay_in_order() {
-        let mut pool = Pool::new(PoolLimits::default());
-        pool.insert(tx(1, 0, 1), 0).unwrap();
-        pool.insert(tx(1, 1, 900), 0).unwrap();
-        pool.insert(tx(2, 0, 5), 0).unwrap();
-        pool.insert(tx(3, 0, 1), 0).unwrap();
-        assert_eq!(order(&pool, u64::MAX), [(2, 0), (1, 0), (1, 1), (3, 0)]);
-        assert_eq!(order(&pool, 50_000), [(2, 0), (1, 0)]);
-    }
-
-    #[test]
-    fn what_is_in_flight_is_neither_proposed_again_nor_a_reason_to_propose() {
-        let mut pool = Pool::new(PoolLimits::default());
-        for nonce in 0..4 {
-            pool.insert(tx(1, nonce, 5), 0).unwrap();
-        }
-        let one = tx(1, 0, 5).encode_2718_len();
-        let propose = |pool: &mut Pool, head, parent, count: usize| -> Vec<u64> {
-            let proposal =
-                Proposal { head, parent, base_fee: 10, gas_max: 21_000 * 9, bytes_max: one * count };
-            pool.propose(&proposal).iter().map(|tx| tx.nonce()).collect()
-        };
-        assert!(pool.has_ready(7, 10));
-        assert!(!pool.has_ready(7, 2_000), "the fee is below the base fee");
-        assert_eq!(propose(&mut pool, 7, 7, 2), [0, 1], "as many bytes as fit");
-        assert_eq!(
-            propose(&mut pool, 7, 7, 3),
-            [0, 1, 2],
-            "the view was given up, the same height comes again"
-        );
-        assert_eq!(propose(&mut pool, 7, 8, 9), [3], "on top of the block that has them");
-        assert!(!pool.has_ready(7, 10), "everything is in flight");
-        pool.insert(tx(1, 4, 5), 0).unwrap();
-        assert!(pool.has_ready(7, 10));
-        assert_eq!(propose(&mut pool, 8, 8, 9), [0, 1, 2, 3, 4], "block 8 is final and has none of them");
-        pool.set_account_nonce(Address::repeat_byte(1), 4);
-        assert_eq!(propose(&mut pool, 9, 9, 9), [4]);
-    }
-
-    #[test]
-    fn what_its_sender_cannot_pay_any_more_is_dropped_and_told() {
-        let mut pool = Pool::new(PoolLimits::default());
-        let hashes = [tx(1, 0, 1), tx(1, 1, 1_000), tx(1, 2, 1)].map(|tx| *tx.tx_hash());
-        for (nonce, tip) in [(0, 1), (1, 1_000), (2, 1)] {
-            pool.insert(tx(1, nonce, tip), 0).unwrap();
-        }
-        let balance = U256::from(21_000 * 1_001);
-        pool.set_account(Address::repeat_byte(1), &Account { nonce: 1, balance, ..Account::default() });
-        assert_eq!(pool.iter().map(|tx| *tx.tx_hash()).collect::<Vec<_>>(), [hashes[2]]);
-        assert_eq!(pool.take_gone(), hashes[..2]);
-        assert!(pool.take_gone().is_empty());
-    }
-
-    #[test]
-    fn replacing_costs_a_tenth_of_both_fees() {
-        let mut pool = Pool::new(PoolLimits::default());
-        pool.insert(tx(1, 0, 100), 0).unwrap();
-        assert_eq!(pool.insert(tx(1, 0, 100), 0), Err(Rejected::AlreadyKnown));
-        assert_eq!(pool.insert(tx(1, 0, 111), 0), Err(Rejected::Underpriced));
-        pool.insert(tx(1, 0, 220), 0).unwrap();
-        assert_eq!(pool.len(), 1);
-        assert!(pool.transaction(tx(1, 0, 100).tx_hash()).is_none());
-        assert!(pool.transaction(tx(1, 0, 220).tx_hash()).is_some());
-    }
-
-    #[test]
-    fn limits_hold_and_a_flood_behind_gaps_yields() {
-        let limits = PoolLimits { sender_transactions_max: 3, transactions_max: 5, bytes_max: 1 << 20 };
-        let mut pool = Pool::new(limits);
-        for nonce in [7, 8, 9] {
-            pool.insert(tx(1, nonce, 1), 0).unwrap();
-        }
-        assert_eq!(pool.insert(tx(1, 10, 1), 0), Err(Rejected::SenderFull { limit: 3 }));
-        pool.insert(tx(2, 0, 1), 0).unwrap();
-        pool.insert(tx(3, 0, 1), 0).unwrap();
-        assert_eq!(pool.insert(tx(4, 1, 1), 0), Err(Rejected::PoolFull));
-        for nonce in [0, 1, 2] {
-            pool.insert(tx(4, nonce, 1), 0).unwrap();
-        }
-        assert_eq!(pool.len(), 5);
-        assert_eq!(pool.insert(tx(5, 0, 1), 0), Err(Rejected::PoolFull));
-    }
-
-    #[test]
-    fn bytes_are_bounded() {
-        let one = tx(1, 0, 1).encode_2718_len();
-        let mut pool = Pool::new(PoolLimits { bytes_max: one * 2 + 1, ..PoolLimits::default() });
-        pool.insert(tx(1, 0, 1), 0).unwrap();
-        pool.insert(tx(1, 1, 1), 0).unwrap();
-        assert_eq!(pool.insert(tx(1, 2, 1), 0), Err(Rejected::PoolFull));
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Insert { sender: u8, nonce: u64, tip: u128 },
-        Advance { sender: u8, by: u64 },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0..4_u8, 0..8_u64, 1..2000_u128)
-                .prop_map(|(sender, nonce, tip)| Step::Insert { sender, nonce, tip }),
-            1 => (0..4_u8, 0..3_u64).prop_map(|(sender, by)| Step::Advance { sender, by }),
-        ]
-    }
-
-    proptest! {
-        /// Against a list: the same transactions are held, in the same state, whatever happens.
-        #[test]
-        fn agrees_with_a_list(steps in proptest::collection::vec(step(), 0..60)) {
-            let limits = PoolLimits { sender_transactions_max: 4, ..PoolLimits::default() };
-            let mut pool = Pool::new(limits);
-            let mut list: Vec<(u8, u64, u128)> = Vec::new();
-            let mut nonces = [0_u64; 4];
-            for step in steps {
-                match step {
-                    Step::Insert { sender, nonce, tip } => {
-                        let account_nonce = nonces[usize::from(sender)];
-                        if nonce < account_nonce {
-                            continue;
-                        }
-                        let old = list.iter().position(|held| (held.0, held.1) == (sender, nonce));
-                        let held = list.iter().filter(|held| held.0 == sender).count();
-                        let fits = match old.map(|old| list[old].2) {
-                            Some(old) => {
-                                let (fee, old_fee) = (1000 + tip, 1000 + old);
-                                tip != old && fee >= old_fee + old_fee / 10 && tip > old && tip >= old + old / 10
-                            }
-                            None => held < 4,
-                        };
-                        prop_assert_eq!(pool.insert(tx(sender, nonce, tip), account_nonce).is_ok(), fits);
-                        if fits {
-                            list.retain(|held| (held.0, held.1) != (sender, nonce));
-                            list.push((sender, nonce, tip));
-                        }
-                    }
-                    Step::Advance { sender, by } => {
-                        let nonce = &mut nonces[usize::from(sender)];
-                        *nonce += by;
-                        pool.set_account_nonce(Address::repeat_byte(sender), *nonce);
-                        list.retain(|held| held.0 != sender || held.1 >= *nonce);
-                    }
-                }
-                prop_assert_eq!(pool.len(), list.len());
-                let bytes: usize = pool.iter().map(|held| held.encode_2718_len()).sum();
-                prop_assert_eq!(pool.bytes, bytes);
-            }
-            let mut ready = order(&pool, u64::MAX);
-            let mut expected = Vec::new();
-            for (sender, nonce) in (0..4_u8).zip(nonces) {
-                let holds = |nonce: &u64| list.iter().any(|held| (held.0, held.1) == (sender, *nonce));
-                let run: Vec<u64> = (nonce..).take_while(holds).collect();
-                let mined: Vec<u64> = ready.iter().filter(|held| held.0 == sender).map(|held| held.1).collect();
-                prop_assert_eq!(&mined, &run, "nonces of a sender are in order");
-                expected.extend(run.into_iter().map(|nonce| (sender, nonce)));
-            }
-            ready.sort_unstable();
-            prop_assert_eq!(ready, expected);
-        }
-    }
-}
+mod tests;

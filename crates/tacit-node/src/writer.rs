@@ -267,7 +267,7 @@ impl Writer {
             account.has_code() && state.code(account.code_hash)?.starts_with(&EIP7702_DELEGATION_DESIGNATOR);
         admission::check(&transaction, &account, delegates, base_fee)?;
         let hash = *transaction.tx_hash();
-        self.shared.pool().insert(transaction, account.nonce)?;
+        self.shared.pool().insert(transaction, &account, base_fee)?;
         self.shared.tell_admitted(hash);
         Ok(())
     }

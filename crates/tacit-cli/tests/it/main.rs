@@ -8,6 +8,7 @@ mod audited;
 mod demo;
 mod encrypted;
 mod faults;
+mod flood;
 mod followers;
 mod founders;
 mod light;

@@ -13,9 +13,8 @@ use super::{
 };
 use crate::store::View;
 
-/// The tip to offer: blocks are made at once, so the smallest one does. It is not zero because some wallets take
-/// zero for "unknown".
-const TIP: u128 = 1;
+/// The least tip to offer. It is not zero because some wallets take zero for "unknown".
+const TIP_MIN: u128 = 1;
 /// Blocks that one fee history may span.
 const HISTORY_BLOCKS_MAX: u64 = 1024;
 /// Percentiles that one fee history may ask for.
@@ -23,21 +22,29 @@ const PERCENTILES_MAX: usize = 100;
 
 pub(super) fn gas_price(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     params.end()?;
-    let shared = service.shared();
-    let base_fee = shared.chain.next_base_fee(&shared.head());
-    encode(&U256::from(u128::from(base_fee).saturating_add(TIP)))
+    let base_fee = next_base_fee(service);
+    encode(&U256::from(u128::from(base_fee).saturating_add(tip_to_offer(service, base_fee))))
 }
 
 /// Of the next block.
 pub(super) fn base_fee(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     params.end()?;
-    let shared = service.shared();
-    encode(&U256::from(shared.chain.next_base_fee(&shared.head())))
+    encode(&U256::from(next_base_fee(service)))
 }
 
-pub(super) fn tip(mut params: Params) -> Result<Encoded, RpcError> {
+pub(super) fn tip(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {
     params.end()?;
-    encode(&U256::from(TIP))
+    encode(&U256::from(tip_to_offer(service, next_base_fee(service))))
+}
+
+fn next_base_fee(service: &Service) -> u64 {
+    let shared = service.shared();
+    shared.chain.next_base_fee(&shared.head())
+}
+
+/// Blocks are made at once, so the least tip does, unless the pool is so full that it takes more to get in.
+fn tip_to_offer(service: &Service, base_fee: u64) -> u128 {
+    service.shared().pool().tip_min(base_fee).max(TIP_MIN)
 }
 
 pub(super) fn history(service: &Service, mut params: Params) -> Result<Encoded, RpcError> {

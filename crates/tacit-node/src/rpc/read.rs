@@ -85,7 +85,7 @@ pub(super) fn dispatch(service: &Service, method: &str, params: Params) -> Resul
 
         "eth_gasPrice" => fees::gas_price(service, params),
         "eth_baseFee" => fees::base_fee(service, params),
-        "eth_maxPriorityFeePerGas" => fees::tip(params),
+        "eth_maxPriorityFeePerGas" => fees::tip(service, params),
         "eth_feeHistory" => fees::history(service, params),
 
         "eth_getLogs" => logs::get(service, params),

@@ -9,7 +9,7 @@
 //!   become visible and durable together or not at all.
 //! - The digest of the stored accumulator is the state root of a head that was made in development mode; opening checks it.
 //!   Validators commit to state in their own database; there the accumulator is of this store alone.
-//! - A transaction that waits, once acknowledged, is here until it is in a block or can never be in one.
+//! - A transaction that waits, once acknowledged, is here until it is in a block, can never be in one, or has lost its place in a full pool.
 //! - A directory belongs to one format version, chain id and genesis, and to one process at a time.
 //! - State at every past height stays readable, from the values that each block overwrote.
 
