@@ -10,6 +10,7 @@ pub(crate) mod encrypt;
 pub(crate) mod follow;
 pub(crate) mod found;
 pub(crate) mod gateway;
+pub(crate) mod language;
 pub(crate) mod layers;
 pub(crate) mod light;
 pub(crate) mod load;

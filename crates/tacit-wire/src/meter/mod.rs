@@ -64,8 +64,8 @@ pub struct Meter {
     message_tokens: u64,
 }
 
-/// Counts an answer as it arrives.
-#[derive(Debug)]
+/// Counts an answer as it arrives. A copy goes on from the same place: it tells what more bytes would cost before they are sent.
+#[derive(Debug, Clone)]
 pub struct AnswerMeter<'a> {
     meter: &'a Meter,
     scan: Scan,
@@ -220,7 +220,7 @@ impl AnswerMeter<'_> {
 }
 
 /// A text as it arrives: what is cut off is counted, the rest is counted when somebody asks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Segments {
     /// Tokens of what is cut off.
     cut: u64,
