@@ -121,11 +121,11 @@ pub(crate) fn plan(arguments: &InitNetwork, output: Output) -> Result<(), Failur
     }
     file.local = members.iter().all(|member| is_private(member.address.ip()));
     create_folder(home)?;
-    write_genesis(home, &genesis)?;
+    let written = write_genesis(home, &genesis)?;
     write(&home.join(PLAN), file.template().as_bytes())?;
     let result = json!({
         "plan": home.join(PLAN), "genesis": home.join(GENESIS), "chain_id": genesis.chain.chain_id,
-        "accounts": genesis.alloc.len(),
+        "accounts": written.accounts,
         "founders": members.iter().map(|member| json!({
             "key": member.key.to_string(), "owner": member.owner, "address": member.address,
         })).collect::<Vec<_>>(),
