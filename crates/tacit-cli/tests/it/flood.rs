@@ -4,7 +4,7 @@ use super::roles::Folder;
 use super::validators::{Validator, exchange, network, paid, pay, post, wait_for};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
+use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, hex, keccak256};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,9 +1,10 @@
 //! Founders make their key together: with crashes, absence, lies and slow links.
 
 use crate::{
-    liar::Liar,
-    network::{resume, simulate, simulate_crash, sorted_keys},
+    liar::{self, Liar, Lie},
+    network::{resume, simulate, simulate_crash},
     peers::Peers,
+    world::sorted_keys,
 };
 use alloy_primitives::{B256, hex, keccak256};
 use commonware_codec::{Copying, Read as _};
@@ -122,7 +123,13 @@ impl Founders {
         let mut ends = Vec::new();
         for channel in 0..7 {
             let (inner, receiver) = control.register(channel, QUOTA).await.unwrap();
-            ends.push((Liar { inner, lies: channel == DEALINGS && self.liar == Some(i) }, receiver));
+            ends.push((
+                Liar {
+                    inner,
+                    lie: (channel == DEALINGS && self.liar == Some(i)).then_some(liar::share as Lie),
+                },
+                receiver,
+            ));
         }
         let mut ends = ends.into_iter();
         let mut next = || ends.next().unwrap();

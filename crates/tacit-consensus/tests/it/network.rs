@@ -29,7 +29,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tacit_consensus::{
-    Anchor, Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
+    Channels, EngineConfig, Group, GroupShare, Pace, Rules, StorageConfig, Timing, Validator, deal,
     max_message_bytes, namespace,
     state::{Key, StateDb, writes},
 };
