@@ -239,6 +239,35 @@ impl JsonClient {
         Err(HttpError::Told { url: url.to_owned(), status: status.as_u16(), text })
     }
 
+    /// Sends bytes to `url` and begins to read the answer, as [`Self::download`] does. Dropping the answer closes its connection, which tells the
+    /// other side to stop.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn stream(&self, url: &str, body: Vec<u8>, stall: Duration) -> Result<Download, HttpError> {
+        let target = usable(url)?;
+        let unreachable = |source: reqwest::Error| HttpError::Unreachable {
+            url: url.to_owned(),
+            source: source.without_url(),
+        };
+        let stalled = |_| HttpError::Stalled { url: url.to_owned() };
+        let request = self.client.post(target).header("content-type", "application/octet-stream").body(body);
+        let sent = tokio::time::timeout(stall, request.send()).await.map_err(stalled)?;
+        let mut response = sent.map_err(unreachable)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Download { response, url: url.to_owned(), stall });
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = tokio::time::timeout(stall, response.chunk()).await.map_err(stalled)?.map_err(unreachable)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > REFUSAL_BYTES_MAX {
+                return Err(HttpError::Status { url: url.to_owned(), status: status.as_u16() });
+            }
+        }
+        Err(refusal(url, status, &bytes))
+    }
+
     async fn exchange<R: DeserializeOwned>(
         &self,
         request: Request<'_>,

@@ -25,6 +25,7 @@ pub mod revert;
 mod rpc;
 pub mod sealing;
 pub mod session;
+pub mod splice;
 pub mod stream;
 mod validators;
 pub mod wallet;
