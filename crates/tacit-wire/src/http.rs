@@ -259,7 +259,9 @@ impl JsonClient {
             return Ok(Download { response, url: url.to_owned(), stall });
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = tokio::time::timeout(stall, response.chunk()).await.map_err(stalled)?.map_err(unreachable)? {
+        while let Some(chunk) =
+            tokio::time::timeout(stall, response.chunk()).await.map_err(stalled)?.map_err(unreachable)?
+        {
             bytes.extend_from_slice(&chunk);
             if bytes.len() > REFUSAL_BYTES_MAX {
                 return Err(HttpError::Status { url: url.to_owned(), status: status.as_u16() });
