@@ -129,6 +129,8 @@ pub(crate) enum Model {
     },
     /// Ask held-out rows under encryption, and keep in the file how often labels are the model's: a worker publishes that where they are not always.
     Measure(Measure),
+    /// Describe a language model, for workers to serve from an engine: writes manifest and tokenizer.
+    Language(LanguageModel),
     /// Describe a `.tacit` file.
     Show {
         /// A `.tacit` file.
@@ -152,6 +154,49 @@ pub(crate) enum Model {
         #[command(flatten)]
         ledger: LedgerAddress,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LanguageModel {
+    /// File of the weights, whose hash names the model. A GGUF file says most of the rest.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// Name to publish under: 1 to 32 of a-z 0-9 - . _
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What the model is for.
+    #[arg(long, value_enum, default_value = "language")]
+    pub(crate) kind: LanguageKind,
+    /// The model's `tokenizer.json`; made from a GGUF file with a byte-level BPE vocabulary when left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Licence of the weights, such as Apache-2.0.
+    #[arg(long)]
+    pub(crate) licence: Option<String>,
+    /// How the weights are rounded, such as Q4_1 or bf16.
+    #[arg(long)]
+    pub(crate) quantisation: Option<String>,
+    /// Format of the weights' file.
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// Tokens that prompt and completion may have together.
+    #[arg(long, value_name = "N")]
+    pub(crate) context_tokens: Option<u32>,
+    /// Tokens that each message of a chat counts for besides its text.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) message_tokens: u32,
+    /// Folder for manifest.json and tokenizer.json.
+    #[arg(long, short)]
+    pub(crate) output: PathBuf,
+}
+
+/// What a language model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LanguageKind {
+    /// Continues text.
+    Language,
+    /// Turns text into vectors.
+    Embedding,
 }
 
 #[derive(Debug, Args)]
@@ -565,10 +610,75 @@ pub(crate) struct Lifetime {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Worker {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorkerCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Option<Serve>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Tell what the language models of a running worker brought in the last days.
+    Earnings(WorkerEarnings),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerEarnings {
+    /// Where the worker listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8546")]
+    pub(crate) worker: String,
+    /// Sum up by what.
+    #[arg(long, value_enum, default_value = "day")]
+    pub(crate) by: EarningsBy,
+}
+
+/// What earnings are summed up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EarningsBy {
+    /// UTC days.
+    Day,
+    /// Models.
+    Model,
+}
+
+/// A language model of an engine that runs already.
+#[derive(Debug, Args)]
+pub(crate) struct EngineModel {
+    /// Serve a language model of this engine (vLLM, llama.cpp, Ollama, …: any that speaks OpenAI's HTTP interface).
+    #[arg(long, value_name = "URL", requires_all = ["manifest", "tokenizer"])]
+    pub(crate) engine: Option<String>,
+    /// The engine's name for the model; the manifest's when left out.
+    #[arg(long, value_name = "NAME", requires = "engine")]
+    pub(crate) engine_model: Option<String>,
+    /// What the model is, as `tacit model language` writes it.
+    #[arg(long, value_name = "FILE", requires = "engine")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// The model's tokenizer, as `tacit model language` writes it.
+    #[arg(long, value_name = "FILE", requires = "engine")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Coins for a million tokens of prompts.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) prompt_price: String,
+    /// Coins for a million tokens of completions.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) completion_price: String,
+    /// Coins for a request, whatever it takes.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) request_price: String,
+    /// Requests to the engine at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) capacity: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
     /// Model to serve and its price in coins, as FILE=PRICE; may be given several times.
-    #[arg(long = "model", value_name = "FILE=PRICE", required = true)]
+    #[arg(long = "model", value_name = "FILE=PRICE", required_unless_present = "engine")]
     pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineModel,
     /// Key file of the worker; made when missing.
     #[arg(long)]
     pub(crate) key: PathBuf,
@@ -605,7 +715,7 @@ pub(crate) struct Gateway {
     #[command(subcommand)]
     pub(crate) command: Option<GatewayCommand>,
     #[command(flatten)]
-    pub(crate) run: Option<GatewayRun>,
+    pub(crate) run: GatewayRun,
 }
 
 #[derive(Debug, Subcommand)]
@@ -654,11 +764,11 @@ pub(crate) struct GatewayData {
 #[derive(Debug, Args)]
 pub(crate) struct GatewayRun {
     /// Key file of the client; made when missing.
-    #[arg(long)]
-    pub(crate) key: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
     /// Where channels and receipts are kept.
-    #[arg(long)]
-    pub(crate) data: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) listen: SocketAddr,

@@ -24,6 +24,17 @@ pub struct Download {
     stall: Duration,
 }
 
+/// How an exchange began whose answer is read as it comes, whatever its status.
+#[derive(Debug)]
+pub struct Relayed {
+    /// HTTP status.
+    pub status: u16,
+    /// As the other side said it; empty where it said nothing readable.
+    pub content_type: String,
+    /// Its bytes. Dropping it closes the connection.
+    pub body: Download,
+}
+
 impl Download {
     /// The next bytes; `None` at the end.
     ///
@@ -153,6 +164,48 @@ impl JsonClient {
             .build()
             .map_err(HttpError::Setup)?;
         Ok(Self { client })
+    }
+
+    /// A client for answers that take as long as they take: each read ends for itself ([`Download`]).
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`].
+    pub fn unhurried() -> Result<Self, HttpError> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .build()
+            .map_err(HttpError::Setup)?;
+        Ok(Self { client })
+    }
+
+    /// Sends bytes to `url` and begins to read what comes back, for somebody else to judge, whatever its status; `stall` bounds the wait for the answer's beginning and for
+    /// each part of it. A client's timeout ends it too, so it wants [`Self::unhurried`].
+    ///
+    /// # Errors
+    /// [`HttpError::BadUrl`], [`HttpError::Unreachable`], [`HttpError::Stalled`].
+    pub async fn relay(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        stall: Duration,
+    ) -> Result<Relayed, HttpError> {
+        let target = usable(url)?;
+        let request = self.client.post(target).header("content-type", content_type).body(body);
+        let sent = tokio::time::timeout(stall, request.send()).await;
+        let sent = sent.map_err(|_| HttpError::Stalled { url: url.to_owned() })?;
+        let response = sent
+            .map_err(|source| HttpError::Unreachable { url: url.to_owned(), source: source.without_url() })?;
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        Ok(Relayed {
+            status: response.status().as_u16(),
+            content_type: content_type.unwrap_or_default().to_owned(),
+            body: Download { response, url: url.to_owned(), stall },
+        })
     }
 
     /// Reads `url`, at most `limit_bytes`.
@@ -489,6 +542,23 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = client.download(&format!("http://{}/", listener.local_addr().unwrap()), stall).await;
         assert!(matches!(silent, Err(HttpError::Stalled { .. })), "{silent:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_any_status_is_streamed() {
+        let client = JsonClient::unhurried().unwrap();
+        let stall = Duration::from_millis(300);
+        for (status, code) in [("200 OK", 200), ("429 Slow", 429)] {
+            let url = serve(reply(status, "content-type: text/event-stream\r\n", "data: 1\n\n")).await;
+            let mut answer = client.relay(&url, "application/json", b"{}".to_vec(), stall).await.unwrap();
+            assert_eq!((answer.status, answer.content_type.as_str()), (code, "text/event-stream"));
+            assert_eq!(answer.body.next().await.unwrap().unwrap(), b"data: 1\n\n");
+            assert!(answer.body.next().await.unwrap().is_none());
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = format!("http://{}/", listener.local_addr().unwrap());
+        let stalled = client.relay(&silent, "application/json", Vec::new(), stall).await;
+        assert!(matches!(stalled, Err(HttpError::Stalled { .. })), "{stalled:?}");
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, Privacy, channels::SignedVoucher, receipts::SignedReceipt};
 
-use crate::{Amount, JobHeader, JobId, Payload};
+use crate::{Amount, JobHeader, JobId, Payload, language::TokenPrices};
 
 /// A model as a worker describes it. The reader recomputes the id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,58 @@ pub struct WorkerInfo {
     pub chain_id: u64,
     /// What it serves.
     pub models: Vec<ModelTerms>,
+    /// Models of other engines that it serves by the token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<LanguageStatus>,
+    /// What those brought in the last days, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tallies: Vec<StreamTally>,
+}
+
+/// A model of another engine, and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LanguageStatus {
+    /// The model.
+    pub model_id: B256,
+    /// Its name.
+    pub name: String,
+    /// What requests cost.
+    pub prices: TokenPrices,
+    /// Requests at once.
+    pub capacity: u32,
+    /// Requests that are being answered.
+    pub running: u32,
+    /// Whether its engine answers.
+    pub available: bool,
+}
+
+/// What the streams of a model brought in a UTC day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamTally {
+    /// The date, `2026-01-31`.
+    pub day: String,
+    /// The model.
+    pub model_id: B256,
+    /// Requests that were begun.
+    pub requests: u64,
+    /// Those of them that the engine failed.
+    pub failures: u64,
+    /// Tokens of prompts.
+    pub prompt_tokens: u64,
+    /// Tokens of completions.
+    pub completion_tokens: u64,
+    /// What they cost.
+    pub earned: Amount,
+}
+
+impl StreamTally {
+    /// Nothing yet.
+    #[must_use]
+    pub fn none(day: String, model_id: B256) -> Self {
+        let (requests, failures, prompt_tokens, completion_tokens) = (0, 0, 0, 0);
+        Self { day, model_id, requests, failures, prompt_tokens, completion_tokens, earned: Amount::ZERO }
+    }
 }
 
 /// One served model and its terms.

@@ -8,7 +8,9 @@
 //! | `POST /v1/vouchers` | one payment |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
 //! | `PUT /v1/keys/{id}` | evaluation keys, under a [`KeyGrant`] in two headers |
-//! | `GET /v1/receipts/{job id}` | receipt and its anchor |
+//! | `GET /v1/receipts/{job id}` | receipt and its anchor, of a job or a stream |
+//!
+//! Language models have addresses of their own ([`crate::language`]).
 
 use std::sync::Arc;
 
@@ -31,10 +33,11 @@ use tacit_wire::{
         VoucherRequest, WorkerInfo,
     },
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 use crate::{
     connection::Bounded,
+    language,
     reject::JobReject,
     worker::{Worker, WorkerError},
 };
@@ -70,31 +73,41 @@ impl Worker {
             .route("/v1/channels/{id}", get(channel))
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/keys/{id}", put(keys))
+            .merge(language::routes())
             .fallback(|| async { JobReject::NotFound })
             .method_not_allowed_fallback(|| async { JobReject::NotFound })
             .layer(middleware::from_fn_with_state(gate, limit))
             .with_state(Arc::clone(&self));
-        let settling = tokio::spawn(Arc::clone(&self).settle_forever());
+        let mut beside = JoinSet::new();
+        beside.spawn(Arc::clone(&self).settle_forever());
+        beside.spawn(Arc::clone(&self).write_forever());
+        for model in self.languages.models() {
+            let model = Arc::clone(model);
+            beside.spawn(async move { model.watch().await });
+        }
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         // Longer than any request may take: a client that waits for its answer is not idle.
         let idle = self.limits.request_timeout.saturating_add(IDLE_MARGIN);
         let listener = Bounded::new(listener, self.limits.connections_max, idle);
+        let (draining, grace) = (Arc::clone(&self), self.limits.stream_grace);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
             let _ = stopping.send(());
+            draining.languages.drain(grace).await;
         });
         let late = async {
             // A sender that is gone means that the server ended by itself.
             if stopped.await.is_err() {
                 core::future::pending::<()>().await;
             }
-            tokio::time::sleep(DRAIN).await;
+            tokio::time::sleep(grace.saturating_add(DRAIN)).await;
         };
         let result = tokio::select! {
             result = serving.into_future() => result,
             () = late => Ok(()),
         };
-        settling.abort();
+        beside.shutdown().await;
+        self.write_pending().await;
         result.map_err(WorkerError::Listen)
     }
 }
@@ -108,12 +121,12 @@ async fn limit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
     }
 }
 
-async fn status(State(worker): State<Arc<Worker>>) -> Json<WorkerInfo> {
-    Json(worker.info())
+async fn status(State(worker): State<Arc<Worker>>) -> Result<Json<WorkerInfo>, JobReject> {
+    Ok(Json(worker.info()?))
 }
 
 async fn models(State(worker): State<Arc<Worker>>) -> Json<Vec<ModelTerms>> {
-    Json(worker.info().models)
+    Json(worker.terms())
 }
 
 async fn model(
@@ -177,7 +190,7 @@ async fn keys(
     worker.keep_keys(client, key_id, bytes.map_err(|_| JobReject::Body)?.into()).await.map(Json)
 }
 
-async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, JobReject> {
+pub(crate) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, JobReject> {
     let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });

@@ -40,7 +40,7 @@ struct Admitted {
 }
 
 /// Holds a channel for one job; gives it back when dropped.
-struct Reservation {
+pub(crate) struct Reservation {
     worker: Arc<Worker>,
     channel_id: B256,
 }
@@ -90,7 +90,10 @@ impl Worker {
         }
         // Only the channel's signer comes this far, so that a stranger cannot keep a channel busy. What we hold of the
         // channel is read once nobody else can change it.
-        let reservation = self.reserve(&header)?;
+        let reservation = self.reserve_channel(header.channel_id, header.job_id)?;
+        if self.store.account(header.channel_id)?.is_some() {
+            return Err(JobReject::ChannelForStreams { channel_id: header.channel_id });
+        }
         if self.store.job(header.job_id)?.is_some() {
             return Err(JobReject::InProgress { job_id: header.job_id });
         }
@@ -207,8 +210,12 @@ impl Worker {
         Ok(model)
     }
 
-    fn reserve(self: &Arc<Self>, header: &JobHeader) -> Result<Reservation, JobReject> {
-        let JobHeader { channel_id, job_id, .. } = *header;
+    /// Keeps a channel for one job, or for the moment in which it becomes one that pays for streams.
+    pub(crate) fn reserve_channel(
+        self: &Arc<Self>,
+        channel_id: B256,
+        job_id: JobId,
+    ) -> Result<Reservation, JobReject> {
         let mut busy = self.busy();
         // Ids are the clients' choice: one that names another's job must not come between it and its answer.
         if busy.iter().any(|(other, running)| *running == job_id && *other != channel_id) {

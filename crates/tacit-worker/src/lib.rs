@@ -7,6 +7,8 @@
 //! A job may be encrypted: the engine then computes on what it cannot read, and nothing in this crate or below it, built alone, has a name
 //! for what could ([`JobInput`]).
 //!
+//! Language models of other people's engines are served by the token, beside ([`language`]).
+//!
 //! # What the worker risks
 //! One job per channel: the next one is refused until the last one is paid. A voucher is on disk before it is
 //! acknowledged, and settled before the channel's grace period ends.
@@ -21,7 +23,9 @@ pub mod audit;
 pub mod billing;
 pub mod clock;
 pub mod engine;
+pub mod gguf;
 pub mod keys;
+pub mod language;
 pub mod quota;
 pub mod reject;
 pub mod served;
@@ -42,9 +46,10 @@ pub use engine::{
     Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
 };
 pub use keys::{KEY_BYTES_DEFAULT, KeyError, KeyMeter, KeyShelf};
-pub use quota::Quota;
+pub use language::{EngineFault, LanguageEngine, LanguageError, LanguageModel, StreamRefusal};
+pub use quota::{Day, Quota};
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;
 pub use store::{Store, StoreError};
-pub use worker::{Earnings, Limits, Worker, WorkerConfig, WorkerError};
+pub use worker::{Earnings, Limits, Worker, WorkerConfig, WorkerError, WorkerFolder};

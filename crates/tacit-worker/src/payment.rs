@@ -32,6 +32,9 @@ impl Worker {
                 return Err(JobReject::Underpaid { demand, got });
             }
         }
+        if self.store.account(channel_id)?.is_some() {
+            return Err(JobReject::ChannelForStreams { channel_id });
+        }
         let signer = voucher_signer(&signed, self.ledger.chain_id())?;
         let channel = self.channel_for_voucher(channel_id, got).await?;
         if signer != channel.signer {

@@ -106,6 +106,12 @@ pub enum JobReject {
         /// The header's.
         client: Address,
     },
+    /// The channel pays for streams.
+    #[error("channel {channel_id} pays for streams, and cannot pay for jobs")]
+    ChannelForStreams {
+        /// The channel.
+        channel_id: B256,
+    },
     /// The channel is closed or closing.
     #[error("channel {channel_id} is closed or closing")]
     ChannelClosing {
@@ -208,7 +214,7 @@ pub enum JobReject {
     Timeout,
     /// Our own disk failed.
     #[error("the worker cannot write to its disk")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// Our own ledger failed.
     #[error("the worker cannot reach its ledger")]
     Ledger(#[source] LedgerError),
@@ -237,6 +243,7 @@ impl JobReject {
             Self::ChannelBusy { .. } => ("channel_busy", 409, "send one job at a time on a channel"),
             Self::UnknownChannel { .. } => ("unknown_channel", 402, "open a channel to this worker"),
             Self::NotOurChannel { .. } => ("not_our_channel", 402, "open a channel to this worker"),
+            Self::ChannelForStreams { .. } => ("channel_for_streams", 409, "open another channel for jobs"),
             Self::ChannelClosing { .. } => ("channel_closing", 402, "open another channel"),
             Self::Signature(_) => ("bad_signature", 401, "sign the job with the channel's signer"),
             Self::NotSigner { .. } => ("not_signer", 401, "sign the job with the channel's signer"),
@@ -287,5 +294,15 @@ fn scope(counted: Counted) -> &'static str {
     match counted {
         Counted::Client => "one client's",
         Counted::All => "all clients'",
+    }
+}
+
+impl From<StoreError> for JobReject {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // A job that ended after its channel was given to streams.
+            StoreError::OtherUse { channel_id } => Self::ChannelForStreams { channel_id },
+            error => Self::Store(error),
+        }
     }
 }

@@ -11,7 +11,7 @@ use tacit_abi::{IChannels::IChannelsErrors, IReceipts::IReceiptsErrors};
 use tacit_wire::{Amount, LedgerError, Revert};
 
 use crate::{
-    store::{BatchRecord, ChannelRecord},
+    store::{BatchRecord, Promise},
     worker::{Worker, WorkerError},
 };
 
@@ -47,6 +47,7 @@ impl Worker {
     /// Settles and anchors until dropped. [`Self::serve`] runs this beside the requests.
     pub(crate) async fn settle_forever(self: Arc<Self>) {
         let mut renewed = Instant::now();
+        let mut looked = Instant::now();
         loop {
             if renewed.elapsed() >= RENEWAL {
                 renewed = Instant::now();
@@ -61,7 +62,13 @@ impl Worker {
             if let Err(error) = self.anchor_receipts().await {
                 tracing::warn!(%error, "receipts are not anchored yet");
             }
-            if let Err(error) = self.settle_due().await {
+            // Whether channels are closing is asked of the ledger, once in a while: streams pay many times a second.
+            let look = looked.elapsed() >= self.settlement.poll;
+            if look {
+                looked = Instant::now();
+            }
+            let settled = if look { self.settle_due().await } else { self.settle_large().await };
+            if let Err(error) = settled {
                 tracing::warn!(%error, "channels are not settled yet");
             }
         }
@@ -103,25 +110,33 @@ impl Worker {
     /// [`WorkerError`]; what is left is taken up next time.
     pub async fn settle_due(&self) -> Result<(), WorkerError> {
         let mut failure = None;
-        for (channel_id, channel) in self.store.channels()? {
-            let Some(unsettled) = unsettled(&channel) else { continue };
+        for promise in self.store.promises()? {
+            let Some(unsettled) = unsettled(&promise) else { continue };
             // One channel that cannot be settled does not keep the coins of the others.
-            if let Err(error) = self.settle_if_due(channel_id, &channel, unsettled).await {
+            if let Err(error) = self.settle_if_due(&promise, unsettled).await {
                 failure = failure.or(Some(error));
             }
         }
         failure.map_or(Ok(()), Err)
     }
 
-    async fn settle_if_due(
-        &self,
-        channel_id: B256,
-        channel: &ChannelRecord,
-        unsettled: Amount,
-    ) -> Result<(), WorkerError> {
+    /// Settles channels that owe much.
+    async fn settle_large(&self) -> Result<(), WorkerError> {
+        let mut failure = None;
+        for promise in self.store.promises()? {
+            if unsettled(&promise).is_some_and(|amount| amount >= self.settlement.settle_threshold)
+                && let Err(error) = self.settle(&promise).await
+            {
+                failure = failure.or(Some(error));
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn settle_if_due(&self, promise: &Promise, unsettled: Amount) -> Result<(), WorkerError> {
         let due = unsettled >= self.settlement.settle_threshold
-            || self.ledger.channel(channel_id).await?.closeAt != 0;
-        if due { self.settle(channel_id, channel).await } else { Ok(()) }
+            || self.ledger.channel(promise.channel_id).await?.closeAt != 0;
+        if due { self.settle(promise).await } else { Ok(()) }
     }
 
     /// Settles every channel that owes anything, now.
@@ -130,9 +145,9 @@ impl Worker {
     /// [`WorkerError`].
     pub async fn settle_all(&self) -> Result<(), WorkerError> {
         let mut failure = None;
-        for (channel_id, channel) in self.store.channels()? {
-            if unsettled(&channel).is_some()
-                && let Err(error) = self.settle(channel_id, &channel).await
+        for promise in self.store.promises()? {
+            if unsettled(&promise).is_some()
+                && let Err(error) = self.settle(&promise).await
             {
                 failure = failure.or(Some(error));
             }
@@ -140,8 +155,8 @@ impl Worker {
         failure.map_or(Ok(()), Err)
     }
 
-    async fn settle(&self, channel_id: B256, channel: &ChannelRecord) -> Result<(), WorkerError> {
-        let Some(voucher) = &channel.voucher else { return Ok(()) };
+    async fn settle(&self, promise: &Promise) -> Result<(), WorkerError> {
+        let Some(voucher) = &promise.voucher else { return Ok(()) };
         let settled = match self.ledger.settle(&self.wallet, voucher).await {
             Ok(_) => Amount(voucher.voucher.cumulative),
             // Someone else may have sent it, or we did before a crash: the voucher decides, not the sender.
@@ -150,11 +165,11 @@ impl Worker {
             ))) => Amount(voucher.voucher.cumulative),
             Err(error) => return Err(error.into()),
         };
-        Ok(self.store.put_settled(channel_id, settled)?)
+        Ok(self.store.put_settled(promise.channel_id, settled)?)
     }
 }
 
 /// What a channel owes beyond what the ledger has paid, or `None`.
-fn unsettled(channel: &ChannelRecord) -> Option<Amount> {
-    channel.promised().checked_sub(channel.settled).filter(|amount| *amount > Amount::ZERO)
+fn unsettled(promise: &Promise) -> Option<Amount> {
+    promise.promised().checked_sub(promise.settled).filter(|amount| *amount > Amount::ZERO)
 }

@@ -8,11 +8,13 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{
-    IAsks, IModels,
+    Evidence, IAsks, IModels, Privacy,
     asks::{ASK_LIFE_S, ASK_STAKE},
 };
 use tacit_wire::{
-    Amount, AuditKey, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet, message::WorkerInfo,
+    Amount, AuditKey, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet,
+    message::{ModelTerms, WorkerInfo},
+    session::{SessionKey, session_key_hash},
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -20,7 +22,8 @@ use crate::{
     billing::Billing,
     clock::Clock,
     keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
-    quota::Question,
+    language::{LanguageModel, Languages, MODE},
+    quota::{Day, Question},
     served::ServedModel,
     settle::SettlementPolicy,
     store::{Store, StoreError},
@@ -44,6 +47,10 @@ pub struct WorkerConfig {
     pub keys: KeyShelf,
     /// What is served.
     pub models: Vec<ServedModel>,
+    /// What is served by the token.
+    pub languages: Vec<LanguageModel>,
+    /// Key that sessions are agreed with.
+    pub session: SessionKey,
     /// What receipts charge.
     pub billing: Arc<dyn Billing>,
     /// When to settle and anchor.
@@ -52,6 +59,21 @@ pub struct WorkerConfig {
     pub limits: Limits,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What a worker's data folder holds.
+#[expect(missing_debug_implementations, reason = "it holds secret keys")]
+pub struct WorkerFolder {
+    /// Key that jobs are sealed to.
+    pub sealing: SealingKey,
+    /// Key from which the seeds of encrypted answers are derived.
+    pub audit: AuditKey,
+    /// Key that sessions are agreed with.
+    pub session: SessionKey,
+    /// Jobs, accounts, vouchers and receipts.
+    pub store: Store,
+    /// Clients' evaluation keys.
+    pub keys: KeyShelf,
 }
 
 /// How much a worker takes on.
@@ -65,8 +87,14 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests in any state at once.
     pub requests_max: usize,
-    /// Longest that a request may take, body and waiting included.
+    /// Longest that a request may take, body and waiting included; a stream begins within it.
     pub request_timeout: core::time::Duration,
+    /// Streams at once, of all models.
+    pub streams_max: u32,
+    /// How long a stream waits for a voucher.
+    pub unpaid_wait: core::time::Duration,
+    /// How long streams may go on when the worker closes down.
+    pub stream_grace: core::time::Duration,
 }
 
 impl Default for Limits {
@@ -77,6 +105,9 @@ impl Default for Limits {
             connections_max: 512,
             requests_max: 256,
             request_timeout: core::time::Duration::from_secs(120),
+            streams_max: 4096,
+            unpaid_wait: core::time::Duration::from_secs(30),
+            stream_grace: core::time::Duration::from_secs(30),
         }
     }
 }
@@ -101,6 +132,7 @@ pub struct Worker {
     /// Keys that are being sent.
     pub(crate) receiving: Semaphore,
     pub(crate) queues: Queues,
+    pub(crate) languages: Languages,
     /// The job that each busy channel is computing.
     pub(crate) busy: Mutex<HashMap<B256, JobId>>,
     /// Questions that are being answered, each of which counts.
@@ -165,6 +197,8 @@ pub struct Earnings {
 
 /// Keys that are received at once, each in memory meanwhile.
 const RECEIVING_MAX: usize = 4;
+/// Days before today of which a worker says what they brought.
+const TALLIED_DAYS: u64 = 30;
 
 impl Worker {
     /// Opens a worker; it serves once [`Self::serve`] runs.
@@ -180,6 +214,8 @@ impl Worker {
             store,
             keys,
             models,
+            languages,
+            session,
             billing,
             settlement,
             limits,
@@ -204,6 +240,7 @@ impl Worker {
             running: Semaphore::new(limits.running_max),
             receiving: Semaphore::new(RECEIVING_MAX),
             queues: Queues::default(),
+            languages: Languages::new(languages, session, limits.streams_max),
             busy: Mutex::default(),
             counting: Mutex::default(),
             paid: Notify::new(),
@@ -215,16 +252,15 @@ impl Worker {
     ///
     /// # Errors
     /// A key file or the database cannot be used.
-    pub fn open_folder(
-        folder: &Path,
-    ) -> Result<(SealingKey, AuditKey, Store, KeyShelf), Box<dyn std::error::Error + Send + Sync>> {
+    pub fn open_folder(folder: &Path) -> Result<WorkerFolder, Box<dyn std::error::Error + Send + Sync>> {
         std::fs::create_dir_all(folder)?;
-        Ok((
-            SealingKey::load_or_create(&folder.join("sealing.key"))?,
-            AuditKey::load_or_create(&folder.join("audit.key"))?,
-            Store::open(&folder.join("worker.redb"))?,
-            KeyShelf::open(&folder.join("keys"), KEY_BYTES_DEFAULT)?,
-        ))
+        Ok(WorkerFolder {
+            sealing: SealingKey::load_or_create(&folder.join("sealing.key"))?,
+            audit: AuditKey::load_or_create(&folder.join("audit.key"))?,
+            session: SessionKey::load_or_create(&folder.join("session.key"))?,
+            store: Store::open(&folder.join("worker.redb"))?,
+            keys: KeyShelf::open(&folder.join("keys"), KEY_BYTES_DEFAULT)?,
+        })
     }
 
     /// The account that signs receipts.
@@ -234,11 +270,29 @@ impl Worker {
     }
 
     /// What `GET /v1/status` says.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn info(&self) -> Result<WorkerInfo, StoreError> {
+        let models = self.terms();
+        let languages = self.languages.models().into_iter().map(|model| model.status()).collect();
+        let today = Day::of(self.clock.unix_time_s());
+        let tallies = self.store.tallies(Day(today.0.saturating_sub(TALLIED_DAYS)))?;
+        Ok(WorkerInfo {
+            worker: self.address(),
+            chain_id: self.ledger.chain_id(),
+            models,
+            languages,
+            tallies,
+        })
+    }
+
+    /// What is served by the job, and on which terms.
     #[must_use]
-    pub fn info(&self) -> WorkerInfo {
+    pub fn terms(&self) -> Vec<ModelTerms> {
         let mut models: Vec<_> = self.models.values().map(ServedModel::terms).collect();
         models.sort_by(|a, b| a.name.cmp(&b.name));
-        WorkerInfo { worker: self.address(), chain_id: self.ledger.chain_id(), models }
+        models
     }
 
     /// Publishes every served model that is not published yet, and sets this worker's asks with `endpoint`. Doing it
@@ -252,32 +306,63 @@ impl Worker {
         }
         *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.to_owned());
         self.back_asks().await?;
+        for model in self.models.values() {
+            let info = model.info();
+            self.publish(info.model_id, info.weight_root, &info.name).await?;
+            let asked = model.asks().iter().map(|ask| IAsks::Terms {
+                price: ask.price.0,
+                capacity: u32::try_from(self.limits.running_max).unwrap_or(u32::MAX),
+                sealingKey: self.sealing.public(),
+                ..Self::unpriced(ask.privacy, ask.evidence, endpoint)
+            });
+            self.ask(info.model_id, asked.collect()).await?;
+        }
+        for model in self.languages.models() {
+            let (privacy, evidence) = MODE;
+            let prices = model.prices();
+            self.publish(model.model_id(), model.manifest().weights, &model.manifest().name).await?;
+            let asked = IAsks::Terms {
+                price: prices.request.0,
+                promptPrice: prices.prompt.0,
+                completionPrice: prices.completion.0,
+                capacity: model.capacity(),
+                sealingKey: session_key_hash(self.languages.public_key()),
+                ..Self::unpriced(privacy, evidence, endpoint)
+            };
+            self.ask(model.model_id(), vec![asked]).await?;
+        }
+        Ok(())
+    }
+
+    fn unpriced(privacy: Privacy, evidence: Evidence, endpoint: &str) -> IAsks::Terms {
+        IAsks::Terms {
+            privacy: privacy as u8,
+            evidence: evidence as u8,
+            price: 0,
+            promptPrice: 0,
+            completionPrice: 0,
+            capacity: 0,
+            validUntil: 0,
+            sealingKey: B256::ZERO,
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    /// Sets those asks for a model that are not listed, or not for much longer.
+    async fn ask(&self, model_id: B256, asked: Vec<IAsks::Terms>) -> Result<(), WorkerError> {
         let now = self.clock.unix_time_s();
         // An ask is set again when half of its life is over.
         let (valid_until, renew_at) = (now.saturating_add(ASK_LIFE_S), now.saturating_add(ASK_LIFE_S / 2));
-        for model in self.models.values() {
-            self.publish(model).await?;
-            let listed = self.ledger.listing(model.model_id()).await?.asks;
-            for ask in model.asks() {
-                let terms = IAsks::Terms {
-                    privacy: ask.privacy as u8,
-                    evidence: ask.evidence as u8,
-                    price: ask.price.0,
-                    promptPrice: 0,
-                    completionPrice: 0,
-                    capacity: u32::try_from(self.limits.running_max).unwrap_or(u32::MAX),
-                    validUntil: valid_until,
-                    sealingKey: self.sealing.public(),
-                    endpoint: endpoint.to_owned(),
-                };
-                let is_listed = listed.iter().any(|listed| {
-                    let fresh = listed.terms.validUntil >= renew_at;
-                    let same = IAsks::Terms { validUntil: valid_until, ..listed.terms.clone() } == terms;
-                    listed.worker == self.address() && fresh && same
-                });
-                if !is_listed {
-                    self.ledger.set_ask(&self.wallet, model.model_id(), terms).await?;
-                }
+        let listed = self.ledger.listing(model_id).await?.asks;
+        for terms in asked {
+            let terms = IAsks::Terms { validUntil: valid_until, ..terms };
+            let is_listed = listed.iter().any(|listed| {
+                let fresh = listed.terms.validUntil >= renew_at;
+                let same = IAsks::Terms { validUntil: valid_until, ..listed.terms.clone() } == terms;
+                listed.worker == self.address() && fresh && same
+            });
+            if !is_listed {
+                self.ledger.set_ask(&self.wallet, model_id, terms).await?;
             }
         }
         Ok(())
@@ -295,6 +380,7 @@ impl Worker {
     /// Bonds what is missing for the asks of every served model.
     async fn back_asks(&self) -> Result<(), WorkerError> {
         let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
+        let asks = asks.saturating_add(self.languages.models().len());
         let needed = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
         let bonded = self.ledger.stake_of(self.address()).await?.bonded;
         if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {
@@ -303,20 +389,19 @@ impl Worker {
         Ok(())
     }
 
-    async fn publish(&self, model: &ServedModel) -> Result<(), WorkerError> {
-        let info = model.info();
-        match self.ledger.listing(info.model_id).await {
-            Ok(listing) if listing.model.weightRoot == info.weight_root => return Ok(()),
-            Ok(_) => return Err(WorkerError::WeightRoot { model_id: info.model_id }),
+    async fn publish(&self, model_id: B256, weight_root: B256, name: &str) -> Result<(), WorkerError> {
+        match self.ledger.listing(model_id).await {
+            Ok(listing) if listing.model.weightRoot == weight_root => return Ok(()),
+            Ok(_) => return Err(WorkerError::WeightRoot { model_id }),
             Err(LedgerError::Reverted(Revert::Models(IModels::IModelsErrors::UnknownModel(_)))) => {}
             Err(error) => return Err(error.into()),
         }
-        match self.ledger.model_by_name(&info.name).await {
-            Ok(model_id) => return Err(WorkerError::NameTaken { name: info.name.clone(), model_id }),
+        match self.ledger.model_by_name(name).await {
+            Ok(model_id) => return Err(WorkerError::NameTaken { name: name.to_owned(), model_id }),
             Err(LedgerError::Reverted(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        self.ledger.publish(&self.wallet, info.model_id, info.weight_root, &info.name).await?;
+        self.ledger.publish(&self.wallet, model_id, weight_root, name).await?;
         Ok(())
     }
 
@@ -331,10 +416,12 @@ impl Worker {
             keys: self.keys.meter()?,
             ..Earnings::default()
         };
-        for (_, channel) in self.store.channels()? {
+        for promise in self.store.promises()? {
             let sum = |total: Amount, more: Amount| total.checked_add(more).ok_or(StoreError::Overflow);
-            earnings.vouchered = sum(earnings.vouchered, channel.promised())?;
-            earnings.settled = sum(earnings.settled, channel.settled)?;
+            earnings.vouchered = sum(earnings.vouchered, promise.promised())?;
+            earnings.settled = sum(earnings.settled, promise.settled)?;
+        }
+        for (_, channel) in self.store.channels()? {
             earnings.unpaid_jobs += u64::from(channel.unpaid.is_some());
         }
         Ok(earnings)

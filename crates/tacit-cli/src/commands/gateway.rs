@@ -15,11 +15,12 @@ use tacit_wire::Amount;
 const KEYS_FILE: &str = "keys.json";
 
 pub(crate) async fn gateway(arguments: &args::Gateway, output: Output) -> Result<(), Failure> {
-    match (&arguments.command, &arguments.run) {
-        (Some(GatewayCommand::Key(command)), _) => key(command, output),
-        (None, Some(run)) => serve(run, output).await,
+    let run = &arguments.run;
+    match (&arguments.command, &run.key, &run.data) {
+        (Some(GatewayCommand::Key(command)), ..) => key(command, output),
+        (None, Some(key), Some(data)) => serve(run, key, data, output).await,
         // The reader of arguments asks for those that are needed.
-        (None, None) => Err(Failure::new("usage", "nothing to do", "tacit gateway --help")),
+        (None, ..) => Err(Failure::new("usage", "--key and --data are needed", "tacit gateway --help")),
     }
 }
 
@@ -67,7 +68,7 @@ fn keys(data: &Path) -> ApiKeys {
     ApiKeys::at(&data.join(KEYS_FILE))
 }
 
-async fn serve(arguments: &args::GatewayRun, output: Output) -> Result<(), Failure> {
+async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Output) -> Result<(), Failure> {
     if !arguments.listen.ip().is_loopback() {
         return Err(Failure::new(
             "not_local",
@@ -75,9 +76,8 @@ async fn serve(arguments: &args::GatewayRun, output: Output) -> Result<(), Failu
             "listen on 127.0.0.1, and put something that knows its users before it",
         ));
     }
-    let wallet = open_wallet(&arguments.key)?;
+    let wallet = open_wallet(key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
-    let data = &arguments.data;
     std::fs::create_dir_all(data).failed(
         "cannot_write",
         data.display(),

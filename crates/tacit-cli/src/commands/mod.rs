@@ -9,6 +9,7 @@ pub(crate) mod crowd;
 pub(crate) mod encrypt;
 pub(crate) mod follow;
 pub(crate) mod gateway;
+pub(crate) mod language;
 pub(crate) mod layers;
 pub(crate) mod light;
 pub(crate) mod load;

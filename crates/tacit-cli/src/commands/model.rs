@@ -26,6 +26,7 @@ pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failu
         Command::Import(arguments) => import(arguments, output),
         Command::Rerandomise { file, openings } => rerandomise(file, *openings, output),
         Command::Measure(arguments) => measure(arguments, output),
+        Command::Language(arguments) => crate::commands::language::describe(arguments, output),
         Command::Show { file } => show(file, output),
         Command::List { ledger } => {
             let listings = network::ledger(&ledger.url).await?.listings().await.map_err(network::failure)?;

@@ -1,6 +1,7 @@
 //! `tacit worker`: serve models and be paid for it.
 
 use crate::args;
+use crate::commands::language;
 use crate::commands::model::{Opened, open as open_model};
 use crate::commands::node::{bind, url};
 use crate::failure::{Context, Failure};
@@ -14,14 +15,27 @@ use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::{Closeness, Offer, Variant, server::EncryptedModel};
 use tacit_graph::{Agreement, ModelFile};
+use tacit_wire::language::TokenPrices;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
-    AskedPrice, Billing, GraphEngine, Limits, Quota, ServedModel, SettlementPolicy, StoreError, SystemClock,
-    Worker, WorkerConfig, WorkerError,
+    AskedPrice, Billing, GraphEngine, LanguageModel, Limits, Quota, ServedModel, SettlementPolicy,
+    StoreError, SystemClock, Worker, WorkerConfig, WorkerError, WorkerFolder,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
+    match (&arguments.command, &arguments.serve) {
+        (Some(args::WorkerCommand::Earnings(arguments)), _) => language::earnings(arguments, output).await,
+        (None, Some(arguments)) => run(arguments, output).await,
+        (None, None) => Err(Failure::new(
+            "bad_usage",
+            "nothing to serve",
+            "give --model FILE=PRICE, or --engine URL: tacit worker --help",
+        )),
+    }
+}
+
+async fn run(arguments: &args::Serve, output: Output) -> Result<(), Failure> {
     let wallet = open_wallet(&arguments.key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
     let quota = Quota { per_client: arguments.quota, total: arguments.quota_total };
@@ -45,17 +59,25 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
         models.push(served.with_quota(quota).with_misfit(misfit));
     }
+    let languages = language::open(&arguments.engine).await?.into_iter().collect();
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
+    let models = Models { models, languages };
     let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
+    let info = worker.info().failed("worker", "the worker's database", "")?;
     let result = json!({
-        "role": "worker", "url": url, "endpoint": endpoint, "info": worker.info(), "encrypted": encrypted,
+        "role": "worker", "url": url, "endpoint": endpoint, "info": info, "encrypted": encrypted,
         "quota": quota,
     });
     output.data(&result, || {
-        let models: Vec<_> = encrypted.iter().map(Encrypted::line).collect();
+        let languages = info.languages.iter().map(|model| {
+            let (name, id, TokenPrices { request, prompt, completion }) =
+                (&model.name, model.model_id, model.prices);
+            format!("  {name} {id} (by the token: {request} for a request, {prompt} in, {completion} out)")
+        });
+        let models: Vec<_> = encrypted.iter().map(Encrypted::line).chain(languages).collect();
         format!("worker {} at {endpoint} serves\n{}", worker.address(), models.join("\n"))
     });
     worker.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
@@ -181,12 +203,25 @@ fn serve(
 
 const UNMEASURED: &str = "its answers would be approximate, and how often they are the model's was not measured: tacit model measure FILE --held-out ROWS";
 
+/// What a worker serves.
+pub(crate) struct Models {
+    models: Vec<ServedModel>,
+    languages: Vec<LanguageModel>,
+}
+
+impl Models {
+    /// One model.
+    pub(crate) fn of(model: ServedModel) -> Self {
+        Self { models: vec![model], languages: Vec::new() }
+    }
+}
+
 /// Opens a worker on a data folder.
 pub(crate) async fn open(
     data: &Path,
     wallet: Wallet,
     ledger: LedgerClient,
-    models: Vec<ServedModel>,
+    Models { models, languages }: Models,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
     let opened = lifetime::once_free(
@@ -194,7 +229,7 @@ pub(crate) async fn open(
         |error| error.downcast_ref::<StoreError>().is_some_and(StoreError::is_in_use),
     )
     .await;
-    let (sealing, audit, store, keys) = opened.map_err(|error| {
+    let WorkerFolder { sealing, audit, session, store, keys } = opened.map_err(|error| {
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
@@ -208,6 +243,8 @@ pub(crate) async fn open(
         store,
         keys,
         models,
+        languages,
+        session,
         billing,
         settlement,
         limits,

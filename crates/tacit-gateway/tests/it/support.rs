@@ -15,7 +15,7 @@ use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
-use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet};
+use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet, session::SessionKey};
 use tacit_worker::{
     AskedPrice, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, Limits, Openings,
     ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
@@ -252,6 +252,8 @@ impl WorkerPlan {
             store: WorkerStore::with_backend(self.disk.open()).unwrap(),
             keys: KeyShelf::open(self.keys.path(), KEY_BYTES_DEFAULT).unwrap(),
             models: self.models,
+            languages: Vec::new(),
+            session: SessionKey::random(),
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,

@@ -347,7 +347,7 @@ fn what_a_worker_keeps_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     // Answers that travelled in the clear, and vouchers, lay in a file that everyone on the machine could read.
     let folder = tempfile::tempdir().unwrap();
-    let (_sealing, _audit, _store, _keys) = Worker::open_folder(folder.path()).unwrap();
+    let _folder = Worker::open_folder(folder.path()).unwrap();
     assert!(folder.path().join("audit.key").exists());
     for file in std::fs::read_dir(folder.path()).unwrap() {
         assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);

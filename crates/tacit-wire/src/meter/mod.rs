@@ -64,8 +64,8 @@ pub struct Meter {
     message_tokens: u64,
 }
 
-/// Counts an answer as it arrives.
-#[derive(Debug)]
+/// Counts an answer as it arrives. A copy goes on from the same place: it tells what more bytes would cost before they are sent.
+#[derive(Debug, Clone)]
 pub struct AnswerMeter<'a> {
     meter: &'a Meter,
     scan: Scan,
@@ -149,6 +149,10 @@ impl Meter {
     /// # Errors
     /// [`MeterReject::Request`], [`MeterReject::Text`].
     pub fn prompt(&self, body: &[u8]) -> Result<u64, MeterReject> {
+        // A derived reader would take an array of the fields as well.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(MeterReject::Request(serde::de::Error::custom("not an object")));
+        }
         let request: Request = serde_json::from_slice(body)?;
         let mut total = 0_u64;
         for message in request.messages.iter().flatten() {
@@ -231,7 +235,7 @@ impl AnswerMeter<'_> {
 }
 
 /// A text as it arrives: what is cut off is counted, the rest is counted when somebody asks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Segments {
     /// Tokens of what is cut off.
     cut: u64,

@@ -27,7 +27,7 @@ impl Framing {
 }
 
 /// A scan of one answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scan {
     framing: Framing,
     line: Line,
@@ -45,7 +45,7 @@ enum Line {
     Other,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Json {
     stack: Vec<Container>,
     string: Option<InString>,
@@ -71,7 +71,7 @@ struct Key {
     choices: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct InString {
     use_of: Use,
     escape: Escape,
@@ -79,7 +79,7 @@ struct InString {
     high: Option<u16>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Use {
     /// A key, as far as it may be one of those that matter.
     Key(Vec<u8>),

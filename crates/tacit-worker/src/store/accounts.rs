@@ -1,0 +1,212 @@
+//! Accounts of channels that pay for streams, what their receipts wait for, and what was earned by model and day.
+
+use alloy_primitives::{Address, B256};
+use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use tacit_abi::{channels::SignedVoucher, receipts::SignedReceipt};
+use tacit_wire::{
+    Amount, JobId,
+    language::TokenCount,
+    message::{StreamTally, optional_voucher_json},
+};
+
+use super::{
+    ACCOUNTS, CHANNELS, ChannelRecord, JOBS, JobRecord, Store, StoreError, TALLIES, UNANCHORED, UNPAID,
+    append, get, put,
+};
+use crate::quota::Day;
+
+/// A channel that pays for streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountRecord {
+    /// Who owns it.
+    pub client: Address,
+    /// Whose vouchers count.
+    pub signer: Address,
+    /// Best voucher held.
+    #[serde(with = "optional_voucher_json")]
+    pub voucher: Option<SignedVoucher>,
+    /// What the ledger has paid out.
+    pub settled: Amount,
+    /// What its requests cost so far.
+    pub owed: Amount,
+    /// Whether one was being answered when this was written: after a crash more was sent than is written here.
+    pub running: bool,
+}
+
+/// What one request brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// When.
+    pub day: Day,
+    /// Of which model.
+    pub model_id: B256,
+    /// What was counted.
+    pub tokens: TokenCount,
+    /// What it cost.
+    pub earned: Amount,
+    /// Whether the engine failed.
+    pub failed: bool,
+}
+
+/// One answered request, to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct StreamEnd {
+    /// Nothing where nothing was given.
+    pub(crate) receipt: Option<SignedReceipt>,
+    pub(crate) tally: Tally,
+}
+
+/// What a channel promises and what of it the ledger has paid.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    pub(crate) channel_id: B256,
+    pub(crate) voucher: Option<SignedVoucher>,
+    pub(crate) settled: Amount,
+}
+
+impl AccountRecord {
+    /// What the client has promised or the ledger has paid, whichever is more.
+    #[must_use]
+    pub fn promised(&self) -> Amount {
+        promised(self.voucher.as_ref(), self.settled)
+    }
+}
+
+impl Promise {
+    pub(crate) fn promised(&self) -> Amount {
+        promised(self.voucher.as_ref(), self.settled)
+    }
+}
+
+/// The better of a voucher and what the ledger has paid.
+pub(super) fn promised(voucher: Option<&SignedVoucher>, settled: Amount) -> Amount {
+    voucher.map_or(Amount::ZERO, |signed| Amount(signed.voucher.cumulative)).max(settled)
+}
+
+impl Store {
+    /// An account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn account(&self, channel_id: B256) -> Result<Option<AccountRecord>, StoreError> {
+        self.read(ACCOUNTS, channel_id)
+    }
+
+    /// Opens an account: from now on the channel pays for streams.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherUse`] for a channel that paid for jobs.
+    pub fn open_account(&self, channel_id: B256, account: &AccountRecord) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        if write.open_table(CHANNELS)?.get(channel_id.0)?.is_some() {
+            return Err(StoreError::OtherUse { channel_id });
+        }
+        put(&write, ACCOUNTS, channel_id, account)?;
+        Ok(write.commit()?)
+    }
+
+    /// What every channel promises, whatever it pays for.
+    pub(crate) fn promises(&self) -> Result<Vec<Promise>, StoreError> {
+        let read = self.database.begin_read()?;
+        let mut promises = Vec::new();
+        for entry in read.open_table(CHANNELS)?.iter()? {
+            let (channel_id, record) = entry?;
+            let ChannelRecord { voucher, settled, .. } = serde_json::from_slice(record.value())?;
+            promises.push(Promise { channel_id: B256::from(channel_id.value()), voucher, settled });
+        }
+        for entry in read.open_table(ACCOUNTS)?.iter()? {
+            let (channel_id, record) = entry?;
+            let AccountRecord { voucher, settled, .. } = serde_json::from_slice(record.value())?;
+            promises.push(Promise { channel_id: B256::from(channel_id.value()), voucher, settled });
+        }
+        Ok(promises)
+    }
+
+    /// Writes what changed of accounts, and what ended, in one step. Tells whether receipts are paid for that were not.
+    pub(crate) fn put_streams(
+        &self,
+        accounts: &[(B256, AccountRecord)],
+        ends: &[StreamEnd],
+    ) -> Result<bool, StoreError> {
+        let write = self.database.begin_write()?;
+        for StreamEnd { receipt, tally } in ends {
+            if let Some(receipt) = receipt {
+                let terms = &receipt.receipt;
+                let job =
+                    JobRecord { digest: B256::ZERO, receipt: receipt.clone(), paid: false, batch: None };
+                put(&write, JOBS, terms.jobId, &job)?;
+                let key = (terms.channelId.0, terms.cumulative, terms.jobId.0);
+                write.open_table(UNPAID)?.insert(key, ())?;
+            }
+            add(&write, tally)?;
+        }
+        let mut paid = false;
+        for (channel_id, account) in accounts {
+            let mut account = account.clone();
+            if let Some(held) = get::<AccountRecord>(&write, ACCOUNTS, *channel_id)? {
+                account.settled = account.settled.max(held.settled);
+            }
+            paid |= pay(&write, *channel_id, account.promised())?;
+            put(&write, ACCOUNTS, *channel_id, &account)?;
+        }
+        write.commit()?;
+        Ok(paid)
+    }
+
+    /// What streams brought since a day, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn tallies(&self, from: Day) -> Result<Vec<StreamTally>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(TALLIES)?;
+        let mut tallies = Vec::new();
+        for entry in table.range((from.0, [0; 32])..)? {
+            tallies.push(serde_json::from_slice(entry?.1.value())?);
+        }
+        Ok(tallies)
+    }
+}
+
+/// Takes the receipts that a promise covers to those that are to be anchored.
+fn pay(write: &WriteTransaction, channel_id: B256, promised: Amount) -> Result<bool, StoreError> {
+    let mut covered = Vec::new();
+    {
+        let mut unpaid = write.open_table(UNPAID)?;
+        let upto = (channel_id.0, promised.0, [0xff; 32]);
+        for entry in unpaid.extract_from_if((channel_id.0, 0, [0; 32])..=upto, |_, ()| true)? {
+            let (_, _, job_id) = entry?.0.value();
+            covered.push(JobId(B256::from(job_id)));
+        }
+    }
+    for job_id in &covered {
+        if let Some(mut job) = get::<JobRecord>(write, JOBS, job_id.0)? {
+            job.paid = true;
+            put(write, JOBS, job_id.0, &job)?;
+            append(write, UNANCHORED, *job_id)?;
+        }
+    }
+    Ok(!covered.is_empty())
+}
+
+fn add(write: &WriteTransaction, tally: &Tally) -> Result<(), StoreError> {
+    let Tally { day, model_id, tokens, earned, failed } = *tally;
+    let mut table = write.open_table(TALLIES)?;
+    let key = (day.0, model_id.0);
+    let held =
+        table.get(key)?.map(|bytes| serde_json::from_slice::<StreamTally>(bytes.value())).transpose()?;
+    let held = held.unwrap_or_else(|| StreamTally::none(day.to_string(), model_id));
+    let count = |held: u64, more: u64| held.checked_add(more).ok_or(StoreError::Overflow);
+    let sum = StreamTally {
+        requests: count(held.requests, 1)?,
+        failures: count(held.failures, u64::from(failed))?,
+        prompt_tokens: count(held.prompt_tokens, tokens.prompt)?,
+        completion_tokens: count(held.completion_tokens, tokens.completion)?,
+        earned: held.earned.checked_add(earned).ok_or(StoreError::Overflow)?,
+        ..held
+    };
+    table.insert(key, serde_json::to_vec(&sum)?.as_slice())?;
+    Ok(())
+}
