@@ -18,6 +18,7 @@ use tacit_graph::import::{HeldOut, ImportOptions, Imported};
 use tacit_graph::{Columns, HidingKey, ImportReport, Model, ModelFile};
 use tacit_prove::{CommitError, CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
+use tacit_wire::Amount;
 use tacit_wire::ledger::Listing;
 
 pub(crate) async fn model(command: &Command, output: Output) -> Result<(), Failure> {
