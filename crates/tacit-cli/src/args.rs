@@ -615,7 +615,7 @@ pub(crate) struct Worker {
     #[command(subcommand)]
     pub(crate) command: Option<WorkerCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<Serve>,
+    pub(crate) serve: Serve,
 }
 
 #[derive(Debug, Subcommand)]
@@ -680,11 +680,11 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) engine: EngineModel,
     /// Key file of the worker; made when missing.
-    #[arg(long)]
-    pub(crate) key: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
     /// Where jobs, vouchers and receipts are kept.
-    #[arg(long)]
-    pub(crate) data: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
     /// Where the worker listens.
     #[arg(long, default_value = "127.0.0.1:8546")]
     pub(crate) listen: SocketAddr,
