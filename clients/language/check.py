@@ -43,8 +43,8 @@ class Role:
     def __init__(self, *command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ready = self.process.stdout.readline()
-        if not self.ready:
-            sys.exit(f"{command[0]} did not start")
+        if not self.ready or "\"error\"" in self.ready:
+            sys.exit(f"{command[0]} did not start: {self.ready}")
 
     def __enter__(self):
         return self

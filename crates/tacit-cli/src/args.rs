@@ -6,6 +6,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
 use tacit_gateway::CanaryRate;
+use tacit_wire::Amount;
 
 /// Ask AI about data nobody else can see, believe the answer, pay for what was done.
 #[derive(Debug, Parser)]
@@ -664,7 +665,7 @@ pub(crate) struct Worker {
     #[command(subcommand)]
     pub(crate) command: Option<WorkerCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<Serve>,
+    pub(crate) serve: Serve,
 }
 
 #[derive(Debug, Subcommand)]
@@ -729,11 +730,11 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) engine: EngineModel,
     /// Key file of the worker; made when missing.
-    #[arg(long)]
-    pub(crate) key: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
     /// Where jobs, vouchers and receipts are kept.
-    #[arg(long)]
-    pub(crate) data: PathBuf,
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
     /// Where the worker listens.
     #[arg(long, default_value = "127.0.0.1:8546")]
     pub(crate) listen: SocketAddr,
@@ -759,13 +760,65 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Gateway {
-    /// Key file of the client; made when missing.
-    #[arg(long)]
-    pub(crate) key: PathBuf,
-    /// Where channels and receipts are kept.
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
+    #[command(flatten)]
+    pub(crate) run: GatewayRun,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Keys of programs that may ask at the OpenAI interface. While none was ever made, any program of this machine may.
+    #[command(subcommand)]
+    Key(GatewayKey),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayKey {
+    /// Make a key, and print it: it is not kept, only its hash.
+    New {
+        /// Whose it is.
+        name: String,
+        /// Most that one request may cost, in coins; otherwise the gateway's own cap.
+        #[arg(long, value_name = "COINS")]
+        per_request: Option<Amount>,
+        /// Most that its requests of a day (UTC) may cost, in coins; otherwise the gateway's own cap for a key.
+        #[arg(long, value_name = "COINS")]
+        per_day: Option<Amount>,
+        #[command(flatten)]
+        data: GatewayData,
+    },
+    /// List keys and their caps.
+    List {
+        #[command(flatten)]
+        data: GatewayData,
+    },
+    /// Take a key back; a gateway that runs knows it at once.
+    Revoke {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        data: GatewayData,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayData {
+    /// The gateway's folder.
     #[arg(long)]
     pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayRun {
+    /// Key file of the client; made when missing.
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// Where channels and receipts are kept.
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) listen: SocketAddr,
@@ -775,6 +828,18 @@ pub(crate) struct Gateway {
     /// Rows proved by others to choose among for hidden questions; more of them cost proofs, and repeat less.
     #[arg(long, value_name = "N", default_value_t = tacit_gateway::canary::ROWS_DEFAULT)]
     pub(crate) canary_rows: usize,
+    /// Most that one answer may cost where neither the question nor a key says, in coins.
+    #[arg(long, value_name = "COINS", default_value = "0.01")]
+    pub(crate) per_request: Amount,
+    /// Most for the answers of a day (UTC) to one key of the OpenAI interface that does not say, in coins.
+    #[arg(long, value_name = "COINS", default_value = "1")]
+    pub(crate) per_key_day: Amount,
+    /// Most for all answers of a day (UTC) at the OpenAI interface, in coins.
+    #[arg(long, value_name = "COINS", default_value = "1")]
+    pub(crate) per_day: Amount,
+    /// Deposit of a new channel to a worker, and least that is added to one, in coins.
+    #[arg(long, value_name = "COINS", default_value = "0.1")]
+    pub(crate) deposit: Amount,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
     #[command(flatten)]

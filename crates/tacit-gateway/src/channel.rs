@@ -278,6 +278,7 @@ impl Gateway {
         for (channel_id, channel) in self.store.channels()? {
             self.store.put_retired(channel_id, channel)?;
         }
+        self.links.forget_all();
         Ok(())
     }
 
@@ -316,5 +317,6 @@ fn fresh(worker: Address, number: u32) -> ChannelRecord {
         delivered: Amount::ZERO,
         in_flight: None,
         retired: false,
+        ceiling: None,
     }
 }

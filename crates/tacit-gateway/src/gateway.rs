@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,7 +12,17 @@ use tacit_encrypt::{Offer, client::ClientKeys};
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
-use crate::{canary::CanaryPolicy, error::GatewayError, store::Store};
+use tokio::sync::Semaphore;
+
+use crate::{
+    canary::CanaryPolicy,
+    error::GatewayError,
+    openai::{
+        ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages, link::Links,
+        market::Market, receipts::Unwritten,
+    },
+    store::Store,
+};
 
 /// What a gateway is made of.
 #[expect(missing_debug_implementations, reason = "it holds a secret key")]
@@ -26,21 +37,47 @@ pub struct GatewayConfig {
     pub spending: Spending,
     /// How questions are hidden among the user's where answers are audited.
     pub canaries: CanaryPolicy,
+    /// Who may ask at the OpenAI interface, and how patiently.
+    pub door: DoorConfig,
+}
+
+/// The OpenAI interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorConfig {
+    /// File of keys ([`crate::openai::ApiKeys`]); none: any program on this machine may ask.
+    pub api_keys: Option<PathBuf>,
+    /// Longest that a worker may say nothing.
+    pub patience: Duration,
+}
+
+impl Default for DoorConfig {
+    fn default() -> Self {
+        Self { api_keys: None, patience: Duration::from_secs(120) }
+    }
 }
 
 /// How much a gateway may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spending {
-    /// Most for one answer, when the question does not say.
+    /// Most for one answer, when neither the question nor the key of whoever asks says.
     pub max_price_default: Amount,
+    /// Most for all answers at the OpenAI interface of one day (UTC) to whoever has a key that does not say, or needs none.
+    pub key_day_max: Amount,
+    /// Most for all answers at the OpenAI interface of one day (UTC).
+    pub day_max: Amount,
     /// Deposit of a new channel, and what a top-up adds; more when one answer costs more.
     pub deposit: Amount,
 }
 
 impl Default for Spending {
-    /// A hundredth of a coin for one answer, a tenth for a channel.
+    /// A hundredth of a coin for one answer, a coin for those of a day, a tenth for a channel.
     fn default() -> Self {
-        Self { max_price_default: Amount(10_u128.pow(16)), deposit: Amount(10_u128.pow(17)) }
+        Self {
+            max_price_default: Amount(10_u128.pow(16)),
+            key_day_max: Amount::coins(1),
+            day_max: Amount::coins(1),
+            deposit: Amount(10_u128.pow(17)),
+        }
     }
 }
 
@@ -69,6 +106,20 @@ pub struct Gateway {
     keys: Mutex<HashMap<B256, Arc<ClientKeys>>>,
     /// One at a time makes keys.
     pub(crate) making_keys: tokio::sync::Mutex<()>,
+    /// For answers that take as long as they take.
+    pub(crate) streams: JsonClient,
+    /// For what a worker knows without work: another one may be asked instead.
+    pub(crate) quick: JsonClient,
+    pub(crate) patience: Duration,
+    pub(crate) api_keys: Option<ApiKeys>,
+    /// Places for requests to the OpenAI interface.
+    pub(crate) answers: Arc<Semaphore>,
+    pub(crate) market: Market,
+    pub(crate) languages: Languages,
+    pub(crate) links: Links,
+    pub(crate) health: Health,
+    pub(crate) budget: Budget,
+    pub(crate) unwritten: Unwritten,
 }
 
 /// The right to ask under a job id. Dropping it lets the next caller in.
@@ -89,6 +140,9 @@ impl Drop for JobTurn<'_> {
     }
 }
 
+/// Longest answer at the OpenAI interface.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+const QUICK_TIMEOUT: Duration = Duration::from_secs(10);
 const WORKER_TIMEOUT: Duration = Duration::from_secs(150);
 const MODELS_KEPT_MAX: usize = 64;
 
@@ -98,7 +152,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] when the file is unreadable or HTTP is not available.
     pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
-        let GatewayConfig { wallet, ledger, store, spending, canaries } = config;
+        let GatewayConfig { wallet, ledger, store, spending, canaries, door } = config;
         store.channels()?;
         Ok(Arc::new(Self {
             wallet,
@@ -115,6 +169,17 @@ impl Gateway {
             encrypted_offers: Mutex::default(),
             keys: Mutex::default(),
             making_keys: tokio::sync::Mutex::default(),
+            streams: JsonClient::new(STREAM_TIMEOUT).map_err(GatewayError::Http)?,
+            quick: JsonClient::new(QUICK_TIMEOUT).map_err(GatewayError::Http)?,
+            patience: door.patience,
+            api_keys: door.api_keys.as_deref().map(ApiKeys::at),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            market: Market::default(),
+            languages: Languages::default(),
+            links: Links::default(),
+            health: Health::default(),
+            budget: Budget::default(),
+            unwritten: Unwritten::default(),
         }))
     }
 

@@ -2,18 +2,22 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /v1/ask` | [`AskRequest`] in, [`AskAnswer`] out |
-//! | `GET /v1/models` | models on the ledger, with asks |
-//! | `GET /v1/receipts` | receipts, newest first |
-//! | `GET /v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
-//! | `GET /v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
-//! | `GET /v1/receipts/{id}/bundle/keys` | the same with the secret keys of a job that is under some |
-//! | `GET /v1/keys/{id}` | public evaluation keys, for whoever does a job again |
-//! | `GET /v1/evidence` | [`FraudEntries`]: hidden questions that were answered falsely |
-//! | `GET /v1/evidence/{job id}` | [`FraudBundle`]: what convicts the worker, elsewhere |
-//! | `GET /v1/status` | address, balance, channels |
-//! | `POST /v1/close` | `{}` in, [`Channels`] out: every channel is retired, and its deposit on its way home |
-//! | `POST /v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
+//! | `POST /tacit/v1/ask` | [`AskRequest`] in, [`AskAnswer`] out |
+//! | `GET /tacit/v1/models` | models on the ledger, with asks |
+//! | `GET /tacit/v1/receipts` | receipts, newest first |
+//! | `GET /tacit/v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
+//! | `GET /tacit/v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
+//! | `GET /tacit/v1/receipts/{id}/bundle/keys` | the same with the secret keys of a job that is under some |
+//! | `GET /tacit/v1/keys/{id}` | public evaluation keys, for whoever does a job again |
+//! | `GET /tacit/v1/evidence` | [`FraudEntries`]: hidden questions that were answered falsely |
+//! | `GET /tacit/v1/evidence/{job id}` | [`FraudBundle`]: what convicts the worker, elsewhere |
+//! | `GET /tacit/v1/status` | address, balance, channels |
+//! | `POST /tacit/v1/close` | `{}` in, [`Channels`] out: every channel is retired, and its deposit on its way home |
+//! | `POST /tacit/v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
+//! | `GET /tacit/v1/workers` | [`WorkerHealth`] of each worker that a language model was asked of |
+//! | `GET /tacit/v1/streams`, `GET /tacit/v1/streams/{job id}` | [`StreamRecord`]: receipts of language models, newest first, or one |
+//!
+//! What is below `/v1` is OpenAI's: [`crate::openai`].
 //!
 //! # Web pages
 //! The gateway can spend money, so that no web page may use it by accident: a request whose `Host` is not this machine
@@ -48,7 +52,9 @@ use crate::{
     error::GatewayError,
     fraud::{FraudBundle, FraudEntry},
     gateway::Gateway,
+    openai::WorkerHealth,
     receipt::Bundle,
+    store::StreamRecord,
     view::{AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
 };
 
@@ -83,6 +89,7 @@ struct Close {}
 
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const REQUESTS_MAX: usize = 64;
+const STREAMS_LISTED_MAX: usize = 1_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(5);
@@ -104,21 +111,25 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
         let router = Router::new()
-            .route("/v1/ask", post(ask))
-            .route("/v1/models", get(models))
-            .route("/v1/receipts", get(receipts))
-            .route("/v1/receipts/{id}", get(receipt))
-            .route("/v1/receipts/{id}/bundle", get(bundle))
-            .route("/v1/receipts/{id}/bundle/keys", get(bundle_with_keys))
-            .route("/v1/keys/{id}", get(evaluation_keys))
-            .route("/v1/evidence", get(evidence))
-            .route("/v1/evidence/{id}", get(fraud))
-            .route("/v1/status", get(status))
-            .route("/v1/close", post(close))
-            .route("/v1/forgive", post(forgive))
+            .route("/tacit/v1/ask", post(ask))
+            .route("/tacit/v1/models", get(models))
+            .route("/tacit/v1/receipts", get(receipts))
+            .route("/tacit/v1/receipts/{id}", get(receipt))
+            .route("/tacit/v1/receipts/{id}/bundle", get(bundle))
+            .route("/tacit/v1/receipts/{id}/bundle/keys", get(bundle_with_keys))
+            .route("/tacit/v1/keys/{id}", get(evaluation_keys))
+            .route("/tacit/v1/evidence", get(evidence))
+            .route("/tacit/v1/evidence/{id}", get(fraud))
+            .route("/tacit/v1/status", get(status))
+            .route("/tacit/v1/close", post(close))
+            .route("/tacit/v1/forgive", post(forgive))
+            .route("/tacit/v1/workers", get(workers))
+            .route("/tacit/v1/streams", get(streams))
+            .route("/tacit/v1/streams/{id}", get(stream))
             .fallback(|| async { GatewayError::NotFound })
             .method_not_allowed_fallback(|| async { GatewayError::NotFound })
             .layer(middleware::from_fn_with_state(requests, guard))
+            .merge(crate::openai::door::router(&self))
             .with_state(Arc::clone(&self));
         let housekeeping = tokio::spawn(Arc::clone(&self).keep_house());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -138,6 +149,9 @@ impl Gateway {
             () = late => Ok(()),
         };
         housekeeping.abort();
+        self.write_streams();
+        // What was reserved by answers that were cut counts as spent.
+        self.budget.write_down(&self.store)?;
         result.map_err(GatewayError::Listen)
     }
 
@@ -166,7 +180,7 @@ impl Gateway {
 }
 
 async fn guard(State(requests): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    if !local(request.headers()) {
+    if !is_local(request.headers()) {
         return GatewayError::ForeignOrigin.into_response();
     }
     let Ok(_place) = requests.try_acquire() else { return GatewayError::Busy.into_response() };
@@ -177,7 +191,7 @@ async fn guard(State(requests): State<Arc<Semaphore>>, request: Request, next: N
 }
 
 /// Whether a request is addressed to this machine by a local name, and not sent by another site's page.
-fn local(headers: &HeaderMap) -> bool {
+pub(crate) fn is_local(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(local_authority);
     let mut origins = headers.get_all(ORIGIN).iter();
     host && origins.all(local_origin)
@@ -276,6 +290,20 @@ async fn status(State(gateway): Shared) -> Result<Json<Status>, GatewayError> {
     gateway.status().await.map(Json)
 }
 
+async fn workers(State(gateway): Shared) -> Json<Vec<WorkerHealth>> {
+    Json(gateway.health.list())
+}
+
+async fn streams(State(gateway): Shared) -> Result<Json<Vec<StreamRecord>>, GatewayError> {
+    Ok(Json(gateway.store().streams(STREAMS_LISTED_MAX)?))
+}
+
+async fn stream(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<StreamRecord>, GatewayError> {
+    let unknown = || GatewayError::UnknownReceipt { id: id.chars().take(80).collect() };
+    let job_id = id.parse::<JobId>().map_err(|_| unknown())?;
+    gateway.store().stream(job_id)?.map(Json).ok_or_else(unknown)
+}
+
 async fn close(
     State(gateway): Shared,
     headers: HeaderMap,
@@ -321,18 +349,18 @@ mod tests {
     #[test]
     fn only_local_names_and_origins_pass() {
         for host in ["localhost", "localhost:8547", "127.0.0.1:1", "[::1]:8547", "[::1]"] {
-            assert!(local(&headers(host, None)), "{host}");
-            assert!(local(&headers(host, Some("http://localhost:3000"))), "{host}");
+            assert!(is_local(&headers(host, None)), "{host}");
+            assert!(is_local(&headers(host, Some("http://localhost:3000"))), "{host}");
         }
         for host in
             ["evil.example", "evil.example:8547", "localhost.evil.example", "127.0.0.1.evil.example", ""]
         {
-            assert!(!local(&headers(host, None)), "{host}");
+            assert!(!is_local(&headers(host, None)), "{host}");
         }
         for origin in ["http://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"]
         {
-            assert!(!local(&headers("localhost", Some(origin))), "{origin}");
+            assert!(!is_local(&headers("localhost", Some(origin))), "{origin}");
         }
-        assert!(!local(&HeaderMap::new()));
+        assert!(!is_local(&HeaderMap::new()));
     }
 }

@@ -3,7 +3,7 @@
 //! A [`Gateway`] runs on the user's own machine and holds the user's key. For each [`AskRequest`] it looks the model up
 //! on the ledger, recomputes the model's id from what the worker serves, picks the cheapest ask, validates the input,
 //! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher. What a worker answers to encrypted questions is audited by questions
-//! hidden among them ([`canary`]).
+//! hidden among them ([`canary`]). Language models are asked as any program asks OpenAI's, and paid by the token ([`openai`]).
 //!
 //! # What the client risks
 //! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
@@ -24,6 +24,7 @@ pub mod error;
 pub mod fraud;
 pub mod input;
 pub mod keys;
+pub mod openai;
 pub mod receipt;
 pub mod store;
 
@@ -40,7 +41,7 @@ pub use canary::{CanaryPolicy, CanaryRate};
 pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use error::GatewayError;
 pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
-pub use gateway::{Gateway, GatewayConfig, Spending};
+pub use gateway::{DoorConfig, Gateway, GatewayConfig, Spending};
 pub use http::{Forgive, FraudEntries, SentKeys};
 pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};

@@ -9,6 +9,7 @@ use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, LedgerError, Revert,
     http::{origin, printable},
+    ledger::Listing,
     message::ModelInfo,
 };
 
@@ -35,6 +36,12 @@ impl Gateway {
         self.ledger.model_by_name(model).await.map_err(|error| unpublished(error, unknown))
     }
 
+    /// The ledger's record of a model, and everything that is asked for it.
+    pub(crate) async fn listing(&self, name: &str, model_id: B256) -> Result<Listing, GatewayError> {
+        let unknown = || GatewayError::UnknownModel { model: name.to_owned() };
+        self.ledger.listing(model_id).await.map_err(|error| unpublished(error, unknown))
+    }
+
     /// Asks for a model in one mode, cheapest first. The ledger's record of the model comes with them.
     pub(crate) async fn offers(
         &self,
@@ -43,8 +50,7 @@ impl Gateway {
         privacy: Privacy,
         evidence: Evidence,
     ) -> Result<(IModels::Model, Vec<Offer>), GatewayError> {
-        let unknown = || GatewayError::UnknownModel { model: name.to_owned() };
-        let listing = self.ledger.listing(model_id).await.map_err(|error| unpublished(error, unknown))?;
+        let listing = self.listing(name, model_id).await?;
         let mode = (privacy as u8, evidence as u8);
         let mut offers: Vec<Offer> = listing
             .asks

@@ -30,7 +30,7 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
         request["max_price"] = json!(price);
     }
     let gateway = GatewayClient::new(&arguments.gateway.url)?;
-    let reply = gateway.post("/v1/ask", &request).await.map_err(|mut failure| {
+    let reply = gateway.post("/tacit/v1/ask", &request).await.map_err(|mut failure| {
         if ["unreachable", "timeout", "gateway", "ledger_failed", "not_judged"]
             .contains(&failure.code.as_str())
         {

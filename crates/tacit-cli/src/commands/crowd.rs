@@ -19,7 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tacit_abi::Evidence;
-use tacit_gateway::{AskAnswer, AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store};
+use tacit_gateway::{
+    AskAnswer, AskRequest, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending, Store,
+};
 use tacit_graph::{HidingKey, ImportReport, ModelFile};
 
 /// Measures every model with every number of clients.
@@ -128,11 +130,8 @@ async fn gateway(data: &Path, owner: &str, ledger: &str) -> Result<Arc<Gateway>,
     let ledger = network::ledger(ledger).await?;
     let store = Store::open(&data.join(format!("{owner}.redb"))).failed("gateway", owner, "")?;
     let (spending, canaries) = (Spending::default(), CanaryPolicy::default());
-    Gateway::open(GatewayConfig { wallet, ledger, store, spending, canaries }).failed(
-        "gateway",
-        "a gateway cannot start",
-        "",
-    )
+    let config = GatewayConfig { wallet, ledger, store, spending, canaries, door: DoorConfig::default() };
+    Gateway::open(config).failed("gateway", "a gateway cannot start", "")
 }
 
 /// One question from every client at once; answers with milliseconds to each.

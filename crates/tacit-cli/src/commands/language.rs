@@ -14,7 +14,7 @@ use std::time::Duration;
 use tacit_wire::Amount;
 use tacit_wire::http::JsonClient;
 use tacit_wire::language::{LanguageManifest, MANIFEST_BYTES_MAX, TOKENIZER_BYTES_MAX, TokenPrices};
-use tacit_wire::message::{StreamTally, WorkerInfo};
+use tacit_wire::message::{LanguageStatus, StreamTally, WorkerInfo};
 use tacit_worker::gguf::{Gguf, tokenizer_json};
 use tacit_worker::{LanguageEngine, LanguageModel};
 
@@ -155,6 +155,16 @@ fn price(text: &str, per: u128) -> Result<Amount, Failure> {
         ));
     }
     Ok(Amount(amount.0 / per))
+}
+
+/// What a worker says of a model that it serves by the token.
+pub(crate) fn line(model: &LanguageStatus) -> String {
+    let TokenPrices { request, prompt, completion } = model.prices;
+    // Priced as it was given, so that it fits again.
+    let [prompt, completion] =
+        [prompt, completion].map(|price| Amount(price.0.saturating_mul(PRICED_TOKENS)));
+    let (name, id) = (&model.name, model.model_id);
+    format!("  {name} {id} (a million tokens: {prompt} in, {completion} out; a request: {request})")
 }
 
 /// What the languages of a running worker brought.

@@ -21,7 +21,7 @@ use tacit_gateway::{
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::List { gateway } => {
-            let reply = GatewayClient::new(&gateway.url)?.get("/v1/receipts").await?;
+            let reply = GatewayClient::new(&gateway.url)?.get("/tacit/v1/receipts").await?;
             let entries: Vec<ReceiptEntry> = read(reply.clone())?;
             output.data(&json!({"receipts": reply}), || {
                 if entries.is_empty() {
@@ -38,7 +38,7 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
                 "an id is 0x and 64 hex digits: tacit receipt list",
             )?;
             let gateway = GatewayClient::new(&gateway.url)?;
-            let reply = gateway.get(&format!("/v1/receipts/{id}")).await?;
+            let reply = gateway.get(&format!("/tacit/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
             let saved = match file {
                 Some(file) => Some(save(&gateway, &id, file, *for_audit, *with_keys).await?),
@@ -75,7 +75,7 @@ async fn save(
     with_keys: bool,
 ) -> Result<String, Failure> {
     let part = if with_keys { "bundle/keys" } else { "bundle" };
-    let bundle = gateway.get(&format!("/v1/receipts/{id}/{part}")).await?;
+    let bundle = gateway.get(&format!("/tacit/v1/receipts/{id}/{part}")).await?;
     if !for_audit {
         write_private(file, bundle.to_string().as_bytes())?;
         let opens = match with_keys {
@@ -98,7 +98,7 @@ async fn save(
     write_private(file, &json)?;
     let keys = match key_id {
         Some(key_id) => {
-            let sent: SentKeys = read(gateway.get(&format!("/v1/keys/{key_id}")).await?)?;
+            let sent: SentKeys = read(gateway.get(&format!("/tacit/v1/keys/{key_id}")).await?)?;
             let beside = keys_beside(file);
             write_private(&beside, &sent.keys)?;
             format!(", the public keys it was asked under to {}", beside.display())
@@ -116,7 +116,7 @@ pub(crate) fn keys_beside(file: &Path) -> PathBuf {
 }
 
 async fn list_evidence(gateway: &GatewayClient, output: Output) -> Result<(), Failure> {
-    let reply = gateway.get("/v1/evidence").await?;
+    let reply = gateway.get("/tacit/v1/evidence").await?;
     let entries: FraudEntries = read(reply.clone())?;
     output.data(&reply, || {
         let line = |entry: &FraudEntry| {
@@ -139,7 +139,7 @@ async fn save_evidence(
 ) -> Result<(), Failure> {
     let hint = "an id is 0x and 64 hex digits: tacit receipt evidence";
     let id: B256 = id.parse().failed("bad_receipt_id", format!("{id:?}"), hint)?;
-    let evidence = gateway.get(&format!("/v1/evidence/{id}")).await?;
+    let evidence = gateway.get(&format!("/tacit/v1/evidence/{id}")).await?;
     let bundle: FraudBundle = read(evidence.clone())?;
     write_private(file, evidence.to_string().as_bytes())?;
     let worker = bundle.answer.receipt.receipt.worker;

@@ -24,7 +24,7 @@ pub(crate) async fn wallet(command: &Command, output: Output) -> Result<(), Fail
         }
         Command::Stake { key, change, ledger } => stake(key, change, &ledger.url, output).await,
         Command::Reclaim { gateway } => {
-            let reply = GatewayClient::new(&gateway.url)?.post("/v1/close", &json!({})).await?;
+            let reply = GatewayClient::new(&gateway.url)?.post("/tacit/v1/close", &json!({})).await?;
             output.data(&reply, || {
                 let count = reply["channels"].as_array().map_or(0, Vec::len);
                 format!("{count} channels are being closed; a running gateway brings the deposits home after 15 minutes of grace")

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::{Closeness, Offer, Variant, server::EncryptedModel};
 use tacit_graph::{Agreement, ModelFile};
-use tacit_wire::language::TokenPrices;
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
@@ -24,19 +23,17 @@ use tacit_worker::{
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
-    match (&arguments.command, &arguments.serve) {
-        (Some(args::WorkerCommand::Earnings(arguments)), _) => language::earnings(arguments, output).await,
-        (None, Some(arguments)) => run(arguments, output).await,
-        (None, None) => Err(Failure::new(
-            "bad_usage",
-            "nothing to serve",
-            "give --model FILE=PRICE, or --engine URL: tacit worker --help",
-        )),
+    let args::Worker { command, serve } = arguments;
+    match (command, &serve.key, &serve.data) {
+        (Some(args::WorkerCommand::Earnings(arguments)), ..) => language::earnings(arguments, output).await,
+        (None, Some(key), Some(data)) => run(serve, key, data, output).await,
+        // The command line's reader asks for both.
+        (None, ..) => Err(Failure::new("bad_usage", "--key and --data are missing", "tacit worker --help")),
     }
 }
 
-async fn run(arguments: &args::Serve, output: Output) -> Result<(), Failure> {
-    let wallet = open_wallet(&arguments.key)?;
+async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -> Result<(), Failure> {
+    let wallet = open_wallet(key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
     let quota = Quota { per_client: arguments.quota, total: arguments.quota_total };
     let (mut models, mut encrypted) = (Vec::new(), Vec::new());
@@ -64,7 +61,7 @@ async fn run(arguments: &args::Serve, output: Output) -> Result<(), Failure> {
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
     let models = Models { models, languages };
-    let worker = open(&arguments.data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
+    let worker = open(data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
     let info = worker.info().failed("worker", "the worker's database", "")?;
     let result = json!({
@@ -72,11 +69,7 @@ async fn run(arguments: &args::Serve, output: Output) -> Result<(), Failure> {
         "quota": quota,
     });
     output.data(&result, || {
-        let languages = info.languages.iter().map(|model| {
-            let (name, id, TokenPrices { request, prompt, completion }) =
-                (&model.name, model.model_id, model.prices);
-            format!("  {name} {id} (by the token: {request} for a request, {prompt} in, {completion} out)")
-        });
+        let languages = info.languages.iter().map(language::line);
         let models: Vec<_> = encrypted.iter().map(Encrypted::line).chain(languages).collect();
         format!("worker {} at {endpoint} serves\n{}", worker.address(), models.join("\n"))
     });

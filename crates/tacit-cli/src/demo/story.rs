@@ -155,7 +155,7 @@ impl<'a> Stage<'a> {
         let request = json!({
             "model": model, "input": input, "privacy": privacy, "anchor_wait_ms": ANCHOR_WAIT_MS, "worker": worker,
         });
-        ask::read(self.gateway.post("/v1/ask", &request).await?)
+        ask::read(self.gateway.post("/tacit/v1/ask", &request).await?)
     }
 
     /// Shows the question, asks it, shows the answer, and checks the saved receipt as a stranger would years later: nothing but the
@@ -174,7 +174,7 @@ impl<'a> Stage<'a> {
         let answer = self.ask(&offer.file.name, sample.input, privacy, None).await?;
         output.line(format!("  {}", ask::line(&answer, output)));
         // The file is the client's own: with its keys, so that it opens.
-        let bundle = self.gateway.get(&format!("/v1/receipts/{}/bundle/keys", answer.receipt)).await?;
+        let bundle = self.gateway.get(&format!("/tacit/v1/receipts/{}/bundle/keys", answer.receipt)).await?;
         let path = self.data.join(format!("receipt-{}.json", offer.file.name));
         std::fs::write(&path, bundle.to_string()).failed(
             "cannot_write",
@@ -319,7 +319,7 @@ impl<'a> Stage<'a> {
 
     /// What the gateway has promised to a worker in all.
     async fn signed_to(&self, worker: Address) -> Result<Amount, Failure> {
-        let status: Status = serde_json::from_value(self.gateway.get("/v1/status").await?).failed(
+        let status: Status = serde_json::from_value(self.gateway.get("/tacit/v1/status").await?).failed(
             "gateway",
             "the gateway's status cannot be read",
             "",

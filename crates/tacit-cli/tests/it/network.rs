@@ -41,7 +41,7 @@ impl Up {
 
     /// Sum of everything promised by vouchers.
     fn signed(&self) -> f64 {
-        let status = get(self.url("gateway"), "/v1/status");
+        let status = get(self.url("gateway"), "/tacit/v1/status");
         let channels = status["channels"].as_array().unwrap();
         channels.iter().map(|channel| channel["signed"].as_str().unwrap().parse::<f64>().unwrap()).sum()
     }

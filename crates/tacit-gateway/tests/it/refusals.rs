@@ -190,36 +190,43 @@ async fn the_gateways_door_is_local_json_with_limits() {
     assert_ne!(not_a_number, good);
     for (method, path, headers, body, status, expected) in [
         ("GET", "/nothing", vec![], String::new(), 404, "not_found"),
-        ("GET", "/v1/ask", vec![], String::new(), 404, "not_found"),
-        ("POST", "/v1/ask", vec![("content-type", "text/plain")], good.clone(), 415, "not_json"),
-        ("POST", "/v1/ask", vec![], good.clone(), 415, "not_json"),
-        ("POST", "/v1/ask", vec![json], "{".to_owned(), 400, "malformed_request"),
-        ("POST", "/v1/ask", vec![json], not_a_number, 400, "malformed_request"),
-        ("POST", "/v1/ask", vec![json], good.replace("\"model\"", "\"mode\""), 400, "malformed_request"),
-        ("POST", "/v1/ask", vec![json], "1".repeat(5 << 20), 413, "body_too_long"),
+        ("GET", "/tacit/v1/ask", vec![], String::new(), 404, "not_found"),
+        ("POST", "/tacit/v1/ask", vec![("content-type", "text/plain")], good.clone(), 415, "not_json"),
+        ("POST", "/tacit/v1/ask", vec![], good.clone(), 415, "not_json"),
+        ("POST", "/tacit/v1/ask", vec![json], "{".to_owned(), 400, "malformed_request"),
+        ("POST", "/tacit/v1/ask", vec![json], not_a_number, 400, "malformed_request"),
         (
             "POST",
-            "/v1/ask",
+            "/tacit/v1/ask",
+            vec![json],
+            good.replace("\"model\"", "\"mode\""),
+            400,
+            "malformed_request",
+        ),
+        ("POST", "/tacit/v1/ask", vec![json], "1".repeat(5 << 20), 413, "body_too_long"),
+        (
+            "POST",
+            "/tacit/v1/ask",
             vec![json, ("origin", "http://evil.example")],
             good.clone(),
             403,
             "foreign_origin",
         ),
-        ("GET", "/v1/status", vec![("host", "evil.example")], String::new(), 403, "foreign_origin"),
-        ("GET", "/v1/receipts/0x12", vec![], String::new(), 404, "unknown_receipt"),
-        ("GET", "/v1/close", vec![], String::new(), 404, "not_found"),
-        ("POST", "/v1/close", vec![], "{}".to_owned(), 415, "not_json"),
-        ("POST", "/v1/close", vec![json], "{\"all\":true}".to_owned(), 400, "malformed_request"),
+        ("GET", "/tacit/v1/status", vec![("host", "evil.example")], String::new(), 403, "foreign_origin"),
+        ("GET", "/tacit/v1/receipts/0x12", vec![], String::new(), 404, "unknown_receipt"),
+        ("GET", "/tacit/v1/close", vec![], String::new(), 404, "not_found"),
+        ("POST", "/tacit/v1/close", vec![], "{}".to_owned(), 415, "not_json"),
+        ("POST", "/tacit/v1/close", vec![json], "{\"all\":true}".to_owned(), 400, "malformed_request"),
         (
             "POST",
-            "/v1/close",
+            "/tacit/v1/close",
             vec![json, ("origin", "http://evil.example")],
             "{}".to_owned(),
             403,
             "foreign_origin",
         ),
-        ("POST", "/v1/forgive", vec![], "{}".to_owned(), 415, "not_json"),
-        ("POST", "/v1/forgive", vec![json], "{}".to_owned(), 400, "malformed_request"),
+        ("POST", "/tacit/v1/forgive", vec![], "{}".to_owned(), 415, "not_json"),
+        ("POST", "/tacit/v1/forgive", vec![json], "{}".to_owned(), 400, "malformed_request"),
     ] {
         let (got, reply) = raw(url, method, path, &headers, &body).await;
         assert_eq!((got, code(&reply).as_str()), (status, expected), "{method} {path}");
@@ -227,15 +234,15 @@ async fn the_gateways_door_is_local_json_with_limits() {
     assert!(gateway.status().await.unwrap().channels.is_empty());
 
     let (status, reply) =
-        raw(url, "POST", "/v1/ask", &[json, ("origin", "http://localhost:3000")], &good).await;
+        raw(url, "POST", "/tacit/v1/ask", &[json, ("origin", "http://localhost:3000")], &good).await;
     assert_eq!(status, 200, "{reply}");
     let answer: tacit_gateway::AskAnswer = serde_json::from_str(&reply).unwrap();
-    for path in ["/v1/status", "/v1/models", "/v1/receipts"] {
+    for path in ["/tacit/v1/status", "/tacit/v1/models", "/tacit/v1/receipts"] {
         assert_eq!(raw(url, "GET", path, &[], "").await.0, 200, "{path}");
     }
-    let (status, _) = raw(url, "GET", &format!("/v1/receipts/{}", answer.receipt), &[], "").await;
+    let (status, _) = raw(url, "GET", &format!("/tacit/v1/receipts/{}", answer.receipt), &[], "").await;
     assert_eq!(status, 200);
-    let (_, bundle) = raw(url, "GET", &format!("/v1/receipts/{}/bundle", answer.job_id), &[], "").await;
+    let (_, bundle) = raw(url, "GET", &format!("/tacit/v1/receipts/{}/bundle", answer.job_id), &[], "").await;
     let bundle = tacit_gateway::Bundle::from_json(bundle.as_bytes()).unwrap();
     assert_eq!(tacit_gateway::verify_bundle(&bundle).unwrap().hash(), answer.receipt);
 }
@@ -253,7 +260,7 @@ async fn the_gateways_door_closes_and_forgives() {
     let json = ("content-type", "application/json");
 
     for _ in 0..2 {
-        let (status, reply) = raw(&server.url, "POST", "/v1/close", &[json], "{}").await;
+        let (status, reply) = raw(&server.url, "POST", "/tacit/v1/close", &[json], "{}").await;
         assert_eq!(status, 200, "{reply}");
         let Channels { channels } = serde_json::from_str(&reply).unwrap();
         assert_eq!(channels, gateway.status().await.unwrap().channels);
@@ -265,7 +272,7 @@ async fn the_gateways_door_closes_and_forgives() {
     let distrust = Distrust { code: "x".to_owned(), message: "y".to_owned(), job_id: asked.job_id };
     gateway.store().put_distrusted(address, &distrust).unwrap();
     let body = serde_json::to_string(&Forgive { worker: address }).unwrap();
-    let (status, reply) = raw(&server.url, "POST", "/v1/forgive", &[json], &body).await;
+    let (status, reply) = raw(&server.url, "POST", "/tacit/v1/forgive", &[json], &body).await;
     assert_eq!((status, reply.as_str()), (200, body.as_str()));
     assert_eq!(gateway.store().distrust(address).unwrap(), None);
 }

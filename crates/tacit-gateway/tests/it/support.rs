@@ -9,7 +9,7 @@ use alloy_primitives::{Address, U256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{
-    AskRequest, CanaryPolicy, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
+    AskRequest, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
 };
 use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
@@ -296,6 +296,7 @@ pub(crate) fn gateway_with(
         store: GatewayStore::with_backend(disk.open()).unwrap(),
         spending: Spending::default(),
         canaries,
+        door: DoorConfig::default(),
     })
     .unwrap()
 }

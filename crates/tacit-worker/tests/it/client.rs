@@ -155,7 +155,7 @@ impl Client {
         sequence: u64,
         head: StreamHead,
         body: &str,
-    ) -> Result<Answer, (u16, ErrorBody)> {
+    ) -> Result<Answer, (u16, Box<ErrorBody>)> {
         let envelope = Envelope { session_id: self.session_id, sequence };
         let bytes = seal_request(&self.secret, envelope, &head, body.as_bytes()).unwrap();
         let mut relayed = self.send_bytes(bytes).await;
@@ -165,7 +165,7 @@ impl Client {
                 text.extend(bytes);
             }
             let reply: tacit_wire::message::ErrorReply = serde_json::from_slice(&text).unwrap();
-            return Err((relayed.0, reply.error));
+            return Err((relayed.0, Box::new(reply.error)));
         }
         Ok(Answer {
             head,

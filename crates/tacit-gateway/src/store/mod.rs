@@ -8,21 +8,20 @@ use std::{fs::OpenOptions, path::Path};
 
 use alloy_primitives::{Address, B256};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tacit_abi::{
-    Evidence,
-    channels::SignedVoucher,
-    receipts::{self, SignedReceipt},
-};
+use serde::{Serialize, de::DeserializeOwned};
+use tacit_abi::{Evidence, channels::SignedVoucher, receipts};
 use tacit_wire::{
-    Amount, EngineTime, JobHeader, JobId, RowProof, Salts,
-    message::{AnchorProof, JobRequest, ModelInfo, optional_voucher_json, receipt_json},
+    Amount, JobHeader, JobId,
+    message::{AnchorProof, ModelInfo},
 };
 
-use crate::{
-    encrypted::{EncryptedAnswer, EncryptedQuestion},
-    keys::KeyOpening,
-};
+use crate::keys::KeyOpening;
+
+mod records;
+mod streams;
+
+pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
+pub use streams::{Fault, Holder, LanguageRecord, StreamRecord};
 
 /// The gateway's file.
 #[derive(Debug)]
@@ -60,159 +59,6 @@ impl StoreError {
     pub fn is_in_use(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(**error, redb::Error::DatabaseAlreadyOpen))
     }
-}
-
-/// A job from the moment before it was sent.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobRecord {
-    /// Hash of the question: tells the same from another one under the same id.
-    pub fingerprint: B256,
-    /// Name the model was asked by.
-    pub model: String,
-    /// Where the worker is.
-    pub endpoint: String,
-    /// What was sent, byte for byte.
-    pub request: JobRequest,
-    /// Raw values that were encoded and sealed or encrypted.
-    pub values: Vec<i64>,
-    /// Key that opens the answer, when it comes sealed.
-    pub response_key: Option<B256>,
-    /// What opens the answer, when it comes encrypted.
-    pub encrypted: Option<EncryptedQuestion>,
-    /// What it is for.
-    #[serde(default)]
-    pub purpose: Purpose,
-    /// How far it is.
-    pub state: JobState,
-}
-
-/// What a job is for. Its worker cannot tell a question from a canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// The user asked.
-    Question {
-        /// Whether a canary is asked after it, without which its answer is not given out.
-        then_canary: bool,
-    },
-    /// Its answer is proved, for canaries to be compared with.
-    KnownRow {
-        /// The worker whose canaries it is paid for.
-        audited: Address,
-    },
-    /// A row of the gateway's own, hidden among the user's.
-    Canary {
-        /// The job that proved the answer to the same row; none for a row that nobody has seen yet, whose answer is proved afterwards.
-        known: Option<JobId>,
-    },
-}
-
-/// What is known of a worker's answers to canaries about one model.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Canaries {
-    /// Right answers.
-    pub right: u64,
-    /// Wrong answers.
-    pub wrong: u64,
-    /// Right answers since the last wrong one.
-    pub right_in_row: u64,
-    /// A question whose answer waits for a canary to be asked.
-    pub due: Option<JobId>,
-    /// Canaries that were answered and paid, and whose rows are still to be proved.
-    pub open: Vec<JobId>,
-    /// Paid for canaries, and for the proofs that they are compared with.
-    pub spent: Amount,
-}
-
-/// A row whose answer was proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownRow {
-    /// The job that proved it.
-    pub job_id: JobId,
-    /// Who proved it, and so has seen the row.
-    pub prover: Address,
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// About to be sent, or sent; no answer was checked yet.
-    Sent,
-    /// The worker refused before working. Nothing is owed.
-    Refused {
-        /// The worker's code.
-        code: String,
-        /// The worker's words.
-        message: String,
-    },
-    /// The answer was false. Nothing is owed.
-    Rejected {
-        /// Code of the check.
-        code: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The answer was checked and its voucher signed.
-    Signed,
-}
-
-/// A checked answer: the client's copy of what the receipt commits to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerRecord {
-    /// Logits, decrypted where they came encrypted.
-    pub output: Vec<i32>,
-    /// What came, where that was encrypted.
-    pub encrypted: Option<EncryptedAnswer>,
-    /// Length of the answer as it came.
-    #[serde(default)]
-    pub answer_bytes: u64,
-    /// Openings of the receipt's commitments.
-    pub salts: Salts,
-    /// What the engine says it took.
-    pub time: EngineTime,
-    /// The proof.
-    pub proof: Option<RowProof>,
-    /// The receipt.
-    #[serde(with = "receipt_json")]
-    pub receipt: SignedReceipt,
-    /// Processor time of our checks, microseconds.
-    pub verify_cpu_us: u64,
-    /// Place on the ledger, once fetched.
-    pub anchor: Option<AnchorProof>,
-}
-
-/// A channel to a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChannelRecord {
-    /// Who is paid.
-    pub worker: Address,
-    /// Which of our channels to this worker, from zero.
-    pub number: u32,
-    /// Promised in all.
-    pub signed: Amount,
-    /// The voucher that promises it.
-    #[serde(with = "optional_voucher_json")]
-    pub voucher: Option<SignedVoucher>,
-    /// The last job it pays.
-    pub last_job: Option<JobId>,
-    /// What the worker has acknowledged.
-    pub delivered: Amount,
-    /// The job whose answer is awaited.
-    pub in_flight: Option<JobId>,
-    /// Closed or to be closed; no job goes over it again.
-    pub retired: bool,
-}
-
-/// Why a worker is not asked again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distrust {
-    /// Code of the check that failed.
-    pub code: String,
-    /// What the worker did.
-    pub message: String,
-    /// In which job.
-    pub job_id: JobId,
 }
 
 type Bytes32Table<'a> = TableDefinition<'a, [u8; 32], &'static [u8]>;
@@ -255,21 +101,6 @@ from_redb!(
     redb::CommitError
 );
 
-impl core::fmt::Debug for JobRecord {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("JobRecord")
-            .field("header", &self.request.header)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for Purpose {
-    fn default() -> Self {
-        Self::Question { then_canary: false }
-    }
-}
-
 impl Store {
     /// Opens the file at `path`, or makes it, readable by its owner only.
     ///
@@ -307,6 +138,7 @@ impl Store {
         write.open_table(KEYS)?;
         write.open_table(KEY_BYTES)?;
         write.open_table(CURRENT_KEYS)?;
+        streams::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -714,27 +546,6 @@ fn update(
         put(write, JOBS, job_id.0, &job)?;
     }
     put(write, CHANNELS, channel_id, &channel)
-}
-
-impl Canaries {
-    fn count_right(&mut self) {
-        // Counts of answers that a person paid for stay far below the end of their range.
-        self.right = self.right.saturating_add(1);
-        self.right_in_row = self.right_in_row.saturating_add(1);
-    }
-
-    fn count_wrong(&mut self) {
-        self.wrong = self.wrong.saturating_add(1);
-        self.right_in_row = 0;
-        // Whoever is caught is asked nothing more.
-        self.due = None;
-    }
-
-    /// Answers that were compared with a proved one.
-    #[must_use]
-    pub fn judged(&self) -> u64 {
-        self.right.saturating_add(self.wrong)
-    }
 }
 
 fn note(

@@ -1,0 +1,181 @@
+//! Receipts of streams: checked against what was asked and what came, kept in groups.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use alloy_primitives::{Address, B256};
+use tacit_wire::{
+    Amount, JobId, SignatureReject, language::TokenCount, meter::Route, stream::End, wallet::receipt_signer,
+};
+
+use super::market::TokenAsk;
+use crate::{
+    gateway::Gateway,
+    store::{Fault, StreamRecord},
+};
+
+/// What was asked.
+pub(crate) struct Asked<'a> {
+    pub(crate) chain_id: u64,
+    pub(crate) client: Address,
+    pub(crate) job_id: JobId,
+    pub(crate) model_id: B256,
+    pub(crate) channel_id: B256,
+    pub(crate) route: Route,
+    pub(crate) body: &'a [u8],
+    pub(crate) ask: &'a TokenAsk,
+    pub(crate) model: &'a str,
+}
+
+/// What came.
+pub(crate) struct Came<'a> {
+    pub(crate) answer: &'a [u8],
+    pub(crate) counted: TokenCount,
+    /// At most what the request may cost.
+    pub(crate) cost: Amount,
+}
+
+/// Why an end is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EndReject {
+    #[error("its receipt is signed by nobody: {0}")]
+    Signature(SignatureReject),
+    #[error("its receipt is signed by {got}")]
+    Signer { got: Address },
+    #[error("its receipt names another {field}")]
+    Field { field: &'static str },
+    #[error("its receipt is not about this request")]
+    Request,
+    #[error("its receipt is not about this answer")]
+    Answer,
+    #[error("its receipt is not about this evidence")]
+    Evidence,
+    #[error("it counts {claimed}, where {counted} came")]
+    Price { claimed: Amount, counted: Amount },
+}
+
+impl EndReject {
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Signature(_) | Self::Signer { .. } => "stream_signature",
+            Self::Field { .. } => "stream_field",
+            Self::Request => "stream_request",
+            Self::Answer => "stream_answer",
+            Self::Evidence => "stream_evidence",
+            Self::Price { .. } => "stream_price",
+        }
+    }
+
+    /// What shows it to others: nothing, where the worker signed nothing.
+    pub(crate) fn record(&self, asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Option<StreamRecord> {
+        if matches!(self, Self::Signature(_) | Self::Signer { .. }) {
+            return None;
+        }
+        let fault = Fault {
+            code: self.code().to_owned(),
+            message: self.to_string(),
+            request: asked.body.to_vec(),
+            answer: came.answer.to_vec(),
+            whole: true,
+        };
+        Some(StreamRecord { fault: Some(fault), ..record(asked, came, end) })
+    }
+}
+
+/// Checks the worker's account of an answer: its receipt is about what was asked and what came, and costs at most what we counted.
+pub(crate) fn check_end(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Result<StreamRecord, EndReject> {
+    let receipt = &end.receipt.receipt;
+    let signer = receipt_signer(&end.receipt, asked.chain_id).map_err(EndReject::Signature)?;
+    if signer != asked.ask.worker {
+        return Err(EndReject::Signer { got: signer });
+    }
+    let fields = [
+        (receipt.jobId == asked.job_id.0, "job"),
+        (receipt.modelId == asked.model_id, "model"),
+        (receipt.channelId == asked.channel_id, "channel"),
+        (receipt.client == asked.client, "client"),
+        (receipt.worker == asked.ask.worker, "worker"),
+        (receipt.privacy == asked.ask.privacy as u8, "privacy"),
+        (receipt.evidence == asked.ask.evidence as u8, "evidence"),
+    ];
+    if let Some((_, field)) = fields.into_iter().find(|(same, _)| !same) {
+        return Err(EndReject::Field { field });
+    }
+    if receipt.inputCommitment != end.salts.commit_request(asked.route, asked.body) {
+        return Err(EndReject::Request);
+    }
+    let mut answer = end.salts.output_commitment();
+    answer.push(came.answer);
+    if receipt.outputCommitment != answer.finish() {
+        return Err(EndReject::Answer);
+    }
+    if receipt.evidenceHash != end.salts.commit_evidence(&[]) {
+        return Err(EndReject::Evidence);
+    }
+    if receipt.price > came.cost.0 {
+        return Err(EndReject::Price { claimed: Amount(receipt.price), counted: came.cost });
+    }
+    Ok(record(asked, came, end))
+}
+
+fn record(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> StreamRecord {
+    StreamRecord {
+        model: asked.model.to_owned(),
+        endpoint: asked.ask.endpoint.clone(),
+        route: asked.route,
+        privacy: asked.ask.privacy,
+        evidence: asked.ask.evidence,
+        prices: asked.ask.prices,
+        reason: end.reason,
+        claimed: end.tokens,
+        counted: came.counted,
+        salts: end.salts.clone(),
+        receipt: end.receipt.clone(),
+        fault: None,
+    }
+}
+
+/// Receipts on their way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    records: Mutex<Vec<StreamRecord>>,
+    writing: AtomicBool,
+}
+
+impl Gateway {
+    /// Keeps a receipt, together with those that come while others are being written. A crash may lose those of a moment; their workers have them.
+    pub(crate) fn keep_stream(self: &Arc<Self>, record: StreamRecord) {
+        self.unwritten.lock().push(record);
+        if self.unwritten.writing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let gateway = Arc::clone(self);
+        tokio::task::spawn_blocking(move || gateway.write_streams());
+    }
+
+    /// Writes what waits, until nothing does.
+    pub(crate) fn write_streams(&self) {
+        loop {
+            let records = core::mem::take(&mut *self.unwritten.lock());
+            if records.is_empty() {
+                self.unwritten.writing.store(false, Ordering::Release);
+                // What came just before that was noted.
+                if self.unwritten.lock().is_empty() || self.unwritten.writing.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+                continue;
+            }
+            if let Err(error) = self.store.put_streams(&records) {
+                tracing::error!(%error, count = records.len(), "receipts cannot be written");
+            }
+        }
+    }
+}
+
+impl Unwritten {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<StreamRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

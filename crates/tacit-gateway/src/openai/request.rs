@@ -1,0 +1,270 @@
+//! What of a request concerns the gateway: which model, who may answer, how long the answer may be. The rest is the engine's.
+
+use std::borrow::Cow;
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Deserializer, de};
+use tacit_abi::{Evidence, Privacy};
+use tacit_wire::{
+    Amount,
+    meter::Route,
+    splice::{SpliceReject, with_model},
+};
+
+use super::error::ApiError;
+
+/// A request, read.
+#[derive(Debug)]
+pub(crate) struct ApiRequest {
+    pub(crate) route: Route,
+    /// Names or ids to ask, the first one first.
+    pub(crate) models: Vec<Wanted>,
+    pub(crate) provider: Preferences,
+    pub(crate) stream: bool,
+    /// Most tokens of one answer, if the request says.
+    pub(crate) longest: Option<u64>,
+    /// How many answers it asks for.
+    pub(crate) answers: u64,
+    body: Vec<u8>,
+}
+
+/// A model to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    /// From the name's suffix.
+    pub(crate) sort: Option<Sort>,
+}
+
+/// OpenRouter's `provider` object, with fields of ours.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Preferences {
+    /// Workers to ask first, in this order.
+    pub(crate) order: Vec<Address>,
+    /// Workers that may be asked.
+    pub(crate) only: Option<Vec<Address>>,
+    /// Workers that may not.
+    pub(crate) ignore: Vec<Address>,
+    /// Whether another worker than the first may be asked.
+    pub(crate) allow_fallbacks: Option<bool>,
+    pub(crate) sort: Option<Sort>,
+    pub(crate) max_price: Option<MaxPrice>,
+    /// How weights may be rounded.
+    pub(crate) quantizations: Option<Vec<String>>,
+    /// Tokens a second; slower workers are asked after the others.
+    pub(crate) preferred_min_throughput: Option<f64>,
+    /// Accepted: a worker passes every parameter on, and its engine says what it knows.
+    pub(crate) require_parameters: Option<bool>,
+    /// Accepted: whatever a worker promises of data, its operator reads what it computes on.
+    pub(crate) data_collection: Option<String>,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) privacy: Option<Privacy>,
+    /// Least stake of a worker, in coins.
+    #[serde(deserialize_with = "coins")]
+    pub(crate) min_stake: Option<Amount>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sort {
+    Price,
+    Throughput,
+    Latency,
+}
+
+/// Most that is paid: of a million tokens in coins, and of a request in coins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MaxPrice {
+    #[serde(deserialize_with = "coins")]
+    pub(crate) prompt: Option<Amount>,
+    #[serde(deserialize_with = "coins")]
+    pub(crate) completion: Option<Amount>,
+    #[serde(deserialize_with = "coins")]
+    pub(crate) request: Option<Amount>,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    models: Option<Vec<String>>,
+    provider: Option<Preferences>,
+    stream: Option<bool>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    n: Option<u64>,
+    best_of: Option<u64>,
+    #[serde(default, deserialize_with = "texts")]
+    prompt: u64,
+}
+
+const MODELS_MAX: usize = 16;
+const WORKERS_NAMED_MAX: usize = 256;
+/// Tokens per price in a request.
+pub(crate) const MILLION: u128 = 1_000_000;
+
+impl ApiRequest {
+    /// Reads a request.
+    pub(crate) fn read(route: Route, body: Vec<u8>) -> Result<Self, ApiError> {
+        let malformed = |detail: String| ApiError::Field { param: None, detail };
+        let fields: Fields<'_> = serde_json::from_slice(&body)
+            .map_err(|error| malformed(format!("the request cannot be read: {error}")))?;
+        let first = fields.model.as_deref().map(ToOwned::to_owned);
+        let names: Vec<String> = first.into_iter().chain(fields.models.unwrap_or_default()).collect();
+        if names.is_empty() {
+            return Err(ApiError::field("model", "you must provide a model"));
+        }
+        if names.len() > MODELS_MAX {
+            return Err(ApiError::field("models", format!("a request names at most {MODELS_MAX} models")));
+        }
+        let provider = fields.provider.unwrap_or_default();
+        let named = provider.order.len().max(provider.ignore.len());
+        if named.max(provider.only.as_ref().map_or(0, Vec::len)) > WORKERS_NAMED_MAX {
+            let detail = format!("a list names at most {WORKERS_NAMED_MAX} workers");
+            return Err(ApiError::field("provider", detail));
+        }
+        let choices = fields.n.unwrap_or(1).max(fields.best_of.unwrap_or(1)).max(1);
+        let texts = if route == Route::Completions { fields.prompt.max(1) } else { 1 };
+        let longest = match route {
+            Route::Embeddings => Some(0),
+            _ => fields.max_completion_tokens.or(fields.max_tokens),
+        };
+        Ok(Self {
+            route,
+            models: names.iter().map(|name| Wanted::read(name)).collect(),
+            provider,
+            stream: fields.stream.unwrap_or(false) && route != Route::Embeddings,
+            longest,
+            answers: choices.saturating_mul(texts),
+            body,
+        })
+    }
+
+    /// The bytes that travel: the model's name in its place, and without what is for the gateway.
+    pub(crate) fn body_for(&self, name: &str) -> Result<Vec<u8>, ApiError> {
+        with_model(&self.body, name, &["provider", "models"]).map_err(|reject| match reject {
+            SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
+            other => ApiError::Field { param: None, detail: other.to_string() },
+        })
+    }
+}
+
+impl Wanted {
+    fn read(name: &str) -> Self {
+        let suffixes = [(":nitro", Sort::Throughput), (":floor", Sort::Price)];
+        let found = suffixes.iter().find_map(|(suffix, sort)| Some((name.strip_suffix(suffix)?, *sort)));
+        match found {
+            Some((name, sort)) => Self { name: name.to_owned(), sort: Some(sort) },
+            None => Self { name: name.to_owned(), sort: None },
+        }
+    }
+}
+
+/// Coins as a number or as a string.
+fn coins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(serde_json::Number),
+        Text(String),
+    }
+    let Some(written) = Option::<Written>::deserialize(deserializer)? else { return Ok(None) };
+    let text = match written {
+        Written::Number(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(de::Error::custom)
+}
+
+/// How many texts a prompt has.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Count;
+    impl<'de> de::Visitor<'de> for Count {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("a text, texts or tokens")
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<u64, E> {
+            Ok(1)
+        }
+
+        fn visit_unit<E>(self) -> Result<u64, E> {
+            Ok(1)
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<u64, A::Error> {
+            let mut count = 0_u64;
+            while items.next_element::<de::IgnoredAny>()?.is_some() {
+                count = count.saturating_add(1);
+            }
+            Ok(count)
+        }
+    }
+    deserializer.deserialize_any(Count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<ApiRequest, ApiError> {
+        ApiRequest::read(Route::ChatCompletions, body.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn what_concerns_the_gateway_is_read_and_the_rest_is_left() {
+        let request = read(
+            r#"{"model":"a:floor","models":["b"],"n":2,"max_tokens":5,"stream":true,"unheard":[1.50],
+            "provider":{"sort":"latency","max_price":{"prompt":0.5,"request":"0.001"},"min_stake":"2",
+            "only":["0x0101010101010101010101010101010101010101"],"evidence":"signed"}}"#,
+        )
+        .unwrap();
+        assert_eq!(request.models[0], Wanted { name: "a".to_owned(), sort: Some(Sort::Price) });
+        assert_eq!(request.models[1], Wanted { name: "b".to_owned(), sort: None });
+        assert_eq!((request.longest, request.answers, request.stream), (Some(5), 2, true));
+        let max_price = request.provider.max_price.unwrap();
+        assert_eq!(max_price.prompt, Some(Amount(5 * 10_u128.pow(17))));
+        assert_eq!(max_price.request, Some(Amount(10_u128.pow(15))));
+        assert_eq!(request.provider.min_stake, Some(Amount::coins(2)));
+        let body = String::from_utf8(request.body_for("a").unwrap()).unwrap();
+        assert!(
+            body.contains("\"unheard\":[1.50]") && body.starts_with("{\"model\":\"a\",\"n\":2"),
+            "{body}"
+        );
+        assert!(!body.contains("provider"));
+    }
+
+    #[test]
+    fn answers_are_counted_by_choices_and_prompts() {
+        let body = br#"{"model":"a","prompt":["x","y","z"],"max_tokens":7,"best_of":2}"#;
+        let request = ApiRequest::read(Route::Completions, body.to_vec()).unwrap();
+        assert_eq!((request.longest, request.answers), (Some(7), 6));
+        let request = ApiRequest::read(Route::Embeddings, br#"{"model":"a","input":"x"}"#.to_vec()).unwrap();
+        assert_eq!(request.longest, Some(0));
+        assert_eq!(read(r#"{"model":"a"}"#).unwrap().longest, None);
+        assert_eq!(read(r#"{"model":"a","max_tokens":null}"#).unwrap().longest, None);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for body in [
+            "{",
+            "[]",
+            "{}",
+            r#"{"model":1}"#,
+            r#"{"model":"a","model":"b"}"#,
+            r#"{"model":"a","max_tokens":-1}"#,
+            r#"{"model":"a","provider":{"zdr":true}}"#,
+            r#"{"model":"a","provider":{"only":["x"]}}"#,
+            r#"{"model":"a","provider":{"max_price":{"prompt":"1e3"}}}"#,
+        ] {
+            assert!(matches!(read(body), Err(ApiError::Field { .. })), "{body}");
+        }
+        let many = serde_json::json!({"models": vec!["a"; MODELS_MAX + 1]}).to_string();
+        assert!(matches!(read(&many), Err(ApiError::Field { param: Some("models"), .. })));
+    }
+}
