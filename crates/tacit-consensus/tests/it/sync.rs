@@ -296,7 +296,7 @@ fn false_anchors_are_refused() {
             Anchor::check(genesis, &group, &known.clone().with_first_number(100), &second).unwrap_err();
         assert!(matches!(error, AnchorError::BeforeFirst { first: 100, .. }), "{error}");
         let mut richer = genesis.clone();
-        richer.alloc.entry(address(1)).or_default().balance += alloy_primitives::U256::ONE;
+        richer.alloc.held().unwrap().entry(address(1)).or_default().balance += alloy_primitives::U256::ONE;
         let error = Anchor::check(&richer, &group, &known, &second).unwrap_err();
         assert!(matches!(error, AnchorError::Votes(LightError::Vote { .. })), "{error}");
         let mut fewer = genesis.clone();
