@@ -130,14 +130,12 @@ pub enum GenesisError {
     /// A chain that goes on without founders has the rules of stake that its state holds.
     #[error("rules of stake are named beside a state that has them already")]
     OriginStaking,
-    /// An account does not have the coin that is to become a stake.
-    #[error("{payer} has {has}, and {needs} of it would be staked")]
+    /// An account does not have the coin that is to become a stake, also once it has its own stake of before back.
+    #[error("{payer} has less than {needs}, which would be staked of its coin")]
     Payer {
         /// The account.
         payer: Address,
-        /// Its coin, the smallest unit, once it has its own stake of before back.
-        has: U256,
-        /// What founders' stakes take of it.
+        /// What founders' stakes take of it, in the smallest unit.
         needs: U256,
     },
     /// The state's `validators` module holds less coin than the stakes that it names.

@@ -211,8 +211,9 @@ impl Pool {
         let (bytes, cost) = (transaction.encode_2718_len(), cost(&transaction));
         let old_bytes = old.map_or(0, |old| old.bytes);
         let queued = queue.map_or(U256::ZERO, |queue| queue.cost_before(nonce));
-        if queued.saturating_add(cost) > account.balance {
-            return Err(Rejected::Overdraft { balance: account.balance, queued, cost });
+        let total = queued.saturating_add(cost);
+        if total > account.balance {
+            return Err(Rejected::InsufficientFunds { balance: account.balance, cost: total });
         }
         let before = match queue {
             Some(queue) => queue.worth(nonce, base_fee),

@@ -94,7 +94,7 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
         /// Whose.
-        key: ValidatorAddress,
+        key: String,
     },
     /// Some founders have signed, and too few.
     #[error("{got} of {of} founders have signed {}, more than two thirds must", path.display())]
@@ -349,7 +349,7 @@ impl NetworkFile {
         for (peer, founder) in self.validators.iter().zip(founders) {
             let Some(signature) = &peer.signature else { continue };
             if !founder.key.has_signed(statement, signature) {
-                return Err(FileError::Signature { path: path.to_owned(), key: founder.key.clone() });
+                return Err(FileError::Signature { path: path.to_owned(), key: founder.key.to_string() });
             }
             got = got.saturating_add(1);
         }

@@ -374,8 +374,7 @@ impl LedgerClient {
     /// # Errors
     /// [`LedgerError`].
     pub async fn asks(&self, model_id: B256) -> Result<Vec<IAsks::Ask>, LedgerError> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs());
+        let now = unix_time_s();
         let (mut found, mut from) = (Vec::new(), 0);
         while from < ASKS_READ_MAX {
             let call = IAsks::pageCall { modelId: model_id, from, limit: asks::PAGE_MAX };
@@ -544,4 +543,15 @@ impl LedgerClient {
     pub async fn included(&self, root: B256, leaf: B256, proof: Vec<B256>) -> Result<bool, LedgerError> {
         self.call(receipts::ADDRESS, &IReceipts::includedCall { root, leaf, proof }).await
     }
+}
+
+/// When an ask that is set now may end at the latest, less an hour by which clocks may differ from the ledger's; seconds since 1970.
+#[must_use]
+pub fn ask_end_s() -> u64 {
+    unix_time_s().saturating_add(asks::ASK_LIFE_S).saturating_sub(3600)
+}
+
+fn unix_time_s() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
 }

@@ -15,6 +15,7 @@ use tacit_abi::{
 };
 use tacit_wire::{
     Amount, AuditKey, JobId, LedgerClient, LedgerError, Revert, SealingKey, Wallet,
+    ledger::ask_end_s,
     message::{ModelTerms, WorkerInfo},
     session::{SessionKey, session_key_hash},
 };
@@ -352,9 +353,9 @@ impl Worker {
 
     /// Sets those asks for a model that are not listed, or not for much longer.
     async fn ask(&self, model_id: B256, asked: Vec<IAsks::Terms>) -> Result<(), WorkerError> {
-        let now = self.clock.unix_time_s();
         // An ask is set again when half of its life is over.
-        let (valid_until, renew_at) = (now.saturating_add(ASK_LIFE_S), now.saturating_add(ASK_LIFE_S / 2));
+        let valid_until = ask_end_s();
+        let renew_at = valid_until.saturating_sub(ASK_LIFE_S / 2);
         let listed = self.ledger.listing(model_id).await?.asks;
         for terms in asked {
             let terms = IAsks::Terms { validUntil: valid_until, ..terms };

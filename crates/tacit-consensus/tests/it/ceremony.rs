@@ -271,7 +271,10 @@ fn founders_make_a_key_that_nobody_dealt() {
             let founded = founders.founded(0..count).await;
             check_key(&founders.members(), &founded, count);
             for one in &founded {
-                assert_eq!((one.signers.len(), one.dealers, one.revealed.len()), (count, count, 0));
+                // As many dealings are counted as are needed.
+                let needed = count - (count - 1) / 3;
+                assert!((needed..=count).contains(&one.dealers), "{} dealers", one.dealers);
+                assert_eq!((one.signers.len(), one.revealed.len()), (count, 0));
             }
         });
     }
@@ -301,7 +304,7 @@ fn a_founder_who_never_comes_is_done_without() {
         let away = founders.keys[3].public_key();
         for one in &founded {
             assert_eq!((one.signers.len(), one.dealers), (3, 3));
-            assert_eq!(one.revealed, [away.clone()]);
+            assert_eq!(one.revealed, std::slice::from_ref(&away));
         }
     });
 }

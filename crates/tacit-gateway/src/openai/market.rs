@@ -35,11 +35,14 @@ pub(crate) struct Offered {
     pub(crate) asks: Vec<TokenAsk>,
 }
 
+/// Every model that is served by the token.
+type OfferedList = Arc<Vec<Arc<Offered>>>;
+
 /// What was read last.
 #[derive(Debug, Default)]
 pub(crate) struct Market {
     models: Mutex<HashMap<String, Kept<Arc<Offered>>>>,
-    list: Mutex<Option<Kept<Arc<Vec<Arc<Offered>>>>>>,
+    list: Mutex<Option<Kept<OfferedList>>>,
 }
 
 #[derive(Debug, Clone)]

@@ -25,10 +25,13 @@ pub(crate) struct Candidate {
     pub(crate) cost: Amount,
 }
 
+/// Whether an ask fits a wish.
+type Keeps<'a> = &'a dyn Fn(&TokenAsk) -> bool;
+
 /// Who is left by the wishes, or which wish leaves nobody.
 pub(crate) fn eligible(asks: &[TokenAsk], wishes: &Preferences) -> Result<Vec<TokenAsk>, &'static str> {
     let mut left: Vec<TokenAsk> = asks.to_vec();
-    let steps: [(&'static str, &dyn Fn(&TokenAsk) -> bool); 7] = [
+    let steps: [(&'static str, Keeps<'_>); 7] = [
         ("nobody asks for it by the token", &|_| true),
         ("privacy", &|ask| ask.privacy == wishes.privacy.unwrap_or(Privacy::Sealed)),
         ("evidence", &|ask| ask.evidence == wishes.evidence.unwrap_or(Evidence::Signed)),

@@ -124,7 +124,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 
 /// What the comment at a stream's end says.
 fn said(body: &str) -> Value {
-    let line = body.lines().find_map(|line| line.strip_prefix(": tacit ")).expect("no comment");
+    let line = body.lines().find_map(|line| line.strip_prefix(": tacit ")).unwrap();
     serde_json::from_str(line).unwrap()
 }
 

@@ -260,7 +260,7 @@ impl Reference {
             if promised >= least {
                 return promised;
             }
-            tokio::time::timeout(WAIT_MAX, paid).await.expect("not paid");
+            tokio::time::timeout(WAIT_MAX, paid).await.unwrap();
         }
     }
 

@@ -55,13 +55,13 @@ impl Anew {
         let returned = self.returned.remove(&address).unwrap_or_default();
         let has = balance.checked_add(returned).ok_or(GenesisError::Supply)?;
         let needs = self.taken.remove(&address).unwrap_or_default();
-        has.checked_sub(needs).ok_or(GenesisError::Payer { payer: address, has, needs })
+        has.checked_sub(needs).ok_or(GenesisError::Payer { payer: address, needs })
     }
 
     /// What the module has from now on that had `balance`, once all accounts came. A payer that did not come has nothing, and no module pays for anybody.
     pub(super) fn module_balance(&self, balance: U256) -> Result<U256, GenesisError> {
         if let Some((payer, needs)) = self.taken.first_key_value() {
-            return Err(GenesisError::Payer { payer: *payer, has: U256::ZERO, needs: *needs });
+            return Err(GenesisError::Payer { payer: *payer, needs: *needs });
         }
         let (returned, taken) = self.sums;
         let rest = balance.checked_sub(returned).ok_or(GenesisError::Stakes)?;

@@ -74,24 +74,12 @@ pub enum Rejected {
         /// The transaction's maximal fee.
         got: u128,
     },
-    /// The account cannot pay value and gas.
+    /// The account cannot pay value and gas, beside those of its earlier transactions that wait.
     #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}")]
     InsufficientFunds {
         /// What the account holds.
         balance: U256,
-        /// What the transaction may cost.
-        cost: U256,
-    },
-    /// The account cannot pay this transaction beside its earlier ones that wait.
-    #[error(
-        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}"
-    )]
-    Overdraft {
-        /// What the account holds.
-        balance: U256,
-        /// What those may cost.
-        queued: U256,
-        /// What the transaction may cost.
+        /// What the transaction may cost, and those.
         cost: U256,
     },
     /// The sender is a contract (EIP-3607).

@@ -205,10 +205,13 @@ fn a_sender_can_pay_each_beside_those_before_it() {
     let third = insert(2, 5);
     assert_eq!(
         third,
-        Err(Rejected::Overdraft { balance: one * U256::from(2), queued: one * U256::from(2), cost: one })
+        Err(Rejected::InsufficientFunds { balance: one * U256::from(2), cost: one * U256::from(3) })
     );
     let dearer = insert(1, 200);
-    assert!(matches!(dearer, Err(Rejected::Overdraft { queued, .. }) if queued == one), "{dearer:?}");
+    assert!(
+        matches!(dearer, Err(Rejected::InsufficientFunds { cost, .. }) if cost > one * U256::from(2)),
+        "{dearer:?}"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) struct Request {
 }
 
 /// A member of a body: a request, or what to answer in its place.
-pub(super) type Member = Result<Request, (Value, RpcError)>;
+pub(super) type Member = Result<Request, Box<(Value, RpcError)>>;
 
 /// What a body asks for.
 #[derive(Debug)]
@@ -46,23 +46,26 @@ pub(super) fn parse(body: &[u8], batch_requests_max: usize) -> Result<Body, RpcE
 
 fn member(value: Value) -> Member {
     let Value::Object(mut object) = value else {
-        return Err((Value::Null, RpcError::InvalidRequest("a request is an object")));
+        return Err(Box::new((Value::Null, RpcError::InvalidRequest("a request is an object"))));
     };
     let id = object.remove("id");
     let answer_to = match &id {
         None => Value::Null,
         Some(id @ (Value::String(_) | Value::Number(_) | Value::Null)) => id.clone(),
-        Some(_) => return Err((Value::Null, RpcError::InvalidRequest("id must be a string or a number"))),
+        Some(_) => {
+            let why = RpcError::InvalidRequest("id must be a string or a number");
+            return Err(Box::new((Value::Null, why)));
+        }
     };
     if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err((answer_to, RpcError::InvalidRequest("jsonrpc must be \"2.0\"")));
+        return Err(Box::new((answer_to, RpcError::InvalidRequest("jsonrpc must be \"2.0\""))));
     }
     let Some(Value::String(method)) = object.remove("method") else {
-        return Err((answer_to, RpcError::InvalidRequest("method must be a string")));
+        return Err(Box::new((answer_to, RpcError::InvalidRequest("method must be a string"))));
     };
     match Params::new(object.remove("params")) {
         Ok(params) => Ok(Request { id, method, params }),
-        Err(why) => Err((answer_to, why)),
+        Err(why) => Err(Box::new((answer_to, why))),
     }
 }
 

@@ -164,7 +164,10 @@ enum Work {
 impl From<Member> for Work {
     fn from(member: Member) -> Self {
         match member {
-            Err((id, error)) => Self::Answered(id, error),
+            Err(refused) => {
+                let (id, error) = *refused;
+                Self::Answered(id, error)
+            }
             Ok(request) => match request.method.as_str() {
                 "eth_sendRawTransaction" => Self::Send(request),
                 "eth_sendRawTransactionSync" => Self::Wait(request),
