@@ -146,7 +146,7 @@ const PRICED_TOKENS: u128 = 1_000_000;
 /// The price of one, from that of `per`.
 fn price(text: &str, per: u128) -> Result<Amount, Failure> {
     let amount: Amount = text.parse().failed("bad_amount", format!("{text:?}"), "a price looks like 0.15")?;
-    if amount.0 % per != 0 {
+    if !amount.0.is_multiple_of(per) {
         let message = format!("{text} coins cannot be divided by {per}");
         return Err(Failure::new(
             "bad_amount",

@@ -214,7 +214,7 @@ fn what_cannot_be_a_founder_is_told() {
     assert_eq!(init(&[&member, &member]), (Some(1), "bad_genesis".to_owned()), "a member twice");
     let second = founders[1].member();
     let owner = |member: &str| member.split([':', '@']).nth(1).unwrap().to_owned();
-    let same_owner = second.replace(&owner(&second), &owner(&member));
+    let same_owner = second.replace(&owner(second), &owner(&member));
     assert_ne!(same_owner, second);
     assert_eq!(init(&[&member, &same_owner]), (Some(1), "bad_genesis".to_owned()), "an owner twice");
     assert!(!folder.join("plan").exists(), "what was refused has left nothing behind");
