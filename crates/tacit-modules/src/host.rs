@@ -45,7 +45,7 @@ pub trait Host {
     /// Fixed facts about this call.
     fn context(&self) -> CallContext;
 
-    /// From now on storage, coin and logs are those of `module`; returns whose they were. A module goes through [`as_module`], which goes back.
+    /// From now on storage, coin and logs are those of `module`; returns whose they were. A module goes through `as_module`, which goes back.
     fn act_as(&mut self, module: Address) -> Address;
 
     /// Charges `gas`.

@@ -141,7 +141,17 @@ pub(crate) fn genesis(arguments: &InitNetwork, founders: usize) -> Result<Genesi
 /// Whose coins become the stakes where a chain goes on.
 fn payer(arguments: &InitNetwork, genesis: &Genesis) -> Result<Option<Address>, Failure> {
     if genesis.origin.is_none() {
-        return Ok(None);
+        return match arguments.stake_from {
+            None => Ok(None),
+            Some(_) => {
+                let message = "in a new chain nobody has coins to stake yet";
+                Err(Failure::new(
+                    "bad_usage",
+                    message,
+                    "leave --stake-from out, or go on from a chain: --from",
+                ))
+            }
+        };
     }
     let Some(text) = &arguments.stake_from else {
         return Err(Failure::new("bad_usage", "nobody stakes for the validators", POOR));

@@ -6,9 +6,9 @@
 //! | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | the engine's, byte for byte, streamed or not |
 //!
 //! # A request
-//! [`request`] reads what concerns the gateway and leaves the rest; [`market`] says who serves the model; [`routing`] orders them by what the request wants;
-//! [`caps`] reserves what it may cost; [`attempt`] asks one worker after another until one begins to answer, and [`follow`] follows that one, over a [`link`] that keeps the session and the running [`account`];
-//! [`door`] is the HTTP around it.
+//! `request` reads what concerns the gateway and leaves the rest; `market` says who serves the model; `routing` orders them by what the request wants;
+//! `caps` reserves what it may cost; `attempt` asks one worker after another until one begins to answer, and `follow` follows that one, over a `link` that keeps the session and the running `account`;
+//! `door` is the HTTP around it.
 //!
 //! # What is changed
 //! Of the request: the value of `model` becomes the model's name, and the members `provider` and `models`, which are for the gateway, are left out. Of
