@@ -50,7 +50,7 @@ impl Gateway {
             if let Some(distrust) = self.store.distrust(offer.worker)? {
                 return Err(GatewayError::Distrusted { worker: offer.worker, reason: distrust.message });
             }
-            let salt = salt(offer.worker, number);
+            let salt = channel_salt("tacit channel", offer.worker, number);
             let channel_id = channels::channel_id(
                 self.ledger.chain_id(),
                 self.address(),
@@ -63,11 +63,14 @@ impl Gateway {
                 continue;
             }
             let Some(listed) = self.listed(channel_id).await? else {
-                let channel = kept.unwrap_or_else(|| fresh(offer.worker, number));
+                let channel = kept.unwrap_or_else(|| ChannelRecord::new(offer.worker, number));
                 return self.open_channel(offer, channel_id, channel, salt, price).await;
             };
             if !listed.open || listed.closeAt != 0 {
-                self.store.put_retired(channel_id, kept.unwrap_or_else(|| fresh(offer.worker, number)))?;
+                self.store.put_retired(
+                    channel_id,
+                    kept.unwrap_or_else(|| ChannelRecord::new(offer.worker, number)),
+                )?;
                 continue;
             }
             let channel = match kept {
@@ -129,7 +132,7 @@ impl Gateway {
         number: u32,
         listed: &Channel,
     ) -> Result<Option<ChannelRecord>, GatewayError> {
-        let mut channel = fresh(offer.worker, number);
+        let mut channel = ChannelRecord::new(offer.worker, number);
         channel.signed = Amount(listed.settled);
         channel.delivered = channel.signed;
         let url = format!("{}/v1/channels/{channel_id}", offer.endpoint);
@@ -302,21 +305,8 @@ impl Gateway {
     }
 }
 
-fn salt(worker: Address, number: u32) -> B256 {
+/// Salt of a client's channel number `number` of a kind to a worker.
+pub(crate) fn channel_salt(kind: &str, worker: Address, number: u32) -> B256 {
     let number = U256::from(number).to_be_bytes::<32>();
-    keccak256([b"tacit channel".as_slice(), worker.as_slice(), &number].concat())
-}
-
-fn fresh(worker: Address, number: u32) -> ChannelRecord {
-    ChannelRecord {
-        worker,
-        number,
-        signed: Amount::ZERO,
-        voucher: None,
-        last_job: None,
-        delivered: Amount::ZERO,
-        in_flight: None,
-        retired: false,
-        ceiling: None,
-    }
+    keccak256([kind.as_bytes(), worker.as_slice(), &number].concat())
 }

@@ -16,10 +16,12 @@ use tacit_wire::Wallet;
 const CHAIN_ID: u64 = 82_250;
 /// Those who send behind a gap: so many fill the pool.
 const GAPPED: usize = 2_048;
-/// Those who send what could be mined at once, with all the gas that there is.
-const GREEDY: usize = 384;
+/// Those who send what could be mined at once, with all the gas that one may ask for: a block each.
+const GREEDY: usize = 64;
 /// Those who send as many bytes as a transaction may have: together more than the pool holds.
 const LONG: usize = 150;
+/// As much as their bytes take.
+const LONG_GAS: u64 = 5_100_000;
 const COIN: u128 = 1_000_000_000_000_000_000;
 
 fn attacker(index: usize) -> Wallet {
@@ -155,15 +157,15 @@ fn a_pool_that_is_flooded_takes_an_honest_payment_and_drains() {
     assert!(refused.keys().all(|reason| reason.starts_with("insufficient funds")), "{refused:?}");
 
     // At the lowest fee, as much gas as one may ask for and as many bytes: each takes the place of some that wait behind gaps.
-    let dear = |wallet: &Wallet, bytes: usize| {
+    let dear = |wallet: &Wallet, gas: u64, bytes: usize| {
         signed(wallet, 0, |tx| {
-            tx.gas_limit = TRANSACTION_GAS_MAX;
+            tx.gas_limit = gas;
             tx.max_fee_per_gas = u128::from(DEV_BASE_FEE) + 2;
             tx.input = vec![0; bytes].into();
         })
     };
-    let greedy: Vec<String> = greedy.iter().map(|wallet| dear(wallet, 0)).collect();
-    let long: Vec<String> = long.iter().map(|wallet| dear(wallet, 500_000)).collect();
+    let greedy: Vec<String> = greedy.iter().map(|wallet| dear(wallet, TRANSACTION_GAS_MAX, 0)).collect();
+    let long: Vec<String> = long.iter().map(|wallet| dear(wallet, LONG_GAS, 500_000)).collect();
     let (taken, refused) = flood(url, 1000, &greedy);
     assert_eq!((taken, refused), (GREEDY, BTreeMap::new()));
     let (taken, refused) = flood(url, 4, &long);

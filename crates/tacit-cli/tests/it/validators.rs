@@ -181,9 +181,7 @@ fn validators_are_killed_in_turn_under_load_and_all_at_once_and_lose_nothing() {
     assert!(metrics.contains("\ntacit_head_number ") && metrics.contains("\n# TYPE engine_"), "{metrics}");
 }
 
-/// Since a network that goes on takes its stakes out of the state, the folder's state is no longer its first state, and the folder is refused.
 #[test]
-#[ignore = "a folder is not carried over to a network with stakes yet: README, limits"]
 fn one_folder_is_opened_in_development_by_one_validator_and_by_many() {
     let folder = Folder::new();
     let (_, account) = folder.key("payer.key");

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256};
 use tacit_abi::{
     IChannels::{Channel, IChannelsErrors},
     Voucher,
@@ -36,6 +36,7 @@ use super::{
     market::TokenAsk,
 };
 use crate::{
+    channel::channel_salt,
     gateway::Gateway,
     store::{ChannelRecord, Distrust, StreamRecord},
 };
@@ -193,14 +194,17 @@ impl Gateway {
     /// The first channel to the worker that is not given up, opened if there is none.
     async fn find_link(&self, ask: &TokenAsk) -> Result<Link, Failure> {
         for number in 0..CHANNELS_PER_WORKER_MAX {
-            let salt = salt(ask.worker, number);
+            let salt = channel_salt("tacit stream channel", ask.worker, number);
             let (chain_id, client) = (self.ledger.chain_id(), self.address());
             let channel_id = channels::channel_id(chain_id, client, ask.worker, client, salt);
             let kept = self.store.channel(channel_id).map_err(ApiError::from)?;
             if kept.as_ref().is_some_and(|channel| channel.retired) {
                 continue;
             }
-            let record = kept.clone().unwrap_or_else(|| fresh(ask.worker, number));
+            let record = kept.clone().unwrap_or_else(|| ChannelRecord {
+                ceiling: Some(Amount::ZERO),
+                ..ChannelRecord::new(ask.worker, number)
+            });
             match self.listed(channel_id).await.map_err(ApiError::from)? {
                 None => {
                     // Written down first: whatever happens to the transaction, the channel is found under its number again.
@@ -543,25 +547,6 @@ impl Drop for Running {
         self.gateway.budget.settle(reservation, most);
         self.link.account().broke(self.terms, self.begun, !self.broken_by_worker);
         self.pay();
-    }
-}
-
-fn salt(worker: Address, number: u32) -> B256 {
-    let number = U256::from(number).to_be_bytes::<32>();
-    keccak256([b"tacit stream channel".as_slice(), worker.as_slice(), &number].concat())
-}
-
-fn fresh(worker: Address, number: u32) -> ChannelRecord {
-    ChannelRecord {
-        worker,
-        number,
-        signed: Amount::ZERO,
-        voucher: None,
-        last_job: None,
-        delivered: Amount::ZERO,
-        in_flight: None,
-        retired: false,
-        ceiling: Some(Amount::ZERO),
     }
 }
 

@@ -155,6 +155,24 @@ pub struct ChannelRecord {
     pub ceiling: Option<Amount>,
 }
 
+impl ChannelRecord {
+    /// Our channel `number` to a worker, with nothing promised, for jobs.
+    #[must_use]
+    pub const fn new(worker: Address, number: u32) -> Self {
+        Self {
+            worker,
+            number,
+            signed: Amount::ZERO,
+            voucher: None,
+            last_job: None,
+            delivered: Amount::ZERO,
+            in_flight: None,
+            retired: false,
+            ceiling: None,
+        }
+    }
+}
+
 /// Why a worker is not asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distrust {

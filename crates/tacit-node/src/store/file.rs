@@ -14,8 +14,8 @@ use redb::{Builder, Database, DatabaseError, ReadableTable, Savepoint, StorageBa
 use tacit_ledger::{LtHash, Origin, StateChanges, StateCommitment};
 
 use super::{
-    FORMAT_VERSION, First, FromConsensus, Identity, MadeBy, NewBlock, Store, StoreError, View, codec, tables,
-    view::RedbView,
+    FORMAT_VERSION, First, FromConsensus, Identity, MadeBy, NewBlock, Store, StoreError, View, codec,
+    goes_on, tables, view::RedbView,
 };
 
 /// A chain in one redb file, or in memory.
@@ -154,12 +154,9 @@ impl RedbStore {
         if self.identity.made_by == MadeBy::Development || first.header.parent_hash != hash {
             return Err(StoreError::OtherGenesis { expected: self.identity.genesis, got: stored.genesis });
         }
-        // The state is here already: that of the chain before, and nothing else goes into a first state that goes on.
-        let accumulator = view.accumulator()?;
-        if accumulator.root() != first.genesis.first_root()? {
-            return Err(StoreError::OtherState);
-        }
-        self.commit(&first.block(&StateChanges::default(), &accumulator))
+        // The state is here already: that of the chain before, less what its validators had at stake, and with what the new ones have.
+        let (changes, accumulator) = goes_on::difference(view, first)?;
+        self.commit(&first.block(&changes, &accumulator))
     }
 
     /// Checks that head and state belong together.

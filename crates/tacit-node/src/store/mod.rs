@@ -17,6 +17,7 @@ mod codec;
 mod file;
 mod fill;
 mod flat;
+mod goes_on;
 mod tables;
 mod view;
 

@@ -2,7 +2,7 @@
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 use tacit_ledger::{Account, AccountsError, Change, Entries, LtHash, StateChanges, StateCommitment};
 use tacit_light::Certificate;
 
@@ -41,6 +41,16 @@ impl RedbView {
     fn meta(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let value = self.table(tables::META)?.get(name).map_err(failed)?;
         value.map(|value| value.value().to_vec()).ok_or(StoreError::Corrupt("head"))
+    }
+
+    /// All slots of an account after the head block.
+    pub(super) fn slots_of(&self, address: Address) -> Result<Vec<(U256, U256)>, StoreError> {
+        let address = address.into_array();
+        let slots = self.storage.range((address, [0; 32])..=(address, [u8::MAX; 32])).map_err(failed)?;
+        let slot = |(key, value): (AccessGuard<'_, ([u8; 20], [u8; 32])>, AccessGuard<'_, [u8; 32]>)| {
+            (U256::from_be_bytes(key.value().1), U256::from_be_bytes(value.value()))
+        };
+        slots.map(|entry| entry.map(slot).map_err(failed)).collect()
     }
 
     /// The state root of what the tables hold.

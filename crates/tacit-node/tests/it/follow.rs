@@ -2,14 +2,17 @@
 
 use std::{path::Path, sync::Mutex, time::Duration};
 
-use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::SignerRecoverable};
+use alloy_consensus::{Header, Sealed, TxEip1559, TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bloom, U256, hex};
+use alloy_primitives::{Address, B256, Bloom, TxKind, U256, b256, hex};
 use serde_json::json;
-use tacit_ledger::{Attributes, Entry, Genesis, GenesisAccount, LtHash, MemoryState, build};
+use tacit_ledger::{
+    Attributes, Entry, Founder, Genesis, GenesisAccount, LtHash, MemoryState,
+    StakingParameters as Parameters, build,
+};
 use tacit_node::{
     FinalBlock, FirstBlock, Node, NodeConfig, NodeError, StoreError, WriteError, export,
-    store::{MadeBy, RedbStore, Store},
+    store::{At, MadeBy, RedbStore, Store},
 };
 
 use crate::support::{Running, address, config, deployment, hash_of, message, sign, transfer};
@@ -295,6 +298,57 @@ async fn one_directory_serves_development_and_validators_in_turn() {
     drop(Node::resume(&home, &config(None)).unwrap());
     let store = RedbStore::resume(&home, MadeBy::Validators).unwrap();
     store.audit().unwrap();
+}
+
+/// Keys of RFC 8032's examples.
+const KEYS: [B256; 2] = [
+    b256!("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
+    b256!("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"),
+];
+
+/// A payer that has nothing left, stakes that come and go: the directory's state becomes the one that everybody else begins with.
+#[tokio::test]
+async fn a_directory_goes_on_where_stakes_come_out_of_its_coin() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("chain");
+    let node = Node::open(config(Some(home.clone()))).unwrap();
+    let stake = Parameters::default().stake_min;
+    let spent = Address::repeat_byte(0x77);
+    let gift = TxEip1559 { to: TxKind::Call(spent), value: U256::from(stake), ..transfer(0) };
+    submit(&node, &sign(gift, 0)).await.unwrap();
+    drop(node);
+
+    let founder =
+        |key: usize, payer| Founder { key: KEYS[key], owner: address(key), stake, payer: Some(payer) };
+    for (founders, first) in
+        [(vec![founder(0, spent), founder(1, address(2))], 2), (vec![founder(1, address(1))], 3)]
+    {
+        let mut genesis = exported(&home);
+        genesis.staking.founders = founders;
+        let council = Council::new(genesis.clone());
+        let other = tempfile::tempdir().unwrap();
+        drop(Node::open(council.config(other.path())).unwrap());
+        assert_eq!(Node::open(council.config(&home)).unwrap().head().number, first);
+        let mut exports = [exported(&home), exported(other.path())];
+        let [one, two] = &mut exports;
+        assert_eq!(one.alloc.held(), two.alloc.held());
+        assert!(!one.alloc.held().unwrap().contains_key(&spent));
+        let store = RedbStore::resume(&home, MadeBy::Validators).unwrap();
+        store.audit().unwrap();
+        let view = store.view().unwrap();
+        let before = view.account(spent, At::Height(1)).unwrap().unwrap();
+        assert_eq!(before.balance, U256::from(stake), "what was is still known");
+        assert_eq!(view.account(spent, At::Head).unwrap(), None);
+    }
+
+    // The rules are the same, but another pays than the directory's state would give.
+    let mut genesis = exported(&home);
+    genesis.staking.founders = vec![founder(0, address(0))];
+    let council = Council::new(genesis);
+    let mut config = council.config(&home);
+    config.genesis.staking.founders = vec![founder(0, address(1))];
+    let theft = refused(config);
+    assert!(matches!(theft, NodeError::FirstBlock), "{theft}");
 }
 
 #[test]

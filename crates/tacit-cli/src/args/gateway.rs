@@ -1,0 +1,95 @@
+//! The local door.
+
+use super::{DEFAULT_GATEWAY, LedgerAddress, Lifetime, canary_rate};
+use clap::{Args, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tacit_gateway::CanaryRate;
+use tacit_wire::Amount;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Gateway {
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
+    #[command(flatten)]
+    pub(crate) run: GatewayRun,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Keys of programs that may ask at the OpenAI interface. While none was ever made, any program of this machine may.
+    #[command(subcommand)]
+    Key(GatewayKey),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayKey {
+    /// Make a key, and print it: it is not kept, only its hash.
+    New {
+        /// Whose it is.
+        name: String,
+        /// Most that one request may cost, in coins; otherwise the gateway's own cap.
+        #[arg(long, value_name = "COINS")]
+        per_request: Option<Amount>,
+        /// Most that its requests of a day (UTC) may cost, in coins; otherwise the gateway's own cap for a key.
+        #[arg(long, value_name = "COINS")]
+        per_day: Option<Amount>,
+        #[command(flatten)]
+        data: GatewayData,
+    },
+    /// List keys and their caps.
+    List {
+        #[command(flatten)]
+        data: GatewayData,
+    },
+    /// Take a key back; a gateway that runs knows it at once.
+    Revoke {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        data: GatewayData,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayData {
+    /// The gateway's folder.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayRun {
+    /// Key file of the client; made when missing.
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// Where channels and receipts are kept.
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the gateway listens.
+    #[arg(long, default_value = DEFAULT_GATEWAY)]
+    pub(crate) listen: SocketAddr,
+    /// Hidden questions for each audited one, 0 to 1; a worker's first is always preceded by one.
+    #[arg(long, value_name = "RATE", default_value = "0.25", value_parser = canary_rate)]
+    pub(crate) canary_rate: CanaryRate,
+    /// Rows proved by others to choose among for hidden questions; more of them cost proofs, and repeat less.
+    #[arg(long, value_name = "N", default_value_t = tacit_gateway::canary::ROWS_DEFAULT)]
+    pub(crate) canary_rows: usize,
+    /// Most that one answer may cost where neither the question nor a key says, in coins.
+    #[arg(long, value_name = "COINS", default_value = "0.01")]
+    pub(crate) per_request: Amount,
+    /// Most for the answers of a day (UTC) to one key of the OpenAI interface that does not say, in coins.
+    #[arg(long, value_name = "COINS", default_value = "1")]
+    pub(crate) per_key_day: Amount,
+    /// Most for all answers of a day (UTC) at the OpenAI interface, in coins.
+    #[arg(long, value_name = "COINS", default_value = "1")]
+    pub(crate) per_day: Amount,
+    /// Deposit of a new channel to a worker, and least that is added to one, in coins.
+    #[arg(long, value_name = "COINS", default_value = "0.1")]
+    pub(crate) deposit: Amount,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}

@@ -1,0 +1,107 @@
+//! Serving models.
+
+use super::{LedgerAddress, Lifetime, together};
+use clap::{Args, Subcommand};
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Worker {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorkerCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Tell what the language models of a running worker brought in the last days.
+    Earnings(WorkerEarnings),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerEarnings {
+    /// Where the worker listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8546")]
+    pub(crate) worker: String,
+    /// Sum up by what.
+    #[arg(long, value_enum, default_value = "day")]
+    pub(crate) by: EarningsBy,
+}
+
+/// What earnings are summed up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EarningsBy {
+    /// UTC days.
+    Day,
+    /// Models.
+    Model,
+}
+
+/// A language model of an engine that runs already.
+#[derive(Debug, Args)]
+pub(crate) struct EngineModel {
+    /// Serve a language model of this engine (vLLM, llama.cpp, Ollama, …: any that speaks OpenAI's HTTP interface).
+    #[arg(long, value_name = "URL", requires_all = ["manifest", "tokenizer"])]
+    pub(crate) engine: Option<String>,
+    /// The engine's name for the model; the manifest's when left out.
+    #[arg(long, value_name = "NAME", requires = "engine")]
+    pub(crate) engine_model: Option<String>,
+    /// What the model is, as `tacit model language` writes it.
+    #[arg(long, value_name = "FILE", requires = "engine")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// The model's tokenizer, as `tacit model language` writes it.
+    #[arg(long, value_name = "FILE", requires = "engine")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Coins for a million tokens of prompts.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) prompt_price: String,
+    /// Coins for a million tokens of completions.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) completion_price: String,
+    /// Coins for a request, whatever it takes.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) request_price: String,
+    /// Requests to the engine at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) capacity: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Model to serve and its price in coins, as FILE=PRICE; may be given several times.
+    #[arg(long = "model", value_name = "FILE=PRICE", required_unless_present = "engine")]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineModel,
+    /// Key file of the worker; made when missing.
+    #[arg(long, required = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// Where jobs, vouchers and receipts are kept.
+    #[arg(long, required = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the worker listens.
+    #[arg(long, default_value = "127.0.0.1:8546")]
+    pub(crate) listen: SocketAddr,
+    /// Most jobs that are proved together.
+    #[arg(long, default_value_t = tacit_worker::TOGETHER_MAX, value_parser = together)]
+    pub(crate) together: usize,
+    /// Compute look-ups under encryption with integers alone, four times as slow: an auditor gets the same bytes.
+    #[arg(long)]
+    pub(crate) reproducible: bool,
+    /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota: Option<NonZeroU64>,
+    /// Most questions about a model that all clients get answered in a UTC day: what holds against a client with many accounts.
+    #[arg(long, value_name = "N")]
+    pub(crate) quota_total: Option<NonZeroU64>,
+    /// Address that clients are told to use; the listening address when left out.
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}
