@@ -2,6 +2,7 @@
 
 use super::{clients, rows, together};
 use clap::{Args, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -12,6 +13,8 @@ pub(crate) enum Bench {
     Run(BenchModel),
     /// Ask one worker as many clients at once: what a question costs worker, clients and ledger.
     Gateway(BenchGateway),
+    /// Ask a language model at the OpenAI interface: what everything but the engine takes.
+    Door(BenchDoor),
     /// Ask and answer under encryption.
     Encrypt(BenchEncrypt),
     /// Send transactions: what they cost the ledger's nodes, and how soon they are final.
@@ -76,6 +79,31 @@ pub(crate) struct BenchGateway {
     /// Most jobs that the worker proves together; may be given several times.
     #[arg(long, default_values = ["1", "64"], value_parser = together)]
     pub(crate) together: Vec<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchDoor {
+    /// Requests that begin in a second; may be given several times.
+    #[arg(long = "rate", default_values = ["100", "1000", "3000"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rates: Vec<u32>,
+    /// For how many seconds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Streams at once; may be given several times.
+    #[arg(long, default_values = ["1000"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) streams: Vec<u32>,
+    /// Where the engine listens, so that another door can be put before it.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) engine_listen: SocketAddr,
+    /// Another door to the same engine, measured beside ours, such as http://127.0.0.1:4000/v1.
+    #[arg(long, value_name = "URL")]
+    pub(crate) beside: Option<String>,
+    /// Its key.
+    #[arg(long, value_name = "KEY", requires = "beside")]
+    pub(crate) beside_key: Option<String>,
+    /// A process that it consists of; may be given several times.
+    #[arg(long = "beside-pid", value_name = "PID", requires = "beside")]
+    pub(crate) beside_pids: Vec<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ mod receipt;
 mod wallet;
 mod worker;
 
-pub(crate) use bench::{Bench, BenchEncrypt, BenchGateway, BenchLedger, BenchModel, Load};
+pub(crate) use bench::{Bench, BenchDoor, BenchEncrypt, BenchGateway, BenchLedger, BenchModel, Load};
 pub(crate) use gateway::{Gateway, GatewayCommand, GatewayKey, GatewayRun};
 pub(crate) use model::{Import, LanguageKind, LanguageModel, Measure, Model, Prove, Run, Verify};
 pub(crate) use node::{Ceremony, Export, Follow, FromCheckpoint, InitNetwork, NewValidator, Node};

@@ -2,7 +2,7 @@
 
 use crate::args::{Bench, BenchModel, OPENINGS_DEFAULT};
 use crate::commands::run::logits;
-use crate::commands::{crowd, encrypt, layers, load};
+use crate::commands::{crowd, door, encrypt, layers, load};
 use crate::failure::{Context, Failure};
 use crate::measure::{self, Cost, round};
 use crate::output::Output;
@@ -19,6 +19,7 @@ pub(crate) async fn bench(command: &Bench, output: Output) -> Result<(), Failure
         Bench::Prove(arguments) => (COLUMNS, measure_all("prove", arguments, output)?),
         Bench::Run(arguments) => (COLUMNS, measure_all("run", arguments, output)?),
         Bench::Gateway(arguments) => (CROWD_COLUMNS, crowd::measure(arguments, output).await?),
+        Bench::Door(arguments) => (DOOR_COLUMNS, door::measure(arguments, output).await?),
         Bench::Ledger(arguments) => (LOAD_COLUMNS, load::measure(arguments, output).await?),
         Bench::Encrypt(arguments) => return encrypt::bench(arguments, output),
     };
@@ -255,6 +256,20 @@ const LOAD_COLUMNS: &[&str] = &[
     "start_s",
     "peak_mib",
     "disk_mib",
+];
+const DOOR_COLUMNS: &[&str] = &[
+    "door",
+    "rate",
+    "streams",
+    "answered",
+    "whole",
+    "per_s",
+    "p50_ms",
+    "p99_ms",
+    "user_cpu_ms",
+    "load_cpu_ms",
+    "wall_ms",
+    "peak_mib",
 ];
 const CROWD_COLUMNS: &[&str] = &[
     "model",

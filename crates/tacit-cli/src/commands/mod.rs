@@ -6,6 +6,7 @@ pub(crate) mod bench;
 #[cfg(feature = "pbs")]
 pub(crate) mod circuit;
 pub(crate) mod crowd;
+pub(crate) mod door;
 pub(crate) mod encrypt;
 pub(crate) mod follow;
 pub(crate) mod found;
