@@ -105,10 +105,14 @@ impl Queue {
         before.fold(U256::ZERO, U256::saturating_add)
     }
 
-    /// Least tip per gas that the transactions before `end` pay; `None` when there is a gap, or when one does not pay the base fee.
+    /// Least tip per gas that the transactions before `end` pay; `None` when there is a gap, when one does not pay the base fee, or when
+    /// the account has passed `end`.
     fn worth(&self, end: u64, base_fee: u64) -> Option<u128> {
         let mut least = u128::MAX;
         let mut next = self.account_nonce;
+        if end < next {
+            return None;
+        }
         for (nonce, entry) in self.entries.range(next..end) {
             if *nonce != next {
                 return None;

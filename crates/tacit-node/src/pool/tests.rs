@@ -147,6 +147,21 @@ fn a_full_pool_keeps_what_pays_most() {
     assert_eq!((pool.len(), pool.take_gone().len()), (5, 3));
 }
 
+/// Two transactions of one sender in one block halted every validator whose pool was full.
+#[test]
+fn a_full_pool_lets_go_of_what_a_block_took() {
+    let limits = PoolLimits { transactions_max: 4, ..PoolLimits::default() };
+    let mut pool = Pool::new(limits);
+    for nonce in 0..4 {
+        insert(&mut pool, tx(1, nonce, 10), 0).unwrap();
+    }
+    assert_eq!(insert(&mut pool, tx(2, 0, 1), 0), Err(Rejected::PoolFull));
+    pool.set_account_nonce(Address::repeat_byte(1), 3);
+    assert_eq!(order(&pool, u64::MAX), [(1, 3)]);
+    pool.set_account_nonce(Address::repeat_byte(1), 9);
+    assert!(pool.is_empty());
+}
+
 /// A high tip at the end of a queue does not shield the low ones before it, and is not paid before them.
 #[test]
 fn a_transaction_is_worth_no_more_than_those_before_it() {
@@ -238,6 +253,37 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    /// Whatever happens to a pool with little room: it keeps its limits, counts what it holds, and ranks as if it began to.
+    #[test]
+    fn a_small_pool_keeps_in_step(steps in proptest::collection::vec(step(), 0..80), room in 1..7_usize) {
+        let limits = PoolLimits { transactions_max: room, ..PoolLimits::default() };
+        let mut pool = Pool::new(limits);
+        let mut nonces = [0_u64; 4];
+        for step in steps {
+            match step {
+                Step::Insert { sender, nonce, tip } => {
+                    let account_nonce = nonces[usize::from(sender)];
+                    if nonce >= account_nonce {
+                        let before = pool.len();
+                        let inserted = insert(&mut pool, tx(sender, nonce, tip), account_nonce).is_ok();
+                        prop_assert_eq!(pool.transaction(tx(sender, nonce, tip).tx_hash()).is_some() || !inserted, true);
+                        prop_assert!(inserted || pool.len() == before);
+                    }
+                }
+                Step::Advance { sender, by } => {
+                    nonces[usize::from(sender)] += by;
+                    pool.set_account_nonce(Address::repeat_byte(sender), nonces[usize::from(sender)]);
+                }
+            }
+            prop_assert!(pool.len() <= room);
+            let bytes: usize = pool.iter().map(|held| held.encode_2718_len()).sum();
+            prop_assert_eq!((pool.bytes, pool.iter().count()), (bytes, pool.len()));
+            if let Some(worst) = &pool.worst {
+                prop_assert_eq!(worst, &Worst::of(&pool.senders, worst.base_fee()));
+            }
+        }
+    }
+
     /// Against a list: the same transactions are held, in the same state, whatever happens.
     #[test]
     fn agrees_with_a_list(steps in proptest::collection::vec(step(), 0..60)) {

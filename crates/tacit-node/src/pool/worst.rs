@@ -33,7 +33,7 @@ impl Rank {
 
 /// All senders of a pool by their last transactions, under one base fee. Made when it is first needed, which takes a walk over the pool,
 /// and then kept in step.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Worst {
     base_fee: u64,
     order: BTreeSet<Rank>,
