@@ -1,5 +1,6 @@
 //! A whole network on this machine: ledger, worker and gateway as processes of their own, kept in one folder.
 
+use crate::args::EngineModel;
 use crate::commands::worker::open_wallet;
 use crate::failure::{Context, Failure};
 use crate::output::Output;
@@ -86,14 +87,16 @@ pub(crate) async fn start_ledger_with(
     Role::start("ledger", &arguments).await
 }
 
-/// Starts the worker; it publishes its models and prices before it says that it is ready.
+/// Starts the worker; it publishes its models and prices, and those of a language model, before it says that it is ready.
 pub(crate) async fn start_worker(
     data: &Path,
     listen: SocketAddr,
     ledger: &Role,
     offers: &[Offer],
+    engine: Option<&EngineModel>,
 ) -> Result<Role, Failure> {
     let mut arguments = words(&["worker", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+    arguments.extend(engine.map(EngineModel::words).unwrap_or_default());
     for offer in offers {
         let mut model = OsString::from("--model=");
         model.push(&offer.path);

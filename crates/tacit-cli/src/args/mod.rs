@@ -90,6 +90,8 @@ pub(crate) struct Up {
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) gateway_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) engine: EngineModel,
 }
 
 #[derive(Debug, Args)]

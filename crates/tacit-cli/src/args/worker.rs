@@ -2,6 +2,7 @@
 
 use super::{LedgerAddress, Lifetime, together};
 use clap::{Args, Subcommand};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -67,6 +68,25 @@ pub(crate) struct EngineModel {
     /// Requests to the engine at once.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) capacity: u32,
+}
+
+impl EngineModel {
+    /// The arguments that say so.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        let mut words: Vec<OsString> = vec!["--engine".into(), engine.into()];
+        let mut add = |name: &str, value: Option<OsString>| {
+            words.extend(value.into_iter().flat_map(|value| [name.into(), value]));
+        };
+        add("--engine-model", self.engine_model.as_ref().map(Into::into));
+        add("--manifest", self.manifest.as_ref().map(Into::into));
+        add("--tokenizer", self.tokenizer.as_ref().map(Into::into));
+        add("--prompt-price", Some((&self.prompt_price).into()));
+        add("--completion-price", Some((&self.completion_price).into()));
+        add("--request-price", Some((&self.request_price).into()));
+        add("--capacity", Some(self.capacity.to_string().into()));
+        words
+    }
 }
 
 #[derive(Debug, Args)]

@@ -113,7 +113,7 @@ impl<'a> Stage<'a> {
 
         scene(output, 2, "A worker publishes its models and their prices");
         let offers = local::offers(data, output)?;
-        let worker = local::start_worker(data, listen.worker, &ledger, &offers).await?;
+        let worker = local::start_worker(data, listen.worker, &ledger, &offers, None).await?;
         for offer in &offers {
             let report = &offer.file.report;
             output.line(format!(
