@@ -348,7 +348,7 @@ async fn a_directory_goes_on_where_stakes_come_out_of_its_coin() {
     let mut config = council.config(&home);
     config.genesis.staking.founders = vec![founder(0, address(1))];
     let theft = refused(config);
-    assert!(matches!(theft, NodeError::FirstBlock), "{theft}");
+    assert!(matches!(theft, NodeError::Store(StoreError::OtherState)), "{theft}");
 }
 
 #[test]
