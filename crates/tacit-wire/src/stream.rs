@@ -204,7 +204,8 @@ pub const DATA_BYTES_MAX: usize = FRAME_BYTES_MAX - 1;
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const VERSION: u8 = 1;
-const ENVELOPE_BYTES: usize = 1 + 32 + 8;
+/// Bytes of an [`Envelope`].
+pub const ENVELOPE_BYTES: usize = 1 + 32 + 8;
 
 impl core::fmt::Debug for Frame {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -7,7 +7,7 @@ use tacit_wire::{
     Amount, JobId,
     language::TokenCount,
     session::FrameSealer,
-    stream::{StreamHead, open_request, read_envelope},
+    stream::{Envelope, StreamHead, open_request, read_envelope},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
@@ -61,13 +61,22 @@ const INLINE_BYTES_MAX: usize = 8 * 1024;
 impl Worker {
     /// Opens a request, and uses its number up.
     pub(super) fn open_stream_request(&self, bytes: &[u8]) -> Result<Opened, StreamRefusal> {
-        let (envelope, sealed) = read_envelope(bytes)?;
-        let session = self.languages.sessions.find(envelope.session_id, self.clock.unix_time_s())?;
-        session.check_number(envelope.sequence)?;
+        let (envelope, sealed, session) = self.check_envelope(bytes)?;
         let (head, body) = open_request(&session.secret, envelope.sequence, sealed)?;
         session.take_number(envelope.sequence)?;
         let sealer = session.secret.sealer(envelope.sequence);
         Ok(Opened { session, sealer, head, body })
+    }
+
+    /// Finds the session of a request, of which only the beginning need be there.
+    pub(super) fn check_envelope<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> Result<(Envelope, &'a [u8], Arc<Session>), StreamRefusal> {
+        let (envelope, sealed) = read_envelope(bytes)?;
+        let session = self.languages.sessions.find(envelope.session_id, self.clock.unix_time_s())?;
+        session.check_number(envelope.sequence)?;
+        Ok((envelope, sealed, session))
     }
 
     /// Checks everything else, in the order of the specification.

@@ -20,12 +20,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use futures_util::stream::poll_fn;
+use futures_util::{StreamExt as _, stream::poll_fn};
 use tacit_wire::{
     language::LanguageInfo,
     message::ErrorReply,
     session::{SessionReply, SessionRequest},
-    stream::{Account, Payment, REQUEST_BYTES_MAX},
+    stream::{Account, ENVELOPE_BYTES, Payment, REQUEST_BYTES_MAX},
 };
 
 use super::{LanguageModel, StreamRefusal};
@@ -74,7 +74,7 @@ async fn session(
 }
 
 async fn stream(State(worker): State<Arc<Worker>>, body: Body) -> Result<Response, StreamRefusal> {
-    let bytes = axum::body::to_bytes(body, REQUEST_BYTES_MAX).await.map_err(|_| JobReject::Body)?;
+    let bytes = read_request(&worker, body).await?;
     let opened = worker.open_stream_request(&bytes)?;
     drop(bytes);
     let mut frames = worker.begin_stream(opened);
@@ -83,6 +83,30 @@ async fn stream(State(worker): State<Arc<Worker>>, body: Body) -> Result<Respons
         frames.poll_recv(context).map(|frame| frame.map(Ok::<Bytes, core::convert::Infallible>))
     });
     Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from_stream(frames)).into_response())
+}
+
+/// Nothing is kept of a request whose beginning names no session. The rest of it is read all the same: whoever is still sending does not read
+/// why it is refused.
+async fn read_request(worker: &Worker, body: Body) -> Result<Vec<u8>, StreamRefusal> {
+    let (mut parts, mut bytes, mut length) = (body.into_data_stream(), Vec::new(), 0_usize);
+    let mut admitted: Option<Result<(), StreamRefusal>> = None;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| JobReject::Body)?;
+        length = length.saturating_add(part.len());
+        if length > REQUEST_BYTES_MAX {
+            return Err(JobReject::Body.into());
+        }
+        if !matches!(admitted, Some(Err(_))) {
+            bytes.extend_from_slice(&part);
+        }
+        if admitted.is_none() && bytes.len() >= ENVELOPE_BYTES {
+            admitted = Some(worker.check_envelope(&bytes).map(drop));
+            if matches!(admitted, Some(Err(_))) {
+                bytes = Vec::new();
+            }
+        }
+    }
+    admitted.unwrap_or(Ok(())).map(|()| bytes)
 }
 
 async fn payment(

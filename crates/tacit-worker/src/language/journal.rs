@@ -45,8 +45,9 @@ const ENDS_MAX: usize = 1024;
 impl Journal {
     /// Writes an account before long.
     pub(super) fn note(&self, account: &Arc<Account>) {
+        let mut pending = self.pending();
         if account.mark() {
-            self.pending().accounts.push(Arc::clone(account));
+            pending.accounts.push(Arc::clone(account));
             self.changed.notify_one();
         }
     }
@@ -95,7 +96,11 @@ impl Worker {
             let mut pending = self.languages.journal.pending();
             let count = pending.ends.len().min(ENDS_MAX);
             let ends: Vec<_> = pending.ends.drain(..count).collect();
-            (mem::take(&mut pending.accounts), ends)
+            let accounts = mem::take(&mut pending.accounts);
+            // What changes from here on is written next time. Marks change under the lock alone: an end whose account is marked finds it
+            // in the same list, and so is written no later than with it.
+            accounts.iter().for_each(|account| account.unmark());
+            (accounts, ends)
         };
         if accounts.is_empty() && ends.is_empty() {
             return;
@@ -103,8 +108,6 @@ impl Worker {
         let (ends, waiting): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
         let worker = Arc::clone(&self);
         let written = tokio::task::spawn_blocking(move || {
-            // What changes from here on is written next time.
-            accounts.iter().for_each(|account| account.unmark());
             let records: Vec<_> =
                 accounts.iter().map(|account| (account.channel_id(), account.record())).collect();
             let written = worker.store.put_streams(&records, &ends);

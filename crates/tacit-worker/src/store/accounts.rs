@@ -148,8 +148,14 @@ impl Store {
             if let Some(held) = get::<AccountRecord>(&write, ACCOUNTS, *channel_id)? {
                 account.settled = account.settled.max(held.settled);
             }
-            paid |= pay(&write, *channel_id, account.promised())?;
             put(&write, ACCOUNTS, *channel_id, &account)?;
+        }
+        // An end may come without its account, which then holds what pays for it already.
+        let ended = ends.iter().filter_map(|end| Some(end.receipt.as_ref()?.receipt.channelId));
+        for channel_id in accounts.iter().map(|(channel_id, _)| *channel_id).chain(ended) {
+            if let Some(account) = get::<AccountRecord>(&write, ACCOUNTS, channel_id)? {
+                paid |= pay(&write, channel_id, account.promised())?;
+            }
         }
         write.commit()?;
         Ok(paid)

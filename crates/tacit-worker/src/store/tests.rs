@@ -165,6 +165,11 @@ fn receipts_of_streams_are_anchored_once_they_are_paid_for() {
     assert_eq!((tally.requests, tally.failures, tally.earned), (4, 1, Amount(20)));
     assert_eq!((tally.prompt_tokens, tally.completion_tokens), (8, 12));
     assert!(store.tallies(Day(5)).unwrap().is_empty());
+
+    // Ends whose account did not change meanwhile.
+    assert!(store.put_streams(&[], &[end(5, channel_id, 19, false)]).unwrap(), "it was paid for before");
+    assert!(!store.put_streams(&[], &[end(6, channel_id, 21, false)]).unwrap());
+    assert_eq!(store.unanchored_count().unwrap(), 1);
 }
 
 #[test]
