@@ -1,9 +1,11 @@
 //! In which order workers are asked: what the request wants first, then OpenRouter's rule.
 //!
-//! Without a wish: workers that failed in the last half minute come last; among the others the first is drawn with a weight of one over the price squared, and the rest follow,
-//! cheapest first. Prices are compared for what this request may cost, not per token.
+//! Without a wish: workers that failed in the last half minute come last; among the others each next is drawn with a weight of one over the price squared. Prices are compared for what
+//! this request may cost, not per token.
 //!
-//! Source: OpenRouter's documentation of provider routing, whose names the wishes have. Deviation: its price is an average over a provider's requests, ours is this request's.
+//! Source: OpenRouter's documentation of provider routing, whose names the wishes have. Deviations: its price is an average over a provider's requests, ours is this request's; it draws the
+//! first and lets the rest follow by price, we draw all. With thousands of small workers the cheapest are busy most of the time, and who is refused by one would be refused by all of them in
+//! turn (`examples/day`).
 
 use alloy_primitives::Address;
 use serde::Deserialize;
@@ -110,9 +112,8 @@ pub fn eligible<T: Clone>(
     ask: impl Fn(&T) -> Ask,
     wishes: &Wishes,
 ) -> Result<Vec<T>, &'static str> {
-    let mut left: Vec<(Ask, &T)> = offers.iter().map(|offer| (ask(offer), offer)).collect();
     let steps: [(&'static str, Keeps<'_>); 7] = [
-        ("nobody asks for it by the token", &|_| true),
+        (NOBODY, &|_| true),
         ("privacy", &|ask| ask.privacy == wishes.privacy.unwrap_or(Privacy::Sealed)),
         ("evidence", &|ask| ask.evidence == wishes.evidence.unwrap_or(Evidence::Signed)),
         ("only", &|ask| wishes.only.as_ref().is_none_or(|only| only.contains(&ask.worker))),
@@ -120,78 +121,95 @@ pub fn eligible<T: Clone>(
         ("min_stake", &|ask| wishes.min_stake.is_none_or(|least| ask.bonded >= least)),
         ("max_price", &|ask| within(&ask.prices, wishes)),
     ];
-    for (name, keeps) in steps {
-        left.retain(|(ask, _)| keeps(ask));
-        if left.is_empty() {
-            return Err(name);
+    let (mut left, mut furthest) = (Vec::with_capacity(offers.len()), 0);
+    for offer in offers {
+        let ask = ask(offer);
+        match steps.iter().position(|(_, keeps)| !keeps(&ask)) {
+            Some(unfit) => furthest = furthest.max(unfit),
+            None => left.push(offer.clone()),
         }
     }
-    Ok(left.into_iter().map(|(_, offer)| offer.clone()).collect())
+    if left.is_empty() { Err(steps.get(furthest).map_or(NOBODY, |(name, _)| name)) } else { Ok(left) }
 }
 
+/// Where there is no ask at all.
+const NOBODY: &str = "nobody asks for it by the token";
 /// Whether an ask fits a wish.
 type Keeps<'a> = &'a dyn Fn(&Ask) -> bool;
 
 /// The order in which to ask; one of them where no fallbacks are allowed. `suffix` goes before the wish for an order; `draw` is 64 uniform bits, fresh for each request.
 #[must_use]
 pub fn order<T>(
-    mut candidates: Vec<Candidate<T>>,
+    candidates: Vec<Candidate<T>>,
     wishes: &Wishes,
     suffix: Option<Sort>,
     now_ms: u64,
     draw: u64,
 ) -> Vec<Candidate<T>> {
-    candidates.sort_by_key(|candidate| (candidate.cost, candidate.worker));
-    match suffix.or(wishes.sort) {
-        Some(Sort::Price) => {}
-        Some(Sort::Throughput) => {
-            candidates.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
-        }
-        Some(Sort::Latency) => {
-            candidates.sort_by(|a, b| wait(a).total_cmp(&wait(b)));
-        }
-        None if wishes.order.is_empty() => draw_first(&mut candidates, now_ms, draw),
-        None => {}
+    let mut bits = Bits(draw);
+    let is_slow = |speed: Option<f64>| {
+        speed.zip(wishes.preferred_min_throughput).is_some_and(|(speed, least)| speed < least)
+    };
+    let mut keys: Vec<(u128, usize)> = Vec::with_capacity(candidates.len());
+    for (at, candidate) in candidates.iter().enumerate() {
+        let seen = &candidate.seen;
+        let rank = match suffix.or(wishes.sort) {
+            Some(Sort::Price) => 0.0,
+            // Unknown ones after those that are known.
+            Some(Sort::Throughput) => -seen.tokens_per_s.unwrap_or(0.0),
+            Some(Sort::Latency) => seen.first_byte_ms.unwrap_or(f64::INFINITY),
+            None if wishes.order.is_empty() => arrival(candidate.cost, bits.next()),
+            None => 0.0,
+        };
+        let place = place(candidate.worker, &wishes.order);
+        keys.push((key(place, seen.is_failing(now_ms), is_slow(seen.tokens_per_s), rank), at));
     }
-    // Each of these keeps the order of those that it does not tell apart.
-    if let Some(least) = wishes.preferred_min_throughput {
-        candidates.sort_by_key(|candidate| candidate.seen.tokens_per_s.is_some_and(|speed| speed < least));
-    }
-    candidates.sort_by_key(|candidate| candidate.seen.is_failing(now_ms));
-    if !wishes.order.is_empty() {
-        candidates.sort_by_key(|candidate| place(candidate.worker, &wishes.order));
-    }
+    // Who is alike in all that was wanted follows by price.
+    let by_price = |at: usize| candidates.get(at).map(|candidate| (candidate.cost, candidate.worker));
+    keys.sort_unstable_by(|(a, a_at), (b, b_at)| {
+        a.cmp(b).then_with(|| by_price(*a_at).cmp(&by_price(*b_at))).then(a_at.cmp(b_at))
+    });
+    let mut candidates: Vec<Option<Candidate<T>>> = candidates.into_iter().map(Some).collect();
+    let mut order: Vec<Candidate<T>> =
+        keys.into_iter().filter_map(|(_, at)| candidates.get_mut(at)?.take()).collect();
     if wishes.allow_fallbacks == Some(false) {
         let named = wishes.order.len();
-        candidates.retain(|candidate| named == 0 || wishes.order.contains(&candidate.worker));
-        candidates.truncate(named.max(1));
+        order.retain(|candidate| named == 0 || wishes.order.contains(&candidate.worker));
+        order.truncate(named.max(1));
     }
-    candidates
+    order
+}
+
+/// What an order goes by, as one number: the place that was named, whether it fails, whether it is slow, its rank.
+fn key(place: usize, is_failing: bool, is_slow: bool, rank: f64) -> u128 {
+    // Bits of a float, changed so that they are ordered as `total_cmp` orders floats.
+    let bits = rank.to_bits();
+    let rank = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    let place = u128::from(u32::try_from(place).unwrap_or(u32::MAX));
+    (place << 66) | (u128::from(is_failing) << 65) | (u128::from(is_slow) << 64) | u128::from(rank)
 }
 
 fn place(worker: Address, order: &[Address]) -> usize {
     order.iter().position(|named| *named == worker).unwrap_or(order.len())
 }
 
-/// Draws who comes first among those that do not fail, by one over the price squared.
-fn draw_first<T>(candidates: &mut [Candidate<T>], now_ms: u64, draw: u64) {
-    let weight = |candidate: &Candidate<T>| {
-        let price = float(candidate.cost).max(1.0);
-        if candidate.seen.is_failing(now_ms) { 0.0 } else { 1.0 / (price * price) }
-    };
-    let total: f64 = candidates.iter().map(weight).sum();
-    if total <= 0.0 {
-        return;
-    }
-    let mut drawn = uniform(draw) * total;
-    let chosen = candidates.iter().position(|candidate| {
-        drawn -= weight(candidate);
-        drawn < 0.0
-    });
-    if let Some(chosen) = chosen
-        && let Some(front) = candidates.get_mut(..=chosen)
-    {
-        front.rotate_right(1);
+/// When somebody comes who comes at a rate of one over the price squared: who comes first among all is drawn by weight, and so is each next among those that are left.
+///
+/// Source: Efraimidis and Spirakis (2006), "Weighted random sampling with a reservoir".
+fn arrival(cost: u128, bits: u64) -> f64 {
+    let price = float(cost).max(1.0);
+    -(1.0 - uniform(bits)).ln() * (price * price)
+}
+
+/// More uniform bits from some: SplitMix64 (Steele, Lea and Flood, 2014).
+struct Bits(u64);
+
+impl Bits {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 }
 
@@ -203,15 +221,6 @@ fn within(prices: &Prices, wishes: &Wishes) -> bool {
     of_million(prices.prompt, most.prompt)
         && of_million(prices.completion, most.completion)
         && most.request.is_none_or(|most| prices.request <= most)
-}
-
-/// Fastest first; unknown ones after those that are known.
-fn speed<T>(candidate: &Candidate<T>) -> f64 {
-    candidate.seen.tokens_per_s.unwrap_or(0.0)
-}
-
-fn wait<T>(candidate: &Candidate<T>) -> f64 {
-    candidate.seen.first_byte_ms.unwrap_or(f64::INFINITY)
 }
 
 /// Near enough to weigh by.
@@ -230,7 +239,8 @@ fn uniform(draw: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use proptest::prelude::*;
+    use rand::{RngCore, SeedableRng, rngs::StdRng};
 
     fn candidate(number: u8, cost: u128) -> Candidate<()> {
         Candidate { offer: (), worker: Address::repeat_byte(number), cost, seen: Seen::default() }
@@ -255,18 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_drawn_by_one_over_the_price_squared() {
+    fn each_next_is_drawn_by_one_over_the_price_squared() {
         let mut random = StdRng::seed_from_u64(7);
-        let mut firsts = [0_u32; 3];
+        let (mut firsts, mut seconds) = ([0_u32; 3], [0_u32; 3]);
         for _ in 0..10_000 {
             let candidates = vec![candidate(0, 1), candidate(1, 2), candidate(2, 3)];
-            let order = order(candidates, &Wishes::default(), None, 0, random.random());
+            let order = order(candidates, &Wishes::default(), None, 0, random.next_u64());
             firsts[usize::from(order[0].worker.0[0])] += 1;
-            assert!(order[1].cost <= order[2].cost);
+            if order[0].worker.0[0] == 0 {
+                seconds[usize::from(order[1].worker.0[0])] += 1;
+            }
         }
         // 36 : 9 : 4.
         assert!((7_200..7_500).contains(&firsts[0]), "{firsts:?}");
         assert!((1_700..2_000).contains(&firsts[1]), "{firsts:?}");
+        // 9 : 4 of those.
+        let share = f64::from(seconds[1]) / f64::from(firsts[0]);
+        assert!((share - 9.0 / 13.0).abs() < 0.02, "{share}");
     }
 
     #[test]
@@ -284,7 +299,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7);
         for _ in 0..100 {
             let candidates = vec![failed.clone(), candidate(2, 100)];
-            let order = order(candidates, &Wishes::default(), None, 1_000, random.random());
+            let order = order(candidates, &Wishes::default(), None, 1_000, random.next_u64());
             assert_eq!([order[0].worker, order[1].worker], [address(2), address(1)]);
         }
         assert_eq!(ordered(vec![failed], &Wishes::default(), None), [1], "better than nobody");
@@ -314,6 +329,48 @@ mod tests {
         assert_eq!(by(Wishes { allow_fallbacks: Some(false), ..price() }, None), [3]);
     }
 
+    proptest! {
+        /// One key orders as the rules do one after another, each keeping the order of those that it does not tell apart.
+        #[test]
+        fn an_order_is_that_of_the_rules(
+            all in prop::collection::vec((any::<u8>(), 0_u128..4, prop::option::of(0_u8..3), prop::option::of(0_u8..3), any::<bool>()), 0..20),
+            named in prop::collection::vec(any::<u8>(), 0..3), least in prop::option::of(0_u8..3), sort in 0_usize..3,
+        ) {
+            let candidates: Vec<Candidate<()>> = all
+                .into_iter()
+                .map(|(number, cost, first, speed, fails)| {
+                    let failed_at_ms = fails.then_some(1_000);
+                    let (first_byte_ms, tokens_per_s) = (first.map(f64::from), speed.map(f64::from));
+                    Candidate { seen: Seen { first_byte_ms, tokens_per_s, failed_at_ms, ..Seen::default() }, ..candidate(number, cost) }
+                })
+                .collect();
+            let sort = [Sort::Price, Sort::Throughput, Sort::Latency][sort];
+            let wishes = Wishes {
+                order: named.into_iter().map(address).collect(),
+                preferred_min_throughput: least.map(f64::from),
+                sort: Some(sort),
+                ..Wishes::default()
+            };
+            let mut expected = candidates.clone();
+            expected.sort_by_key(|one| (one.cost, one.worker));
+            let speed = |one: &Candidate<()>| one.seen.tokens_per_s.unwrap_or(0.0);
+            let wait = |one: &Candidate<()>| one.seen.first_byte_ms.unwrap_or(f64::INFINITY);
+            match sort {
+                Sort::Price => {}
+                Sort::Throughput => expected.sort_by(|a, b| speed(b).total_cmp(&speed(a))),
+                Sort::Latency => expected.sort_by(|a, b| wait(a).total_cmp(&wait(b))),
+            }
+            if let Some(least) = wishes.preferred_min_throughput {
+                expected.sort_by_key(|one| one.seen.tokens_per_s.is_some_and(|speed| speed < least));
+            }
+            expected.sort_by_key(|one| one.seen.is_failing(1_000));
+            expected.sort_by_key(|one| place(one.worker, &wishes.order));
+            let key = |one: &Candidate<()>| (one.worker, one.cost, one.seen);
+            let got = order(candidates, &wishes, None, 1_000, 5);
+            prop_assert_eq!(got.iter().map(key).collect::<Vec<_>>(), expected.iter().map(key).collect::<Vec<_>>());
+        }
+    }
+
     #[test]
     fn each_wish_leaves_those_that_fit_it() {
         let asks: Vec<Ask> = (1..4).map(ask).collect();
@@ -334,6 +391,9 @@ mod tests {
         assert_eq!(left(most(MaxPrice { prompt: Some(0), ..MaxPrice::default() })).unwrap(), [1, 2, 3]);
         assert_eq!(left(Wishes { evidence: Some(Evidence::Proved), ..none() }), Err("evidence"));
         assert_eq!(left(Wishes { privacy: Some(Privacy::Clear), ..none() }), Err("privacy"));
+        // Each is left out by something else: the name is that of the wish that the furthest of them does not fit.
+        let several = Wishes { ignore: vec![address(1), address(2)], min_stake: Some(4), ..none() };
+        assert_eq!(left(several), Err("min_stake"));
         let nobody = eligible(&[], |ask: &Ask| *ask, &none());
         assert_eq!(nobody, Err("nobody asks for it by the token"));
     }
