@@ -33,6 +33,8 @@
 //! whatever else it is given, but that is unsettled when the verdict comes: at most `y S`. So it gains at most `g (S / K + y S) P`, and loses `S P`. The condition says that this is no gain; without it
 //! a worker that takes small jobs, answers all wrongly until one is selected, and all that it can get from then on, does gain. A stake cut into several gains nothing: all is proportional to `S`.
 //!
+//! If the stake changes meanwhile, each answer counts with the stake of its time in both sums, so the same holds, as long as what is being withdrawn can still be lost.
+//!
 //! What is left out is in honesty's favour: the price of the job that is found, and what a convicted worker would have earned.
 //!
 //! # Taking part
