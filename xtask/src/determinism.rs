@@ -12,15 +12,20 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-ledger/src",
     "crates/tacit-light/src",
     "crates/tacit-consensus/src",
+    "crates/tacit-market/src",
 ];
 
-/// Where floats are the subject: reading float models, choosing scales, reporting scores; figures of security in bits.
+/// Where floats are the subject: reading float models, choosing scales, reporting scores; figures of security in bits; in which order workers are asked, and measuring
+/// answers of float engines.
 /// Nothing in these files decides what a published graph computes or whether a proof is accepted.
 const FLOAT_EDGES: &[&str] = &[
     "tacit-graph/src/import/",
     "tacit-graph/src/raw.rs",
     "tacit-graph/src/answer.rs",
     "tacit-graph/src/file.rs",
+    "tacit-market/src/health.rs",
+    "tacit-market/src/likeness.rs",
+    "tacit-market/src/routing.rs",
 ];
 
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {

@@ -177,7 +177,7 @@ impl Gateway {
             market: Market::default(),
             languages: Languages::default(),
             links: Links::default(),
-            health: Health::default(),
+            health: Health::new(),
             budget: Budget::default(),
             unwritten: Unwritten::default(),
         }))

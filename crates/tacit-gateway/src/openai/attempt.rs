@@ -8,6 +8,8 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
+use rand::RngCore;
+use tacit_market::routing::{self, Candidate, Sort};
 use tacit_wire::{
     Amount, JobId,
     http::{Download, HttpError, printable},
@@ -25,8 +27,7 @@ use super::{
     language::Language,
     link::{Link, Running, Session},
     market::{Offered, TokenAsk},
-    request::{ApiRequest, Sort},
-    routing::{self, Candidate},
+    request::ApiRequest,
 };
 use crate::gateway::Gateway;
 
@@ -190,10 +191,10 @@ impl Gateway {
         offered: &Arc<Offered>,
         suffix: Option<Sort>,
     ) -> Result<Vec<Try>, ApiError> {
-        let wishes = &request.provider;
+        let (preferences, wishes) = (&request.provider, request.provider.wishes());
         let nobody =
             |reason: &str| ApiError::NoWorker { model: offered.name.clone(), reason: reason.to_owned() };
-        let asks = routing::eligible(&offered.asks, wishes).map_err(nobody)?;
+        let asks = routing::eligible(&offered.asks, TokenAsk::for_routing, &wishes).map_err(nobody)?;
         let mut described = None;
         let mut reason = String::new();
         for ask in &asks {
@@ -216,7 +217,7 @@ impl Gateway {
             return Err(ApiError::field("model", detail));
         }
         let quantisation = &language.manifest.quantisation;
-        if let Some(allowed) = &wishes.quantizations
+        if let Some(allowed) = &preferences.quantizations
             && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(quantisation))
         {
             return Err(nobody("quantizations"));
@@ -233,15 +234,16 @@ impl Gateway {
         let count = TokenCount { prompt: prompt_tokens, completion };
         let candidates = asks.into_iter().filter_map(|ask| {
             let (seen, cost) = (self.health.of(ask.worker), ask.prices.cost(count)?);
-            Some(Candidate { ask, seen, cost })
+            Some(Candidate { worker: ask.worker, offer: ask, seen, cost: cost.0 })
         });
-        let order = routing::order(candidates.collect(), wishes, suffix, Instant::now(), &mut rand::rng());
-        let one = |candidate: Candidate| Try {
+        let (now_ms, draw) = (self.health.now_ms(), rand::rng().next_u64());
+        let order = routing::order(candidates.collect(), &wishes, suffix, now_ms, draw);
+        let one = |candidate: Candidate<TokenAsk>| Try {
             offered: Arc::clone(offered),
             language: Arc::clone(&language),
             body: Arc::clone(&body),
             prompt_tokens,
-            ask: candidate.ask,
+            ask: candidate.offer,
         };
         Ok(order.into_iter().map(one).collect())
     }

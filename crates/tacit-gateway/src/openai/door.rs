@@ -22,6 +22,7 @@ use axum::{
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tacit_market::routing::MILLION;
 use tacit_wire::{JobId, meter::Route, stream::BODY_BYTES_MAX};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -32,7 +33,7 @@ use super::{
     error::ApiError,
     link::now_s,
     market::Offered,
-    request::{ApiRequest, MILLION},
+    request::ApiRequest,
 };
 use crate::{gateway::Gateway, http::is_local};
 

@@ -1,4 +1,4 @@
-//! How workers did: in memory, weighted towards what was last.
+//! How workers did: in memory, weighted towards what was last ([`tacit_market::health`]).
 
 use std::{
     collections::HashMap,
@@ -8,6 +8,7 @@ use std::{
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
+use tacit_market::health::Seen;
 
 /// How one worker did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,61 +26,37 @@ pub struct WorkerHealth {
 }
 
 /// What is known of workers.
-#[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<HashMap<Address, Seen>>);
-
-/// What is known of one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(crate) first_byte_ms: Option<f64>,
-    pub(crate) tokens_per_s: Option<f64>,
-    pub(crate) uptime: f64,
-    pub(crate) failed_at: Option<Instant>,
-    requests: u64,
+#[derive(Debug)]
+pub(crate) struct Health {
+    workers: Mutex<HashMap<Address, Seen>>,
+    since: Instant,
 }
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self { first_byte_ms: None, tokens_per_s: None, uptime: 1.0, failed_at: None, requests: 0 }
-    }
-}
-
-/// Weight of the latest observation.
-const WEIGHT: f64 = 0.2;
-/// A worker that failed is the last to be asked for so long.
-pub(crate) const FAILED_FOR: Duration = Duration::from_secs(30);
-/// Answers shorter than this say nothing of speed.
-const TOKENS_MIN: u64 = 8;
 
 impl Health {
+    pub(crate) fn new() -> Self {
+        Self { workers: Mutex::default(), since: Instant::now() }
+    }
+
     pub(crate) fn of(&self, worker: Address) -> Seen {
         self.all().get(&worker).copied().unwrap_or_default()
     }
 
     pub(crate) fn began(&self, worker: Address, after: Duration) {
-        let mut all = self.all();
-        let seen = all.entry(worker).or_default();
-        mix(&mut seen.first_byte_ms, after.as_secs_f64() * 1_000.0);
-        seen.uptime += WEIGHT * (1.0 - seen.uptime);
-        seen.failed_at = None;
-        seen.requests = seen.requests.saturating_add(1);
+        self.all().entry(worker).or_default().began(after.as_secs_f64() * 1_000.0);
     }
 
     pub(crate) fn ended(&self, worker: Address, tokens: u64, took: Duration) {
-        if tokens < TOKENS_MIN || took.is_zero() {
-            return;
-        }
-        // Counts of one answer are exact in a double.
-        let tokens = u32::try_from(tokens).map_or(f64::from(u32::MAX), f64::from);
-        mix(&mut self.all().entry(worker).or_default().tokens_per_s, tokens / took.as_secs_f64());
+        self.all().entry(worker).or_default().ended(tokens, took.as_secs_f64());
     }
 
     pub(crate) fn failed(&self, worker: Address) {
-        let mut all = self.all();
-        let seen = all.entry(worker).or_default();
-        seen.uptime -= WEIGHT * seen.uptime;
-        seen.failed_at = Some(Instant::now());
-        seen.requests = seen.requests.saturating_add(1);
+        let now_ms = self.now_ms();
+        self.all().entry(worker).or_default().failed(now_ms);
+    }
+
+    /// On the clock by which failures are remembered.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn list(&self) -> Vec<WorkerHealth> {
@@ -96,17 +73,6 @@ impl Health {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<Address, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Seen {
-    /// Whether it failed a moment ago, and has not answered since.
-    pub(crate) fn is_failing(&self, now: Instant) -> bool {
-        self.failed_at.is_some_and(|at| now.saturating_duration_since(at) < FAILED_FOR)
-    }
-}
-
-fn mix(mean: &mut Option<f64>, latest: f64) {
-    *mean = Some(mean.map_or(latest, |mean| mean + WEIGHT * (latest - mean)));
 }

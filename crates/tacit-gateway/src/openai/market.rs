@@ -8,6 +8,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IAsks, Privacy};
+use tacit_market::routing;
 use tacit_wire::{Amount, language::TokenPrices, ledger::Listing};
 
 use super::error::ApiError;
@@ -24,6 +25,20 @@ pub(crate) struct TokenAsk {
     pub(crate) session_key_hash: B256,
     /// What the worker has at stake, shared by all its asks.
     pub(crate) bonded: Amount,
+}
+
+impl TokenAsk {
+    /// What of it decides whether it is asked, and when.
+    pub(crate) fn for_routing(&self) -> routing::Ask {
+        let TokenPrices { request, prompt, completion } = self.prices;
+        routing::Ask {
+            worker: self.worker,
+            privacy: self.privacy,
+            evidence: self.evidence,
+            prices: routing::Prices { request: request.0, prompt: prompt.0, completion: completion.0 },
+            bonded: self.bonded.0,
+        }
+    }
 }
 
 /// A model that somebody serves by the token.

@@ -6,7 +6,7 @@
 //! | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | the engine's, byte for byte, streamed or not |
 //!
 //! # A request
-//! `request` reads what concerns the gateway and leaves the rest; `market` says who serves the model; `routing` orders them by what the request wants;
+//! `request` reads what concerns the gateway and leaves the rest; `market` says who serves the model; [`tacit_market::routing`] orders them by what the request wants;
 //! `caps` reserves what it may cost; `attempt` asks one worker after another until one begins to answer, and `follow` follows that one, over a `link` that keeps the session and the running `account`;
 //! `door` is the HTTP around it.
 //!
@@ -31,7 +31,6 @@ pub(crate) mod link;
 pub(crate) mod market;
 pub(crate) mod receipts;
 pub(crate) mod request;
-pub(crate) mod routing;
 
 pub use api_key::{ApiKey, ApiKeyEntry, ApiKeyError, ApiKeys};
 pub use error::ApiError;

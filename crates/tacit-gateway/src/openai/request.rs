@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, de};
 use tacit_abi::{Evidence, Privacy};
+use tacit_market::routing::{self, Sort, Wishes};
 use tacit_wire::{
     Amount,
     meter::Route,
@@ -65,14 +66,6 @@ pub(crate) struct Preferences {
     pub(crate) min_stake: Option<Amount>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Sort {
-    Price,
-    Throughput,
-    Latency,
-}
-
 /// Most that is paid: of a million tokens in coins, and of a request in coins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -102,8 +95,6 @@ struct Fields<'a> {
 
 const MODELS_MAX: usize = 16;
 const WORKERS_NAMED_MAX: usize = 256;
-/// Tokens per price in a request.
-pub(crate) const MILLION: u128 = 1_000_000;
 
 impl ApiRequest {
     /// Reads a request.
@@ -148,6 +139,29 @@ impl ApiRequest {
             SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
             other => ApiError::Field { param: None, detail: other.to_string() },
         })
+    }
+}
+
+impl Preferences {
+    /// What of it decides whom to ask, and in which order.
+    pub(crate) fn wishes(&self) -> Wishes {
+        let units = |amount: Option<Amount>| amount.map(|amount| amount.0);
+        Wishes {
+            order: self.order.clone(),
+            only: self.only.clone(),
+            ignore: self.ignore.clone(),
+            allow_fallbacks: self.allow_fallbacks,
+            sort: self.sort,
+            max_price: self.max_price.map(|most| routing::MaxPrice {
+                prompt: units(most.prompt),
+                completion: units(most.completion),
+                request: units(most.request),
+            }),
+            preferred_min_throughput: self.preferred_min_throughput,
+            evidence: self.evidence,
+            privacy: self.privacy,
+            min_stake: units(self.min_stake),
+        }
     }
 }
 
@@ -230,6 +244,21 @@ mod tests {
         assert_eq!(max_price.prompt, Some(Amount(5 * 10_u128.pow(17))));
         assert_eq!(max_price.request, Some(Amount(10_u128.pow(15))));
         assert_eq!(request.provider.min_stake, Some(Amount::coins(2)));
+        assert_eq!(
+            request.provider.wishes(),
+            Wishes {
+                only: Some(vec![Address::repeat_byte(1)]),
+                sort: Some(Sort::Latency),
+                max_price: Some(routing::MaxPrice {
+                    prompt: Some(5 * 10_u128.pow(17)),
+                    completion: None,
+                    request: Some(10_u128.pow(15)),
+                }),
+                evidence: Some(Evidence::Signed),
+                min_stake: Some(2 * 10_u128.pow(18)),
+                ..Wishes::default()
+            }
+        );
         let body = String::from_utf8(request.body_for("a").unwrap()).unwrap();
         assert!(
             body.contains("\"unheard\":[1.50]") && body.starts_with("{\"model\":\"a\",\"n\":2"),

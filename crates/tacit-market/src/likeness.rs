@@ -1,0 +1,146 @@
+//! Whether an answer of a float engine is likely to come from the model that it should.
+//!
+//! Float engines do not agree bit for bit, so an audit cannot compare bytes. A worker commits, with its answer, to the log-probabilities of its most likely tokens at each step. An auditor gives its own
+//! engine the same prompt and the worker's tokens, one after another (*forced*), and compares what it gets:
+//!
+//! - **distance**: mean absolute difference of log-probabilities over what was committed to. Small if the same weights saw the same prompt, whatever the engine.
+//! - **gap**: mean of how much less likely the auditor finds the chosen tokens than its most likely ones. Where the most likely token is to be taken (temperature 0) it is almost nothing; a worker that
+//!   lets a small model answer and has the right model's log-probabilities computed afterwards passes by distance and not by gap.
+//!
+//! Sources: Gonka (log-probabilities on forced tokens); TOPLOC (arXiv 2501.16007), which compares activations instead. An answer drawn at a temperature needs the draw to follow from a seed that the
+//! client chose, or its gap says nothing; that is not here.
+//!
+//! Floats: an auditor's verdict about a float engine is a measurement. Thresholds leave room for honest engines to differ; figures are in `docs/market.md`.
+
+/// A token's number in the vocabulary, and its log-probability.
+pub type Likely = (u32, f64);
+
+/// One step of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The token that the worker gave out.
+    pub token: u32,
+    /// What the worker committed to, most likely first.
+    pub committed: Vec<Likely>,
+    /// What the auditor computed after the same tokens, most likely first, more of them.
+    pub again: Vec<Likely>,
+}
+
+/// How unlike an answer is to what the auditor would have expected; two means over its steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likeness {
+    /// Of committed log-probabilities from the auditor's.
+    pub distance: f64,
+    /// Of chosen tokens from the auditor's most likely ones.
+    pub gap: f64,
+}
+
+/// What an honest engine stays below.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Largest distance.
+    pub distance_max: f64,
+    /// Largest gap.
+    pub gap_max: f64,
+}
+
+/// A token that the auditor did not list is taken to be so much less likely than the last that it did.
+const UNLISTED: f64 = 1.0;
+/// No difference counts for more, so that one step does not decide; a log-probability that is no number counts as this.
+const DIFFERENCE_MAX: f64 = 10.0;
+
+/// Compares an answer with its repetition; none of an answer without steps.
+#[must_use]
+pub fn likeness(steps: &[Step]) -> Option<Likeness> {
+    let distance = mean(steps.iter().map(|step| {
+        // A worker that commits to nothing is as unlike as can be.
+        let each =
+            step.committed.iter().map(|(token, committed)| difference(*committed, listed(step, *token)));
+        mean(each).unwrap_or(DIFFERENCE_MAX)
+    }))?;
+    let gap = mean(steps.iter().map(|step| {
+        let best = step.again.iter().map(|(_, likely)| *likely).fold(f64::NEG_INFINITY, f64::max);
+        difference(best, listed(step, step.token))
+    }))?;
+    Some(Likeness { distance, gap })
+}
+
+impl Likeness {
+    /// Whether it passes for an answer of the right model.
+    #[must_use]
+    pub fn passes(&self, thresholds: Thresholds) -> bool {
+        self.distance <= thresholds.distance_max && self.gap <= thresholds.gap_max
+    }
+}
+
+/// What the auditor found for a token.
+fn listed(step: &Step, token: u32) -> f64 {
+    let found = step.again.iter().find(|(listed, _)| *listed == token);
+    let last = step.again.last().map_or(f64::NEG_INFINITY, |(_, likely)| *likely);
+    found.map_or(last - UNLISTED, |(_, likely)| *likely)
+}
+
+fn difference(one: f64, other: f64) -> f64 {
+    let difference = (one - other).abs();
+    if difference <= DIFFERENCE_MAX { difference } else { DIFFERENCE_MAX }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const THRESHOLDS: Thresholds = Thresholds { distance_max: 0.1, gap_max: 0.05 };
+
+    fn step(token: u32, committed: &[Likely], again: &[Likely]) -> Step {
+        Step { token, committed: committed.to_vec(), again: again.to_vec() }
+    }
+
+    #[test]
+    fn the_same_figures_are_no_distance() {
+        let same = [(1, -0.1), (2, -2.5)];
+        let got = likeness(&[step(1, &same, &same), step(1, &same, &same)]).unwrap();
+        assert_eq!(got, Likeness { distance: 0.0, gap: 0.0 });
+        assert!(got.passes(THRESHOLDS));
+        assert_eq!(likeness(&[]), None);
+    }
+
+    #[test]
+    fn figures_by_hand() {
+        let again = [(1, -0.25), (2, -1.5), (3, -4.0)];
+        // 0.5 and, unlisted, 1; the second step chose what is 1.25 less likely.
+        let steps = [step(1, &[(1, -0.75), (9, -4.0)], &again), step(2, &[(1, -0.25)], &again)];
+        assert_eq!(likeness(&steps), Some(Likeness { distance: 0.375, gap: 0.625 }));
+    }
+
+    /// A small model answers, and the right one's log-probabilities are computed for what it said.
+    #[test]
+    fn right_figures_for_another_models_tokens_do_not_pass() {
+        let again = [(1, -0.25), (2, -2.0)];
+        let got = likeness(&[step(2, &again, &again)]).unwrap();
+        assert_eq!(got.distance, 0.0);
+        assert!(!got.passes(THRESHOLDS));
+    }
+
+    #[test]
+    fn a_worker_that_commits_to_nothing_does_not_pass() {
+        assert!(!likeness(&[step(1, &[], &[(1, -0.1)])]).unwrap().passes(THRESHOLDS));
+        assert!(!likeness(&[step(1, &[(1, f64::NAN)], &[(1, -0.1)])]).unwrap().passes(THRESHOLDS));
+        assert!(!likeness(&[step(1, &[(1, -0.1)], &[])]).unwrap().passes(THRESHOLDS));
+    }
+
+    proptest! {
+        /// No figure of a worker's makes a mean that is no number, or hides the other steps.
+        #[test]
+        fn hostile_figures_stay_bounded(figures in prop::collection::vec((any::<u32>(), any::<f64>()), 0..8), steps in 1_usize..4) {
+            let hostile = step(7, &figures, &[(7, -0.1), (8, -3.0)]);
+            let got = likeness(&vec![hostile; steps]).unwrap();
+            prop_assert!((0.0..=DIFFERENCE_MAX).contains(&got.distance) && (0.0..=DIFFERENCE_MAX).contains(&got.gap));
+        }
+    }
+}
