@@ -13,6 +13,8 @@ interface IStakes {
     event Bonded(address indexed worker, uint128 amount, uint128 bonded);
     event Unbonding(address indexed worker, uint128 amount, uint64 releaseAt);
     event Withdrawn(address indexed worker, uint128 amount);
+    /// All that a worker had was taken, bonded and unbonding.
+    event Slashed(address indexed worker, address indexed reporter, uint128 burned, uint128 reward);
 
     error ZeroAmount();
     error StakeTooLarge();

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod asks;
+pub mod audits;
 pub mod channels;
 pub mod models;
 pub mod modes;
@@ -27,6 +28,7 @@ pub mod stakes;
 pub mod validators;
 
 pub use asks::IAsks;
+pub use audits::IAudits;
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};

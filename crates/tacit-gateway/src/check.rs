@@ -3,7 +3,9 @@
 //! # Soundness
 //! For `proved`, the verifier is given the gateway's own input, the model whose id the gateway recomputed, and the output
 //! in the answer, and says whether they are the row of the proof that the answer names; the receipt only has to agree with
-//! it. The other rows of the proof are other people's: nothing is known or believed about them. For `signed` the output is
+//! it. The other rows of the proof are other people's: nothing is known or believed about them. For `audited` the checks show that the trace
+//! whose root the receipt commits to begins with this input and ends with this output; what lies between is the worker's word, for which its
+//! stake answers to whoever does the run again (`specs/0011-audits.md`). For `signed` the output is
 //! the worker's word: the checks bind the worker to that word, and to nothing more. For an encrypted job they bind it to the ciphertexts
 //! both ways, and to the randomness with which its answer can be done again.
 
@@ -14,10 +16,14 @@ use tacit_abi::{
     receipts::{self, SignedReceipt},
 };
 use tacit_encrypt::{Offer, WireError, client::Secret};
-use tacit_graph::AnswerError;
+use tacit_graph::{
+    AnswerError,
+    trace::{FacesError, Hash, check_faces},
+};
 use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
-    Amount, Answer, AnswerEvidence, JobHeader, Output, RowProof, SealReject, SignatureReject, Wallet,
+    Amount, Answer, AnswerEvidence, JobHeader, Output, RowProof, SealReject, SignatureReject, TraceEvidence,
+    Wallet,
     answer::AnswerFormatReject,
     wallet::{SignError, receipt_signer},
 };
@@ -140,6 +146,15 @@ pub enum AnswerReject {
     /// A hidden question was answered otherwise than its proved answer says.
     #[error("a hidden question, whose answer is proved, was answered falsely")]
     WrongCanary,
+    /// No trace where one was agreed.
+    #[error("there is no trace of the run, and one was asked for")]
+    NoTrace,
+    /// A trace where none was agreed.
+    #[error("there is a trace of a run, and none was asked for")]
+    UnexpectedTrace,
+    /// The trace is not one of this input and output.
+    #[error("the trace is false: {0}")]
+    Trace(#[from] FacesError),
 }
 
 /// Checks `answer` against the job that was sent. `model` is the model whose id is the header's.
@@ -168,7 +183,7 @@ pub fn check(
     if receipt.outputCommitment != answer.salts.commit_output(&answer.output) {
         return Err(AnswerReject::OutputCommitment);
     }
-    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence.to_bytes()) {
+    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence.committed()) {
         return Err(AnswerReject::EvidenceCommitment);
     }
     let logits = match (&answer.output, asked) {
@@ -182,6 +197,13 @@ pub fn check(
     };
     let decoded = model.graph().decode_output(&logits)?;
     let verified = match (header.evidence, asked, &answer.evidence) {
+        (Evidence::Audited, Asked::Values(values), evidence) => {
+            check_trace(model, values, &logits, evidence.trace().ok_or(AnswerReject::NoTrace)?)?;
+            None
+        }
+        (Evidence::Signed | Evidence::Audited, _, AnswerEvidence::Trace(_)) => {
+            return Err(AnswerReject::UnexpectedTrace);
+        }
         (Evidence::Signed, _, AnswerEvidence::Proof(_)) => return Err(AnswerReject::UnexpectedProof),
         (Evidence::Audited, Asked::Encrypted { .. } | Asked::Unopened { .. }, AnswerEvidence::Proof(_)) => {
             return Err(AnswerReject::UnexpectedProof);
@@ -229,6 +251,18 @@ fn check_row(
         return Err(AnswerReject::Shown);
     }
     Ok(verified)
+}
+
+/// Checks that the trace that the receipt commits to is one of this question with this output.
+fn check_trace(
+    model: &VerifyingModel,
+    input: &[i64],
+    output: &[i32],
+    trace: &TraceEvidence,
+) -> Result<(), AnswerReject> {
+    let encoded = model.graph().encode_input(input)?;
+    let faces: Vec<Hash> = trace.faces.iter().map(|face| face.0).collect();
+    Ok(check_faces(model.graph(), &encoded, output, &faces, &trace.root.0)?)
 }
 
 fn index_of(number: u32) -> usize {
@@ -288,6 +322,9 @@ impl AnswerReject {
             Self::UncheckableEvidence { .. } => "uncheckable_evidence",
             Self::Proof(_) => "false_proof",
             Self::WrongCanary => canary::WRONG_CANARY,
+            Self::NoTrace => "no_trace",
+            Self::UnexpectedTrace => "unexpected_trace",
+            Self::Trace(_) => "false_trace",
         }
     }
 }

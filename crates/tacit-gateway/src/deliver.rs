@@ -194,6 +194,7 @@ impl Gateway {
             salts: answer.salts.clone(),
             time: answer.time,
             proof: answer.evidence.proof().cloned(),
+            trace: answer.evidence.trace().cloned(),
             receipt: answer.receipt.clone(),
             verify_cpu_us: checked.verify_cpu_us(),
             anchor: None,

@@ -17,7 +17,7 @@ use tacit_graph::LabelScores;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, AuditFile, EngineTime, JobHeader, JobId, LedgerClient, LedgerError,
-    Output, RowProof, Salts,
+    Output, RowProof, Salts, TraceEvidence,
     audit_file::{self, AuditMessages},
     message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
 };
@@ -54,6 +54,9 @@ pub struct Bundle {
     pub evidence_salt: B256,
     /// The proof and the row of it that this is about; none when the evidence is the worker's word.
     pub proof: Option<RowProof>,
+    /// The trace that the receipt commits to, where the evidence is `audited` and the job was not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceEvidence>,
     /// What travelled, where nobody else could read it.
     pub encrypted: Option<EncryptedMessages>,
     /// Inclusion in an anchored batch, once it is.
@@ -289,8 +292,13 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         (None, Privacy::Encrypted) => return Err(BundleReject::Messages),
         (Some(messages), Privacy::Encrypted) => check_encrypted(&header, &model, bundle, messages)?,
         (Some(_), _) => return Err(BundleReject::Messages),
+        (None, _) if bundle.proof.is_some() && bundle.trace.is_some() => {
+            return Err(AnswerReject::UnexpectedTrace.into());
+        }
         (None, _) => {
-            let evidence = bundle.proof.clone().map_or(AnswerEvidence::None, AnswerEvidence::Proof);
+            let trace = bundle.trace.clone().map(AnswerEvidence::Trace);
+            let evidence = bundle.proof.clone().map(AnswerEvidence::Proof).or(trace);
+            let evidence = evidence.unwrap_or(AnswerEvidence::None);
             let answer = bundle.answer(Output::Logits(bundle.output.clone()), evidence);
             check::check(&header, &model, Asked::Values(&bundle.input), answer)?
         }
@@ -318,6 +326,9 @@ fn check_encrypted(
 ) -> Result<CheckedAnswer, BundleReject> {
     if bundle.proof.is_some() {
         return Err(AnswerReject::UnexpectedProof.into());
+    }
+    if bundle.trace.is_some() {
+        return Err(AnswerReject::UnexpectedTrace.into());
     }
     let EncryptedAnswer { ciphertext, seed_commitment } = messages.answer.clone();
     let answer = bundle.answer(Output::Ciphertext(ciphertext), AnswerEvidence::Seed(seed_commitment));

@@ -370,6 +370,7 @@ impl Gateway {
             output_salt: B256::from(answer.salts.output),
             evidence_salt: B256::from(answer.salts.evidence),
             proof: answer.proof,
+            trace: answer.trace,
             encrypted,
             anchor: answer.anchor,
         })

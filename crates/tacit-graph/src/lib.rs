@@ -4,6 +4,7 @@
 //! - [`Model`] is a valid graph with weights that fit it; nothing else can be executed.
 //! - [`columns`] reads rows with names.
 //! - [`execute`] runs it fast, [`mod@reference`] runs it slowly, straight from the definitions.
+//! - [`trace`] commits to a run, and computes one element of it alone, for whoever disputes it.
 //! - [`encoding`] and [`mod@file`] are the canonical bytes, [`ModelId`] the name they give a model.
 //!
 //! ```
@@ -28,6 +29,7 @@ pub mod file;
 pub mod graph;
 pub mod import;
 pub mod reference;
+pub mod trace;
 
 mod answer;
 mod bytes;

@@ -1,7 +1,7 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `proofs` too. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
@@ -30,12 +30,14 @@
 )]
 
 pub mod asks;
+pub mod audits;
 pub mod channels;
 mod dispatch;
 mod host;
 pub mod models;
 pub mod proofs;
 pub mod receipts;
+mod signature;
 mod slots;
 pub mod stakes;
 mod storage;
@@ -60,7 +62,7 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 7] = [
+pub const MODULES: [Module; 8] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
@@ -68,4 +70,5 @@ pub const MODULES: [Module; 7] = [
     Module { address: tacit_abi::validators::ADDRESS, name: "validators", run: validators::run },
     Module { address: tacit_abi::stakes::ADDRESS, name: "stakes", run: stakes::run },
     Module { address: tacit_abi::asks::ADDRESS, name: "asks", run: asks::run },
+    Module { address: tacit_abi::audits::ADDRESS, name: "audits", run: audits::run },
 ];

@@ -7,12 +7,13 @@
 //! Evidence is nothing for `signed`, and `rows (u32) || index (u32) || row salt (32) || proof` for `proved`: a proof may
 //! be about the rows of several jobs, and the row salt shows whoever knows the question and the answer that one is theirs.
 //! For an encrypted job it is the 32 bytes of the commitment to the answer's seed ([`crate::audit`]); its length tells it from a row.
+//! For `audited` otherwise it is `2^32 - 1 (u32) || trace root (32) || siblings (32 each)` ([`TraceEvidence`]); no proof has so many rows.
 //!
 //! # Commitments
 //! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value. The canonical bytes
 //! of numbers are their little-endian bytes, those of a query or ciphertext the bytes that travelled.
 //! Evidence is committed to with a salt as well: a proof without zero knowledge is a function of the input, so that a
-//! bare hash of it could be matched against guesses.
+//! bare hash of it could be matched against guesses. Of a trace only the root is committed to, which is what a dispute on the ledger opens.
 
 use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::SolValue;
@@ -56,6 +57,18 @@ pub enum AnswerEvidence {
     Proof(RowProof),
     /// A commitment to what an encrypted answer was computed with, so that it can be done again.
     Seed(SeedCommitment),
+    /// The root of the run's trace, which can be disputed on the ledger.
+    Trace(TraceEvidence),
+}
+
+/// A run as a worker commits to it, and what shows that it begins with the job's input and ends with its output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceEvidence {
+    /// Root of the trace's tree.
+    pub root: B256,
+    /// Siblings that lead from the first and the last tensor to it ([`tacit_graph::trace::check_faces`]).
+    pub faces: Vec<B256>,
 }
 
 /// A proof about the rows of one or more jobs, and what shows that one of them is this job's.
@@ -150,6 +163,8 @@ const FORM_CIPHERTEXT: u8 = 1;
 const SEED_COMMITMENT_BYTES: usize = 32;
 const RECEIPT_BYTES: usize = 13 * 32;
 const SIGNATURE_BYTES: usize = 65;
+/// In front of a trace, where the number of a proof's rows would be.
+const TRACE_MARK: [u8; 4] = [0xff; 4];
 const INPUT_CONTEXT: &str = "tacit 2026 input commitment v1";
 const OUTPUT_CONTEXT: &str = "tacit 2026 output commitment v1";
 const EVIDENCE_CONTEXT: &str = "tacit 2026 evidence commitment v1";
@@ -238,23 +253,58 @@ impl RowProof {
     }
 }
 
+impl TraceEvidence {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = [&TRACE_MARK, self.root.as_slice()].concat();
+        self.faces.iter().for_each(|face| bytes.extend_from_slice(face.as_slice()));
+        bytes
+    }
+
+    /// From what follows the mark.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerFormatReject> {
+        let mut reader = Reader(bytes);
+        let root = B256::from(reader.array::<32>()?);
+        let (faces, left) = reader.0.as_chunks::<32>();
+        if !left.is_empty() {
+            return Err(AnswerFormatReject::Truncated);
+        }
+        Ok(Self { root, faces: faces.iter().copied().map(B256::from).collect() })
+    }
+}
+
 impl AnswerEvidence {
+    /// As it travels.
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Trace(trace) => trace.to_bytes(),
+            Self::None | Self::Proof(_) | Self::Seed(_) => self.committed(),
+        }
+    }
+
     /// What the receipt's evidence commitment is about.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn committed(&self) -> Vec<u8> {
         match self {
             Self::None => Vec::new(),
             Self::Proof(row) => row.to_bytes(),
             Self::Seed(SeedCommitment(commitment)) => commitment.to_vec(),
+            Self::Trace(trace) => trace.root.to_vec(),
         }
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerFormatReject> {
-        match bytes.len() {
-            0 => Ok(Self::None),
-            SEED_COMMITMENT_BYTES => Ok(Self::Seed(SeedCommitment(B256::from_slice(bytes)))),
+        match (bytes.len(), bytes.split_first_chunk()) {
+            (0, _) => Ok(Self::None),
+            (SEED_COMMITMENT_BYTES, _) => Ok(Self::Seed(SeedCommitment(B256::from_slice(bytes)))),
+            (_, Some((&TRACE_MARK, trace))) => TraceEvidence::from_bytes(trace).map(Self::Trace),
             _ => RowProof::from_bytes(bytes).map(Self::Proof),
         }
+    }
+
+    /// The trace, if that is what it is.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceEvidence> {
+        if let Self::Trace(trace) = self { Some(trace) } else { None }
     }
 
     /// The row of a proof, if there is one.
@@ -424,14 +474,16 @@ mod tests {
     use super::*;
     use crate::Wallet;
 
-    /// A proved answer and an encrypted one.
-    fn answers() -> [Answer; 2] {
+    /// A proved answer, an encrypted one, and an audited one.
+    fn answers() -> [Answer; 3] {
         let row = RowProof { rows: 3, index: 1, salt: B256::repeat_byte(9), proof: b"proof".to_vec() };
         let seed = SeedCommitment(B256::repeat_byte(8));
         let ciphertext = Output::Ciphertext(b"nobody reads this".to_vec());
+        let trace = TraceEvidence { root: B256::repeat_byte(7), faces: vec![B256::repeat_byte(6); 3] };
         [
             answer(Output::Logits(vec![3, -4]), AnswerEvidence::Proof(row)),
             answer(ciphertext, AnswerEvidence::Seed(seed)),
+            answer(Output::Logits(vec![5]), AnswerEvidence::Trace(trace)),
         ]
     }
 
@@ -447,7 +499,7 @@ mod tests {
             evidence: 3,
             inputCommitment: salts.commit_input(&[1, 2]),
             outputCommitment: salts.commit_output(&output),
-            evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
+            evidenceHash: salts.commit_evidence(&evidence.committed()),
             price: 6,
             cumulative: 7,
             completedAt: 8,
@@ -490,7 +542,7 @@ mod tests {
 
     #[test]
     fn each_malformed_part_is_named() {
-        let [proved, encrypted] = answers();
+        let [proved, encrypted, _] = answers();
         let bytes = proved.encode().unwrap();
         let with = |bytes: &[u8], from: usize, part: &[u8]| {
             let mut bytes = bytes.to_vec();
@@ -518,8 +570,8 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_none_or_a_seed_or_a_row_of_a_proof() {
-        let [proved, _] = answers();
+    fn evidence_is_none_or_a_seed_or_a_trace_or_a_row_of_a_proof() {
+        let [proved, _, audited] = answers();
         let answer = Answer { evidence: AnswerEvidence::None, ..proved };
         let bytes = answer.encode().unwrap();
         assert_eq!(Answer::decode(&bytes).unwrap(), answer);
@@ -536,6 +588,18 @@ mod tests {
         let seed = AnswerEvidence::Seed(SeedCommitment(B256::repeat_byte(3)));
         assert_eq!(with(&row.to_bytes()), Ok(AnswerEvidence::Proof(row)));
         assert_eq!((seed.to_bytes().as_slice(), with(&[3; 32])), (&[3; 32][..], Ok(seed)));
+        // A trace of a network so small that its ends are all of it has no siblings, and is no seed.
+        for faces in [vec![], vec![B256::repeat_byte(1)]] {
+            let trace = AnswerEvidence::Trace(TraceEvidence { root: B256::repeat_byte(3), faces });
+            assert_eq!(with(&trace.to_bytes()), Ok(trace.clone()));
+            assert_eq!(trace.committed(), [3; 32]);
+            let longer = [trace.to_bytes().as_slice(), &[0]].concat();
+            assert_eq!(with(&longer), Err(AnswerFormatReject::Truncated));
+        }
+        // What the ledger opens is what the receipt commits to.
+        let root = audited.evidence.trace().unwrap().root;
+        let opened = tacit_graph::trace::evidence_commitment(&audited.salts.evidence, &root.0);
+        assert_eq!(audited.receipt.receipt.evidenceHash, opened);
         // Too short for a row, wherever the rest of the answer would then begin.
         for length in (1..40).filter(|length| *length != SEED_COMMITMENT_BYTES) {
             assert_eq!(with(&vec![0; length]), Err(AnswerFormatReject::Truncated), "{length}");

@@ -184,7 +184,7 @@ impl AuditFile {
         if receipt.outputCommitment != salts.commit_output(&Output::Ciphertext(ciphertext.clone())) {
             return Err(AuditReject::AnswerCommitment);
         }
-        let evidence = AnswerEvidence::Seed(*seed_commitment).to_bytes();
+        let evidence = AnswerEvidence::Seed(*seed_commitment).committed();
         if receipt.evidenceHash != salts.commit_evidence(&evidence) {
             return Err(AuditReject::SeedCommitment);
         }

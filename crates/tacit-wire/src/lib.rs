@@ -31,7 +31,7 @@ mod validators;
 pub mod wallet;
 
 pub use amount::Amount;
-pub use answer::{Answer, AnswerEvidence, EngineTime, Output, RowProof, Salts};
+pub use answer::{Answer, AnswerEvidence, EngineTime, Output, RowProof, Salts, TraceEvidence};
 pub use audit::{AnswerSeed, AuditKey, SeedCommitment};
 pub use audit_file::{AuditFile, AuditReject, AuditedJob};
 pub use job::{Contents, JobHeader, JobId, Payload};

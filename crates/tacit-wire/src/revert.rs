@@ -4,6 +4,7 @@ use alloy_primitives::Bytes;
 use alloy_sol_types::{SolError, SolInterface};
 use tacit_abi::{
     IAsks::{self, IAsksErrors},
+    IAudits::{self, IAuditsErrors},
     IChannels::{self, IChannelsErrors},
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
@@ -30,6 +31,8 @@ pub enum Revert {
     Stakes(IStakesErrors),
     /// By the asks.
     Asks(IAsksErrors),
+    /// By the disputes about audited answers.
+    Audits(IAuditsErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -65,6 +68,9 @@ impl Revert {
         if let Ok(error) = IAsksErrors::abi_decode(data) {
             return Self::Asks(error);
         }
+        if let Ok(error) = IAuditsErrors::abi_decode(data) {
+            return Self::Audits(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -84,6 +90,7 @@ impl core::fmt::Display for Revert {
             Self::Validators(error) => validators(error, f),
             Self::Stakes(error) => stakes(error, f),
             Self::Asks(error) => asks(error, f),
+            Self::Audits(error) => audits(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -252,6 +259,29 @@ fn asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Res
     }
 }
 
+fn audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IAuditsErrors::AlreadyConvicted(_) => f.write_str("a stake was taken for this receipt already"),
+        IAuditsErrors::Rejected(IAudits::Rejected { check }) => {
+            write!(f, "nothing is shown to be wrong: {check}")
+        }
+        IAuditsErrors::WrongBond(IAudits::WrongBond { bond }) => {
+            write!(f, "a challenge needs a bond of {}", Amount(*bond))
+        }
+        IAuditsErrors::TooLate(IAudits::TooLate { until }) => {
+            write!(f, "the receipt could be challenged until time {until}")
+        }
+        IAuditsErrors::NothingAtStake(_) => f.write_str("the worker has no stake to lose"),
+        IAuditsErrors::DeadlinePassed(IAudits::DeadlinePassed { deadline }) => {
+            write!(f, "the time for this step ended at {deadline}")
+        }
+        IAuditsErrors::StillOpen(IAudits::StillOpen { deadline }) => {
+            write!(f, "the other side has until time {deadline}")
+        }
+        other => write!(f, "the audits module refused: {other:?}"),
+    }
+}
+
 fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -295,6 +325,7 @@ mod tests {
                 "the asks need a stake of 0.01, and 0 are bonded",
             ),
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
+            (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

@@ -9,9 +9,13 @@ use tacit_encrypt::{
     Offer,
     server::{EncryptedModel, EvaluationKeys},
 };
+use tacit_graph::{
+    Trace,
+    trace::{TraceTree, check_auditable},
+};
 use tacit_prove::{CommittedModel, Seed};
 use tacit_verify::{RowSalt, plan::Plan};
-use tacit_wire::{AnswerSeed, JobHeader, Output, RowProof};
+use tacit_wire::{AnswerSeed, JobHeader, Output, RowProof, TraceEvidence};
 use zeroize::Zeroizing;
 
 /// A job whose input is well-formed.
@@ -46,6 +50,8 @@ pub struct EngineAnswer {
     pub output: Output,
     /// The proof; none when the header's evidence needs none.
     pub proof: Option<RowProof>,
+    /// The run's trace; none but for evidence `audited` of what can be read.
+    pub trace: Option<TraceEvidence>,
 }
 
 /// Why an engine gave no answer.
@@ -184,26 +190,40 @@ impl GraphEngine {
         };
         let answer = |(index, (output, salt)): (u32, (Vec<i32>, Zeroizing<[u8; 32]>))| {
             let proof = RowProof { rows, index, salt: B256::from(*salt), proof: proved.proof.clone() };
-            EngineAnswer { output: Output::Logits(output), proof: Some(proof) }
+            EngineAnswer { output: Output::Logits(output), proof: Some(proof), trace: None }
         };
         Ok((0..).zip(proved.outputs.into_iter().zip(salts)).map(answer).collect())
     }
 
-    fn execute(&self, input: &JobInput) -> Result<Output, EngineError> {
-        match input {
+    /// The answer without a proof; where it is to be audited, with the root of its trace.
+    fn execute(&self, input: &JobInput, evidence: Evidence) -> Result<EngineAnswer, EngineError> {
+        let (output, trace) = match input {
             JobInput::Values(values) => {
                 let model = self.model.model();
                 let encoded = model.graph().encode_input(values).map_err(failed)?;
                 let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
-                Ok(Output::Logits(trace.logits().to_vec()))
+                let committed = if evidence == Evidence::Audited { Some(self.commit(&trace)?) } else { None };
+                (Output::Logits(trace.logits()), committed)
             }
             JobInput::Query { bytes, seed, keys } => {
                 let none = || EngineError("this model is not offered under encryption".into());
                 let model = self.encrypted.as_ref().ok_or_else(none)?;
                 let seed = tacit_encrypt::Seed::new(*seed.to_bytes());
-                model.answer(bytes, keys.as_deref(), &seed).map(Output::Ciphertext).map_err(failed)
+                let answer = model.answer(bytes, keys.as_deref(), &seed);
+                (answer.map(Output::Ciphertext).map_err(failed)?, None)
             }
-        }
+        };
+        Ok(EngineAnswer { output, proof: None, trace })
+    }
+
+    /// What a receipt commits to of a run that may be disputed.
+    fn commit(&self, trace: &Trace) -> Result<TraceEvidence, EngineError> {
+        let model = self.model.model();
+        check_auditable(model.graph()).map_err(failed)?;
+        let tree = TraceTree::new(model.shapes(), trace, 0);
+        let tree = tree.ok_or_else(|| EngineError("a run of another model".into()))?;
+        let faces = tree.faces().into_iter().map(B256::from).collect();
+        Ok(TraceEvidence { root: tree.tree().root().into(), faces })
     }
 }
 
@@ -221,7 +241,7 @@ impl Hidden {
 impl Engine for GraphEngine {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
         if job.header.evidence != Evidence::Proved {
-            return Ok(EngineAnswer { output: self.execute(&job.input)?, proof: None });
+            return self.execute(&job.input, job.header.evidence);
         }
         self.prove(&[job])?.pop().ok_or_else(|| EngineError("a proof of one job has no row".into()))
     }

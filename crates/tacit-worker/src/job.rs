@@ -307,10 +307,12 @@ impl Worker {
         let header = &opened.header;
         let bill = self.billing.bill(header);
         let salts = Salts::random();
-        let EngineAnswer { output, proof } = answered;
+        let EngineAnswer { output, proof, trace } = answered;
         let (input_commitment, evidence) = match &opened.input {
             JobInput::Values(values) => {
-                (salts.commit_input(values), proof.map_or(AnswerEvidence::None, AnswerEvidence::Proof))
+                let proof = proof.map(AnswerEvidence::Proof);
+                let evidence = proof.or(trace.map(AnswerEvidence::Trace)).unwrap_or(AnswerEvidence::None);
+                (salts.commit_input(values), evidence)
             }
             JobInput::Query { bytes, seed, .. } => {
                 (salts.commit_query(bytes), AnswerEvidence::Seed(seed.commitment()))
@@ -326,7 +328,7 @@ impl Worker {
             evidence: header.evidence as u8,
             inputCommitment: input_commitment,
             outputCommitment: salts.commit_output(&output),
-            evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
+            evidenceHash: salts.commit_evidence(&evidence.committed()),
             price: bill.price.0,
             cumulative: bill.cumulative.0,
             completedAt: self.clock.unix_time_s(),

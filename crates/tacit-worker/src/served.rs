@@ -52,10 +52,14 @@ impl ServedModel {
     }
 
     /// Also serves this mode at this price; a later price for the same mode replaces the earlier. Modes that nobody could serve are left
-    /// out: encrypted ones where the engine has no offer, and `proved` beside them.
+    /// out: encrypted ones where the engine has no offer, and `proved` beside them; and `audited` of what can be read, because a worker that does
+    /// not answer challenges on the ledger would lose its stake to anybody (`specs/0011-audits.md`).
     #[must_use]
     pub fn ask(mut self, privacy: Privacy, evidence: Evidence, price: Amount) -> Self {
         if privacy == Privacy::Encrypted && (self.offer.is_none() || evidence == Evidence::Proved) {
+            return self;
+        }
+        if privacy != Privacy::Encrypted && evidence == Evidence::Audited {
             return self;
         }
         self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));

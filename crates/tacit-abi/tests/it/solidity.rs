@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tacit_abi::{
     IAsks::{self, IAsksCalls, IAsksErrors, IAsksEvents},
+    IAudits::{self, IAuditsCalls, IAuditsErrors, IAuditsEvents},
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
@@ -13,6 +14,7 @@ use tacit_abi::{
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
     IStakes::{self, IStakesCalls, IStakesErrors, IStakesEvents},
     IValidators::{self, IValidatorsCalls, IValidatorsErrors, IValidatorsEvents},
+    Receipt,
 };
 
 fn artifact(name: &str) -> Value {
@@ -76,6 +78,7 @@ fn methods_have_solc_selectors() {
     );
     assert_eq!(selectors(&artifact("IStakes")), paired(IStakesCalls::SIGNATURES, IStakesCalls::SELECTORS));
     assert_eq!(selectors(&artifact("IAsks")), paired(IAsksCalls::SIGNATURES, IAsksCalls::SELECTORS));
+    assert_eq!(selectors(&artifact("IAudits")), paired(IAuditsCalls::SIGNATURES, IAuditsCalls::SELECTORS));
 }
 
 #[test]
@@ -87,6 +90,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IValidators"), "error"), set(IValidatorsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IStakes"), "error"), set(IStakesErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IAsks"), "error"), set(IAsksErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IAudits"), "error"), set(IAuditsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -99,6 +103,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IValidators"), "event"), set(IValidatorsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IStakes"), "event"), set(IStakesEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IAsks"), "event"), set(IAsksEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IAudits"), "event"), set(IAuditsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -130,6 +135,9 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IValidators", "validatorSet"), fields::<IValidators::Seat>());
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
+    assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
+    // What a transaction carries is what was signed.
+    assert_eq!(fields::<IAudits::Receipt>(), fields::<Receipt>());
 }
 
 /// What a method returns by our declaration, structs by name.
@@ -167,9 +175,14 @@ fn methods_return_what_solc_says() {
         returns::<IAsks::countCall>(),
         returns::<IAsks::pageCall>(),
         returns::<IAsks::askCall>(),
+        returns::<IAudits::weightsOfCall>(),
+        returns::<IAudits::challengeCall>(),
+        returns::<IAudits::challengeOfCall>(),
+        returns::<IAudits::isConvictedCall>(),
     ];
     let mut compared = 0;
-    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators", "IStakes", "IAsks"] {
+    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators", "IStakes", "IAsks", "IAudits"]
+    {
         let contract = artifact(name);
         for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
             let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{channels::SignedVoucher, receipts::SignedReceipt};
 use tacit_wire::{
-    Amount, EngineTime, JobId, RowProof, Salts,
+    Amount, EngineTime, JobId, RowProof, Salts, TraceEvidence,
     message::{AnchorProof, JobRequest, optional_voucher_json, receipt_json},
 };
 
@@ -121,6 +121,9 @@ pub struct AnswerRecord {
     pub time: EngineTime,
     /// The proof.
     pub proof: Option<RowProof>,
+    /// The trace that the receipt commits to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceEvidence>,
     /// The receipt.
     #[serde(with = "receipt_json")]
     pub receipt: SignedReceipt,

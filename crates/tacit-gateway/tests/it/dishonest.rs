@@ -16,16 +16,19 @@ use axum::{
 use serde_json::{Value, json};
 use tacit_abi::{Evidence, Privacy, Receipt};
 use tacit_gateway::{AnswerReject, AskRequest, Asked, Gateway, GatewayError, check::check};
+use tacit_graph::trace::FacesError;
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, Output, RowProof, Salts, SeedCommitment,
     http::{HttpError, JsonClient},
     message::ErrorReply,
 };
-use tacit_worker::{AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, OpenedJob};
+use tacit_worker::{
+    AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob,
+};
 
 use crate::support::{
-    FEATURES, Ledger, PRICE, RunningWorker, Server, WorkerPlan, expected_label, gateway, ledger, listen,
-    logits, model, other_model, question, served, wallet,
+    FEATURES, Ledger, PRICE, RunningWorker, Server, WorkerPlan, expected_label, gateway, honest, ledger,
+    listen, logits, model, other_model, question, served, wallet,
 };
 
 /// Asks a cheat, expects it to be caught, and makes sure that nothing was signed and that it is not asked again.
@@ -387,10 +390,32 @@ fn handmade(evidence: Evidence) -> (JobHeader, Vec<i64>, Answer) {
     let proved = tacit_prove::prove_batch(&model(), rows, &[tacit_verify::RowSalt::new(salt)]).unwrap();
     let output = Output::Logits(proved.outputs[0].clone());
     let row = RowProof { rows: 1, index: 0, salt: B256::from(salt), proof: proved.proof };
-    let proved = evidence == Evidence::Proved;
-    let evidence = if proved { AnswerEvidence::Proof(row) } else { AnswerEvidence::None };
+    let evidence = match evidence {
+        Evidence::Proved => AnswerEvidence::Proof(row),
+        Evidence::Audited => traced(&header, &values),
+        _ => AnswerEvidence::None,
+    };
     let answer = sign(&header, Asked::Values(&values), output, evidence);
     (header, values, answer)
+}
+
+/// What an honest worker commits to of a run of this input.
+fn traced(header: &JobHeader, values: &[i64]) -> AnswerEvidence {
+    let input = JobInput::Values(values.to_vec().into());
+    let header = JobHeader { evidence: Evidence::Audited, ..*header };
+    let answered = GraphEngine::new(model()).answer(&OpenedJob { header, input }).unwrap();
+    AnswerEvidence::Trace(answered.trace.unwrap())
+}
+
+/// Nobody's stake is put at risk by a worker that would not answer a challenge.
+#[test]
+fn what_can_be_read_is_not_offered_as_audited() {
+    let served =
+        honest().ask(Privacy::Sealed, Evidence::Audited, PRICE).ask(Privacy::Clear, Evidence::Audited, PRICE);
+    let modes: Vec<_> = served.asks().iter().map(|ask| (ask.privacy, ask.evidence)).collect();
+    assert!(modes.contains(&(Privacy::Sealed, Evidence::Proved)));
+    assert!(!modes.contains(&(Privacy::Sealed, Evidence::Audited)));
+    assert!(!modes.contains(&(Privacy::Clear, Evidence::Audited)));
 }
 
 fn some_proof() -> AnswerEvidence {
@@ -414,7 +439,7 @@ pub(crate) fn sign(header: &JobHeader, asked: Asked<'_>, output: Output, evidenc
         evidence: header.evidence as u8,
         inputCommitment: input_commitment,
         outputCommitment: salts.commit_output(&output),
-        evidenceHash: salts.commit_evidence(&evidence.to_bytes()),
+        evidenceHash: salts.commit_evidence(&evidence.committed()),
         price: header.price.0,
         cumulative: header.cumulative.0,
         completedAt: 1,
@@ -425,7 +450,7 @@ pub(crate) fn sign(header: &JobHeader, asked: Asked<'_>, output: Output, evidenc
 
 #[test]
 fn each_check_catches_what_it_is_for() {
-    for evidence in [Evidence::Signed, Evidence::Proved] {
+    for evidence in [Evidence::Signed, Evidence::Proved, Evidence::Audited] {
         let (header, values, answer) = handmade(evidence);
         let asked = Asked::Values(&values);
         let verify = |answer: Answer| check(&header, model().verifying_model(), asked, answer);
@@ -472,10 +497,29 @@ fn each_check_catches_what_it_is_for() {
                 assert!(matches!(signed(honest, &some_proof()), Err(AnswerReject::Proof(_))));
                 assert_eq!(signed(honest, &AnswerEvidence::None), Err(AnswerReject::NoProof));
                 assert_eq!(signed(honest, &seed), Err(AnswerReject::NoProof));
+                assert_eq!(signed(honest, &traced(&header, &values)), Err(AnswerReject::NoProof));
+            }
+            Evidence::Audited => {
+                for other in [AnswerEvidence::None, some_proof(), seed] {
+                    assert_eq!(signed(honest, &other), Err(AnswerReject::NoTrace));
+                }
+                // A run of another input, another output than the run's, and paths that lead nowhere.
+                let elsewhere = traced(&header, &other_input);
+                assert_eq!(signed(honest, &elsewhere), Err(AnswerReject::Trace(FacesError::Root)));
+                let mut other_output = honest.clone();
+                logits(&mut other_output)[0] ^= 1;
+                let refused = signed(&other_output, honest_evidence);
+                assert_eq!(refused, Err(AnswerReject::Trace(FacesError::Root)));
+                let mut longer = honest_evidence.trace().unwrap().clone();
+                longer.faces.push(B256::ZERO);
+                let refused = signed(honest, &AnswerEvidence::Trace(longer));
+                assert_eq!(refused, Err(AnswerReject::Trace(FacesError::Path)));
             }
             _ => {
                 assert_eq!(signed(honest, &some_proof()), Err(AnswerReject::UnexpectedProof));
                 assert_eq!(signed(honest, &seed), Err(AnswerReject::UnexpectedSeed));
+                let trace = traced(&header, &values);
+                assert_eq!(signed(honest, &trace), Err(AnswerReject::UnexpectedTrace));
             }
         }
     }
@@ -514,8 +558,8 @@ fn each_field_of_the_receipt_is_compared() {
     // A model that is not the header's.
     let refused = check(&header, other_model().verifying_model(), Asked::Values(&values), answer);
     assert_eq!(refused, Err(AnswerReject::ReceiptField { field: "model" }));
-    let audited = JobHeader { evidence: Evidence::Audited, ..header };
-    let answer = sign(&audited, Asked::Values(&values), Output::Logits(vec![0; 3]), AnswerEvidence::None);
-    let refused = check(&audited, model().verifying_model(), Asked::Values(&values), answer);
-    assert_eq!(refused, Err(AnswerReject::UncheckableEvidence { evidence: Evidence::Audited }));
+    let attested = JobHeader { evidence: Evidence::Attested, ..header };
+    let answer = sign(&attested, Asked::Values(&values), Output::Logits(vec![0; 3]), AnswerEvidence::None);
+    let refused = check(&attested, model().verifying_model(), Asked::Values(&values), answer);
+    assert_eq!(refused, Err(AnswerReject::UncheckableEvidence { evidence: Evidence::Attested }));
 }

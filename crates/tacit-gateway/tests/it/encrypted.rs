@@ -340,10 +340,10 @@ struct Altered<F>(GraphEngine, F);
 
 impl<F: Fn(&OpenedJob, Vec<u8>) -> Output + Send + Sync + 'static> Engine for Altered<F> {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {
-        let EngineAnswer { output: Output::Ciphertext(honest), proof } = self.0.answer(job)? else {
+        let EngineAnswer { output: Output::Ciphertext(honest), proof, trace } = self.0.answer(job)? else {
             panic!("not encrypted")
         };
-        Ok(EngineAnswer { output: (self.1)(job, honest), proof })
+        Ok(EngineAnswer { output: (self.1)(job, honest), proof, trace })
     }
 
     fn offer(&self) -> Option<&Offer> {

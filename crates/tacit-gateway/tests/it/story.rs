@@ -9,7 +9,7 @@ use tacit_gateway::{
 };
 use tacit_graph::RowError;
 use tacit_wire::{
-    Amount, JobId,
+    Amount, JobId, TraceEvidence,
     message::{AnchorProof, ReceiptInfo},
 };
 
@@ -293,6 +293,7 @@ async fn an_altered_bundle_is_refused_whatever_was_altered() {
         ("graph", |b| *b.model.graph.last_mut().unwrap() ^= 1),
         ("model id", |b| b.model.model_id.0[0] ^= 1),
         ("weight root", |b| b.model.weight_root.0[0] ^= 1),
+        ("trace", |b| b.trace = Some(TraceEvidence { root: alloy_primitives::B256::ZERO, faces: vec![] })),
         ("input", |b| b.input[0] += 1),
         ("input longer", |b| b.input.push(0)),
         ("output", |b| b.output[0] += 1),

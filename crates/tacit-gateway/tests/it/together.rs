@@ -332,7 +332,7 @@ impl Batch {
             salt: self.salts[index],
             proof: self.proved.proof.clone(),
         });
-        EngineAnswer { output: Output::Logits(self.proved.outputs[index].clone()), proof }
+        EngineAnswer { output: Output::Logits(self.proved.outputs[index].clone()), proof, trace: None }
     }
 }
 
@@ -486,7 +486,7 @@ async fn one_row_does_not_serve_two_clients() {
             1 => logits(&mut output).iter_mut().for_each(|logit| *logit += 1),
             _ => output = Batch::of(&prover, &[asked.to_vec()]).answer(0).output,
         }
-        EngineAnswer { output, proof: kept.proof.clone() }
+        EngineAnswer { output, proof: kept.proof.clone(), trace: None }
     };
     let ledger = everyone().await;
     let worker = plan(&model, Cheat(cheat)).start(&ledger.client).await;

@@ -10,5 +10,6 @@ mod operators;
 mod refusals;
 mod shipped;
 mod support;
+mod trace;
 mod trees;
 mod vectors;

@@ -9,6 +9,7 @@ use tacit_graph::{
     Feature, Model, RawValue, SyntheticNetwork, Tensor, decode_graph, decode_weights, encode_graph,
     encode_weights, execute, model_id, random_inputs, random_model, reference, synthetic_mlp,
     synthetic_network,
+    trace::{Hash, Kind, TraceTree, Tree, WeightsTree, fold},
 };
 
 use crate::support::{stepped_feature, stepped_graph};
@@ -35,6 +36,14 @@ fn models() -> Vec<(String, Model)> {
     RANDOM_SEEDS.into_iter().map(random).chain([dense]).collect()
 }
 
+fn element_bytes(tensor: &Tensor) -> u8 {
+    match tensor {
+        Tensor::I8(_) => 1,
+        Tensor::I16(_) => 2,
+        Tensor::I32(_) => 4,
+    }
+}
+
 fn model_vector((name, model): (String, Model)) -> Value {
     let graph = encode_graph(model.graph());
     let rows = 2;
@@ -48,6 +57,8 @@ fn model_vector((name, model): (String, Model)) -> Value {
         "model_id": model_id(&graph, &WEIGHT_ROOT),
         "rows": rows,
         "tensors": trace.tensors.iter().map(Tensor::to_i32_vec).collect::<Vec<_>>(),
+        "element_bytes": trace.tensors.iter().map(element_bytes).collect::<Vec<_>>(),
+        "weights_tree": hex(&WeightsTree::new(&model).tree().root()),
     })
 }
 
@@ -133,5 +144,43 @@ fn kept_bytes_give_the_kept_numbers() {
         let trace = reference::execute(&model, &inputs, vector["rows"].as_u64().unwrap() as usize).unwrap();
         assert_eq!(trace.tensors.iter().map(Tensor::to_i32_vec).collect::<Vec<_>>(), tensors);
         assert_eq!(model_id(&graph, &WEIGHT_ROOT).to_string(), vector["model_id"].as_str().unwrap());
+    }
+}
+
+/// Trees of a foreign implementation (`vectors/traces/make.py`), over tiles of any length and over the traces of the kept models.
+#[test]
+fn a_foreign_implementation_makes_the_same_trees() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/traces/trees.json");
+    let theirs: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let hashes = |values: &Value| -> Vec<Hash> {
+        values.as_array().unwrap().iter().map(|value| unhex(value).try_into().unwrap()).collect()
+    };
+    let trees = theirs["trees"].as_array().unwrap();
+    assert_eq!(trees.len(), 12);
+    for case in trees {
+        let kind = if case["kind"] == "trace" { Kind::Trace } else { Kind::Weights };
+        let tiles = case["tiles"].as_array().unwrap().iter().map(unhex);
+        let leaves: Vec<Hash> = (0..).zip(tiles).map(|(index, tile)| kind.leaf(index, &tile)).collect();
+        let tree = Tree::new(kind, leaves.clone());
+        assert_eq!(hex(&tree.top()), case["top"]);
+        assert_eq!(hex(&tree.root()), case["root"]);
+        assert_eq!(u64::from(tree.top_node().level), case["level"]);
+        assert_eq!(tree.step(tree.top_node()), hashes(&case["step"]));
+        let opened: Vec<u64> = serde_json::from_value(case["opened"].clone()).unwrap();
+        let siblings = hashes(&case["siblings"]);
+        assert_eq!(tree.open(&opened), siblings);
+        let opened = opened.into_iter().map(|index| (index, leaves[index as usize])).collect();
+        assert_eq!(fold(kind, tree.leaves(), opened, &siblings), Some(tree.top()));
+    }
+    let traces = theirs["traces"].as_array().unwrap();
+    assert_eq!(traces.len(), models().len());
+    for ((name, model), case) in models().into_iter().zip(traces) {
+        assert_eq!(case["name"], name);
+        let trace = execute(&model, &random_inputs(&model, 2, 2), 2).unwrap();
+        for row in 0..2 {
+            let tree = TraceTree::new(model.shapes(), &trace, row).unwrap();
+            assert_eq!(hex(&tree.tree().root()), case["roots"][row], "{name}");
+            assert_eq!(tree.faces(), hashes(&case["faces"][row]), "{name}");
+        }
     }
 }

@@ -346,5 +346,5 @@ fn the_first_block_has_its_golden_hash() {
     assert_eq!(first.block.hash(), GOLDEN_HASH);
 }
 
-const GOLDEN_STATE_ROOT: B256 = b256!("45171bf1cc164d387404900aa1db1c0b9f751921e869f5a2b0b3068d5b6984b1");
-const GOLDEN_HASH: B256 = b256!("4970c4cb65959bbd0bb222cda3a8c882018305a9e1a4903ddd2de5c2ce3bb239");
+const GOLDEN_STATE_ROOT: B256 = b256!("d3da96409d8bbf5125e4afe13b5014de3ba3e4afc9204d5d46469d117adfe483");
+const GOLDEN_HASH: B256 = b256!("0680b43ca1b57677e0fc8365afbcd2920faccc149d4c586aedaef50c0063a060");

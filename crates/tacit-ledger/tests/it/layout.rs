@@ -1,20 +1,23 @@
 //! Storage of the modules compared, slot by slot, with contracts that solc laid out.
 
 use crate::{
-    support::{COIN, Draft, Net, address, bytecode},
+    support::{CHAIN_ID, COIN, Draft, Net, address, bytecode, key},
     validators::{RULES, founders, voter_key},
 };
+use alloy_consensus::crypto::secp256k1::sign_message;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    IAsks, IChannels, IModels, IProofs, IReceipts, IStakes, IValidators,
+    Evidence, IAsks, IAudits, IChannels, IModels, IProofs, IReceipts, IStakes, IValidators, Privacy, Receipt,
     asks::{self, ASK_STAKE},
+    audits::{self, CHALLENGE_BOND, STEP_S},
     channels::{self, channel_id},
     models, proofs, receipts,
     stakes::{self, UNBONDING_S},
     validators,
 };
+use tacit_graph::trace::{Kind, evidence_commitment};
 
 alloy_sol_types::sol! {
     interface IModelsLayout {
@@ -42,6 +45,20 @@ alloy_sol_types::sol! {
             string endpoint;
         }
         function seed(bytes32 id, AskRecord calldata record) external;
+    }
+    interface IAuditsLayout {
+        struct ChallengeRecord {
+            address challenger;
+            uint64 deadline;
+            uint8 turn;
+            uint8 level;
+            address worker;
+            uint32 index;
+            uint32 leaves;
+            bytes32 receiptHash;
+            bytes32 node;
+        }
+        function seed(bytes32 model, bytes32 root, bytes32 id, ChallengeRecord calldata record) external;
     }
     interface IChannelsLayout {
         struct Record {
@@ -141,6 +158,62 @@ fn stakes_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 2);
     assert_eq!(slots(&net, stakes::ADDRESS), expected);
+}
+
+#[test]
+fn audits_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("AuditsLayout"));
+    let (model, root) = (B256::repeat_byte(0xd1), B256::repeat_byte(2));
+    let ((secret, worker), challenger) = (key(2), address(3));
+    let (leaves, top, salt) = (70_000, B256::repeat_byte(3), B256::repeat_byte(4));
+    let trace = Kind::Trace.root(u64::from(leaves), &top.0);
+    let receipt = Receipt {
+        jobId: B256::ZERO,
+        modelId: model,
+        channelId: B256::ZERO,
+        client: challenger,
+        worker,
+        privacy: Privacy::Clear as u8,
+        evidence: Evidence::Audited as u8,
+        inputCommitment: B256::ZERO,
+        outputCommitment: B256::ZERO,
+        evidenceHash: evidence_commitment(&salt.0, &trace).into(),
+        price: 0,
+        cumulative: 0,
+        completedAt: net.head.timestamp,
+    };
+    let digest = receipt.eip712_signing_hash(&receipts::domain(CHAIN_ID));
+    let signature = sign_message(secret, digest).unwrap().as_bytes().into();
+    let signed = IAudits::SignedReceipt { receipt: receipt.into(), signature, evidenceSalt: salt };
+    let publish = IModels::publishCall { modelId: model, weightRoot: root, name: "m".into() };
+    net.send(3, models::ADDRESS, 0, publish.abi_encode());
+    net.send(2, stakes::ADDRESS, 1, IStakes::bondCall {}.abi_encode());
+
+    let record = IAuditsLayout::ChallengeRecord {
+        challenger,
+        deadline: net.head.timestamp + 1 + STEP_S,
+        turn: 1,
+        level: 17,
+        worker,
+        index: 0,
+        leaves,
+        receiptHash: digest,
+        node: top,
+    };
+    let id = keccak256([digest.0, challenger.into_word().0].concat());
+    together(
+        &mut net,
+        3,
+        vec![
+            (twin, 0, IAuditsLayout::seedCall { model, root, id, record }.abi_encode()),
+            (audits::ADDRESS, 0, IAudits::registerWeightsCall { modelId: model, root }.abi_encode()),
+            (audits::ADDRESS, CHALLENGE_BOND, IAudits::challengeCall { signed, leaves, top }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 6);
+    assert_eq!(slots(&net, audits::ADDRESS), expected);
 }
 
 #[test]

@@ -33,8 +33,9 @@ mod record;
 use crate::{
     dispatch::{Access, Failure, decode, revert},
     host::Host,
+    signature,
 };
-use alloy_primitives::{Address, B256, Bytes, U256, uint};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolStruct};
 use record::Record;
 use tacit_abi::{
@@ -217,21 +218,9 @@ fn is_signed(
     voucher: Voucher,
     signature: &[u8],
 ) -> Result<bool, Failure> {
-    let Ok(signature) = <&[u8; 65]>::try_from(signature) else { return Ok(false) };
-    let (r, rest) = signature.split_at(32);
-    let (s, v) = rest.split_at(32);
-    let (r, s) = (U256::from_be_slice(r), U256::from_be_slice(s));
-    let odd_y = match v {
-        [27] => false,
-        [28] => true,
-        _ => return Ok(false),
-    };
-    if s > HALF_CURVE_ORDER {
-        return Ok(false);
-    }
     host.charge(DIGEST_GAS)?;
     let digest = voucher.eip712_signing_hash(&domain(host.context().chain_id));
-    Ok(host.recover(digest, r, s, odd_y)? == Some(signer))
+    Ok(signature::signer(host, digest, signature)? == Some(signer))
 }
 
 fn identify(
@@ -259,9 +248,6 @@ fn sent(host: &mut dyn Host) -> Result<u128, Failure> {
 
 /// Gas for building the EIP-712 digest of a voucher: seven hashes over eighteen words in all.
 const DIGEST_GAS: u64 = 7 * 30 + 6 * 18;
-
-/// Half of secp256k1's order, rounded down: a larger `s` is the mirrored twin of a valid signature (EIP-2).
-const HALF_CURVE_ORDER: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 
 #[cfg(test)]
 mod oracle;

@@ -110,6 +110,11 @@ pub(crate) fn is_published(host: &mut dyn Host, id: B256) -> Result<bool, HostEr
     as_module(host, tacit_abi::models::ADDRESS, |host| Ok(Record::owner(host, id)?.is_some()))
 }
 
+/// Who owns a model, if it is published. For other modules.
+pub(crate) fn owner(host: &mut dyn Host, id: B256) -> Result<Option<Address>, HostError> {
+    as_module(host, tacit_abi::models::ADDRESS, |host| Record::owner(host, id))
+}
+
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'))

@@ -147,6 +147,7 @@ proptest! {
             tacit_abi::IValidators::IValidatorsCalls::SELECTORS,
             tacit_abi::IStakes::IStakesCalls::SELECTORS,
             tacit_abi::IAsks::IAsksCalls::SELECTORS,
+            tacit_abi::IAudits::IAuditsCalls::SELECTORS,
         ][module];
         let mut input = selectors[method % selectors.len()].to_vec();
         // Small words make it past the decoder more often.

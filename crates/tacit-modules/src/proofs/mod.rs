@@ -34,12 +34,15 @@ mod record;
 
 use crate::{
     dispatch::{Access, Failure, check_name, decode, revert},
-    host::{CODE_BYTES_MAX, Host},
+    host::{CODE_BYTES_MAX, Host, as_module},
 };
 use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
 use record::Record;
-use tacit_abi::IProofs::{self, IProofsCalls};
+use tacit_abi::{
+    IProofs::{self, IProofsCalls},
+    proofs::ADDRESS,
+};
 use tacit_graph::{Answer, Decoder, Graph, decode_graph, feature_count};
 use tacit_verify::{
     BudgetError, Reject, SecurityBits, Statement, VerificationCost, VerifyingModel, security_report,
@@ -229,6 +232,11 @@ fn read(host: &mut dyn Host, id: B256) -> Result<(Record, Vec<u8>), Failure> {
     let record = Record::load(host, id)?;
     let bytes = record.graph_bytes(host)?;
     Ok((record, bytes))
+}
+
+/// The encoding of a registered model's graph, and its weight root. For other modules.
+pub(crate) fn registered(host: &mut dyn Host, id: B256) -> Result<(Vec<u8>, B256), Failure> {
+    as_module(host, ADDRESS, |host| read(host, id).map(|(record, bytes)| (bytes, record.weight_root)))
 }
 
 fn decode_graph_charged(

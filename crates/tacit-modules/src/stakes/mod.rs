@@ -4,12 +4,12 @@
 //! `mapping(address => Record)` at slot 0: `bonded` and `unbonding` in one slot, `releaseAt` in the next.
 //!
 //! # Messages
-//! `bond` (payable), `unbond`, `withdraw`, and the view `stakeOf`. Other modules read what is bonded.
+//! `bond` (payable), `unbond`, `withdraw`, and the view `stakeOf`. Other modules read what is bonded; `audits` takes what a convicted worker has.
 //!
 //! # Invariants
 //! - The module's balance covers the sum of `bonded + unbonding`; it is larger only by coin that was forced on it outside any method.
 //! - What is unbonded comes home no sooner than [`UNBONDING_S`] seconds after the last call of `unbond`, all of it together.
-//! - Nobody touches another's stake.
+//! - Nobody touches another's stake, but a module that convicts a worker takes all of it: one part in [`REWARD_PARTS`] goes to whoever showed why, the rest is burned.
 //!
 //! # Gas
 //! EVM prices; at most two slots are read and written.
@@ -23,7 +23,8 @@ use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use tacit_abi::{
     IStakes::{self, IStakesCalls},
-    stakes::{ADDRESS, UNBONDING_S},
+    stakes::{ADDRESS, REWARD_PARTS, UNBONDING_S},
+    validators::BURNED,
 };
 
 /// Runs one call.
@@ -53,6 +54,33 @@ pub(crate) fn bonded(host: &mut dyn Host, worker: Address) -> Result<u128, HostE
     as_module(host, ADDRESS, |host| {
         let slot = slot(host, worker)?;
         Ok(Packed(host.sload(slot)?).u128(BONDED))
+    })
+}
+
+/// What a worker would lose: bonded, or on its way home. For other modules.
+pub(crate) fn held(host: &mut dyn Host, worker: Address) -> Result<u128, HostError> {
+    as_module(host, ADDRESS, |host| Record::load(host, worker)?.total())
+}
+
+/// Takes all of it, rewards the reporter and burns the rest. What was taken. For other modules.
+pub(crate) fn slash(host: &mut dyn Host, worker: Address, reporter: Address) -> Result<u128, HostError> {
+    as_module(host, ADDRESS, |host| {
+        let mut record = Record::load(host, worker)?;
+        let taken = record.total()?;
+        if taken == 0 {
+            return Ok(0);
+        }
+        (record.bonded, record.unbonding, record.release_at) = (0, 0, 0);
+        record.store(host)?;
+        let reward = taken.checked_div(REWARD_PARTS).unwrap_or(0);
+        let burned = taken.checked_sub(reward).ok_or(HostError::Payment)?;
+        for (payee, amount) in [(reporter, reward), (BURNED, burned)] {
+            if amount > 0 {
+                host.pay(payee, U256::from(amount))?;
+            }
+        }
+        host.emit(IStakes::Slashed { worker, reporter, burned, reward }.encode_log_data())?;
+        Ok(taken)
     })
 }
 
@@ -118,6 +146,11 @@ impl Record {
         let amounts = Packed(host.sload(base)?);
         let release_at = Packed(host.sload(offset(base, RELEASE_SLOT))?).u64(0);
         Ok(Self { base, bonded: amounts.u128(BONDED), unbonding: amounts.u128(UNBONDING), release_at })
+    }
+
+    /// More than 128 bits of coin are not there to be bonded.
+    fn total(&self) -> Result<u128, HostError> {
+        self.bonded.checked_add(self.unbonding).ok_or(HostError::Payment)
     }
 
     fn store(&self, host: &mut dyn Host) -> Result<(), HostError> {
