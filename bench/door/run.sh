@@ -15,6 +15,7 @@ model_list:
   - model_name: bytes
     litellm_params: {model: openai/bytes, api_base: "http://$engine/v1", api_key: none}
 litellm_settings: {num_retries: 0, telemetry: false}
+general_settings: {master_key: sk-bench-door}
 YAML
 # As its documentation advises for production: a process for each core, no debugging, JSON logs off.
 LITELLM_MODE=PRODUCTION LITELLM_LOG=ERROR LITELLM_LOCAL_MODEL_COST_MAP=True \
@@ -30,4 +31,4 @@ pids=()
 for pid in "$peer" $(pgrep -P "$peer"); do pids+=(--beside-pid "$pid"); done
 
 "${CARGO_TARGET_DIR:-target}/release/tacit" bench door --engine-listen "$engine" \
-  --beside "http://127.0.0.1:$port/v1" --beside-key none "${pids[@]}" "$@"
+  --beside "http://127.0.0.1:$port/v1" --beside-key sk-bench-door "${pids[@]}" "$@"

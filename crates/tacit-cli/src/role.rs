@@ -21,6 +21,15 @@ pub(crate) struct Role {
 impl Role {
     /// Starts `tacit <arguments> --json --with-parent` and waits until it says that it is ready.
     pub(crate) async fn start(name: &str, arguments: &[OsString]) -> Result<Self, Failure> {
+        Self::start_within(READY_TIMEOUT, name, arguments).await
+    }
+
+    /// As [`Self::start`], for a role that may have much to read before it is ready.
+    pub(crate) async fn start_within(
+        most: Duration,
+        name: &str,
+        arguments: &[OsString],
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe().failed("no_program", "cannot find this program", "")?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -36,7 +45,7 @@ impl Role {
             .take()
             .ok_or_else(|| Failure::new("cannot_start", format!("the {name} has no output"), ""))?;
         let mut lines = BufReader::new(stdout).lines();
-        let first = tokio::time::timeout(READY_TIMEOUT, lines.next_line())
+        let first = tokio::time::timeout(most, lines.next_line())
             .await
             .failed(
                 "cannot_start",
@@ -89,5 +98,5 @@ impl Role {
     }
 }
 
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -16,6 +16,9 @@ use tokio::{
 };
 
 /// Accepts a limited number of connections, each of which is dropped once nothing moved on it for `idle`.
+///
+/// Who finds no place waits for one, and would wait behind connections that others keep for later. So while few are left
+/// ([`Places::are_scarce`]) answers should end their connections.
 pub(crate) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
@@ -25,6 +28,26 @@ pub(crate) struct Bounded {
 impl Bounded {
     pub(crate) fn new(listener: TcpListener, connections_max: usize, idle: Duration) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle }
+    }
+
+    pub(crate) fn places(&self) -> Places {
+        let places = Arc::clone(&self.places);
+        let few = places.available_permits() / 8;
+        Places { places, few }
+    }
+}
+
+/// Places for connections.
+#[derive(Clone)]
+pub(crate) struct Places {
+    places: Arc<Semaphore>,
+    few: usize,
+}
+
+impl Places {
+    /// Whether less than an eighth is free.
+    pub(crate) fn are_scarce(&self) -> bool {
+        self.places.available_permits() <= self.few
     }
 }
 
@@ -133,6 +156,30 @@ mod tests {
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_behind_a_connection_that_is_kept_for_later() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bounded = Bounded::new(listener, 1, Duration::from_secs(3600));
+        let places = bounded.places();
+        let router = axum::Router::new().fallback(|| async { "here" }).layer(axum::middleware::map_response(
+            move |reply| crate::http::end_if_scarce(places.clone(), reply),
+        ));
+        tokio::spawn(async move { axum::serve(bounded, router).await });
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut reply = [0; 12];
+            tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut reply))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(&reply, b"HTTP/1.1 200");
+            held.push(stream);
+        }
     }
 
     #[tokio::test]

@@ -19,8 +19,11 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
-    middleware::{self, Next},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
+    middleware::{self, Next, map_response},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
@@ -36,7 +39,7 @@ use tacit_wire::{
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 use crate::{
-    connection::Bounded,
+    connection::{Bounded, Places},
     language,
     reject::JobReject,
     worker::{Worker, WorkerError},
@@ -89,6 +92,8 @@ impl Worker {
         // Longer than any request may take: a client that waits for its answer is not idle.
         let idle = self.limits.request_timeout.saturating_add(IDLE_MARGIN);
         let listener = Bounded::new(listener, self.limits.connections_max, idle);
+        let places = listener.places();
+        let router = router.layer(map_response(move |reply| end_if_scarce(places.clone(), reply)));
         let (draining, grace) = (Arc::clone(&self), self.limits.stream_grace);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
@@ -110,6 +115,14 @@ impl Worker {
         self.write_pending().await;
         result.map_err(WorkerError::Listen)
     }
+}
+
+/// While few places for connections are left, each ends with its answer.
+pub(crate) async fn end_if_scarce(places: Places, mut reply: Response) -> Response {
+    if places.are_scarce() {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
 }
 
 async fn limit(State(gate): State<Gate>, request: Request, next: Next) -> Response {

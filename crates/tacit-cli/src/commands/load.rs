@@ -8,7 +8,7 @@ use crate::commands::network;
 use crate::failure::{Context, Failure};
 use crate::measure::{cpu_us_of, peak_mib_of, round};
 use crate::output::Output;
-use crate::role::Role;
+use crate::role::{READY_TIMEOUT, Role};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
@@ -150,11 +150,12 @@ async fn start(data: &Path, validators: u16, state: u64, wallets: &[Wallet]) -> 
         return Err(Failure::new("cannot_start", format!("the network was not written: {said}"), ""));
     }
     // Together: each waits a moment for the others.
+    let most = READY_TIMEOUT.saturating_add(Duration::from_micros(READING_US.saturating_mul(state)));
     let mut starting = JoinSet::new();
     for index in 1..=count {
         let config = network.join(format!("validator-{index}")).join("validator.toml");
         starting.spawn(async move {
-            Role::start("validator", &["node".into(), "run".into(), config.into()]).await
+            Role::start_within(most, "validator", &["node".into(), "run".into(), config.into()]).await
         });
     }
     let mut nodes = Vec::with_capacity(count);
@@ -504,5 +505,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const SETTLED_BLOCKS: u64 = 5;
 const POLL: Duration = Duration::from_millis(5);
 const STALLED: Duration = Duration::from_secs(60);
+/// Ten times what a validator takes to read an account and store it twice.
+const READING_US: u64 = 100;
 const PORTS: core::ops::Range<u16> = 10_240..32_000;
 const PORT_TRIES: usize = 100;
