@@ -2,7 +2,7 @@
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 use tacit_ledger::{Account, AccountsError, Change, Entries, LtHash, StateChanges, StateCommitment};
 use tacit_light::Certificate;
 
@@ -47,10 +47,12 @@ impl RedbView {
     pub(super) fn slots_of(&self, address: Address) -> Result<Vec<(U256, U256)>, StoreError> {
         let address = address.into_array();
         let slots = self.storage.range((address, [0; 32])..=(address, [u8::MAX; 32])).map_err(failed)?;
-        let slot = |(key, value): (AccessGuard<'_, ([u8; 20], [u8; 32])>, AccessGuard<'_, [u8; 32]>)| {
-            (U256::from_be_bytes(key.value().1), U256::from_be_bytes(value.value()))
-        };
-        slots.map(|entry| entry.map(slot).map_err(failed)).collect()
+        slots
+            .map(|entry| {
+                let (key, value) = entry.map_err(failed)?;
+                Ok((U256::from_be_bytes(key.value().1), U256::from_be_bytes(value.value())))
+            })
+            .collect()
     }
 
     /// The state root of what the tables hold.
