@@ -165,7 +165,7 @@ mod tests {
         let bounded = Bounded::new(listener, 1, Duration::from_secs(3600));
         let places = bounded.places();
         let router = axum::Router::new().fallback(|| async { "here" }).layer(axum::middleware::map_response(
-            move |reply| crate::http::end_if_scarce(places.clone(), reply),
+            move |reply| core::future::ready(crate::http::end_if_scarce(&places, reply)),
         ));
         tokio::spawn(async move { axum::serve(bounded, router).await });
         let mut held = Vec::new();

@@ -12,6 +12,7 @@
 //!
 //! Language models have addresses of their own ([`crate::language`]).
 
+use core::future::ready;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
@@ -93,7 +94,7 @@ impl Worker {
         let idle = self.limits.request_timeout.saturating_add(IDLE_MARGIN);
         let listener = Bounded::new(listener, self.limits.connections_max, idle);
         let places = listener.places();
-        let router = router.layer(map_response(move |reply| end_if_scarce(places.clone(), reply)));
+        let router = router.layer(map_response(move |reply| ready(end_if_scarce(&places, reply))));
         let (draining, grace) = (Arc::clone(&self), self.limits.stream_grace);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
@@ -118,7 +119,7 @@ impl Worker {
 }
 
 /// While few places for connections are left, each ends with its answer.
-pub(crate) async fn end_if_scarce(places: Places, mut reply: Response) -> Response {
+pub(crate) fn end_if_scarce(places: &Places, mut reply: Response) -> Response {
     if places.are_scarce() {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
