@@ -49,7 +49,7 @@ fn old_paid_answers_are_dropped_and_their_receipts_stay() {
     let total = ANSWERS_KEPT_MAX + 2;
     for number in 1..=total {
         let (job_id, job) = record(number, channel_id, number.into());
-        store.put_answer(job_id, &job, b"answer", channel(), Day(1)).unwrap();
+        store.put_answer(job_id, &job, b"answer", channel(), Day(1), None).unwrap();
         store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
     }
     for (number, kept) in [(1, false), (2, false), (3, true), (total, true)] {
@@ -69,7 +69,7 @@ fn answers_are_counted_by_day_model_and_client_and_old_days_are_dropped() {
         number += 1;
         let (job_id, mut job) = record(number, B256::repeat_byte(1), 0);
         (job.receipt.receipt.modelId, job.receipt.receipt.client) = (B256::repeat_byte(model), client);
-        store.put_answer(job_id, &job, b"", channel(), Day(day)).unwrap();
+        store.put_answer(job_id, &job, b"", channel(), Day(day), None).unwrap();
         job_id
     };
     let known = answer(5, 1, clients[0]);
@@ -113,7 +113,7 @@ fn batches_take_the_oldest_first_and_each_receipt_once() {
     let channel_id = B256::repeat_byte(1);
     for number in 1..=5 {
         let (job_id, job) = record(number, channel_id, number.into());
-        store.put_answer(job_id, &job, b"", channel(), Day(1)).unwrap();
+        store.put_answer(job_id, &job, b"", channel(), Day(1), None).unwrap();
         store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
     }
     let mut sizes = Vec::new();
@@ -180,7 +180,7 @@ fn a_channel_is_for_jobs_or_for_streams() {
     let other_use = |done: Result<_, _>| matches!(done, Err(StoreError::OtherUse { .. }));
     assert!(other_use(store.put_voucher(channel(), &voucher(streams, 5), None).map(|_| ())));
     let (job_id, job) = record(1, streams, 1);
-    assert!(other_use(store.put_answer(job_id, &job, b"", channel(), Day(1))));
+    assert!(other_use(store.put_answer(job_id, &job, b"", channel(), Day(1), None)));
     store.put_voucher(channel(), &voucher(jobs, 5), None).unwrap();
     assert!(other_use(store.open_account(jobs, &account(0, 0))));
     // Both are settled, and what was paid out is not forgotten by a later write.
