@@ -190,3 +190,39 @@ fn a_channel_is_for_jobs_or_for_streams() {
     store.put_streams(&[(streams, account(3, 1))], &[]).unwrap();
     assert_eq!(store.account(streams).unwrap().unwrap().settled, Amount(2));
 }
+
+#[test]
+fn runs_are_kept_while_they_may_be_disputed_and_then_forgotten() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    let channel_id = B256::repeat_byte(1);
+    let mut runs = Vec::new();
+    for (number, until_s) in [(1, 100), (2, 200)] {
+        let (job_id, job) = record(number, channel_id, 0);
+        let run = RunRecord { receipt: job_id.0, model_id: B256::ZERO, values: vec![-1, 2], until_s };
+        store.put_answer(job_id, &job, b"", channel(), Day(1), Some(&run)).unwrap();
+        runs.push(run);
+    }
+    for (now_s, kept) in
+        [(99, [true, true]), (100, [true, true]), (101, [false, true]), (500, [false, false])]
+    {
+        store.forget_runs(now_s).unwrap();
+        for (run, is_kept) in runs.iter().zip(kept) {
+            assert_eq!(store.run(run.receipt).unwrap(), is_kept.then(|| run.clone()), "{now_s}");
+        }
+    }
+}
+
+/// Whoever begins anew at a later block would miss what was opened before.
+#[test]
+fn challenges_are_looked_for_from_the_first_block_on() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    assert_eq!(store.watched().unwrap(), None);
+    store.watch_from(7).unwrap();
+    store.watch_from(9).unwrap();
+    assert_eq!(store.watched().unwrap(), Some(7));
+    let [id, receipt] = [1, 2].map(B256::repeat_byte);
+    store.put_challenges(&[(id, receipt)], 12).unwrap();
+    assert_eq!((store.watched().unwrap(), store.challenges().unwrap()), (Some(12), vec![(id, receipt)]));
+    store.remove_challenge(id).unwrap();
+    assert_eq!(store.challenges().unwrap(), []);
+}
