@@ -95,7 +95,8 @@ pub(crate) async fn start_worker(
     offers: &[Offer],
     engine: Option<&EngineModel>,
 ) -> Result<Role, Failure> {
-    let mut arguments = words(&["worker", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+    let mut arguments =
+        words(&["worker", "--audited", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
     arguments.extend(engine.map(EngineModel::words).unwrap_or_default());
     for offer in offers {
         let mut model = OsString::from("--model=");
@@ -107,9 +108,17 @@ pub(crate) async fn start_worker(
     Role::start("worker", &arguments).await
 }
 
-/// Starts the gateway.
-pub(crate) async fn start_gateway(data: &Path, listen: SocketAddr, ledger: &Role) -> Result<Role, Failure> {
+/// Starts the gateway, which has the models and so can do answers again.
+pub(crate) async fn start_gateway(
+    data: &Path,
+    listen: SocketAddr,
+    ledger: &Role,
+    offers: &[Offer],
+) -> Result<Role, Failure> {
     let mut arguments = words(&["gateway", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+    for offer in offers {
+        arguments.extend(["--audit-model".into(), offer.path.clone().into()]);
+    }
     push_folder(&mut arguments, data, "client", "gateway");
     Role::start("gateway", &arguments).await
 }

@@ -9,12 +9,14 @@ use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, JobHeader, JobId,
     job::{Payload, ReturnPath},
+    ledger::unix_time_s,
     message::JobRequest,
 };
 
 use crate::{
     channel::Delivery,
     deliver::{Sending, Undelivered},
+    dispute::is_traced,
     encrypted::EncryptedQuestion,
     error::GatewayError,
     gateway::Gateway,
@@ -91,7 +93,7 @@ impl AskRequest {
     /// Refuses what no worker could do.
     fn check_mode(&self) -> Result<(), GatewayError> {
         match (self.privacy, self.evidence()) {
-            (Privacy::Clear | Privacy::Sealed, Evidence::Signed | Evidence::Proved)
+            (Privacy::Clear | Privacy::Sealed, Evidence::Signed | Evidence::Audited | Evidence::Proved)
             | (Privacy::Encrypted, Evidence::Signed | Evidence::Audited) => Ok(()),
             (Privacy::Encrypted, Evidence::Proved) => Err(GatewayError::Unprovable),
             (privacy, evidence) => Err(GatewayError::Unsupported { privacy, evidence }),
@@ -128,11 +130,15 @@ impl Gateway {
         };
         let _turn = self.job_turn(question.job_id).await;
         if let Some(asked) = self.ask_again(&mut question).await? {
+            self.audit(question.job_id).await?;
             return self.answered(&request, question.job_id, asked).await;
         }
         request.check_mode()?;
         question.model_id = self.resolve(&request.model).await?;
         let model_id = question.model_id;
+        if is_traced(privacy, evidence) {
+            self.check_auditable(model_id).await?;
+        }
         let offers = match self.affordable(&question, request.worker).await {
             Err(GatewayError::NoAsk { privacy: Privacy::Encrypted, evidence }) => {
                 let no_ask = GatewayError::NoAsk { privacy, evidence };
@@ -141,6 +147,7 @@ impl Gateway {
             offers => offers?,
         };
         let asked = self.ask_someone(&question, &request.input, &offers).await?;
+        self.audit(question.job_id).await?;
         self.answered(&request, question.job_id, asked).await
     }
 
@@ -149,7 +156,7 @@ impl Gateway {
         let Some(job) = self.store.job(question.job_id)? else { return Ok(None) };
         let Some(delivery) = self.finish(&job, question.fingerprint).await? else { return Ok(None) };
         let mut asked = Asked { delivery, spent: Amount::ZERO };
-        if question.evidence == Evidence::Audited {
+        if question.evidence == Evidence::Audited && question.privacy == Privacy::Encrypted {
             question.model_id = job.request.header.model_id;
             asked.spent = self.settle_audit(question, &job).await?;
         }
@@ -373,6 +380,7 @@ impl Gateway {
             response_key,
             encrypted,
             purpose: question.purpose,
+            sent_at: unix_time_s(),
             state: JobState::Sent,
         })
     }

@@ -152,6 +152,16 @@ pub enum AnswerReject {
     /// A trace where none was agreed.
     #[error("there is a trace of a run, and none was asked for")]
     UnexpectedTrace,
+    /// The receipt is of another time than the question, so that it could not be disputed when it should be.
+    #[error("the receipt says that it is of time {got}, and the answer came between {from} and {to}")]
+    CompletedAt {
+        /// The receipt's.
+        got: u64,
+        /// When the question was sent, less what clocks may differ.
+        from: u64,
+        /// When the answer came, and what clocks may differ.
+        to: u64,
+    },
     /// The trace is not one of this input and output.
     #[error("the trace is false: {0}")]
     Trace(#[from] FacesError),
@@ -325,6 +335,7 @@ impl AnswerReject {
             Self::NoTrace => "no_trace",
             Self::UnexpectedTrace => "unexpected_trace",
             Self::Trace(_) => "false_trace",
+            Self::CompletedAt { .. } => "receipt_time",
         }
     }
 }

@@ -11,6 +11,7 @@ use tacit_wire::{
     Answer, AnswerEvidence, JobId, Output, ResponseKey,
     http::HttpError,
     job::{Payload, ReturnPath},
+    ledger::unix_time_s,
     message::{ErrorBody, JobResponse},
 };
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
@@ -18,6 +19,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use crate::{
     channel::Delivery,
     check::{self, AnswerReject, Asked, CheckedAnswer},
+    dispute::is_traced,
     encrypted::EncryptedAnswer,
     error::GatewayError,
     gateway::Gateway,
@@ -48,6 +50,8 @@ impl<E: Into<GatewayError>> From<E> for Undelivered {
 
 /// Base64 of the largest answer, and its envelope.
 const RESPONSE_BYTES_MAX: usize = tacit_wire::answer::ANSWER_BYTES_MAX / 3 * 4 + 4096;
+/// By how much a worker's clock may differ from ours.
+const CLOCKS_DIFFER_S: u64 = 300;
 const IN_PROGRESS_RETRIES: u32 = 100;
 const IN_PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 /// More workers than this must stall before they hold up another's voucher.
@@ -181,6 +185,11 @@ impl Gateway {
         };
         let header = &job.request.header;
         let answer = checked.answer();
+        if is_traced(header.privacy, header.evidence)
+            && let Err(reject) = check_time(job, answer.receipt.receipt.completedAt)
+        {
+            return Err(self.reject(job, reject)?);
+        }
         let encrypted = match (&answer.output, &answer.evidence) {
             (Output::Ciphertext(ciphertext), AnswerEvidence::Seed(commitment)) => {
                 Some(EncryptedAnswer { ciphertext: ciphertext.clone(), seed_commitment: *commitment })
@@ -322,6 +331,13 @@ impl Gateway {
 fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
     let unread = matches!(body.code.as_str(), "busy" | "ledger_failed");
     status < 500 || body.code == "engine_failed" || (unread && !begun)
+}
+
+/// Whether a receipt that may be disputed is of the time in which its question was asked. An answer that is fetched late, after a crash, is as old as it is.
+fn check_time(job: &JobRecord, got: u64) -> Result<(), AnswerReject> {
+    let from = job.sent_at.saturating_sub(CLOCKS_DIFFER_S);
+    let to = unix_time_s().saturating_add(CLOCKS_DIFFER_S);
+    if (from..=to).contains(&got) { Ok(()) } else { Err(AnswerReject::CompletedAt { got, from, to }) }
 }
 
 fn return_path(job: &JobRecord) -> Option<ReturnPath> {

@@ -8,7 +8,9 @@ use tacit_wire::{
     wallet::SignError,
 };
 
-use crate::{canary::WRONG_CANARY, check::AnswerReject, input::InputReject, store::StoreError};
+use crate::{
+    canary::WRONG_CANARY, check::AnswerReject, dispute::FALSE_RUN, input::InputReject, store::StoreError,
+};
 
 /// Why a question gets no answer. Unless the variant says so, nothing was paid and nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +229,28 @@ pub enum GatewayError {
         /// Its words.
         message: String,
     },
+    /// Nobody could be held to an audited answer.
+    #[error("nobody can be held to an audited answer: the weights of model {model_id} are not registered")]
+    NotAuditable {
+        /// The model.
+        model_id: B256,
+    },
+    /// A dispute needs weights that are no longer here.
+    #[error("the weights of model {model_id}, by which an answer is disputed, are not here")]
+    NoAuditModel {
+        /// The model.
+        model_id: B256,
+    },
+    /// A worker committed to another run than the model's.
+    #[error(
+        "worker {worker} answered job {job_id} from another run than the model's; its stake is being taken"
+    )]
+    FalseRun {
+        /// Who.
+        worker: Address,
+        /// The job.
+        job_id: JobId,
+    },
     /// The same id with another question.
     #[error("job {job_id} is another question")]
     JobIdReused {
@@ -301,7 +325,7 @@ impl GatewayError {
             Self::Unsupported { .. } => (
                 "unsupported",
                 422,
-                "this version does clear and sealed with signed and proved, and encrypted with signed and audited",
+                "this version does clear and sealed with signed, audited and proved, and encrypted with signed and audited",
             ),
             Self::Unprovable => (
                 "unprovable",
@@ -348,6 +372,17 @@ impl GatewayError {
                 (reject.code(), 502, "it was not paid, and this worker is not asked again")
             }
             Self::FailedBefore { code, .. } => (code, 502, "ask again under a new job id"),
+            Self::NotAuditable { .. } => (
+                "not_auditable",
+                422,
+                "ask with --evidence proved; the model's owner registers weights with: tacit worker --audited",
+            ),
+            Self::NoAuditModel { .. } => ("no_audit_model", 500, "start the gateway with --audit-model FILE"),
+            Self::FalseRun { .. } => (
+                FALSE_RUN,
+                502,
+                "the worker is not asked again; how the dispute stands: tacit receipt show ID",
+            ),
             Self::JobIdReused { .. } => {
                 ("job_id_reused", 409, "leave the job id out, or choose a random one")
             }

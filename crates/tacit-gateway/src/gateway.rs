@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     canary::CanaryPolicy,
+    dispute::AuditPolicy,
     error::GatewayError,
     openai::{
         ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages, link::Links,
@@ -37,6 +38,8 @@ pub struct GatewayConfig {
     pub spending: Spending,
     /// How questions are hidden among the user's where answers are audited.
     pub canaries: CanaryPolicy,
+    /// Which audited answers are done again that were not encrypted, and with what.
+    pub audits: AuditPolicy,
     /// Who may ask at the OpenAI interface, and how patiently.
     pub door: DoorConfig,
 }
@@ -89,6 +92,11 @@ pub struct Gateway {
     pub(crate) store: Store,
     pub(crate) spending: Spending,
     pub(crate) canaries: CanaryPolicy,
+    pub(crate) audits: AuditPolicy,
+    /// One at a time decides whether an answer is audited: a coin is tossed once.
+    pub(crate) deciding: tokio::sync::Mutex<()>,
+    /// One at a time takes steps of disputes.
+    pub(crate) disputing: tokio::sync::Mutex<()>,
     pub(crate) http: JsonClient,
     /// One job at a time for each worker: a channel owes for one at most.
     lanes: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
@@ -152,7 +160,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] when the file is unreadable or HTTP is not available.
     pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
-        let GatewayConfig { wallet, ledger, store, spending, canaries, door } = config;
+        let GatewayConfig { wallet, ledger, store, spending, canaries, audits, door } = config;
         store.channels()?;
         Ok(Arc::new(Self {
             wallet,
@@ -160,6 +168,9 @@ impl Gateway {
             store,
             spending,
             canaries,
+            audits,
+            deciding: tokio::sync::Mutex::default(),
+            disputing: tokio::sync::Mutex::default(),
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
             lanes: Mutex::default(),
             audit_turns: Mutex::default(),

@@ -92,6 +92,7 @@ const REQUESTS_MAX: usize = 64;
 const STREAMS_LISTED_MAX: usize = 1_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const AUDITING: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(5);
 
 type Shared = State<Arc<Gateway>>;
@@ -155,9 +156,18 @@ impl Gateway {
         result.map_err(GatewayError::Listen)
     }
 
-    /// Two rounds side by side: a worker that stalls does not keep the deposits.
+    /// Rounds side by side: a worker that stalls does not keep the deposits, nor lets a deadline of a dispute pass.
     async fn keep_house(self: Arc<Self>) {
-        tokio::join!(self.keep_resuming(), self.keep_closing());
+        tokio::join!(self.keep_resuming(), self.keep_closing(), self.keep_auditing());
+    }
+
+    async fn keep_auditing(&self) {
+        loop {
+            if let Err(error) = self.pursue_audits().await {
+                tracing::warn!(%error, "audits are not finished yet");
+            }
+            tokio::time::sleep(AUDITING).await;
+        }
     }
 
     async fn keep_resuming(self: &Arc<Self>) {

@@ -19,6 +19,7 @@
 
 pub mod canary;
 pub mod check;
+pub mod dispute;
 pub mod encrypted;
 pub mod error;
 pub mod fraud;
@@ -39,11 +40,13 @@ pub mod view;
 pub use ask::AskRequest;
 pub use canary::{CanaryPolicy, CanaryRate};
 pub use check::{AnswerReject, Asked, CheckedAnswer};
+pub use dispute::AuditPolicy;
 pub use error::GatewayError;
 pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
 pub use gateway::{DoorConfig, Gateway, GatewayConfig, Spending};
 pub use http::{Forgive, FraudEntries, SentKeys};
 pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
-pub use store::{Store, StoreError};
+pub use store::{Audit, Store, StoreError};
+pub use tacit_market::Ratio;
 pub use view::{Approximate, AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

@@ -19,7 +19,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
-    store::{AnswerRecord, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
+    store::{AnswerRecord, Audit, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
 };
 
 /// An answer that was checked.
@@ -92,6 +92,9 @@ pub struct AskAnswer {
     /// Block that anchors the receipt, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+    /// What became of its audit; none where there is none to make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
 }
 
 /// What a worker says about answers that are only near the model's.
@@ -151,6 +154,9 @@ pub struct ReceiptEntry {
     /// Block that anchors it, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
+    /// What became of its audit; none where there is none to make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
 }
 
 /// What a receipt's question was for.
@@ -308,6 +314,7 @@ impl Gateway {
             price: header.price,
             completed_at: answer.receipt.receipt.completedAt,
             block: answer.anchor.as_ref().map(|anchor| anchor.block),
+            audit: self.store.audit(job_id)?,
         })
     }
 
@@ -476,10 +483,11 @@ impl Gateway {
             paid: asked.delivery == Delivery::Acknowledged,
             receipt: entry.receipt,
             block: entry.block,
+            audit: entry.audit,
         })
     }
 
-    fn answered_job(&self, job_id: JobId) -> Result<(JobRecord, AnswerRecord), GatewayError> {
+    pub(crate) fn answered_job(&self, job_id: JobId) -> Result<(JobRecord, AnswerRecord), GatewayError> {
         let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
         let job = self.store.job(job_id)?.filter(|job| job.state == JobState::Signed).ok_or_else(unknown)?;
         Ok((job, self.store.answer(job_id)?.ok_or_else(unknown)?))

@@ -4,7 +4,7 @@
 //! from the price and the stake instead of being one number; the stake is shared by all that is unsettled; a good history takes a surcharge away and never goes below what honesty needs.
 //!
 //! # The game
-//! A worker has a stake `S`. It answers, commits to the answer on its receipt, and only then a beacon selects the answer with probability `p`. `k` drawn auditors compute a selected answer again;
+//! A worker has a stake, of which `S` is burned when it is convicted. It answers, commits to the answer on its receipt, and only then a beacon selects the answer with probability `p`. `k` drawn auditors compute a selected answer again;
 //! a wrong answer is found by an honest one with probability `d`, a right one is taken for wrong with probability `f`, and all `k` are in league with the worker with probability at most `r^k`,
 //! where `r` is the share of the auditors' stake that may collude. So an audit tells wrong from right with at least
 //!
@@ -12,7 +12,8 @@
 //! e = d (1 - r^k) - f
 //! ```
 //!
-//! Whoever is convicted loses the whole stake, and no part of it comes back to anybody it may know: it is burnt. A wrong answer to a job of price `R` saves its worker at most `g R`. An answer is
+//! Whoever is convicted loses the whole stake. Of it only `S` is counted, what is burned: a quarter goes to whoever showed what was wrong (`specs/0011-audits.md`), who may be the worker's friend, so
+//! that `S` is three quarters of what is bonded. A wrong answer to a job of price `R` saves its worker at most `g R`. An answer is
 //! **unsettled** for a fixed time after it was given, the longest that beacon, audit and dispute take; a stake is held for longer than that. Then
 //!
 //! ```text
@@ -38,7 +39,7 @@
 //! What is left out is in honesty's favour: the price of the job that is found, and what a convicted worker would have earned.
 //!
 //! # Taking part
-//! A false alarm costs an honest worker its stake. It earns at least a share `m` of each price after costs, so it loses nothing by serving if `p f (R + S) <= m R`.
+//! A false alarm costs an honest worker `S`, and a third as much again that goes to somebody else: where there are false alarms, the share that is kept must make up for that as well. It earns at least a share `m` of each price after costs, so it loses nothing by serving if `p f (R + S) <= m R`.
 //! With `b` the surcharge on newcomers, and no job above a share `s = min(y, e / K)` of the stake, that holds for every job if `K b f (1 + s) <= m e`; rounding of small probabilities is checked for each job.
 //!
 //! # What history does
@@ -202,7 +203,7 @@ impl Policy {
 
     /// Probability with which an answer is audited, rounded up, at most one.
     ///
-    /// `stake` is what was bonded when the job was admitted, `passed` how many audits the worker has passed since it last failed one.
+    /// `stake` is `S`, three quarters of what was bonded when the job was admitted, `passed` how many audits the worker has passed since it last failed one.
     #[must_use]
     pub fn probability(&self, stake: u128, price: u128, passed: u32) -> Ratio {
         match probability_up(self.intensity_for(passed), price, stake, self.discernment) {

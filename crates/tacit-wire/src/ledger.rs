@@ -3,6 +3,8 @@
 //! Nothing is remembered but the chain id. Transactions of one client object go one at a time, each waiting until the
 //! one before is in a block, so that nonces neither collide nor leave gaps.
 
+mod disputes;
+
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use tacit_abi::{
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient, wallet::SignError};
+
+pub use disputes::{LOG_PAGE_BLOCKS, challenge_id, receipt_digest};
 
 /// A ledger at an address. Cloning it is cheap and shares the transaction queue.
 #[derive(Debug, Clone)]
@@ -110,6 +114,8 @@ const MINED_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(500);
 const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most gas that a transaction may ask for (EIP-7825).
+const TRANSACTION_GAS_MAX: u64 = 1 << 24;
 const LISTINGS_MAX: u64 = 1_000;
 /// Asks on one model that are read, page by page.
 const ASKS_READ_MAX: u64 = 4_096;
@@ -202,7 +208,7 @@ impl LedgerClient {
         let price: u128 = self.quantity("eth_gasPrice", json!([])).await?;
         let tip: u128 = self.quantity("eth_maxPriorityFeePerGas", json!([])).await?;
         let gas = match self.quantity::<u64>("eth_estimateGas", json!([call])).await {
-            Ok(gas) => gas.saturating_add(gas / 4).saturating_add(1_000),
+            Ok(gas) => gas.saturating_add(gas / 4).saturating_add(1_000).min(gas.max(TRANSACTION_GAS_MAX)),
             Err(LedgerError::Rpc { code, message }) => {
                 return Err(self.explain_funds(from, value, price, LedgerError::Rpc { code, message }).await);
             }
@@ -551,7 +557,9 @@ pub fn ask_end_s() -> u64 {
     unix_time_s().saturating_add(asks::ASK_LIFE_S).saturating_sub(3600)
 }
 
-fn unix_time_s() -> u64 {
+/// The operating system's clock, seconds since 1970.
+#[must_use]
+pub fn unix_time_s() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
 }

@@ -1,6 +1,6 @@
 //! What computes an answer and its evidence.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use alloy_primitives::B256;
 use rand::TryRngCore;
@@ -11,7 +11,7 @@ use tacit_encrypt::{
 };
 use tacit_graph::{
     Trace,
-    trace::{TraceTree, check_auditable},
+    trace::{Hash, Node, TraceTree, WeightsTree, check_auditable},
 };
 use tacit_prove::{CommittedModel, Seed};
 use tacit_verify::{RowSalt, plan::Plan};
@@ -54,6 +54,15 @@ pub struct EngineAnswer {
     pub trace: Option<TraceEvidence>,
 }
 
+/// What lies under a node of a run's trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revealed {
+    /// The hashes of one step of a dispute.
+    Hashes(Vec<Hash>),
+    /// The bytes of the tile, where the node is a leaf.
+    Tile(Vec<u8>),
+}
+
 /// Why an engine gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine failed: {0}")]
@@ -84,6 +93,20 @@ pub trait Engine: Send + Sync + 'static {
     fn answer_together(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
         jobs.iter().map(|job| self.answer(job)).collect()
     }
+
+    /// Root of the tree over the model's weights, where its runs can be disputed; none where they cannot, or this engine does no run again.
+    fn weights_root(&self) -> Option<B256> {
+        None
+    }
+
+    /// Does the run of a row with evidence `audited` again, and gives what lies under a node of the trace that its receipt commits to.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn reveal(&self, values: &[i64], node: Node) -> Result<Revealed, EngineError> {
+        let _ = (values, node);
+        Err(EngineError("this engine does no run again".into()))
+    }
 }
 
 /// Keeps count of the openings of a hiding commitment, where a restart finds it.
@@ -104,6 +127,8 @@ pub struct GraphEngine {
     model: Arc<CommittedModel>,
     hiding: Option<Hidden>,
     encrypted: Option<EncryptedModel>,
+    /// Computed when it is first asked for.
+    weights_root: OnceLock<Option<B256>>,
 }
 
 /// What proofs against a hiding commitment need besides.
@@ -126,14 +151,14 @@ impl GraphEngine {
     /// An engine for a committed model.
     #[must_use]
     pub fn new(model: Arc<CommittedModel>) -> Self {
-        Self { model, hiding: None, encrypted: None }
+        Self { model, hiding: None, encrypted: None, weights_root: OnceLock::new() }
     }
 
     /// An engine for a model whose commitment hides, and where its openings are counted.
     #[must_use]
     pub fn hiding(model: Arc<CommittedModel>, openings: Arc<dyn Openings>) -> Self {
         let hiding = Some(Hidden { openings, recorded: Mutex::new(0), together_max: 1 });
-        Self { model, hiding, encrypted: None }.together(TOGETHER_MAX, TOGETHER_BYTES_DEFAULT)
+        Self { hiding, ..Self::new(model) }.together(TOGETHER_MAX, TOGETHER_BYTES_DEFAULT)
     }
 
     /// Also answers encrypted jobs about the same model.
@@ -218,12 +243,15 @@ impl GraphEngine {
 
     /// What a receipt commits to of a run that may be disputed.
     fn commit(&self, trace: &Trace) -> Result<TraceEvidence, EngineError> {
-        let model = self.model.model();
-        check_auditable(model.graph()).map_err(failed)?;
-        let tree = TraceTree::new(model.shapes(), trace, 0);
-        let tree = tree.ok_or_else(|| EngineError("a run of another model".into()))?;
+        check_auditable(self.model.model().graph()).map_err(failed)?;
+        let tree = self.tree(trace)?;
         let faces = tree.faces().into_iter().map(B256::from).collect();
         Ok(TraceEvidence { root: tree.tree().root().into(), faces })
+    }
+
+    fn tree<'t>(&self, trace: &'t Trace) -> Result<TraceTree<'t>, EngineError> {
+        let tree = TraceTree::new(self.model.model().shapes(), trace, 0);
+        tree.ok_or_else(|| EngineError("a run of another model".into()))
     }
 }
 
@@ -256,6 +284,29 @@ impl Engine for GraphEngine {
 
     fn answer_together(&self, jobs: &[&OpenedJob]) -> Result<Vec<EngineAnswer>, EngineError> {
         self.prove(jobs)
+    }
+
+    fn weights_root(&self) -> Option<B256> {
+        *self.weights_root.get_or_init(|| {
+            let model = self.model.model();
+            check_auditable(model.graph()).ok().map(|()| WeightsTree::new(model).tree().root().into())
+        })
+    }
+
+    fn reveal(&self, values: &[i64], node: Node) -> Result<Revealed, EngineError> {
+        let model = self.model.model();
+        let encoded = model.graph().encode_input(values).map_err(failed)?;
+        let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
+        Ok(under(&self.tree(&trace)?, node))
+    }
+}
+
+/// What lies under a node of a trace.
+#[must_use]
+pub fn under(tree: &TraceTree<'_>, node: Node) -> Revealed {
+    match node.level {
+        0 => Revealed::Tile(tree.tile(node.index)),
+        _ => Revealed::Hashes(tree.tree().step(node)),
     }
 }
 

@@ -84,6 +84,7 @@ impl Worker {
             .with_state(Arc::clone(&self));
         let mut beside = JoinSet::new();
         beside.spawn(Arc::clone(&self).settle_forever());
+        beside.spawn(Arc::clone(&self).respond_forever());
         beside.spawn(Arc::clone(&self).write_forever());
         for model in self.languages.models() {
             let model = Arc::clone(model);

@@ -12,19 +12,21 @@ use tacit_wire::{
     Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
     job::{Contents, PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
     keys::{KeyGrant, KeyReply},
+    ledger::receipt_digest,
     message::{JobRequest, JobResponse},
     sealing::SealReject,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    disputes::KEEP_S,
     engine::{EngineAnswer, JobInput, OpenedJob},
     keys::KeyError,
     quota::Counting,
     reject::JobReject,
-    served::ServedModel,
-    store::{ChannelRecord, JobRecord},
-    worker::Worker,
+    served::{ServedModel, may_be_disputed},
+    store::{ChannelRecord, JobRecord, RunRecord},
+    worker::{Worker, WorkerError},
 };
 
 /// A job that passed every check. Only [`Worker::admit`] makes one, and only an admitted job is computed.
@@ -82,6 +84,7 @@ impl Worker {
     async fn admit(self: &Arc<Self>, request: JobRequest) -> Result<Admitted, JobReject> {
         let JobRequest { header, payload, signature } = request;
         let model = self.check_terms(&header, &payload)?.clone();
+        self.check_disputable(&header, &model).await?;
         let digest = header.digest(&payload);
         let signer = header.signer(&payload, &signature)?;
         let listed = self.check_channel(&header).await?;
@@ -210,6 +213,21 @@ impl Worker {
         Ok(model)
     }
 
+    /// Whether a run with this header could be defended on the ledger.
+    async fn check_disputable(&self, header: &JobHeader, model: &ServedModel) -> Result<(), JobReject> {
+        let (privacy, evidence) = (header.privacy, header.evidence);
+        if !may_be_disputed(privacy, evidence) {
+            return Ok(());
+        }
+        match self.is_disputable(model).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(JobReject::UnsupportedMode { privacy, evidence }),
+            Err(WorkerError::Ledger(error)) => Err(JobReject::Ledger(error)),
+            Err(WorkerError::Store(error)) => Err(JobReject::Store(error)),
+            Err(_) => Err(JobReject::Internal),
+        }
+    }
+
     /// Keeps a channel for one job, or for the moment in which it becomes one that pays for streams.
     pub(crate) fn reserve_channel(
         self: &Arc<Self>,
@@ -290,9 +308,21 @@ impl Worker {
         let Admitted { opened, digest, model, channel, path, reservation, counting, _place } = admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
         let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
-        self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day())?;
+        let run = self.run_of(&opened, &job);
+        self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day(), run.as_ref())?;
         drop((reservation, counting));
         Ok(body)
+    }
+
+    /// What it takes to do a run again that may be disputed.
+    fn run_of(&self, opened: &OpenedJob, job: &JobRecord) -> Option<RunRecord> {
+        let OpenedJob { header, input: JobInput::Values(values) } = opened else { return None };
+        may_be_disputed(header.privacy, header.evidence).then(|| RunRecord {
+            receipt: receipt_digest(&job.receipt.receipt, header.chain_id),
+            model_id: header.model_id,
+            values: values.to_vec(),
+            until_s: job.receipt.receipt.completedAt.saturating_add(KEEP_S),
+        })
     }
 
     /// Signs the receipt and wraps the answer.

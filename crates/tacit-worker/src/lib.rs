@@ -22,6 +22,7 @@
 pub mod audit;
 pub mod billing;
 pub mod clock;
+pub mod disputes;
 pub mod engine;
 pub mod gguf;
 pub mod keys;
@@ -43,7 +44,7 @@ pub use audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute
 pub use billing::{AskedPrice, Bill, Billing};
 pub use clock::{Clock, SystemClock};
 pub use engine::{
-    Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, TOGETHER_MAX,
+    Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob, Openings, Revealed, TOGETHER_MAX,
 };
 pub use keys::{KEY_BYTES_DEFAULT, KeyError, KeyMeter, KeyShelf};
 pub use language::{EngineFault, LanguageEngine, LanguageError, LanguageModel, StreamRefusal};

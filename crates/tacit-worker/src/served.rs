@@ -52,14 +52,14 @@ impl ServedModel {
     }
 
     /// Also serves this mode at this price; a later price for the same mode replaces the earlier. Modes that nobody could serve are left
-    /// out: encrypted ones where the engine has no offer, and `proved` beside them; and `audited` of what can be read, because a worker that does
-    /// not answer challenges on the ledger would lose its stake to anybody (`specs/0011-audits.md`).
+    /// out: encrypted ones where the engine has no offer, and `proved` beside them; and `audited` of what can be read where the engine's runs
+    /// cannot be disputed, because a worker that could not answer a challenge would lose its stake (`specs/0011-audits.md`).
     #[must_use]
     pub fn ask(mut self, privacy: Privacy, evidence: Evidence, price: Amount) -> Self {
         if privacy == Privacy::Encrypted && (self.offer.is_none() || evidence == Evidence::Proved) {
             return self;
         }
-        if privacy != Privacy::Encrypted && evidence == Evidence::Audited {
+        if may_be_disputed(privacy, evidence) && self.engine.weights_root().is_none() {
             return self;
         }
         self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));
@@ -124,6 +124,12 @@ impl ServedModel {
         self.quota
     }
 
+    /// Whether it is asked for in a mode whose runs may be disputed.
+    #[must_use]
+    pub fn is_disputable(&self) -> bool {
+        self.asks.iter().any(|ask| may_be_disputed(ask.privacy, ask.evidence))
+    }
+
     pub(crate) fn features(&self) -> usize {
         self.features
     }
@@ -135,6 +141,11 @@ impl ServedModel {
     pub(crate) fn price(&self, privacy: Privacy, evidence: Evidence) -> Option<Amount> {
         self.asks.iter().find(|ask| (ask.privacy, ask.evidence) == (privacy, evidence)).map(|ask| ask.price)
     }
+}
+
+/// Whether receipts in this mode commit to a trace.
+pub(crate) fn may_be_disputed(privacy: Privacy, evidence: Evidence) -> bool {
+    privacy != Privacy::Encrypted && evidence == Evidence::Audited
 }
 
 impl core::fmt::Debug for ServedModel {

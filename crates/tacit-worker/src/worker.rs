@@ -1,7 +1,7 @@
 //! The worker: its keys, models, limits and memory.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -24,10 +24,11 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     billing::Billing,
     clock::Clock,
+    engine::EngineError,
     keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
     language::{LanguageModel, Languages, MODE},
     quota::{Day, Question},
-    served::ServedModel,
+    served::{ServedModel, may_be_disputed},
     settle::SettlementPolicy,
     store::{Store, StoreError},
     together::Queues,
@@ -144,6 +145,10 @@ pub struct Worker {
     pub(crate) paid: Notify,
     /// Where clients find it, as its asks say; nothing before they are set.
     pub(crate) endpoint: Mutex<Option<String>>,
+    /// Models whose registered weights are ours, and whose challenges are looked for.
+    pub(crate) disputable: Mutex<HashSet<B256>>,
+    /// One at a time answers challenges.
+    pub(crate) disputing: tokio::sync::Mutex<()>,
 }
 
 /// Why a worker cannot start or publish.
@@ -176,6 +181,15 @@ pub enum WorkerError {
         /// What was given.
         endpoint: String,
     },
+    /// A challenged run cannot be done again.
+    #[error("the run that challenge {challenge} is about is not kept here")]
+    NoRun {
+        /// The challenge.
+        challenge: B256,
+    },
+    /// A challenged run could not be done again.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The listening socket failed.
     #[error("cannot listen: {0}")]
     Listen(#[source] std::io::Error),
@@ -248,6 +262,8 @@ impl Worker {
             counting: Mutex::default(),
             paid: Notify::new(),
             endpoint: Mutex::default(),
+            disputable: Mutex::default(),
+            disputing: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -294,6 +310,11 @@ impl Worker {
     #[must_use]
     pub fn terms(&self) -> Vec<ModelTerms> {
         let mut models: Vec<_> = self.models.values().map(ServedModel::terms).collect();
+        let disputable = self.disputable.lock().unwrap_or_else(PoisonError::into_inner);
+        for ModelTerms { model_id, asks, .. } in &mut models {
+            asks.retain(|ask| disputable.contains(&*model_id) || !may_be_disputed(ask.privacy, ask.evidence));
+        }
+        drop(disputable);
         models.sort_by(|a, b| a.name.cmp(&b.name));
         models
     }
@@ -312,7 +333,10 @@ impl Worker {
         for model in self.models.values() {
             let info = model.info();
             self.publish(info.model_id, info.weight_root, &info.name).await?;
-            let asked = model.asks().iter().map(|ask| IAsks::Terms {
+            let disputable = model.is_disputable() && self.register_weights(model).await?;
+            let offered =
+                model.asks().iter().filter(|ask| disputable || !may_be_disputed(ask.privacy, ask.evidence));
+            let asked = offered.map(|ask| IAsks::Terms {
                 price: ask.price.0,
                 capacity: u32::try_from(self.limits.running_max).unwrap_or(u32::MAX),
                 sealingKey: self.sealing.public(),

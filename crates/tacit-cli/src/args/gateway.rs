@@ -1,10 +1,10 @@
 //! The local door.
 
-use super::{DEFAULT_GATEWAY, LedgerAddress, Lifetime, canary_rate};
+use super::{DEFAULT_GATEWAY, LedgerAddress, Lifetime, audit_rate, canary_rate};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tacit_gateway::CanaryRate;
+use tacit_gateway::{CanaryRate, Ratio};
 use tacit_wire::Amount;
 
 #[derive(Debug, Args)]
@@ -76,6 +76,12 @@ pub(crate) struct GatewayRun {
     /// Rows proved by others to choose among for hidden questions; more of them cost proofs, and repeat less.
     #[arg(long, value_name = "N", default_value_t = tacit_gateway::canary::ROWS_DEFAULT)]
     pub(crate) canary_rows: usize,
+    /// Model file with whose weights audited answers are done again that were not encrypted; may be given several times. A false answer is disputed on the ledger, which shows everyone what its false value is made of, perhaps some of the input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_model: Vec<PathBuf>,
+    /// How many of those answers are done again, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
+    #[arg(long, value_name = "RATE", value_parser = audit_rate)]
+    pub(crate) audit_rate: Option<Ratio>,
     /// Most that one answer may cost where neither the question nor a key says, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.01")]
     pub(crate) per_request: Amount,

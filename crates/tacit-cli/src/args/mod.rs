@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tacit_abi::{Evidence, Privacy};
-use tacit_gateway::CanaryRate;
+use tacit_gateway::{CanaryRate, Ratio};
 
 /// Ask AI about data nobody else can see, believe the answer, pay for what was done.
 #[derive(Debug, Parser)]
@@ -107,7 +107,7 @@ pub(crate) struct Ask {
     /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed, proved, or, for encrypted, audited by hidden questions. When left out: proved, or signed for encrypted.
+    /// Why the answer is believed: signed; proved; audited, on the worker's stake, by whoever does the run again (a gateway with --audit-model does), or, for encrypted, by hidden questions. When left out: proved, or signed for encrypted.
     #[arg(long)]
     pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.
@@ -154,6 +154,14 @@ pub(crate) struct Lifetime {
 /// A rate of hidden questions.
 fn canary_rate(text: &str) -> Result<CanaryRate, String> {
     text.parse().ok().and_then(CanaryRate::new).ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+/// How many answers are done again, in millionths.
+fn audit_rate(text: &str) -> Result<Ratio, String> {
+    const MILLION: u32 = 1_000_000;
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    let rate = rate.and_then(|rate| Ratio::new((rate * f64::from(MILLION)).round() as u64, MILLION.into()));
+    rate.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// A number of rows that one proof can hold.

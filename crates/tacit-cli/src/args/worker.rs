@@ -111,6 +111,9 @@ pub(crate) struct Serve {
     /// Compute look-ups under encryption with integers alone, four times as slow: an auditor gets the same bytes.
     #[arg(long)]
     pub(crate) reproducible: bool,
+    /// Also offer answers that anyone may have audited: without a proof, and with the stake for each. Registers the tree of the weights of models that this account publishes. Whoever disputes an answer is shown values of its run.
+    #[arg(long)]
+    pub(crate) audited: bool,
     /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
     #[arg(long, value_name = "N")]
     pub(crate) quota: Option<NonZeroU64>,

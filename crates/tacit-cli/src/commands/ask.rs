@@ -8,7 +8,7 @@ use crate::output::{Output, Style, bytes, short};
 use crate::question;
 use serde_json::{Value, json};
 use tacit_abi::{Evidence, Privacy};
-use tacit_gateway::AskAnswer;
+use tacit_gateway::{AskAnswer, Audit};
 use tacit_wire::{Amount, JobId};
 
 pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> {
@@ -80,6 +80,8 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
             answer.prove_cpu_ms,
             audited(answer)
         )
+    } else if let Some(audit) = &answer.audit {
+        format!("audited: {}", audit_words(audit))
     } else {
         "signed: the worker's word".to_owned()
     };
@@ -94,6 +96,19 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
         answer.price,
         short(&answer.receipt.to_string()),
     )
+}
+
+/// What became of the audit of an answer that was not encrypted.
+pub(crate) fn audit_words(audit: &Audit) -> String {
+    match audit {
+        Audit::Due => "to be done again, on the worker's stake".to_owned(),
+        Audit::NoWeights => "not done again here, on the worker's stake".to_owned(),
+        Audit::NotDrawn => "not chosen to be done again, on the worker's stake".to_owned(),
+        Audit::Passed => "done again here, value for value".to_owned(),
+        Audit::Disputed { .. } => "false, and disputed on the ledger".to_owned(),
+        Audit::Convicted => "false, and the worker has lost its stake".to_owned(),
+        Audit::Unpunished { reason } => format!("false, and no stake was taken: {reason}"),
+    }
 }
 
 /// Why an encrypted answer is believed.

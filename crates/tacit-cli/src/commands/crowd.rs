@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tacit_abi::Evidence;
 use tacit_gateway::{
-    AskAnswer, AskRequest, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending, Store,
+    AskAnswer, AskRequest, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
+    Store,
 };
 use tacit_graph::{HidingKey, ImportReport, ModelFile};
 
@@ -130,7 +131,8 @@ async fn gateway(data: &Path, owner: &str, ledger: &str) -> Result<Arc<Gateway>,
     let ledger = network::ledger(ledger).await?;
     let store = Store::open(&data.join(format!("{owner}.redb"))).failed("gateway", owner, "")?;
     let (spending, canaries) = (Spending::default(), CanaryPolicy::default());
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, door: DoorConfig::default() };
+    let (audits, door) = (AuditPolicy::default(), DoorConfig::default());
+    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
     Gateway::open(config).failed("gateway", "a gateway cannot start", "")
 }
 

@@ -5,11 +5,13 @@ use crate::commands::node::{bind, url};
 use crate::commands::worker::open_wallet;
 use crate::failure::{Context, Failure};
 use crate::output::Output;
-use crate::{lifetime, network};
+use crate::{lifetime, network, question};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tacit_gateway::openai::{ApiKey, ApiKeys};
-use tacit_gateway::{CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Spending, Store, StoreError};
+use tacit_gateway::{
+    AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Ratio, Spending, Store, StoreError,
+};
 use tacit_wire::Amount;
 
 const KEYS_FILE: &str = "keys.json";
@@ -68,6 +70,18 @@ fn keys(data: &Path) -> ApiKeys {
     ApiKeys::at(&data.join(KEYS_FILE))
 }
 
+/// What audited answers are done again with.
+fn audits(models: &[PathBuf], rate: Option<Ratio>) -> Result<AuditPolicy, Failure> {
+    let mut audits = AuditPolicy::default();
+    for file in models {
+        audits = audits.with_model(question::read_model(file)?.model);
+    }
+    Ok(match rate {
+        Some(rate) => audits.with_rate(rate),
+        None => audits,
+    })
+}
+
 async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Output) -> Result<(), Failure> {
     if !arguments.listen.ip().is_loopback() {
         return Err(Failure::new(
@@ -98,7 +112,8 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
         deposit: arguments.deposit,
     };
     let door = DoorConfig { api_keys: Some(data.join(KEYS_FILE)), ..DoorConfig::default() };
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, door };
+    let audits = audits(&arguments.audit_model, arguments.audit_rate)?;
+    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
     let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;
     let listener = bind(arguments.listen, "gateway").await?;
     let url = url(&listener)?;

@@ -2,6 +2,7 @@
 
 use crate::args::Receipt as Command;
 use crate::client::GatewayClient;
+use crate::commands::ask::audit_words;
 use crate::commands::light;
 use crate::failure::{Context, Failure};
 use crate::network;
@@ -260,8 +261,9 @@ fn line(entry: &ReceiptEntry) -> String {
         ReceiptKind::Canary => "  (a hidden question)",
         ReceiptKind::KnownRow => "  (for hidden questions)",
     };
+    let audit = entry.audit.as_ref().map_or_else(String::new, |audit| format!("  ({})", audit_words(audit)));
     format!(
-        "{}  {}  {} + {}  paid {} to {}  {place}{kind}",
+        "{}  {}  {} + {}  paid {} to {}  {place}{kind}{audit}",
         entry.receipt,
         entry.model,
         entry.privacy,

@@ -22,7 +22,7 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
     let ledger = local::start_ledger(data, listen.ledger).await?;
     let offers = local::offers(data, output)?;
     let worker = local::start_worker(data, listen.worker, &ledger, &offers, Some(&arguments.engine)).await?;
-    let gateway = local::start_gateway(data, listen.gateway, &ledger).await?;
+    let gateway = local::start_gateway(data, listen.gateway, &ledger, &offers).await?;
     let mut network = LocalNetwork { ledger, worker, gateway };
     let models: Vec<_> = offers
         .iter()

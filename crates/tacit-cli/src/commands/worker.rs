@@ -52,7 +52,12 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
         let together = Together { jobs_max: arguments.together, bytes: crate::memory::free_bytes() };
         let opened = open_model(&file, path, output)?;
         let variant = if arguments.reproducible { Variant::Reproducible } else { Variant::Fast };
-        let (served, misfit) = serve(&file, opened, price, together, variant)?;
+        let (mut served, misfit) = serve(&file, opened, price, together, variant)?;
+        if arguments.audited {
+            for privacy in [Privacy::Clear, Privacy::Sealed] {
+                served = served.ask(privacy, Evidence::Audited, price);
+            }
+        }
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
         models.push(served.with_quota(quota).with_misfit(misfit));
     }

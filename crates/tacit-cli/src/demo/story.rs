@@ -132,7 +132,7 @@ impl<'a> Stage<'a> {
             short(worker.ready["info"]["worker"].as_str().unwrap_or("")),
             worker.url()
         ));
-        let gateway_role = local::start_gateway(data, listen.gateway, &ledger).await?;
+        let gateway_role = local::start_gateway(data, listen.gateway, &ledger, &offers).await?;
         output.line(format!("  and a client opens its gateway at {}", gateway_role.url()));
         let gateway = GatewayClient::new(&gateway_role.url())?;
         let network = LocalNetwork { ledger, worker, gateway: gateway_role };

@@ -111,3 +111,40 @@ fn an_audited_question_is_asked_done_again_and_counted() {
         .unwrap();
     assert_eq!(refused(&["receipt", "verify", &convicts_nobody])["code"], "evidence_rejected");
 }
+
+#[test]
+fn a_sealed_answer_is_done_again_by_whoever_has_the_model() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
+    let [(worker_key, worker_account), (client_key, client_account)] =
+        ["worker.key", "client.key"].map(|name| folder.key(name));
+    let [model, other] =
+        [("small", 4), ("other", 5)].map(|(name, outputs)| folder.model(name, &[12, 8, outputs]));
+    let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
+    let served = format!("{model}=0.0002");
+    let start = ["worker", "--ledger", ledger.url(), "--key", &worker_key, "--model", &served];
+    let data = path("worker");
+    let careless = Role::start(&[start.as_slice(), &["--data", &data]].concat());
+    let gateway = ["gateway", "--ledger", ledger.url(), "--key", &client_key, "--audit-rate", "1"];
+    let models = ["--audit-model", &other, "--audit-model", &model];
+    let gateway = Role::start(&[gateway.as_slice(), &models, &["--data", &path("gateway")]].concat());
+
+    let row: Vec<f64> = (0..12).map(|value| f64::from(value * 9 - 50)).collect();
+    let input = path("row.json");
+    std::fs::write(&input, json!({"shape": [12], "data": row}).to_string()).unwrap();
+    let ask = ["ask", "small", "--input", &input, "--evidence", "audited", "--gateway", gateway.url()];
+    assert_eq!(refused(&ask)["code"], "not_auditable");
+    drop(careless);
+
+    let _worker = Role::start(&[start.as_slice(), &["--data", &data, "--audited"]].concat());
+    let answer = ok(&ask);
+    let expected = ok(&["run", &model, "--input", &input])["answers"][0].clone();
+    assert_eq!(answer["label"], expected["label"]);
+    assert_eq!((&answer["evidence"], &answer["privacy"]), (&json!("audited"), &json!("sealed")));
+    assert_eq!((&answer["verified"], &answer["audit"]), (&json!(false), &json!({"state": "passed"})));
+    let text = tacit().args(ask).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("audited: done again here"), "{text}");
+    let shown = ok(&["receipt", "show", answer["receipt"].as_str().unwrap(), "--gateway", gateway.url()]);
+    assert_eq!(shown["audit"], json!({"state": "passed"}));
+}

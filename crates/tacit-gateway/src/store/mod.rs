@@ -17,9 +17,11 @@ use tacit_wire::{
 
 use crate::keys::KeyOpening;
 
+mod audits;
 mod records;
 mod streams;
 
+pub use audits::Audit;
 pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
 pub use streams::{Fault, Holder, LanguageRecord, StreamRecord};
 
@@ -138,6 +140,7 @@ impl Store {
         write.open_table(KEYS)?;
         write.open_table(KEY_BYTES)?;
         write.open_table(CURRENT_KEYS)?;
+        audits::prepare(&write)?;
         streams::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
@@ -466,7 +469,7 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Keeps a checked answer and its signed voucher, before the voucher leaves.
+    /// Keeps a checked answer and its signed voucher, before the voucher leaves, and that its audit is due where it commits to a trace.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -490,6 +493,7 @@ impl Store {
             }
         })?;
         note_answered(&write, job)?;
+        audits::note_due(&write, job)?;
         put(&write, ANSWERS, header.job_id.0, answer)?;
         let hash = receipts::leaf(&answer.receipt.receipt, header.chain_id);
         write.open_table(RECEIPTS)?.insert(hash.0, header.job_id.0.0)?;

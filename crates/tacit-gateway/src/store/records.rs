@@ -30,6 +30,9 @@ pub struct JobRecord {
     /// What it is for.
     #[serde(default)]
     pub purpose: Purpose,
+    /// When it was made, seconds since 1970.
+    #[serde(default)]
+    pub sent_at: u64,
     /// How far it is.
     pub state: JobState,
 }

@@ -24,6 +24,7 @@ use tacit_wire::{
 };
 use tacit_worker::{
     AskedPrice, Bill, Billing, Engine, EngineAnswer, EngineError, GraphEngine, JobInput, OpenedJob,
+    ServedModel,
 };
 
 use crate::support::{
@@ -407,15 +408,17 @@ fn traced(header: &JobHeader, values: &[i64]) -> AnswerEvidence {
     AnswerEvidence::Trace(answered.trace.unwrap())
 }
 
-/// Nobody's stake is put at risk by a worker that would not answer a challenge.
+/// Nobody's stake is put at risk by an engine that could not answer a challenge.
 #[test]
-fn what_can_be_read_is_not_offered_as_audited() {
-    let served =
-        honest().ask(Privacy::Sealed, Evidence::Audited, PRICE).ask(Privacy::Clear, Evidence::Audited, PRICE);
-    let modes: Vec<_> = served.asks().iter().map(|ask| (ask.privacy, ask.evidence)).collect();
-    assert!(modes.contains(&(Privacy::Sealed, Evidence::Proved)));
-    assert!(!modes.contains(&(Privacy::Sealed, Evidence::Audited)));
-    assert!(!modes.contains(&(Privacy::Clear, Evidence::Audited)));
+fn what_cannot_be_done_again_is_not_offered_as_audited() {
+    let modes = |served: ServedModel| {
+        let served = served.ask(Privacy::Sealed, Evidence::Audited, PRICE);
+        served.asks().iter().map(|ask| (ask.privacy, ask.evidence)).collect::<Vec<_>>()
+    };
+    assert!(modes(honest()).contains(&(Privacy::Sealed, Evidence::Audited)));
+    let careless = modes(served(&model(), "small", Arc::new(ChangedOutput), PRICE));
+    assert!(careless.contains(&(Privacy::Sealed, Evidence::Proved)));
+    assert!(!careless.contains(&(Privacy::Sealed, Evidence::Audited)));
 }
 
 fn some_proof() -> AnswerEvidence {

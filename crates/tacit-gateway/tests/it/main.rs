@@ -13,6 +13,7 @@ mod circuits;
 mod crash;
 mod dishonest;
 mod disk;
+mod disputes;
 mod encrypted;
 mod openai;
 mod quota;

@@ -46,6 +46,7 @@ async fn open(
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,
         canaries: tacit_gateway::CanaryPolicy::default(),
+        audits: tacit_gateway::AuditPolicy::default(),
         door,
     })
     .unwrap();

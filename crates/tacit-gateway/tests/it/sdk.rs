@@ -122,6 +122,7 @@ async fn openais_sdk_is_served() {
         store: Store::with_backend(Disk::default().open()).unwrap(),
         spending: Spending { max_price_default: Amount(100_000_000), ..Spending::default() },
         canaries: tacit_gateway::CanaryPolicy::default(),
+        audits: tacit_gateway::AuditPolicy::default(),
         door: DoorConfig { api_keys: Some(file), ..DoorConfig::default() },
     })
     .unwrap();

@@ -185,6 +185,7 @@ async fn an_exhausted_channel_is_topped_up() {
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,
         canaries: tacit_gateway::CanaryPolicy::default(),
+        audits: tacit_gateway::AuditPolicy::default(),
         door: tacit_gateway::DoorConfig::default(),
     })
     .unwrap();

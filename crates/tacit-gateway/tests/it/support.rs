@@ -9,7 +9,8 @@ use alloy_primitives::{Address, U256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{
-    AskRequest, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending, Store as GatewayStore,
+    AskRequest, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
+    Store as GatewayStore,
 };
 use tacit_graph::{Model, synthetic_mlp};
 use tacit_node::{Node, NodeConfig};
@@ -290,12 +291,23 @@ pub(crate) fn gateway_with(
     disk: &Disk,
     canaries: CanaryPolicy,
 ) -> Arc<Gateway> {
+    auditing_gateway(ledger, key, disk, canaries, AuditPolicy::default())
+}
+
+pub(crate) fn auditing_gateway(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    canaries: CanaryPolicy,
+    audits: AuditPolicy,
+) -> Arc<Gateway> {
     Gateway::open(GatewayConfig {
         wallet: wallet(key),
         ledger: ledger.clone(),
         store: GatewayStore::with_backend(disk.open()).unwrap(),
         spending: Spending::default(),
         canaries,
+        audits,
         door: DoorConfig::default(),
     })
     .unwrap()

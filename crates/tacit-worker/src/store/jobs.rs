@@ -11,7 +11,9 @@ use tacit_wire::{
 
 use super::{
     ACCOUNTS, ANSWERED, ANSWERS, CHANNELS, CLIENT_DAYS, JOBS, MODEL_DAYS, Store, StoreError, UNANCHORED,
-    accounts::AccountRecord, append, get, put,
+    accounts::AccountRecord,
+    append, get, put,
+    runs::{RunRecord, put_run},
 };
 use crate::quota::{Day, DayCount, Question};
 
@@ -133,8 +135,8 @@ impl Store {
         Ok(count)
     }
 
-    /// Keeps an answer, counts it for its day, and marks its channel as owing for it, in one step. `channel` counts only if it is not
-    /// known yet.
+    /// Keeps an answer, counts it for its day, and marks its channel as owing for it, in one step, with what it takes to do its `run` again where that
+    /// may be disputed. `channel` counts only if it is not known yet.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -145,6 +147,7 @@ impl Store {
         body: &[u8],
         channel: ChannelRecord,
         day: Day,
+        run: Option<&RunRecord>,
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         let channel_id = job.receipt.receipt.channelId;
@@ -163,6 +166,9 @@ impl Store {
         count(&write, day, job.receipt.receipt.modelId, job.receipt.receipt.client)?;
         write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
         append(&write, ANSWERED, job_id)?;
+        if let Some(run) = run {
+            put_run(&write, run)?;
+        }
         drop_old_answers(&write)?;
         Ok(write.commit()?)
     }

@@ -6,6 +6,7 @@
 mod accounts;
 mod batches;
 mod jobs;
+mod runs;
 
 use std::{fs::OpenOptions, path::Path};
 
@@ -18,6 +19,7 @@ pub use accounts::{AccountRecord, Tally};
 pub(crate) use accounts::{Promise, StreamEnd};
 pub use batches::BatchRecord;
 pub use jobs::{ANSWERS_KEPT_MAX, ChannelRecord, JobRecord};
+pub use runs::RunRecord;
 
 /// The worker's file.
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl Store {
         write.open_table(BATCHES)?;
         write.open_table(CLIENT_DAYS)?;
         write.open_table(MODEL_DAYS)?;
+        runs::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
     }

@@ -49,7 +49,7 @@ fn old_paid_answers_are_dropped_and_their_receipts_stay() {
     let total = ANSWERS_KEPT_MAX + 2;
     for number in 1..=total {
         let (job_id, job) = record(number, channel_id, number.into());
-        store.put_answer(job_id, &job, b"answer", channel(), Day(1)).unwrap();
+        store.put_answer(job_id, &job, b"answer", channel(), Day(1), None).unwrap();
         store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
     }
     for (number, kept) in [(1, false), (2, false), (3, true), (total, true)] {
@@ -69,7 +69,7 @@ fn answers_are_counted_by_day_model_and_client_and_old_days_are_dropped() {
         number += 1;
         let (job_id, mut job) = record(number, B256::repeat_byte(1), 0);
         (job.receipt.receipt.modelId, job.receipt.receipt.client) = (B256::repeat_byte(model), client);
-        store.put_answer(job_id, &job, b"", channel(), Day(day)).unwrap();
+        store.put_answer(job_id, &job, b"", channel(), Day(day), None).unwrap();
         job_id
     };
     let known = answer(5, 1, clients[0]);
@@ -113,7 +113,7 @@ fn batches_take_the_oldest_first_and_each_receipt_once() {
     let channel_id = B256::repeat_byte(1);
     for number in 1..=5 {
         let (job_id, job) = record(number, channel_id, number.into());
-        store.put_answer(job_id, &job, b"", channel(), Day(1)).unwrap();
+        store.put_answer(job_id, &job, b"", channel(), Day(1), None).unwrap();
         store.put_voucher(channel(), &voucher(channel_id, number.into()), Some(job_id)).unwrap();
     }
     let mut sizes = Vec::new();
@@ -180,7 +180,7 @@ fn a_channel_is_for_jobs_or_for_streams() {
     let other_use = |done: Result<_, _>| matches!(done, Err(StoreError::OtherUse { .. }));
     assert!(other_use(store.put_voucher(channel(), &voucher(streams, 5), None).map(|_| ())));
     let (job_id, job) = record(1, streams, 1);
-    assert!(other_use(store.put_answer(job_id, &job, b"", channel(), Day(1))));
+    assert!(other_use(store.put_answer(job_id, &job, b"", channel(), Day(1), None)));
     store.put_voucher(channel(), &voucher(jobs, 5), None).unwrap();
     assert!(other_use(store.open_account(jobs, &account(0, 0))));
     // Both are settled, and what was paid out is not forgotten by a later write.
@@ -189,4 +189,40 @@ fn a_channel_is_for_jobs_or_for_streams() {
     store.put_settled(streams, Amount(2)).unwrap();
     store.put_streams(&[(streams, account(3, 1))], &[]).unwrap();
     assert_eq!(store.account(streams).unwrap().unwrap().settled, Amount(2));
+}
+
+#[test]
+fn runs_are_kept_while_they_may_be_disputed_and_then_forgotten() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    let channel_id = B256::repeat_byte(1);
+    let mut runs = Vec::new();
+    for (number, until_s) in [(1, 100), (2, 200)] {
+        let (job_id, job) = record(number, channel_id, 0);
+        let run = RunRecord { receipt: job_id.0, model_id: B256::ZERO, values: vec![-1, 2], until_s };
+        store.put_answer(job_id, &job, b"", channel(), Day(1), Some(&run)).unwrap();
+        runs.push(run);
+    }
+    for (now_s, kept) in
+        [(99, [true, true]), (100, [true, true]), (101, [false, true]), (500, [false, false])]
+    {
+        store.forget_runs(now_s).unwrap();
+        for (run, is_kept) in runs.iter().zip(kept) {
+            assert_eq!(store.run(run.receipt).unwrap(), is_kept.then(|| run.clone()), "{now_s}");
+        }
+    }
+}
+
+/// Whoever begins anew at a later block would miss what was opened before.
+#[test]
+fn challenges_are_looked_for_from_the_first_block_on() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    assert_eq!(store.watched().unwrap(), None);
+    store.watch_from(7).unwrap();
+    store.watch_from(9).unwrap();
+    assert_eq!(store.watched().unwrap(), Some(7));
+    let [id, receipt] = [1, 2].map(B256::repeat_byte);
+    store.put_challenges(&[(id, receipt)], 12).unwrap();
+    assert_eq!((store.watched().unwrap(), store.challenges().unwrap()), (Some(12), vec![(id, receipt)]));
+    store.remove_challenge(id).unwrap();
+    assert_eq!(store.challenges().unwrap(), []);
 }
