@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use alloy_sol_types::SolCall;
 use commonware_codec::DecodeExt;
 use commonware_cryptography::{Signer, ed25519::PrivateKey};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -377,14 +377,20 @@ fn validators_are_killed_at_random_and_lose_nothing() {
     let paying = std::thread::spawn({
         let (stop, urls) = (Arc::clone(&stop), urls.clone());
         move || {
-            let (mut acknowledged, mut asked) = (0_u128, 0_u128);
+            // A validator that is a block behind tells an old nonce, and the same payment again is one transaction.
+            let (mut acknowledged, mut asked) = (std::collections::BTreeSet::new(), 0_u128);
             while !stop.load(Ordering::SeqCst) {
                 let url = &urls[usize::try_from(asked % 4).unwrap()];
-                let sent = ["wallet", "send", &payer, super::validators::PAYEE, "1", "--ledger", url];
-                acknowledged += u128::from(super::tacit().args(sent).output().unwrap().status.success());
+                let sent =
+                    ["--json", "wallet", "send", &payer, super::validators::PAYEE, "1", "--ledger", url];
+                let output = super::tacit().args(sent).output().unwrap();
+                if output.status.success() {
+                    let mined: Value = serde_json::from_slice(&output.stdout).unwrap();
+                    acknowledged.insert(mined["transaction"].as_str().unwrap().to_owned());
+                }
                 asked += 1;
             }
-            (acknowledged, asked)
+            (u128::try_from(acknowledged.len()).unwrap(), asked)
         }
     });
     // Not a good source of chance, but one that a failure names.
