@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod encryption;
 mod failure;
+mod files;
 mod input_file;
 mod lifetime;
 mod local;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     };
     let output = Output::new(cli.json);
     start_log(cli.json);
+    files::allow_many();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

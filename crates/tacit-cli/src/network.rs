@@ -25,6 +25,9 @@ pub(crate) fn failure(error: LedgerError) -> Failure {
         LedgerError::NotMined { .. } => {
             ("not_mined", "look again in a while: the transaction may still get in")
         }
+        LedgerError::Displaced { .. } => {
+            ("displaced", "nothing was sent by this one: look at the account, then try again")
+        }
         _ => ("ledger_failed", ""),
     };
     Failure::new(code, &error, hint)

@@ -370,7 +370,7 @@ impl Gateway {
             ReturnPath::Clear => None,
             ReturnPath::Sealed { key, .. } => Some(B256::from(*key.to_bytes())),
         };
-        let signature = self.wallet.sign_digest(header.digest(&payload))?;
+        let signature = self.wallet.sign_digest(header.digest(&payload));
         Ok(JobRecord {
             fingerprint: question.fingerprint,
             model: question.model.to_owned(),

@@ -23,9 +23,7 @@ use tacit_graph::{
 use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, JobHeader, Output, RowProof, SealReject, SignatureReject, TraceEvidence,
-    Wallet,
-    answer::AnswerFormatReject,
-    wallet::{SignError, receipt_signer},
+    Wallet, answer::AnswerFormatReject, wallet::receipt_signer,
 };
 
 use crate::canary;
@@ -378,7 +376,7 @@ impl CheckedAnswer {
     }
 
     /// Signs the voucher that pays for this answer: the header's cumulative amount, whatever the worker wrote.
-    pub(crate) fn sign_voucher(&self, wallet: &Wallet) -> Result<SignedVoucher, SignError> {
+    pub(crate) fn sign_voucher(&self, wallet: &Wallet) -> SignedVoucher {
         let voucher = Voucher { channelId: self.header.channel_id, cumulative: self.header.cumulative.0 };
         wallet.sign_voucher(voucher, self.header.chain_id)
     }

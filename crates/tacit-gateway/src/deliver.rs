@@ -216,7 +216,7 @@ impl Gateway {
             let (worker, job_id) = (header.worker, header.job_id);
             return Err(GatewayError::Rejected { worker, job_id, reject: Box::new(reject) });
         }
-        let voucher = checked.sign_voucher(&self.wallet)?;
+        let voucher = checked.sign_voucher(&self.wallet);
         self.store.put_signed(job, &record, &voucher)?;
         let channel = self.store.channel(header.channel_id)?.ok_or(GatewayError::Internal)?;
         self.deliver_voucher(&job.endpoint, header.channel_id, &channel).await

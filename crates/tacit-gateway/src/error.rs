@@ -5,7 +5,6 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::{Misfit, OfferReject};
 use tacit_wire::{
     Amount, JobId, LedgerError, Revert, http::HttpError, job::PayloadReject, message::ErrorBody,
-    wallet::SignError,
 };
 
 use crate::{
@@ -281,9 +280,6 @@ pub enum GatewayError {
     /// The disk failed.
     #[error("the gateway cannot use its disk: {0}")]
     Store(#[from] StoreError),
-    /// The wallet failed.
-    #[error(transparent)]
-    Sign(#[from] SignError),
     /// HTTP is not available at all.
     #[error(transparent)]
     Http(HttpError),
@@ -396,7 +392,7 @@ impl GatewayError {
             }
             Self::Ledger(_) => ("ledger_refused", 502, ""),
             Self::Store(_) => ("store_failed", 500, "is the disk full?"),
-            Self::Sign(_) | Self::Http(_) | Self::Listen(_) | Self::Internal => ("internal", 500, ""),
+            Self::Http(_) | Self::Listen(_) | Self::Internal => ("internal", 500, ""),
         }
     }
 

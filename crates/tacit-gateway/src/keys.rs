@@ -101,7 +101,7 @@ impl Gateway {
         let (worker, channel_id) = (header.worker, header.channel_id);
         let bytes = self.store.key_bytes(key_id)?.ok_or(GatewayError::Internal)?;
         let grant = KeyGrant { key_id, channel_id, worker };
-        let signature = grant.sign(&self.wallet, header.chain_id)?;
+        let signature = grant.sign(&self.wallet, header.chain_id);
         let headers = [(CHANNEL_HEADER, channel_id.to_string()), (SIGNATURE_HEADER, signature.to_string())];
         let url = format!("{}/v1/keys/{key_id}", job.endpoint);
         tracing::info!(%worker, %key_id, bytes = bytes.len(), "sending evaluation keys");

@@ -509,7 +509,7 @@ mod tests {
             salts,
             time: EngineTime { wall_us: 9, cpu_us: 10 },
             evidence,
-            receipt: Wallet::random().sign_receipt(receipt, 1).unwrap(),
+            receipt: Wallet::random().sign_receipt(receipt, 1),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Wallet, job,
-    wallet::{self, SignError, SignatureReject},
+    wallet::{self, SignatureReject},
 };
 
 /// Header with the channel's id.
@@ -55,10 +55,8 @@ impl KeyGrant {
     }
 
     /// Signs it.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign(&self, wallet: &Wallet, chain_id: u64) -> Result<Bytes, SignError> {
+    #[must_use]
+    pub fn sign(&self, wallet: &Wallet, chain_id: u64) -> Bytes {
         wallet.sign_digest(self.digest(chain_id))
     }
 
@@ -83,7 +81,7 @@ mod tests {
             channel_id: B256::repeat_byte(2),
             worker: Address::repeat_byte(3),
         };
-        let signature = grant.sign(&wallet, 5).unwrap();
+        let signature = grant.sign(&wallet, 5);
         assert_eq!(grant.signer(&signature, 5).unwrap(), wallet.address());
         let others = [
             KeyGrant { key_id: B256::repeat_byte(9), ..grant },

@@ -21,7 +21,7 @@ use tacit_abi::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient, wallet::SignError};
+use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient};
 
 pub use disputes::{LOG_PAGE_BLOCKS, challenge_id, receipt_digest};
 
@@ -81,12 +81,15 @@ pub enum LedgerError {
         /// How long we waited.
         waited_s: u64,
     },
+    /// Another transaction of the account has its nonce, so it will never be in a block: the node did not know of the other one yet.
+    #[error("transaction {hash} is void: another one of this account took its place")]
+    Displaced {
+        /// Its hash.
+        hash: B256,
+    },
     /// An amount does not fit.
     #[error("the amount is too large for the ledger")]
     Overflow,
-    /// The wallet failed.
-    #[error(transparent)]
-    Sign(#[from] SignError),
 }
 
 /// A transaction in a block.
@@ -208,7 +211,12 @@ impl LedgerClient {
         let price: u128 = self.quantity("eth_gasPrice", json!([])).await?;
         let tip: u128 = self.quantity("eth_maxPriorityFeePerGas", json!([])).await?;
         let gas = match self.quantity::<u64>("eth_estimateGas", json!([call])).await {
-            Ok(gas) => gas.saturating_add(gas / 4).saturating_add(1_000).min(gas.max(TRANSACTION_GAS_MAX)),
+            // Where a node does not know the account's last transaction yet, the same call has the same nonce. It must not be the same
+            // transaction, which would look as if it had been sent twice.
+            Ok(gas) => gas
+                .saturating_add(gas / 4)
+                .saturating_add(rand::random_range(1_000..2_000))
+                .min(gas.max(TRANSACTION_GAS_MAX)),
             Err(LedgerError::Rpc { code, message }) => {
                 return Err(self.explain_funds(from, value, price, LedgerError::Rpc { code, message }).await);
             }
@@ -221,9 +229,10 @@ impl LedgerClient {
             let needed = u128::try_from(needed).map(Amount).map_err(|_| LedgerError::Overflow)?;
             return Err(LedgerError::InsufficientFunds { address: from, balance: held, needed });
         }
+        let nonce: u64 = self.quantity("eth_getTransactionCount", json!([from, "pending"])).await?;
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
-            nonce: self.quantity("eth_getTransactionCount", json!([from, "pending"])).await?,
+            nonce,
             gas_limit: gas,
             max_fee_per_gas: fee,
             max_priority_fee_per_gas: tip,
@@ -232,7 +241,7 @@ impl LedgerClient {
             access_list: alloy_eips::eip2930::AccessList::default(),
             input,
         };
-        let signature = wallet.sign_raw(transaction.signature_hash())?;
+        let signature = wallet.sign_raw(transaction.signature_hash());
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         let hash = *envelope.tx_hash();
         let raw = Bytes::from(envelope.encoded_2718());
@@ -240,7 +249,7 @@ impl LedgerClient {
         if sent != hash {
             return Err(LedgerError::Malformed { method: "eth_sendRawTransaction" });
         }
-        self.wait(hash, &call).await
+        self.wait(hash, (from, nonce), &call).await
     }
 
     /// A call that fails because the sender is poor says so, however the node words it.
@@ -261,27 +270,27 @@ impl LedgerClient {
         }
     }
 
-    async fn wait(&self, hash: B256, call: &Value) -> Result<Mined, LedgerError> {
+    async fn wait(
+        &self,
+        hash: B256,
+        (from, nonce): (Address, u64),
+        call: &Value,
+    ) -> Result<Mined, LedgerError> {
         let start = Instant::now();
         let mut pause = POLL_FIRST;
         loop {
+            // In this order: once the account has passed the nonce, the receipt is there or never will be.
+            let passed = pause >= POLL_MAX && {
+                let next: u64 = self.quantity("eth_getTransactionCount", json!([from, "latest"])).await?;
+                next > nonce
+            };
             let found: Option<Receipt> =
                 self.request_optional("eth_getTransactionReceipt", json!([hash])).await?;
             if let Some(receipt) = found {
-                let malformed = |_| LedgerError::Malformed { method: "eth_getTransactionReceipt" };
-                if receipt.status.is_zero() {
-                    // The state has moved on, but most failures repeat themselves and then say why.
-                    let again = self.request::<Bytes>("eth_call", json!([call, "latest"])).await;
-                    return Err(match again {
-                        Err(error @ LedgerError::Reverted(_)) => error,
-                        _ => LedgerError::Failed { hash },
-                    });
-                }
-                return Ok(Mined {
-                    hash,
-                    block: u64::try_from(receipt.block_number).map_err(malformed)?,
-                    gas_used: u64::try_from(receipt.gas_used).map_err(malformed)?,
-                });
+                return self.mined(hash, &receipt, call).await;
+            }
+            if passed {
+                return Err(LedgerError::Displaced { hash });
             }
             if start.elapsed() > MINED_TIMEOUT {
                 return Err(LedgerError::NotMined { hash, waited_s: MINED_TIMEOUT.as_secs() });
@@ -289,6 +298,23 @@ impl LedgerClient {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);
         }
+    }
+
+    async fn mined(&self, hash: B256, receipt: &Receipt, call: &Value) -> Result<Mined, LedgerError> {
+        let malformed = |_| LedgerError::Malformed { method: "eth_getTransactionReceipt" };
+        if receipt.status.is_zero() {
+            // The state has moved on, but most failures repeat themselves and then say why.
+            let again = self.request::<Bytes>("eth_call", json!([call, "latest"])).await;
+            return Err(match again {
+                Err(error @ LedgerError::Reverted(_)) => error,
+                _ => LedgerError::Failed { hash },
+            });
+        }
+        Ok(Mined {
+            hash,
+            block: u64::try_from(receipt.block_number).map_err(malformed)?,
+            gas_used: u64::try_from(receipt.gas_used).map_err(malformed)?,
+        })
     }
 
     async fn quantity<N: TryFrom<U256>>(

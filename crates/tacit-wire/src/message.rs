@@ -444,8 +444,7 @@ mod tests {
     fn signed_messages_survive_json() {
         let wallet = Wallet::random();
         let voucher = Voucher { channelId: B256::repeat_byte(1), cumulative: u128::MAX };
-        let request =
-            VoucherRequest { job_id: JobId::random(), voucher: wallet.sign_voucher(voucher, 7).unwrap() };
+        let request = VoucherRequest { job_id: JobId::random(), voucher: wallet.sign_voucher(voucher, 7) };
         let json = serde_json::to_string(&request).unwrap();
         assert!(json.contains("\"340282366920938463463374607431768211455\""));
         let read: VoucherRequest = serde_json::from_str(&json).unwrap();
@@ -467,7 +466,7 @@ mod tests {
             cumulative: 2,
             completedAt: 3,
         };
-        let info = ReceiptInfo { receipt: wallet.sign_receipt(receipt, 7).unwrap(), anchor: None };
+        let info = ReceiptInfo { receipt: wallet.sign_receipt(receipt, 7), anchor: None };
         let read: ReceiptInfo = serde_json::from_str(&serde_json::to_string(&info).unwrap()).unwrap();
         assert_eq!(read, info);
         assert_eq!(receipt_signer(&read.receipt, 7), Ok(wallet.address()));

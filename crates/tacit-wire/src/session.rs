@@ -40,7 +40,7 @@ use crate::{
     keyfile::{self, KeyFileError},
     message::base64_bytes,
     sealing::{self, SealReject},
-    wallet::{self, SignError, SignatureReject},
+    wallet::{self, SignatureReject},
 };
 
 /// Bytes of a public session key.
@@ -234,12 +234,10 @@ impl SessionOpen {
     }
 
     /// Signs it.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign(self, wallet: &Wallet) -> Result<SessionRequest, SignError> {
-        let signature = wallet.sign_digest(self.digest())?;
-        Ok(SessionRequest { open: self, signature })
+    #[must_use]
+    pub fn sign(self, wallet: &Wallet) -> SessionRequest {
+        let signature = wallet.sign_digest(self.digest());
+        SessionRequest { open: self, signature }
     }
 
     fn info(&self) -> Vec<u8> {
@@ -487,7 +485,7 @@ mod tests {
     fn the_signer_is_who_allowed_the_session() {
         let wallet = Wallet::random();
         let (open, _) = open(Address::repeat_byte(3)).begin(&SessionKey::random().public()).unwrap();
-        let request = open.sign(&wallet).unwrap();
+        let request = open.sign(&wallet);
         assert_eq!(request.signer(), Ok(wallet.address()));
         let read: SessionRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
         assert_eq!(read, request);

@@ -411,7 +411,7 @@ mod tests {
             evidence: Evidence::Signed,
             prices: TokenPrices::default(),
             limit: Amount(100),
-            voucher: Some(wallet.sign_voucher(voucher, 7).unwrap()),
+            voucher: Some(wallet.sign_voucher(voucher, 7)),
         }
     }
 
@@ -435,7 +435,7 @@ mod tests {
             reason: EndReason::Complete,
             tokens: TokenCount { prompt: 3, completion: 4 },
             salts: Salts::random(),
-            receipt: Wallet::random().sign_receipt(receipt, 7).unwrap(),
+            receipt: Wallet::random().sign_receipt(receipt, 7),
         }
     }
 

@@ -6,9 +6,8 @@
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, Signature};
-use alloy_signer::SignerSync;
-use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct};
+use secp256k1::{Message, SECP256K1, SecretKey};
 use tacit_abi::{Receipt, Voucher, channels, channels::SignedVoucher, receipts, receipts::SignedReceipt};
 use zeroize::Zeroizing;
 
@@ -17,7 +16,14 @@ use crate::keyfile::{self, KeyFileError};
 /// A secret key. It has no `Debug`, `Clone` or serialised form; it is zeroised when dropped.
 #[expect(missing_debug_implementations, reason = "a secret key must not be printable")]
 pub struct Wallet {
-    signer: PrivateKeySigner,
+    secret: SecretKey,
+    address: Address,
+}
+
+impl Drop for Wallet {
+    fn drop(&mut self) {
+        self.secret.non_secure_erase();
+    }
 }
 
 /// Why bytes are not a signature by anyone.
@@ -44,16 +50,17 @@ pub enum SignatureReject {
     Invalid,
 }
 
-/// The key could not sign; with a valid key and digest this does not happen.
-#[derive(Debug, thiserror::Error)]
-#[error("the wallet could not sign")]
-pub struct SignError(#[from] alloy_signer::Error);
-
 impl Wallet {
     /// A fresh key from the operating system's randomness.
     #[must_use]
     pub fn random() -> Self {
-        Self { signer: PrivateKeySigner::random() }
+        loop {
+            // All but one in 2^128 are keys.
+            let key = Zeroizing::new(rand::random::<[u8; 32]>());
+            if let Some(wallet) = Self::from_key(&key) {
+                return wallet;
+            }
+        }
     }
 
     /// The key with these 64 hex digits, `0x` optional. `None` when they are not a valid key.
@@ -86,7 +93,7 @@ impl Wallet {
     /// # Errors
     /// [`KeyFileError`] when the file exists or cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), KeyFileError> {
-        keyfile::create(path, &Zeroizing::new(self.signer.to_bytes().0))
+        keyfile::create(path, &Zeroizing::new(self.secret.secret_bytes()))
     }
 
     /// The key at `path`, made first when the file is missing.
@@ -100,50 +107,45 @@ impl Wallet {
     /// The account this key controls.
     #[must_use]
     pub fn address(&self) -> Address {
-        self.signer.address()
+        self.address
     }
 
     /// Signs a 32-byte digest.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign_digest(&self, digest: B256) -> Result<Bytes, SignError> {
-        Ok(Bytes::copy_from_slice(&self.sign_raw(digest)?.as_bytes()))
+    #[must_use]
+    pub fn sign_digest(&self, digest: B256) -> Bytes {
+        Bytes::copy_from_slice(&self.sign_raw(digest).as_bytes())
     }
 
     /// Signs an EIP-712 message.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign_typed<T: SolStruct>(&self, message: &T, domain: &Eip712Domain) -> Result<Bytes, SignError> {
+    #[must_use]
+    pub fn sign_typed<T: SolStruct>(&self, message: &T, domain: &Eip712Domain) -> Bytes {
         self.sign_digest(message.eip712_signing_hash(domain))
     }
 
     /// Signs a receipt as its worker.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign_receipt(&self, receipt: Receipt, chain_id: u64) -> Result<SignedReceipt, SignError> {
-        let signature = self.sign_typed(&receipt, &receipts::domain(chain_id))?;
-        Ok(SignedReceipt { receipt, signature })
+    #[must_use]
+    pub fn sign_receipt(&self, receipt: Receipt, chain_id: u64) -> SignedReceipt {
+        let signature = self.sign_typed(&receipt, &receipts::domain(chain_id));
+        SignedReceipt { receipt, signature }
     }
 
     /// Signs a voucher as its channel's signer. The gateway alone may call this, and only for a checked answer.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign_voucher(&self, voucher: Voucher, chain_id: u64) -> Result<SignedVoucher, SignError> {
-        let signature = self.sign_typed(&voucher, &channels::domain(chain_id))?;
-        Ok(SignedVoucher { voucher, signature })
+    #[must_use]
+    pub fn sign_voucher(&self, voucher: Voucher, chain_id: u64) -> SignedVoucher {
+        let signature = self.sign_typed(&voucher, &channels::domain(chain_id));
+        SignedVoucher { voucher, signature }
     }
 
-    pub(crate) fn sign_raw(&self, digest: B256) -> Result<Signature, SignError> {
-        let signature = self.signer.sign_hash_sync(&digest)?;
-        Ok(signature.normalize_s().unwrap_or(signature))
+    /// Nonces are those of RFC 6979, and `s` is the lower one.
+    pub(crate) fn sign_raw(&self, digest: B256) -> Signature {
+        SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.secret).into()
     }
 
     fn from_key(key: &Zeroizing<[u8; 32]>) -> Option<Self> {
-        PrivateKeySigner::from_slice(key.as_slice()).ok().map(|signer| Self { signer })
+        let secret = SecretKey::from_byte_array(**key).ok()?;
+        let address =
+            Address::from_raw_public_key(secret.public_key(SECP256K1).serialize_uncompressed().get(1..)?);
+        Some(Self { secret, address })
     }
 }
 
@@ -196,16 +198,16 @@ mod tests {
     #[test]
     fn signatures_recover_and_are_deterministic() {
         let digest = keccak256(b"one");
-        let signature = wallet().sign_digest(digest).unwrap();
+        let signature = wallet().sign_digest(digest);
         assert_eq!(recover(digest, &signature), Ok(wallet().address()));
-        assert_eq!(wallet().sign_digest(digest).unwrap(), signature);
+        assert_eq!(wallet().sign_digest(digest), signature);
         assert_ne!(recover(keccak256(b"two"), &signature), Ok(wallet().address()));
     }
 
     #[test]
     fn only_one_form_of_a_signature_is_accepted() {
         let digest = keccak256(b"one");
-        let good = wallet().sign_digest(digest).unwrap().to_vec();
+        let good = wallet().sign_digest(digest).to_vec();
         assert_eq!(recover(digest, &good[..64]), Err(SignatureReject::Length { got: 64 }));
         let mut recovery = good.clone();
         recovery[64] -= 27;

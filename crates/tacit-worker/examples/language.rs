@@ -103,7 +103,7 @@ impl Client {
         }
         .begin(&info.session_key)?;
         let session_id = open.session_id;
-        let request = open.sign(&wallet)?;
+        let request = open.sign(&wallet);
         let _: SessionReply = http.post(&format!("{worker}/v1/sessions"), &request, ANSWER_BYTES_MAX).await?;
         let (worker, owed, promised) = (worker.to_owned(), Amount::ZERO, Amount::ZERO);
         Ok(Self {
@@ -122,14 +122,14 @@ impl Client {
         })
     }
 
-    fn voucher(&self, promised: Amount) -> Result<tacit_abi::channels::SignedVoucher, Failure> {
+    fn voucher(&self, promised: Amount) -> tacit_abi::channels::SignedVoucher {
         let voucher = Voucher { channelId: self.channel_id, cumulative: promised.0 };
-        Ok(self.wallet.sign_voucher(voucher, self.chain_id)?)
+        self.wallet.sign_voucher(voucher, self.chain_id)
     }
 
     async fn promise(&mut self, owed: Amount) -> Result<(), Failure> {
         if owed > self.promised {
-            let payment = Payment { voucher: self.voucher(owed)? };
+            let payment = Payment { voucher: self.voucher(owed) };
             let url = format!("{}/v1/payments", self.worker);
             let _: Account = self.http.post(&url, &payment, ANSWER_BYTES_MAX).await?;
             self.promised = owed;

@@ -93,7 +93,9 @@ impl Worker {
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         // Longer than any request may take: a client that waits for its answer is not idle.
         let idle = self.limits.request_timeout.saturating_add(IDLE_MARGIN);
-        let listener = Bounded::new(listener, self.limits.connections_max, idle);
+        // Each stream has a connection for as long as it runs; what is asked beside them should not wait for one's end.
+        let connections_max = self.limits.connections_max.saturating_add(self.languages.streams_max());
+        let listener = Bounded::new(listener, connections_max, idle);
         let places = listener.places();
         let router = router.layer(map_response(move |reply| ready(end_if_scarce(&places, reply))));
         let (draining, grace) = (Arc::clone(&self), self.limits.stream_grace);

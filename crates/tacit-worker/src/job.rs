@@ -363,7 +363,7 @@ impl Worker {
             cumulative: bill.cumulative.0,
             completedAt: self.clock.unix_time_s(),
         };
-        let receipt = self.wallet.sign_receipt(receipt, header.chain_id).map_err(|_| JobReject::Internal)?;
+        let receipt = self.wallet.sign_receipt(receipt, header.chain_id);
         let answer = Answer { output, salts, time, evidence, receipt: receipt.clone() };
         let encoded = answer.encode().map_err(|_| JobReject::Internal)?;
         let body = path.wrap(encoded).map_err(|_| JobReject::Internal)?;

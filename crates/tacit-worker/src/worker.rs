@@ -87,7 +87,7 @@ pub struct Limits {
     pub running_max: usize,
     /// Jobs that wait beside them.
     pub waiting_max: usize,
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once, beside one for each stream that the engines take; more wait to be accepted.
     pub connections_max: usize,
     /// Requests in any state at once.
     pub requests_max: usize,

@@ -259,7 +259,7 @@ impl Signer<'_> {
         let nonce = self.sent.get_mut(sender).ok_or_else(unknown)?;
         let transaction = TxEip1559 { chain_id: self.chain_id, nonce: *nonce, ..draft };
         *nonce += 1;
-        let signature = wallet.sign_digest(transaction.signature_hash()).failed("bench", "signing", "")?;
+        let signature = wallet.sign_digest(transaction.signature_hash());
         let signature = Signature::try_from(&signature[..]).failed("bench", "signing", "")?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })

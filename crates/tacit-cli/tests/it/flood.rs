@@ -39,7 +39,7 @@ fn signed(wallet: &Wallet, nonce: u64, change: impl FnOnce(&mut TxEip1559)) -> S
         ..TxEip1559::default()
     };
     change(&mut transaction);
-    let signature = wallet.sign_digest(transaction.signature_hash()).unwrap();
+    let signature = wallet.sign_digest(transaction.signature_hash());
     let signature = Signature::try_from(&signature[..]).unwrap();
     hex::encode_prefixed(TxEnvelope::from(transaction.into_signed(signature)).encoded_2718())
 }

@@ -340,7 +340,7 @@ impl Gateway {
         };
         let (open, secret) = open.begin(&info.session_key).map_err(|error| Failure::unusable(&error))?;
         let id = open.session_id;
-        let request = open.sign(&self.wallet).map_err(|_| ApiError::Internal)?;
+        let request = open.sign(&self.wallet);
         let url = format!("{}/v1/sessions", ask.endpoint);
         let reply: SessionReply = self
             .quick
@@ -391,8 +391,7 @@ impl Gateway {
             }
         }
         let voucher = Voucher { channelId: link.channel_id, cumulative: amount.0 };
-        let signed =
-            self.wallet.sign_voucher(voucher, self.ledger.chain_id()).map_err(|_| ApiError::Internal)?;
+        let signed = self.wallet.sign_voucher(voucher, self.ledger.chain_id());
         let mut promised = link.promised();
         if promised.best.as_ref().is_none_or(|best| best.voucher.cumulative < amount.0) {
             promised.best = Some(signed);

@@ -360,7 +360,7 @@ async fn a_worker_takes_keys_from_whoever_has_a_channel_to_it_and_nothing_else()
     let http = JsonClient::new(core::time::Duration::from_secs(60)).unwrap();
     let send = async |key_id: B256, channel_id: B256, signer: u8, bytes: Vec<u8>| {
         let grant = KeyGrant { key_id, channel_id, worker };
-        let signature = grant.sign(&wallet(signer), chain_id).unwrap();
+        let signature = grant.sign(&wallet(signer), chain_id);
         let headers = [(CHANNEL_HEADER, channel_id.to_string()), (SIGNATURE_HEADER, signature.to_string())];
         let url = format!("{}/v1/keys/{key_id}", cast.worker.server.url);
         http.put_bytes::<KeyReply>(&url, &headers, bytes, 1000).await

@@ -177,7 +177,7 @@ impl<'a> Client<'a> {
 
     fn request(&self) -> JobRequest {
         let (payload, _) = Payload::make(&self.header, self.sealing_key, &[0; FEATURES]).unwrap();
-        let signature = wallet(2).sign_digest(self.header.digest(&payload)).unwrap();
+        let signature = wallet(2).sign_digest(self.header.digest(&payload));
         JobRequest { header: self.header, payload, signature }
     }
 
@@ -185,7 +185,7 @@ impl<'a> Client<'a> {
     async fn pay(&mut self, worker: &Worker) {
         let JobHeader { job_id, channel_id, cumulative, .. } = self.header;
         let voucher = tacit_abi::Voucher { channelId: channel_id, cumulative: cumulative.0 };
-        let voucher = wallet(2).sign_voucher(voucher, self.ledger.client.chain_id()).unwrap();
+        let voucher = wallet(2).sign_voucher(voucher, self.ledger.client.chain_id());
         worker.accept_voucher(VoucherRequest { job_id, voucher }).await.unwrap();
         let cumulative = Amount(cumulative.0 + PRICE.0);
         self.header = JobHeader { job_id: JobId::random(), cumulative, ..self.header };
@@ -279,12 +279,10 @@ async fn a_worker_killed_anywhere_has_counted_what_it_answered_and_nothing_else(
         if disk.is_dead() || matches!(death, Some(Death::Before(2) | Death::After(2))) {
             let voucher = VoucherRequest {
                 job_id: client.header.job_id,
-                voucher: wallet(2)
-                    .sign_voucher(
-                        tacit_abi::Voucher { channelId: client.header.channel_id, cumulative: PRICE.0 },
-                        ledger.client.chain_id(),
-                    )
-                    .unwrap(),
+                voucher: wallet(2).sign_voucher(
+                    tacit_abi::Voucher { channelId: client.header.channel_id, cumulative: PRICE.0 },
+                    ledger.client.chain_id(),
+                ),
             };
             assert!(running.worker.accept_voucher(voucher).await.is_err());
             drop(running);

@@ -536,7 +536,7 @@ async fn answer(
         completedAt: now(),
     };
     let signer = if vice == Some(Vice::SignsWithAnotherKey) { wallet(99) } else { wallet(state.key) };
-    let receipt = signer.sign_receipt(receipt, state.ledger.chain_id()).unwrap();
+    let receipt = signer.sign_receipt(receipt, state.ledger.chain_id());
     let end = Frame::End(Box::new(End { reason, tokens, salts, receipt }));
     let _ = frames.send(seal(&end)).await;
 }

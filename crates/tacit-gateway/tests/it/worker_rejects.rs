@@ -60,7 +60,7 @@ impl Table {
         let made = JobHeader { privacy: Privacy::Sealed, ..header };
         let form = if header.privacy == Privacy::Clear { header } else { made };
         let (payload, _) = Payload::make(&form, self.sealing_key, values).unwrap();
-        let signature = wallet(signer).sign_digest(header.digest(&payload)).unwrap();
+        let signature = wallet(signer).sign_digest(header.digest(&payload));
         JobRequest { header, payload, signature }
     }
 
@@ -70,7 +70,7 @@ impl Table {
 
     fn voucher(&self, job_id: JobId, channel_id: B256, cumulative: Amount, signer: u8) -> VoucherRequest {
         let voucher = Voucher { channelId: channel_id, cumulative: cumulative.0 };
-        let voucher = wallet(signer).sign_voucher(voucher, self.header.chain_id).unwrap();
+        let voucher = wallet(signer).sign_voucher(voucher, self.header.chain_id);
         VoucherRequest { job_id, voucher }
     }
 }
@@ -146,11 +146,11 @@ async fn an_unreadable_or_misshapen_input_is_refused() {
     let mut request = table.request(table.header);
     let Payload::Sealed { body, .. } = &mut request.payload else { panic!("not sealed") };
     body[0] ^= 1;
-    request.signature = wallet(2).sign_digest(table.header.digest(&request.payload)).unwrap();
+    request.signature = wallet(2).sign_digest(table.header.digest(&request.payload));
     let refused = table.worker().answer(request.clone()).await.unwrap_err();
     assert!(matches!(refused, JobReject::Payload(PayloadReject::Seal(_))));
     request.payload = Payload::Clear { body: vec![0; 9] };
-    request.signature = wallet(2).sign_digest(table.header.digest(&request.payload)).unwrap();
+    request.signature = wallet(2).sign_digest(table.header.digest(&request.payload));
     let refused = table.worker().answer(request.clone()).await.unwrap_err();
     assert!(matches!(refused, JobReject::Payload(PayloadReject::WrongForm { .. })));
     request.payload = Payload::Clear { body: vec![0; tacit_wire::job::PAYLOAD_BYTES_MAX + 1] };
@@ -328,7 +328,7 @@ async fn a_channel_that_cannot_be_settled_does_not_keep_the_others() {
     let mut plan = WorkerPlan::honest(1);
     plan.settlement.settle_threshold = Amount(1);
     let (client, unknown) = (wallet(2).address(), Voucher { channelId: B256::ZERO, cumulative: 1 });
-    let signed = wallet(2).sign_voucher(unknown, ledger.client.chain_id()).unwrap();
+    let signed = wallet(2).sign_voucher(unknown, ledger.client.chain_id());
     let settled = Amount::ZERO;
     let channel = ChannelRecord { client, signer: client, voucher: None, settled, unpaid: None };
     let store = Store::with_backend(plan.disk.open()).unwrap();
@@ -363,7 +363,7 @@ async fn what_is_no_query_for_the_model_is_refused() {
     let offer = linear.offer().unwrap().clone();
     let header = JobHeader { model_id: linear.model_id(), privacy: Privacy::Encrypted, ..table.header };
     let refused = async |header: JobHeader, payload: Payload| {
-        let signature = wallet(2).sign_digest(header.digest(&payload)).unwrap();
+        let signature = wallet(2).sign_digest(header.digest(&payload));
         table.worker().answer(JobRequest { header, payload, signature }).await.unwrap_err()
     };
     let query = |length: usize, first: u8| {
@@ -401,6 +401,6 @@ async fn what_is_no_query_for_the_model_is_refused() {
     }
     assert_eq!(table.worker().earnings().unwrap().jobs, 0);
     // Anything in the shape of a query is answered, and says nothing of the weights but numbers under a key that nobody has.
-    let signature = wallet(2).sign_digest(header.digest(&query(length, 1))).unwrap();
+    let signature = wallet(2).sign_digest(header.digest(&query(length, 1)));
     table.worker().answer(JobRequest { header, payload: query(length, 1), signature }).await.unwrap();
 }

@@ -90,6 +90,12 @@ impl Languages {
         models
     }
 
+    /// Most streams that can run at once.
+    pub(crate) fn streams_max(&self) -> usize {
+        let engines = self.models.values().map(|model| model.capacity()).fold(0, u32::saturating_add);
+        usize::try_from(engines.min(self.streams_max)).unwrap_or(usize::MAX)
+    }
+
     /// Public session key, whose hash the asks name.
     pub(crate) fn public_key(&self) -> &[u8] {
         &self.public_key

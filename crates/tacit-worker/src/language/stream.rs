@@ -272,10 +272,7 @@ impl Stream {
             cumulative: owed.0,
             completedAt: now,
         };
-        let Ok(receipt) = self.worker.wallet.sign_receipt(receipt, self.worker.ledger.chain_id()) else {
-            tracing::error!("a receipt cannot be signed");
-            return;
-        };
+        let receipt = self.worker.wallet.sign_receipt(receipt, self.worker.ledger.chain_id());
         // Where nothing was given there is nothing to keep.
         let kept = cost.map(|_| receipt.clone());
         let written = journal.end(&account, StreamEnd { receipt: kept, tally }).await;

@@ -35,7 +35,7 @@ async fn a_voucher_of_another_channel_is_refused_and_pays_nothing() {
 async fn a_voucher_by_somebody_else_is_refused() {
     let scene = Scene::new().await;
     let mut voucher = scene.client.voucher(500);
-    voucher = wallet(4).sign_voucher(voucher.voucher, scene.client.chain_id).unwrap();
+    voucher = wallet(4).sign_voucher(voucher.voucher, scene.client.chain_id);
     assert_eq!(
         code(scene.client.post::<_, Account>("/v1/payments", &Payment { voucher }).await),
         "not_signer"
@@ -77,7 +77,7 @@ async fn a_payment_for_a_channel_without_an_account_is_refused() {
     let scene = Scene::new().await;
     let mut voucher = scene.client.voucher(5).voucher;
     voucher.channelId = alloy_primitives::B256::repeat_byte(1);
-    let voucher = scene.client.wallet.sign_voucher(voucher, scene.client.chain_id).unwrap();
+    let voucher = scene.client.wallet.sign_voucher(voucher, scene.client.chain_id);
     assert_eq!(
         code(scene.client.post::<_, Account>("/v1/payments", &Payment { voucher }).await),
         "unknown_channel"
@@ -100,7 +100,7 @@ async fn a_channel_that_paid_for_a_job_pays_for_no_stream() {
     let (client, key) = (&scene.client, wallet(5));
     let channel_id = open_channel(&scene.ledger.client, &key, client.worker).await;
     let voucher = tacit_abi::Voucher { channelId: channel_id, cumulative: 1 };
-    let voucher = key.sign_voucher(voucher, client.chain_id).unwrap();
+    let voucher = key.sign_voucher(voucher, client.chain_id);
     let request = VoucherRequest { job_id: tacit_wire::JobId::random(), voucher };
     client.post::<_, VoucherReply>("/v1/vouchers", &request).await.unwrap();
     let refused = Client::on_channel(key, client.chain_id, &client.url, client.worker, channel_id).await;

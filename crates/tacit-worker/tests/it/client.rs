@@ -71,7 +71,7 @@ impl Client {
         let (open, secret) =
             Self::opening(&wallet, chain_id, worker, channel_id).begin(&info.session_key).unwrap();
         let session_id = open.session_id;
-        let request = open.sign(&wallet).unwrap();
+        let request = open.sign(&wallet);
         let _: SessionReply = http.post(&format!("{url}/v1/sessions"), &request, LIMIT).await?;
         let (url, next) = (url.to_owned(), AtomicU64::new(0));
         Ok(Self { wallet, chain_id, channel_id, url, worker, secret, session_id, next, http })
@@ -115,7 +115,7 @@ impl Client {
 
     pub(crate) fn voucher(&self, cumulative: u128) -> SignedVoucher {
         let voucher = Voucher { channelId: self.channel_id, cumulative };
-        self.wallet.sign_voucher(voucher, self.chain_id).unwrap()
+        self.wallet.sign_voucher(voucher, self.chain_id)
     }
 
     pub(crate) async fn pay(&self, cumulative: u128) -> Result<Account, HttpError> {

@@ -158,9 +158,7 @@ async fn a_session_that_is_not_the_channels_is_refused() {
     let client = &scene.client;
     let key = client.language().await.session_key;
     let open = || Client::opening(&client.wallet, client.chain_id, client.worker, client.channel_id);
-    let sign = |open: tacit_wire::session::SessionOpen, by: u8| {
-        open.begin(&key).unwrap().0.sign(&wallet(by)).unwrap()
-    };
+    let sign = |open: tacit_wire::session::SessionOpen, by: u8| open.begin(&key).unwrap().0.sign(&wallet(by));
     let late = open().opened_at - 301;
     let early = open().opened_at + 400;
     for (open, by, expected) in [
@@ -179,7 +177,7 @@ async fn a_session_that_is_not_the_channels_is_refused() {
     assert_eq!(session(&scene, &request).await, "bad_signature");
     let mut short = open().begin(&key).unwrap().0;
     short.enc.pop();
-    assert_eq!(session(&scene, &short.sign(&wallet(3)).unwrap()).await, "bad_secret");
+    assert_eq!(session(&scene, &short.sign(&wallet(3))).await, "bad_secret");
 }
 
 #[tokio::test]
@@ -198,7 +196,7 @@ async fn a_recorded_opening_opens_nothing_again() {
     let client = &scene.client;
     let key = client.language().await.session_key;
     let open = Client::opening(&client.wallet, client.chain_id, client.worker, client.channel_id);
-    let request = open.begin(&key).unwrap().0.sign(&client.wallet).unwrap();
+    let request = open.begin(&key).unwrap().0.sign(&client.wallet);
     let _: SessionReply = client.post("/v1/sessions", &request).await.unwrap();
     assert_eq!(session(&scene, &request).await, "session_reused");
 }
