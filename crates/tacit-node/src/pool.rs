@@ -14,6 +14,10 @@
 //! not be mined now; the least goes first, the latest of those that are equal. What a transaction pays is the least of what it and
 //! those before it pay. Whoever fills the pool at the lowest fee so keeps nobody out who offers more.
 //!
+//! # Behind a gap
+//! What waits for a missing nonce is given up after three hours, if the caller tells what time it is. Nothing else ever gives it up: its
+//! sender may have lost the one before.
+//!
 //! The pool knows no state: the caller checks signature, balance and nonce (see `admission`), and tells where each
 //! account stands when that changes.
 //!
@@ -63,6 +67,8 @@ struct Entry {
     /// The most that it can take from its sender.
     cost: U256,
     arrival: u64,
+    /// When it came, in seconds.
+    came_s: u64,
     /// Number of the block that it was last proposed for; 0 for none.
     proposed: u64,
 }
@@ -132,6 +138,9 @@ pub struct Pool {
     by_hash: HashMap<B256, (Address, u64)>,
     bytes: usize,
     arrivals: u64,
+    now_s: u64,
+    /// When gaps were last looked at.
+    looked_s: u64,
     /// Whom to give up first, while the pool is nearly full.
     worst: Option<Worst>,
     /// Hashes of what left since somebody asked.
@@ -163,6 +172,8 @@ impl Pool {
             by_hash: HashMap::new(),
             bytes: 0,
             arrivals: 0,
+            now_s: 0,
+            looked_s: 0,
             worst: None,
             gone: Vec::new(),
         }
@@ -231,7 +242,8 @@ impl Pool {
         if let Some(old) = old {
             self.remove(&old);
         }
-        let entry = Entry { transaction, bytes, cost, arrival: self.arrivals, proposed: 0 };
+        let entry =
+            Entry { transaction, bytes, cost, arrival: self.arrivals, came_s: self.now_s, proposed: 0 };
         self.arrivals = self.arrivals.saturating_add(1);
         self.senders.entry(sender).or_default().account_nonce = account.nonce;
         self.attach(entry);
@@ -378,6 +390,22 @@ impl Pool {
         }
     }
 
+    /// Tells what time it is, in seconds. What has waited long enough for a gap to close is dropped, a minute late at most.
+    pub fn pass_time(&mut self, now_s: u64) {
+        self.now_s = self.now_s.max(now_s);
+        if self.now_s.saturating_sub(self.looked_s) < LOOK_EVERY_S {
+            return;
+        }
+        self.looked_s = self.now_s;
+        let Some(before) = self.now_s.checked_sub(GAP_S) else { return };
+        let behind = self.senders.values().flat_map(|queue| queue.entries.range(queue.next_nonce()..));
+        let old = behind.filter(|(_, entry)| entry.came_s <= before);
+        let old: Vec<B256> = old.map(|(_, entry)| *entry.transaction.tx_hash()).collect();
+        for hash in old {
+            self.remove(&hash);
+        }
+    }
+
     /// Senders with something waiting.
     pub fn senders(&self) -> impl Iterator<Item = Address> {
         self.senders.keys().copied()
@@ -483,6 +511,10 @@ fn outbids(new: &TxEnvelope, old: &TxEnvelope) -> bool {
     tenth_more(new.max_fee_per_gas(), old.max_fee_per_gas()) && tenth_more(tip(new), tip(old))
 }
 
+/// How long a transaction may wait for one before it.
+const GAP_S: u64 = 3 * 60 * 60;
+/// A look goes over all that wait.
+const LOOK_EVERY_S: u64 = 60;
 /// Transactions that one may displace: it bounds what a refusal costs.
 const EVICTED_MAX: usize = 512;
 

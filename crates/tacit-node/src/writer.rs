@@ -155,6 +155,7 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commitment: LtHash) -> Self {
         let head = shared.head();
         let automine = shared.makes_blocks();
+        shared.pool().pass_time(head.timestamp);
         Self { shared, head, commitment, automine, waiting: HashMap::new(), dropped: Vec::new(), view: None }
     }
 
@@ -489,6 +490,10 @@ impl Writer {
             let mut pool = self.shared.pool();
             for (address, change) in &built.executed.changes.accounts {
                 pool.set_account(*address, &change.after.unwrap_or_default());
+            }
+            if !self.shared.makes_blocks() {
+                // In development time goes as its user likes.
+                pool.pass_time(self.head.timestamp);
             }
             // What the block has left the store with it.
             let transactions = &built.executed.transactions;

@@ -9,7 +9,7 @@ use commonware_cryptography::{
 use commonware_utils::ordered::Set;
 use core::{fmt, str::FromStr};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tacit_abi::validators::JOIN_SUFFIX;
 use tacit_consensus::{Group, GroupError, GroupShare, deal, is_agreed};
 use tacit_wire::{KeyFileError, create_key_file, read_key_file};
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 #[expect(missing_debug_implementations, reason = "a secret key must not be printable")]
 pub struct ValidatorKey {
     pub(crate) secret: PrivateKey,
+    pub(crate) file: PathBuf,
 }
 
 impl ValidatorKey {
@@ -31,7 +32,7 @@ impl ValidatorKey {
         let malformed = |_| KeyFileError::Malformed { path: path.display().to_string() };
         // Every 32 bytes are a seed; the decoder has no other reason to fail.
         let secret = PrivateKey::decode_fixed(*bytes).map_err(malformed)?;
-        Ok(Self { secret })
+        Ok(Self { secret, file: path.to_owned() })
     }
 
     /// Makes a key and writes it to a new file with mode 0600.

@@ -18,6 +18,7 @@
 mod ceremony;
 mod evidence;
 mod gossip;
+mod home;
 mod key;
 mod network;
 mod ports;
@@ -27,6 +28,7 @@ mod transport;
 
 pub use ceremony::{CeremonySettings, Founded, FoundingError, hold_ceremony};
 pub use evidence::{EvidenceFileError, Reported, SavedEvidence, report, report_all};
+pub use home::{HomeError, may_vote_from};
 pub use key::{NoAddress, ShareKey, ValidatorAddress, ValidatorKey, deal_group};
 pub use network::{FileError, Network, NetworkFile, NetworkPeer, Plan, ValidatorFile};
 pub use ports::Ports;

@@ -3,8 +3,10 @@
 use crate::{
     evidence::{EvidenceBox, EvidenceCounters},
     gossip,
+    home::{self, HomeError},
     key::{ShareKey, ValidatorAddress, ValidatorKey},
     ports::Ports,
+    sync::consensus_has_begun,
     transport::Line,
 };
 use alloy_primitives::{Address, B256};
@@ -123,6 +125,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its key does not vote from this folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// The system has no thread to give.
     #[error("no thread for the validator")]
     Thread(#[source] io::Error),
@@ -243,6 +248,9 @@ pub fn start(config: ValidatorConfig, node: Node) -> Result<RunningValidator, Ru
     }
     own_folder(&config.data_dir)
         .map_err(|source| RunError::Folder { path: config.data_dir.clone(), source })?;
+    home::settle(&config.key.file, &config.data_dir, config.anchor.is_some(), || {
+        consensus_has_begun(&config.data_dir)
+    })?;
     let first = node.genesis_hash();
     let (evidence, counters, keeper) =
         EvidenceBox::open(config.evidence_dir.clone()).map_err(RunError::Thread)?;

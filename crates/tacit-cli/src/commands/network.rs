@@ -21,8 +21,8 @@ use tacit_node::{
     Written, dev_accounts,
 };
 use tacit_validator::{
-    FileError, Group, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator, SavedEvidence,
-    ShareKey, ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
+    FileError, Group, HomeError, Known, NetworkFile, NetworkPeer, Reported, RunError, RunningValidator,
+    SavedEvidence, ShareKey, ValidatorAddress, ValidatorConfig, ValidatorFile, ValidatorKey, report_all,
 };
 use tacit_wire::Wallet;
 
@@ -248,6 +248,7 @@ pub(crate) async fn run(
         .with_data_dir(Some(file.data.clone()));
     node_config.rpc.snapshots_max = file.snapshots;
     let consensus = file.data.join("consensus");
+    may_vote(&file.key, &consensus, begin).await?;
     let known =
         Known { genesis: network.genesis.clone(), group: network.group.clone(), trust: network.trust() };
     let folders = Folders { data: &file.data, consensus: &consensus };
@@ -563,11 +564,35 @@ fn not_a_network(path: &Path, error: &FileError) -> Failure {
 
 fn not_started(error: &RunError) -> Failure {
     let text = crate::failure::sentence(error);
-    Failure::new(
-        "validator",
-        format!("the validator did not start: {text}"),
-        "is its `listen` address free, its share its own, and is there room on its disk?",
-    )
+    let hint = match error {
+        RunError::Home(error) => hint_home(error),
+        _ => "is its `listen` address free, its share its own, and is there room on its disk?".into(),
+    };
+    Failure::new("validator", format!("the validator did not start: {text}"), hint)
+}
+
+/// Refuses, before anything is written, a key that has voted from another folder.
+async fn may_vote(key: &Path, folder: &Path, begin: &FromCheckpoint) -> Result<(), Failure> {
+    let (key, folder, anew) = (key.to_owned(), folder.to_owned(), !begin.from_checkpoint.is_empty());
+    // The engine's stores bring a runtime of their own.
+    let looked = tokio::task::spawn_blocking(move || tacit_validator::may_vote_from(&key, &folder, anew));
+    let looked =
+        looked.await.failed("validator", "cannot read the validator's folder", "is its disk well?")?;
+    looked
+        .map_err(|error| Failure::new("votes_elsewhere", crate::failure::sentence(&error), hint_home(&error)))
+}
+
+fn hint_home(error: &HomeError) -> String {
+    match error {
+        HomeError::Lost { marker, .. } => format!(
+            "it would contradict them, which burns its stake. Begin with a checkpoint: --from-checkpoint URL. If the whole network begins anew, delete {}",
+            marker.display()
+        ),
+        HomeError::Elsewhere { .. } => {
+            "start it with the folder that it voted from last: an older one lacks its newest votes".into()
+        }
+        _ => "is its disk well?".into(),
+    }
 }
 
 /// Whether an address is of one machine or private network.

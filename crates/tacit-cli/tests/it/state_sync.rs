@@ -85,6 +85,10 @@ fn a_fifth_begins_with_the_state_under_load_through_kills_and_votes() {
 
         // The first comes back without its memory. It waits for an epoch that it has not voted in; then another may go.
         std::fs::remove_dir_all(folder.join("network/validator-1/data")).unwrap();
+        let lost = refused(&["node", "run", &configs[0]]);
+        assert_eq!(lost["code"], "votes_elsewhere");
+        assert!(lost["hint"].as_str().unwrap().contains("--from-checkpoint"), "{lost}");
+        assert!(!folder.join("network/validator-1/data").exists(), "nothing is written");
         let back = Validator::spawn_with(&configs[0], &["--from-checkpoint", &urls[2]]);
         validators.insert(0, Validator::wait_ready(back));
         let two_epochs = (validators[1].height() / EPOCH + 2) * EPOCH;

@@ -49,6 +49,37 @@ fn gaps_wait_and_close() {
 }
 
 #[test]
+fn behind_a_gap_nothing_waits_for_ever() {
+    let mut pool = Pool::new(PoolLimits::default());
+    pool.pass_time(1_000);
+    for nonce in [0, 1, 3] {
+        insert(&mut pool, tx(1, nonce, 5), 0).unwrap();
+    }
+    pool.pass_time(1_000 + GAP_S / 2);
+    insert(&mut pool, tx(1, 4, 5), 0).unwrap();
+    insert(&mut pool, tx(2, 1, 5), 0).unwrap();
+    let held = |pool: &Pool| {
+        let mut held: Vec<_> = pool.iter().map(|tx| (tx.signer()[0], tx.nonce())).collect();
+        held.sort_unstable();
+        held
+    };
+    pool.pass_time(1_000 + GAP_S - 1);
+    assert_eq!(held(&pool), [(1, 0), (1, 1), (1, 3), (1, 4), (2, 1)]);
+    pool.pass_time(1_000 + GAP_S + LOOK_EVERY_S);
+    assert_eq!(held(&pool), [(1, 0), (1, 1), (1, 4), (2, 1)], "what is ready stays, and what came later");
+    assert_eq!(pool.take_gone(), [*tx(1, 3, 5).tx_hash()], "its place on the disk can be given up");
+    // The gap closes in time.
+    insert(&mut pool, tx(2, 0, 5), 0).unwrap();
+    pool.pass_time(1_000 + GAP_S * 9);
+    assert_eq!(held(&pool), [(1, 0), (1, 1), (2, 0), (2, 1)]);
+    // Time does not go back.
+    pool.pass_time(0);
+    insert(&mut pool, tx(2, 5, 5), 0).unwrap();
+    pool.pass_time(1_000 + GAP_S * 9 + LOOK_EVERY_S);
+    assert_eq!(held(&pool).last(), Some(&(2, 5)));
+}
+
+#[test]
 fn tips_go_first_but_nonces_stay_in_order() {
     let mut pool = Pool::new(PoolLimits::default());
     insert(&mut pool, tx(1, 0, 1), 0).unwrap();

@@ -1,8 +1,10 @@
 //! What waits, by sender and nonce.
 
 use alloy_consensus::TxEip1559;
+use alloy_primitives::hex;
 use serde_json::{Value, json};
-use tacit_node::NodeConfig;
+use tacit_node::{NodeConfig, dev_accounts};
+use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 
 use crate::support::{Running, address, config, hash_of, sign, transfer};
 
@@ -78,4 +80,52 @@ async fn a_pool_too_large_to_tell_is_refused_before_it_is_copied() {
     assert!(small["queued"]["1"].is_object());
     assert!(client.rpc("txpool_inspect", json!([])).await["queued"].is_object());
     assert_eq!(client.rpc("txpool_status", json!([])).await, json!({ "pending": "0x0", "queued": "0x8" }));
+}
+
+fn wallet(index: usize) -> Wallet {
+    Wallet::from_hex(&hex::encode(dev_accounts()[index].public_secret)).unwrap()
+}
+
+/// A node that is a block behind gives out a nonce that is used already.
+#[tokio::test]
+async fn whose_place_another_transaction_took_is_told() {
+    let node = Running::memory().await;
+    let client = &node.client;
+    client.rpc("evm_setAutomine", json!([false])).await;
+    let ledger = LedgerClient::connect(&client.url).await.unwrap();
+    let sending = {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.transfer(&wallet(0), address(9), Amount(1)).await })
+    };
+    while client.rpc("txpool_status", json!([])).await["pending"] != "0x1" {
+        tokio::task::yield_now().await;
+    }
+    let dearer = TxEip1559 {
+        max_fee_per_gas: 1_000_000_000_000,
+        max_priority_fee_per_gas: 1_000_000_000_000,
+        ..transfer(0)
+    };
+    client.send(&sign(dearer, 0)).await;
+    client.rpc("evm_mine", json!([])).await;
+    let told = sending.await.unwrap();
+    assert!(matches!(told, Err(LedgerError::Displaced { .. })), "{told:?}");
+    // Tried again, it gets in.
+    client.rpc("evm_setAutomine", json!([true])).await;
+    ledger.transfer(&wallet(0), address(9), Amount(1)).await.unwrap();
+}
+
+/// Two equal payments with one nonce, through a node that does not know of the first when it takes the second, were one transaction, and both
+/// were reported as sent.
+#[tokio::test]
+async fn equal_payments_are_different_transactions() {
+    let node = Running::memory().await;
+    let client = &node.client;
+    let ledger = LedgerClient::connect(&client.url).await.unwrap();
+    let mut hashes = std::collections::HashSet::new();
+    for _ in 0..8 {
+        let snapshot = client.rpc("evm_snapshot", json!([])).await;
+        hashes.insert(ledger.transfer(&wallet(0), address(9), Amount(1)).await.unwrap().hash);
+        client.rpc("evm_revert", json!([snapshot])).await;
+    }
+    assert!(hashes.len() > 1, "eight of eight drew the same of a thousand limits");
 }

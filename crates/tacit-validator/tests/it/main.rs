@@ -310,6 +310,10 @@ fn configurations_that_cannot_be_are_refused() {
     let elsewhere = refuse(|config| {
         config.genesis.timestamp += 1;
         config.data_dir.push("elsewhere");
+        // A copy of the key that nobody knows of.
+        let copy = config.data_dir.with_extension("key");
+        std::fs::copy(config.evidence_dir.parent().unwrap().with_extension("key"), &copy).unwrap();
+        config.key = ValidatorKey::load(&copy).unwrap();
     });
     assert!(matches!(elsewhere, RunError::FirstBlock), "{elsewhere}");
     let stolen = refuse(|config| {
