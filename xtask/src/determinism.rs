@@ -11,6 +11,8 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-modules/src",
     "crates/tacit-ledger/src",
     "crates/tacit-light/src",
+    "crates/tacit-nvidia/src",
+    "crates/tacit-attest/src",
     "crates/tacit-consensus/src",
     "crates/tacit-market/src",
 ];

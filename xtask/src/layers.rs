@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
-    &["tacit-graph", "tacit-abi"],
-    &["tacit-verify", "tacit-encrypt"],
+    &["tacit-graph", "tacit-abi", "tacit-nvidia"],
+    &["tacit-verify", "tacit-encrypt", "tacit-attest"],
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger", "tacit-light", "tacit-market"],
     &["tacit-consensus"],
@@ -21,6 +21,9 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-verify", "tacit-prove", "a verifier carries no prover"),
     ("tacit-gateway", "tacit-prove", "the client's door checks proofs, it makes none"),
     ("tacit-encrypt", "tacit-verify", "encryption and proofs are independent engines"),
+    ("tacit-nvidia", "tokio", "a verifier is a pure function"),
+    ("tacit-attest", "tokio", "a verifier is a pure function"),
+    ("tacit-attest", "reqwest", "evidence is checked offline"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),

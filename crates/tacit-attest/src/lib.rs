@@ -1,0 +1,65 @@
+//! Hardware evidence, checked offline: that a session's key lives in a measured guest on genuine hardware, with measured GPUs.
+//!
+//! # What a check says
+//! [`verify`] takes [`Evidence`] as a worker sends it, the client's [`Policy`], the [`Binding`] of the session and a time, and gives an [`Attested`]
+//! or the first [`Refusal`]. Nothing is fetched: collateral comes with the evidence and is signed by the vendors, whose roots are in [`Trust`].
+//!
+//! # Parts
+//! - A CPU: a quote of Intel TDX or SGX (checked by `dcap-qvl`), or a report of AMD SEV-SNP. It holds the session's
+//!   [`Binding::report_data`], it was started from an [image](ImageId) that the policy accepts, it is not debugged and does not move, and its
+//!   firmware is as new as the policy asks for.
+//! - GPUs, if the policy asks for them (checked by `tacit-nvidia`). Each answers [`Binding::gpu_nonce`], no two are the same, and each measures
+//!   what NVIDIA's reference files say, which the policy names.
+//!
+//! # Soundness
+//! A false [`Attested`] needs a signature under a vendor's key or a key in its hardware, a hash collision, or an accepted image that does other
+//! than it should. `specs/0012-attestation.md` says what that leaves out: above all whoever holds the machine in their hands.
+//!
+//! # Examples
+//! ```no_run
+//! use tacit_attest::{Binding, Evidence, Policy, Trust, verify};
+//!
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let (bytes, policy, key, now) = ([0_u8; 0], [0_u8; 0], [0_u8; 32], 0);
+//! # let (worker, model, nonce) = Default::default();
+//! let (trust, policy) = (Trust::vendors()?, Policy::decode(&policy)?);
+//! let binding = Binding::new(1337, worker, &key, model, nonce);
+//! let attested = verify(&Evidence::decode(&bytes)?, &policy, &binding, &trust, now)?;
+//! println!("{:?}, {} GPUs, until {}", attested.image(), attested.gpus().len(), attested.valid_until());
+//! # Ok(()) }
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::panic_in_result_fn,
+    clippy::unreachable
+)]
+
+mod amd;
+mod binding;
+mod codec;
+mod error;
+mod evidence;
+mod image;
+mod intel;
+mod policy;
+mod signature;
+mod trust;
+mod verify;
+
+pub use amd::{AmdError, Product, SnpReport, VersionField, Versions};
+pub use binding::Binding;
+pub use error::{DecodeError, PolicyError, Refusal};
+pub use evidence::{
+    CERTIFICATE_BYTES_MAX, COLLATERAL_BYTES_MAX, Collateral, CpuEvidence, EVIDENCE_BYTES_MAX, Evidence,
+    GPUS_MAX, GpuEvidence, QUOTE_BYTES_MAX, REFERENCES_MAX, REPORT_BYTES,
+};
+pub use image::{ImageId, SgxImage, SnpImage, TdxImage};
+pub use intel::{IntelError, IntelImage, IntelQuote, TcbStatus, quote_bytes};
+pub use policy::{ACCEPTED_MAX, AmdPolicy, GpuPolicy, IntelPolicy, POLICY_BYTES_MAX, Policy, REVOKED_MAX};
+pub use trust::{KNOWN_MAX, Trust, TrustError};
+pub use verify::{Attested, Cpu, verify};
