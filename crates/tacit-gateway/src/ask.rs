@@ -16,7 +16,7 @@ use tacit_wire::{
 use crate::{
     channel::Delivery,
     deliver::{Sending, Undelivered},
-    dispute::is_traced,
+    dispute::{Audited, is_traced},
     encrypted::EncryptedQuestion,
     error::GatewayError,
     gateway::Gateway,
@@ -130,8 +130,7 @@ impl Gateway {
         };
         let _turn = self.job_turn(question.job_id).await;
         if let Some(asked) = self.ask_again(&mut question).await? {
-            self.audit(question.job_id).await?;
-            return self.answered(&request, question.job_id, asked).await;
+            return self.answered_audited(&request, question.job_id, asked).await;
         }
         request.check_mode()?;
         question.model_id = self.resolve(&request.model).await?;
@@ -147,8 +146,30 @@ impl Gateway {
             offers => offers?,
         };
         let asked = self.ask_someone(&question, &request.input, &offers).await?;
-        self.audit(question.job_id).await?;
-        self.answered(&request, question.job_id, asked).await
+        self.answered_audited(&request, question.job_id, asked).await
+    }
+
+    /// Audits an answer, and gives out the one that is left.
+    async fn answered_audited(
+        &self,
+        request: &AskRequest,
+        job_id: JobId,
+        mut asked: Asked,
+    ) -> Result<AskAnswer, GatewayError> {
+        let Audited { told, spent } = self.audit(job_id).await?;
+        asked.spent = asked.spent.checked_add(spent).ok_or(GatewayError::Overflow)?;
+        if told != job_id {
+            let job = self.store.job(told)?.ok_or(GatewayError::Internal)?;
+            asked.delivery = self.delivery_of(&job)?;
+        }
+        self.answered(request, told, asked).await
+    }
+
+    /// What became of the voucher of a job that was answered.
+    fn delivery_of(&self, job: &JobRecord) -> Result<Delivery, GatewayError> {
+        let channel = self.store.channel(job.request.header.channel_id)?.ok_or(GatewayError::Internal)?;
+        let delivered = job.request.header.cumulative <= channel.delivered;
+        Ok(if delivered { Delivery::Acknowledged } else { Delivery::Pending })
     }
 
     /// Takes a question that was asked before to its end. `None` when it may be asked anew.
@@ -208,7 +229,11 @@ impl Gateway {
     }
 
     /// Takes a job that was sent before to its end. `None` when it may be sent anew.
-    async fn finish(&self, job: &JobRecord, fingerprint: B256) -> Result<Option<Delivery>, GatewayError> {
+    pub(crate) async fn finish(
+        &self,
+        job: &JobRecord,
+        fingerprint: B256,
+    ) -> Result<Option<Delivery>, GatewayError> {
         let job_id = job.request.header.job_id;
         if job.fingerprint != fingerprint {
             return Err(GatewayError::JobIdReused { job_id });
@@ -218,12 +243,7 @@ impl Gateway {
         // Read again: whoever held the lane may have finished it.
         let job = self.store.job(job_id)?.ok_or(GatewayError::Internal)?;
         match &job.state {
-            JobState::Signed => {
-                let channel_id = job.request.header.channel_id;
-                let channel = self.store.channel(channel_id)?.ok_or(GatewayError::Internal)?;
-                let delivered = job.request.header.cumulative <= channel.delivered;
-                Ok(Some(if delivered { Delivery::Acknowledged } else { Delivery::Pending }))
-            }
+            JobState::Signed => Ok(Some(self.delivery_of(&job)?)),
             JobState::Refused { .. } => Ok(None),
             JobState::Rejected { code, message } => {
                 Err(GatewayError::FailedBefore { job_id, code: code.clone(), message: message.clone() })
@@ -381,6 +401,7 @@ impl Gateway {
             encrypted,
             purpose: question.purpose,
             sent_at: unix_time_s(),
+            max_price: Some(question.max_price),
             state: JobState::Sent,
         })
     }

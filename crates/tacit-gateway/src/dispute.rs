@@ -7,12 +7,14 @@
 //!
 //! # What it takes
 //! The model's weights, in a file of the gateway's own. They count if the graph is the model's and the root of their tree is the registered one, which
-//! is what a worker is convicted by. A gateway without them audits nothing, and says so with each answer.
+//! is what a worker is convicted by. A gateway without them asks a second worker the same (`second`), and where the two committed to
+//! different runs finds out which of them is false (`compare`).
 //!
 //! # A dispute
 //! What is to be done next follows from the challenge on the ledger and the hashes that its logs hold, so a step that a crash cut off is taken again. The ledger gives an hour for each:
 //! a gateway that is off for longer loses its bond, and the worker keeps its stake.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
@@ -25,7 +27,7 @@ use tacit_abi::{
 };
 use tacit_graph::{
     Graph, Model, Trace, encode_graph,
-    trace::{Challenger, Conviction, Hash, Kind, Layout, Opening, TraceTree, WeightsTree, fold},
+    trace::{Challenger, Conviction, Hash, Opening, TraceTree, WeightsTree, faces_top},
 };
 use tacit_market::{
     Ratio,
@@ -33,7 +35,7 @@ use tacit_market::{
     selection::is_selected,
 };
 use tacit_wire::{
-    JobId, LedgerError, Revert, TraceEvidence,
+    Amount, JobId, LedgerError, Revert, TraceEvidence,
     ledger::{challenge_id, receipt_digest, unix_time_s},
 };
 
@@ -48,6 +50,8 @@ use crate::{
 pub struct AuditPolicy {
     models: Vec<Arc<AuditModel>>,
     rate: Option<Ratio>,
+    alone: bool,
+    patience: Option<(Duration, Duration)>,
 }
 
 /// Weights to do runs again with.
@@ -72,14 +76,22 @@ pub const TERMS: Terms = Terms {
     surcharge: Ratio::ONE,
 };
 
+/// Audits by a second worker of the model, which may be in league with the first, or no better: a fifth of those who are drawn is taken to be.
+pub const SECOND_TERMS: Terms = Terms { collusion: Ratio::percent(20), ..TERMS };
+
+/// How long a worker may take to say what is asked about a run, all of it together, when nobody says.
+const PATIENCE_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a worker may say nothing before it is disputed on the ledger: it may be starting again.
+const SILENCE_DEFAULT: Duration = Duration::from_secs(300);
+
 /// Code of a worker that is not asked again.
 pub(crate) const FALSE_RUN: &str = "false_run";
 
 /// Turns of a challenge, as the ledger numbers them.
-const REVEAL: u8 = 1;
-const CHOOSE: u8 = 2;
-const CONVICT: u8 = 3;
-const WON: u8 = 4;
+pub(crate) const REVEAL: u8 = 1;
+pub(crate) const CHOOSE: u8 = 2;
+pub(crate) const CONVICT: u8 = 3;
+pub(crate) const WON: u8 = 4;
 
 impl AuditPolicy {
     /// Also audits answers of this model.
@@ -98,12 +110,35 @@ impl AuditPolicy {
         self
     }
 
-    /// With which probability an answer of this price is audited whose worker has bonded so much.
+    /// Asks no second worker: nobody but the one that answers is shown the question, and without weights nothing is audited.
     #[must_use]
-    pub fn probability(&self, bonded: u128, price: u128) -> Ratio {
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Waits so long for all that a worker is asked about one run, and disputes one that says nothing for so long.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration, silence: Duration) -> Self {
+        self.patience = Some((patience, silence));
+        self
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience.map_or(PATIENCE_DEFAULT, |(patience, _)| patience)
+    }
+
+    /// How long a worker may say nothing.
+    pub(crate) fn silence_s(&self) -> u64 {
+        self.patience.map_or(SILENCE_DEFAULT, |(_, silence)| silence).as_secs()
+    }
+
+    /// With which probability an answer of this price is audited whose worker has bonded so much, by these terms: [`TERMS`] with the model's weights, [`SECOND_TERMS`] without.
+    #[must_use]
+    pub fn probability(&self, terms: Terms, bonded: u128, price: u128) -> Ratio {
         let burned = bonded.saturating_sub(bonded / REWARD_PARTS);
         self.rate.unwrap_or_else(|| {
-            Policy::new(TERMS).map_or(Ratio::ONE, |policy| policy.probability(burned, price, 0))
+            Policy::new(terms).map_or(Ratio::ONE, |policy| policy.probability(burned, price, 0))
         })
     }
 }
@@ -119,6 +154,14 @@ pub(crate) fn is_traced(privacy: Privacy, evidence: Evidence) -> bool {
     privacy != Privacy::Encrypted && evidence == Evidence::Audited
 }
 
+/// What an audit leaves.
+pub(crate) struct Audited {
+    /// The job whose answer may be given out.
+    pub(crate) told: JobId,
+    /// What a second worker was paid now.
+    pub(crate) spent: Amount,
+}
+
 /// What a challenger does next.
 enum Move {
     Choose(Vec<B256>, u8),
@@ -129,7 +172,6 @@ enum Move {
 struct Case {
     job: JobRecord,
     answer: AnswerRecord,
-    trace: TraceEvidence,
     model: Arc<AuditModel>,
 }
 
@@ -142,50 +184,84 @@ impl Gateway {
         }
     }
 
-    /// Audits an answer that was paid, if it is to be and was not yet.
+    /// Audits an answer that was paid, if it is to be and was not yet: which answer may be given out.
     ///
     /// # Errors
-    /// [`GatewayError::FalseRun`] where the worker's run is not the model's.
-    pub(crate) async fn audit(&self, job_id: JobId) -> Result<(), GatewayError> {
-        match self.decide(job_id).await {
-            Ok(()) => {}
-            // It stays due: the answer is checked and paid, and the ledger may be asked later.
-            Err(error @ GatewayError::Ledger(_)) => {
-                tracing::warn!(%error, "an answer is not audited yet");
+    /// [`GatewayError::FalseRun`] where the worker's run is not the model's and there is no other answer; [`GatewayError::RunsDiffer`] where
+    /// it is not known yet whose is.
+    pub(crate) async fn audit(&self, job_id: JobId) -> Result<Audited, GatewayError> {
+        let mut spent = Amount::ZERO;
+        // The answer is checked and paid: what cannot be done now stays due.
+        if let Err(error) = self.step_audit(job_id, &mut spent).await {
+            if !matches!(error, GatewayError::Ledger(_)) && self.store.audit(job_id)? == Some(Audit::Due) {
+                return Err(error);
             }
-            Err(error) => return Err(error),
+            tracing::warn!(%error, %job_id, "the audit of an answer is not finished yet");
         }
-        match self.store.audit(job_id)? {
-            Some(Audit::Disputed { .. }) => {
-                if let Err(error) = self.pursue(job_id).await {
-                    tracing::warn!(%error, %job_id, "a false run is not disputed yet");
+        let told = match self.store.audit(job_id)? {
+            Some(Audit::Differs { with, .. } | Audit::Undecided { with, .. }) => {
+                let (job, _) = self.answered_job(job_id)?;
+                let (worker, second) = (job.request.header.worker, with.worker);
+                return Err(GatewayError::RunsDiffer { worker, second, job_id });
+            }
+            Some(
+                Audit::Disputed { .. } | Audit::Convicting | Audit::Convicted | Audit::Unpunished { .. },
+            ) => {
+                let other = self.store.paired(job_id)?;
+                let upheld = |other: &JobId| {
+                    let audit = self.store.audit(*other);
+                    audit.is_ok_and(|audit| matches!(audit, Some(Audit::Upheld { .. })))
+                };
+                match other.filter(upheld) {
+                    Some(other) => other,
+                    None => {
+                        let (job, _) = self.answered_job(job_id)?;
+                        return Err(GatewayError::FalseRun { worker: job.request.header.worker, job_id });
+                    }
                 }
             }
-            Some(Audit::Convicted | Audit::Unpunished { .. }) => {}
-            _ => return Ok(()),
-        }
-        let (job, _) = self.answered_job(job_id)?;
-        Err(GatewayError::FalseRun { worker: job.request.header.worker, job_id })
+            _ => job_id,
+        };
+        Ok(Audited { told, spent })
     }
 
-    /// Decides on audits that are due, and takes the next step of every dispute. [`Self::serve`] does this every few seconds.
+    /// Decides on audits that are due, and takes the next step of every other one. [`Self::serve`] does this every few seconds.
     ///
     /// # Errors
     /// The first [`GatewayError`]; what is left is taken up next time.
     pub async fn pursue_audits(&self) -> Result<(), GatewayError> {
         let mut result = Ok(());
         for job_id in self.store.open_audits()? {
-            let done = match self.store.audit(job_id)? {
-                Some(Audit::Due) => self.decide(job_id).await,
-                Some(Audit::Disputed { .. }) => self.pursue(job_id).await,
-                _ => Ok(()),
-            };
-            result = result.and(done);
+            result = result.and(self.step_audit(job_id, &mut Amount::default()).await);
         }
         result
     }
 
-    /// Tosses the coin, and does the run again if it says so.
+    /// Does what is to be done next about an audit, and after that what follows from it. What is paid for it is added to `spent`.
+    async fn step_audit(&self, job_id: JobId, spent: &mut Amount) -> Result<(), GatewayError> {
+        if self.store.audit(job_id)? == Some(Audit::Due) {
+            self.decide(job_id).await?;
+        }
+        if let Some(Audit::Asking { .. }) = self.store.audit(job_id)? {
+            let paid = self.ask_second(job_id).await?;
+            *spent = spent.checked_add(paid).ok_or(GatewayError::Overflow)?;
+        }
+        if let Some(Audit::Differs { .. }) = self.store.audit(job_id)? {
+            self.compare(job_id).await?;
+        }
+        // Of a pair both may be false.
+        for job_id in [Some(job_id), self.store.paired(job_id)?].into_iter().flatten() {
+            if self.store.audit(job_id)? == Some(Audit::Convicting) {
+                self.convict(job_id).await?;
+            }
+        }
+        if let Some(Audit::Disputed { .. }) = self.store.audit(job_id)? {
+            self.pursue(job_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Tosses the coin, and does the run again if it says so and the weights are here.
     async fn decide(&self, job_id: JobId) -> Result<(), GatewayError> {
         let _alone = self.deciding.lock().await;
         if self.store.audit(job_id)? != Some(Audit::Due) {
@@ -193,17 +269,23 @@ impl Gateway {
         }
         let (job, answer) = self.answered_job(job_id)?;
         let header = &job.request.header;
-        let Some(model) = self.audit_model(header.model_id).await? else {
-            return Ok(self.store.put_audit(job_id, &Audit::NoWeights)?);
+        let model = self.audit_model(header.model_id).await?;
+        let terms = match &model {
+            Some(_) => TERMS,
+            None if self.audits.alone => return Ok(self.store.put_audit(job_id, &Audit::NoWeights)?),
+            None => SECOND_TERMS,
         };
         let bonded = self.ledger.stake_of(header.worker).await?.bonded;
-        let probability = self.audits.probability(bonded, header.price.0);
+        let probability = self.audits.probability(terms, bonded, header.price.0);
         let mut coin = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut coin).map_err(|_| GatewayError::Internal)?;
         let receipt = tacit_abi::receipts::leaf(&answer.receipt.receipt, header.chain_id);
         if !is_selected(B256::from(coin), receipt, probability) {
             return Ok(self.store.put_audit(job_id, &Audit::NotDrawn)?);
         }
+        let Some(model) = model else {
+            return Ok(self.store.put_audit(job_id, &Audit::Asking { seconds: Vec::new() })?);
+        };
         let claimed = answer.trace.as_ref().ok_or(GatewayError::Internal)?.root;
         let values = job.values.clone();
         let own = tokio::task::spawn_blocking(move || {
@@ -264,7 +346,7 @@ impl Gateway {
                 self.ledger.choose(&self.wallet, id, children, child).await?;
             }
             Move::Convict(conviction) => {
-                let call = self.convict_call(&case, *conviction)?;
+                let call = self.convict_call(&case.job, &case.answer, *conviction)?;
                 self.ledger.convict(&self.wallet, &call).await?;
                 self.ledger.settle_challenge(&self.wallet, id).await?;
                 self.store.put_audit(job_id, &Audit::Convicted)?;
@@ -277,15 +359,15 @@ impl Gateway {
         let model_id = job.request.header.model_id;
         let model = self.audit_model(model_id).await?;
         let model = model.ok_or(GatewayError::NoAuditModel { model_id })?;
-        let trace = answer.trace.clone().ok_or(GatewayError::Internal)?;
-        Ok(Case { job, answer, trace, model })
+        Ok(Case { job, answer, model })
     }
 
     /// Opens a challenge, which stakes the bond.
     async fn open_dispute(&self, case: &Case) -> Result<(), GatewayError> {
         let (leaves, top) = case.top()?;
         let job_id = case.job.request.header.job_id;
-        let audit = match self.ledger.challenge(&self.wallet, case.signed(), leaves, top.into()).await {
+        let audit = match self.ledger.challenge(&self.wallet, signed(&case.answer), leaves, top.into()).await
+        {
             Err(LedgerError::Reverted(Revert::Audits(IAuditsErrors::AlreadyConvicted(_)))) => {
                 Audit::Convicted
             }
@@ -315,14 +397,19 @@ impl Gateway {
         }
     }
 
-    fn convict_call(&self, case: &Case, shown: Conviction) -> Result<IAudits::convictCall, GatewayError> {
-        let info = self.store.model(case.job.request.header.model_id)?.ok_or(GatewayError::Internal)?;
+    pub(crate) fn convict_call(
+        &self,
+        job: &JobRecord,
+        answer: &AnswerRecord,
+        shown: Conviction,
+    ) -> Result<IAudits::convictCall, GatewayError> {
+        let info = self.store.model(job.request.header.model_id)?.ok_or(GatewayError::Internal)?;
         let opening = |opening: Opening| IAudits::Opening {
             tiles: opening.tiles.into(),
             siblings: opening.siblings.into_iter().map(B256::from).collect(),
         };
         Ok(IAudits::convictCall {
-            signed: case.signed(),
+            signed: signed(answer),
             graph: info.graph.into(),
             weightRoot: info.weight_root,
             node: shown.node,
@@ -335,48 +422,34 @@ impl Gateway {
 }
 
 impl Case {
-    fn signed(&self) -> IAudits::SignedReceipt {
-        let receipt = &self.answer.receipt;
-        IAudits::SignedReceipt {
-            receipt: receipt.receipt.clone().into(),
-            signature: receipt.signature.clone(),
-            evidenceSalt: B256::from(self.answer.salts.evidence),
-        }
-    }
-
     /// Leaves and top node of the worker's tree.
     fn top(&self) -> Result<(u32, Hash), GatewayError> {
-        let graph = self.model.model.graph();
-        let input = graph.encode_input(&self.job.values).map_err(|_| GatewayError::Internal)?;
-        let found = worker_top(graph, &input, &self.answer.output, &self.trace);
-        found.ok_or(GatewayError::Internal)
+        committed_top(self.model.model.graph(), &self.job, &self.answer)
     }
 }
 
-/// Leaves and top node of the tree whose faces were checked.
-fn worker_top(graph: &Graph, input: &[i16], output: &[i32], trace: &TraceEvidence) -> Option<(u32, Hash)> {
-    let shapes = graph.validate().ok()?;
-    let layout = Layout::of_trace(&shapes);
-    let input: Vec<i32> = input.iter().map(|value| i32::from(*value)).collect();
-    let last = shapes.tensors().len().checked_sub(1)?;
-    let mut leaves = Vec::new();
-    for (run, values) in [(0, input.as_slice()), (last, output)] {
-        for leaf in layout.tiles_of(run) {
-            let tile = layout.tile(leaf)?;
-            let first = usize::try_from(tile.first).ok()?;
-            let count = usize::try_from(tile.count).ok()?;
-            let values = values.get(first..first.checked_add(count)?)?;
-            let bytes: Vec<u8> = values
-                .iter()
-                .flat_map(|value| value.to_le_bytes().into_iter().take(usize::from(tile.width)))
-                .collect();
-            leaves.push((leaf, Kind::Trace.leaf(leaf, &bytes)));
-        }
+/// A receipt as the ledger takes it.
+pub(crate) fn signed(answer: &AnswerRecord) -> IAudits::SignedReceipt {
+    let receipt = &answer.receipt;
+    IAudits::SignedReceipt {
+        receipt: receipt.receipt.clone().into(),
+        signature: receipt.signature.clone(),
+        evidenceSalt: B256::from(answer.salts.evidence),
     }
-    let siblings: Vec<Hash> = trace.faces.iter().map(|face| face.0).collect();
-    let top = fold(Kind::Trace, layout.leaves(), leaves, &siblings)?;
-    let is_it = Kind::Trace.root(layout.leaves(), &top) == trace.root.0;
-    is_it.then_some((u32::try_from(layout.leaves()).ok()?, top))
+}
+
+/// Leaves and top node of the tree that an answer commits to, whose faces were checked.
+pub(crate) fn committed_top(
+    graph: &Graph,
+    job: &JobRecord,
+    answer: &AnswerRecord,
+) -> Result<(u32, Hash), GatewayError> {
+    let TraceEvidence { root, faces } = answer.trace.as_ref().ok_or(GatewayError::Internal)?;
+    let input = graph.encode_input(&job.values).map_err(|_| GatewayError::Internal)?;
+    let faces: Vec<Hash> = faces.iter().map(|face| face.0).collect();
+    let found = faces_top(graph, &input, &answer.output, &faces, &root.0);
+    let (leaves, top) = found.map_err(|_| GatewayError::Internal)?;
+    Ok((u32::try_from(leaves).map_err(|_| GatewayError::Internal)?, top))
 }
 
 fn run(model: &Model, values: &[i64]) -> Option<Trace> {
@@ -416,10 +489,14 @@ mod tests {
         let audits = AuditPolicy::default();
         let price = 200_000_000_000_000;
         let expected = policy.probability(ASK_STAKE / 4 * 3, price, 0);
-        assert_eq!(audits.probability(ASK_STAKE, price), expected);
+        assert_eq!(audits.probability(TERMS, ASK_STAKE, price), expected);
         assert!(expected > policy.probability(ASK_STAKE, price, 0));
+        // A second worker may be as bad as the first: there are a quarter more audits.
+        let seconds = audits.probability(SECOND_TERMS, ASK_STAKE, price);
+        let quarter_more = Ratio(expected.0 + expected.0 / 4);
+        assert!(seconds.0.abs_diff(quarter_more.0) <= 2, "{seconds:?} {quarter_more:?}");
         // Who has nothing to lose is always audited.
-        assert_eq!(audits.probability(0, price), Ratio::ONE);
-        assert_eq!(audits.with_rate(Ratio::ZERO).probability(0, price), Ratio::ZERO);
+        assert_eq!(audits.probability(TERMS, 0, price), Ratio::ONE);
+        assert_eq!(audits.with_rate(Ratio::ZERO).probability(SECOND_TERMS, 0, price), Ratio::ZERO);
     }
 }

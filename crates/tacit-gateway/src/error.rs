@@ -250,6 +250,18 @@ pub enum GatewayError {
         /// The job.
         job_id: JobId,
     },
+    /// Two workers committed to different runs of the same row, and it is not known whose is false.
+    #[error(
+        "worker {worker} answered job {job_id} from another run than worker {second} did for the same question; which of them is false is being found out"
+    )]
+    RunsDiffer {
+        /// Who was asked.
+        worker: Address,
+        /// Who was asked the same.
+        second: Address,
+        /// The job.
+        job_id: JobId,
+    },
     /// The same id with another question.
     #[error("job {job_id} is another question")]
     JobIdReused {
@@ -379,6 +391,9 @@ impl GatewayError {
                 502,
                 "the worker is not asked again; how the dispute stands: tacit receipt show ID",
             ),
+            Self::RunsDiffer { .. } => {
+                ("runs_differ", 502, "ask again with the same job id once it is known: tacit receipt show ID")
+            }
             Self::JobIdReused { .. } => {
                 ("job_id_reused", 409, "leave the job id out, or choose a random one")
             }

@@ -31,15 +31,18 @@ pub mod store;
 
 mod ask;
 mod channel;
+mod compare;
 mod deliver;
 mod gateway;
 mod http;
 mod market;
+mod second;
 pub mod view;
 
 pub use ask::AskRequest;
 pub use canary::{CanaryPolicy, CanaryRate};
 pub use check::{AnswerReject, Asked, CheckedAnswer};
+pub use compare::WalkFault;
 pub use dispute::AuditPolicy;
 pub use error::GatewayError;
 pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
@@ -47,6 +50,6 @@ pub use gateway::{DoorConfig, Gateway, GatewayConfig, Spending};
 pub use http::{Forgive, FraudEntries, SentKeys};
 pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
-pub use store::{Audit, Store, StoreError};
+pub use store::{Audit, Other, Store, StoreError};
 pub use tacit_market::Ratio;
 pub use view::{Approximate, AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

@@ -82,7 +82,7 @@ pub struct AskAnswer {
     pub canaries_passed: u64,
     /// What was paid.
     pub price: Amount,
-    /// What was paid beside it now, for hidden questions and the proofs that they are compared with.
+    /// What was paid beside it now: for hidden questions and the proofs that they are compared with, or for the same question to a second worker.
     #[serde(default)]
     pub canary_price: Amount,
     /// Whether the worker has acknowledged the voucher.
@@ -170,6 +170,8 @@ pub enum ReceiptKind {
     Canary,
     /// The gateway asked for a proof to compare such an answer with.
     KnownRow,
+    /// The gateway asked the same as the user, to compare another worker's run with this one's.
+    Second,
 }
 
 /// A published model.
@@ -500,6 +502,7 @@ impl From<Purpose> for ReceiptKind {
             Purpose::Question { .. } => Self::Question,
             Purpose::Canary { .. } => Self::Canary,
             Purpose::KnownRow { .. } => Self::KnownRow,
+            Purpose::Second { .. } => Self::Second,
         }
     }
 }

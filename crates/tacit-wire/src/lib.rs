@@ -28,6 +28,7 @@ pub mod session;
 pub mod splice;
 pub mod stream;
 mod validators;
+pub mod walk;
 pub mod wallet;
 
 pub use amount::Amount;
@@ -40,4 +41,5 @@ pub use ledger::{LedgerClient, LedgerError};
 pub use revert::Revert;
 pub use rpc::RpcClient;
 pub use sealing::{ResponseKey, SealReject, SealingKey};
+pub use walk::{WalkAnswer, WalkQuestion, WalkReject, WalkRequest, WalkResponse};
 pub use wallet::{SignatureReject, Wallet};

@@ -11,7 +11,9 @@ use tacit_encrypt::{
 };
 use tacit_graph::{
     Trace,
-    trace::{Hash, Node, TraceTree, WeightsTree, check_auditable},
+    trace::{
+        Hash, Node, Openings as TraceOpenings, Question, TraceTree, WeightsTree, check_auditable, width,
+    },
 };
 use tacit_prove::{CommittedModel, Seed};
 use tacit_verify::{RowSalt, plan::Plan};
@@ -107,6 +109,15 @@ pub trait Engine: Send + Sync + 'static {
         let _ = (values, node);
         Err(EngineError("this engine does no run again".into()))
     }
+
+    /// What one element of such a run is made of, and what opens that in the trace and in the weights; `None` if there is no such element.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn opened(&self, values: &[i64], node: u32, element: u32) -> Result<Option<TraceOpenings>, EngineError> {
+        let _ = (values, node, element);
+        Err(EngineError("this engine does no run again".into()))
+    }
 }
 
 /// Keeps count of the openings of a hiding commitment, where a restart finds it.
@@ -129,6 +140,15 @@ pub struct GraphEngine {
     encrypted: Option<EncryptedModel>,
     /// Computed when it is first asked for.
     weights_root: OnceLock<Option<B256>>,
+    /// The run that was done again last: whoever disputes one asks about it several times.
+    again: Mutex<Option<Again>>,
+}
+
+/// A run that was done again.
+struct Again {
+    /// Hash of its row.
+    row: blake3::Hash,
+    tree: Arc<TraceTree<'static>>,
 }
 
 /// What proofs against a hiding commitment need besides.
@@ -146,12 +166,14 @@ pub const TOGETHER_BYTES_DEFAULT: u64 = 1 << 30;
 /// Look-ups, as a power of two, that strangers' rows may bring into a proof: about a tenth of a second's work, so that
 /// nobody's answer waits long for theirs.
 const TOGETHER_LOOKUP_VARS_MAX: usize = 20;
+/// Tiles of the longest run that is kept in memory after it was done again: with its hashes about 80 MiB at most.
+const AGAIN_TILES_MAX: u64 = 1 << 18;
 
 impl GraphEngine {
     /// An engine for a committed model.
     #[must_use]
     pub fn new(model: Arc<CommittedModel>) -> Self {
-        Self { model, hiding: None, encrypted: None, weights_root: OnceLock::new() }
+        Self { model, hiding: None, encrypted: None, weights_root: OnceLock::new(), again: Mutex::new(None) }
     }
 
     /// An engine for a model whose commitment hides, and where its openings are counted.
@@ -253,6 +275,27 @@ impl GraphEngine {
         let tree = TraceTree::new(self.model.model().shapes(), trace, 0);
         tree.ok_or_else(|| EngineError("a run of another model".into()))
     }
+
+    /// Does a run again, unless it is the one that was done again last.
+    fn again(&self, values: &[i64]) -> Result<Arc<TraceTree<'static>>, EngineError> {
+        let mut hasher = blake3::Hasher::new();
+        for value in values {
+            hasher.update(&value.to_le_bytes());
+        }
+        let row = hasher.finalize();
+        // One at a time: whoever waits finds it done.
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = again.as_ref().filter(|kept| kept.row == row) {
+            return Ok(Arc::clone(&kept.tree));
+        }
+        let model = self.model.model();
+        let encoded = model.graph().encode_input(values).map_err(failed)?;
+        let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
+        let tree = TraceTree::owning(model.shapes(), trace, 0);
+        let tree = Arc::new(tree.ok_or_else(|| EngineError("a run of another model".into()))?);
+        *again = (tree.tree().leaves() <= AGAIN_TILES_MAX).then(|| Again { row, tree: Arc::clone(&tree) });
+        Ok(tree)
+    }
 }
 
 impl Hidden {
@@ -294,16 +337,23 @@ impl Engine for GraphEngine {
     }
 
     fn reveal(&self, values: &[i64], node: Node) -> Result<Revealed, EngineError> {
+        Ok(under(&*self.again(values)?, node))
+    }
+
+    fn opened(&self, values: &[i64], node: u32, element: u32) -> Result<Option<TraceOpenings>, EngineError> {
         let model = self.model.model();
-        let encoded = model.graph().encode_input(values).map_err(failed)?;
-        let trace = tacit_graph::execute(model, &encoded, 1).map_err(failed)?;
-        Ok(under(&self.tree(&trace)?, node))
+        let Ok(question) = Question::new(model.graph(), node, element) else { return Ok(None) };
+        let tree = self.again(values)?;
+        Ok(Some(question.openings(&tree, &WeightsTree::new(model))))
     }
 }
 
-/// What lies under a node of a trace.
+/// What lies under a node of a trace; nothing where there is no such node.
 #[must_use]
 pub fn under(tree: &TraceTree<'_>, node: Node) -> Revealed {
+    if node.index >= width(tree.tree().leaves(), node.level) {
+        return Revealed::Hashes(Vec::new());
+    }
     match node.level {
         0 => Revealed::Tile(tree.tile(node.index)),
         _ => Revealed::Hashes(tree.tree().step(node)),

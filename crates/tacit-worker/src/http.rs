@@ -6,6 +6,7 @@
 //! | `GET /v1/models`, `GET /v1/models/{id}` | models, with graph and weight root |
 //! | `POST /v1/jobs` | one answer |
 //! | `POST /v1/vouchers` | one payment |
+//! | `POST /v1/walks` | a part of an audited run, for whoever knows its receipt's salt ([`tacit_wire::walk`]) |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
 //! | `PUT /v1/keys/{id}` | evaluation keys, under a [`KeyGrant`] in two headers |
 //! | `GET /v1/receipts/{job id}` | receipt and its anchor, of a job or a stream |
@@ -30,7 +31,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use tacit_wire::{
-    JobId,
+    JobId, WalkRequest, WalkResponse,
     keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER},
     message::{
         ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo, ModelTerms, ReceiptInfo, VoucherReply,
@@ -74,6 +75,7 @@ impl Worker {
             .route("/v1/models/{id}", get(model))
             .route("/v1/jobs", post(job))
             .route("/v1/vouchers", post(voucher))
+            .route("/v1/walks", post(walk))
             .route("/v1/channels/{id}", get(channel))
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/keys/{id}", put(keys))
@@ -171,6 +173,15 @@ async fn voucher(
 ) -> Result<Json<VoucherReply>, JobReject> {
     let request: VoucherRequest = read(&headers, body).await?;
     worker.accept_voucher(request).await.map(Json)
+}
+
+async fn walk(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<WalkResponse>, JobReject> {
+    let request: WalkRequest = read(&headers, body).await?;
+    worker.walk(request).await.map(Json)
 }
 
 async fn channel(

@@ -307,25 +307,26 @@ impl Worker {
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
         let Admitted { opened, digest, model, channel, path, reservation, counting, _place } = admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
-        let (job, body) = self.finish(&opened, digest, answered, time, &path)?;
-        let run = self.run_of(&opened, &job);
+        let (job, body, salt) = self.finish(&opened, digest, answered, time, &path)?;
+        let run = self.run_of(&opened, &job, salt);
         self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day(), run.as_ref())?;
         drop((reservation, counting));
         Ok(body)
     }
 
     /// What it takes to do a run again that may be disputed.
-    fn run_of(&self, opened: &OpenedJob, job: &JobRecord) -> Option<RunRecord> {
+    fn run_of(&self, opened: &OpenedJob, job: &JobRecord, salt: B256) -> Option<RunRecord> {
         let OpenedJob { header, input: JobInput::Values(values) } = opened else { return None };
         may_be_disputed(header.privacy, header.evidence).then(|| RunRecord {
             receipt: receipt_digest(&job.receipt.receipt, header.chain_id),
             model_id: header.model_id,
             values: values.to_vec(),
+            salt: Some(salt),
             until_s: job.receipt.receipt.completedAt.saturating_add(KEEP_S),
         })
     }
 
-    /// Signs the receipt and wraps the answer.
+    /// Signs the receipt and wraps the answer; the salt of its commitment to evidence comes with them.
     fn finish(
         &self,
         opened: &OpenedJob,
@@ -333,10 +334,11 @@ impl Worker {
         answered: EngineAnswer,
         time: EngineTime,
         path: &ReturnPath,
-    ) -> Result<(JobRecord, Vec<u8>), JobReject> {
+    ) -> Result<(JobRecord, Vec<u8>, B256), JobReject> {
         let header = &opened.header;
         let bill = self.billing.bill(header);
         let salts = Salts::random();
+        let salt = B256::from(salts.evidence);
         let EngineAnswer { output, proof, trace } = answered;
         let (input_commitment, evidence) = match &opened.input {
             JobInput::Values(values) => {
@@ -367,7 +369,7 @@ impl Worker {
         let answer = Answer { output, salts, time, evidence, receipt: receipt.clone() };
         let encoded = answer.encode().map_err(|_| JobReject::Internal)?;
         let body = path.wrap(encoded).map_err(|_| JobReject::Internal)?;
-        Ok((JobRecord { digest, receipt, paid: false, batch: None }, body))
+        Ok((JobRecord { digest, receipt, paid: false, batch: None }, body, salt))
     }
 
     /// What the worker knows about a channel.

@@ -38,6 +38,7 @@ mod http;
 mod job;
 mod payment;
 mod together;
+mod walk;
 mod worker;
 
 pub use audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute};
@@ -52,5 +53,5 @@ pub use quota::{Day, Quota};
 pub use reject::JobReject;
 pub use served::ServedModel;
 pub use settle::SettlementPolicy;
-pub use store::{Store, StoreError};
+pub use store::{Store, StoreError, WALK_QUESTIONS_MAX};
 pub use worker::{Earnings, Limits, Worker, WorkerConfig, WorkerError, WorkerFolder};

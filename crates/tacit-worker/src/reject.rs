@@ -195,6 +195,12 @@ pub enum JobReject {
         /// The id.
         job_id: JobId,
     },
+    /// No run that may be disputed, or the question is not from whoever knows its receipt's salt.
+    #[error("there is no run that this question opens")]
+    NoSuchRun,
+    /// The run was asked about often enough.
+    #[error("this run was asked about as often as is answered, or about another element before")]
+    WalkedEnough,
     /// The voucher pays less than its job costs.
     #[error("the voucher is for {got}, and {demand} is owed")]
     Underpaid {
@@ -262,6 +268,10 @@ impl JobReject {
             }
             Self::Busy => ("busy", 503, "try again, or ask another worker"),
             Self::UnknownJob { .. } => ("unknown_job", 404, ""),
+            Self::NoSuchRun => {
+                ("no_such_run", 404, "seal the question with the salt of the receipt's evidence")
+            }
+            Self::WalkedEnough => ("walked_enough", 429, "dispute the receipt on the ledger"),
             Self::Underpaid { .. } => ("underpaid", 402, "sign a voucher for the amount on the receipt"),
             Self::WrongChannel => ("wrong_channel", 409, "send the voucher of the job's channel"),
             Self::Engine(_) => ("engine_failed", 500, "ask another worker"),

@@ -135,6 +135,8 @@ pub struct Worker {
     pub(crate) running: Semaphore,
     /// Keys that are being sent.
     pub(crate) receiving: Semaphore,
+    /// Runs that are done again for whoever asks about them.
+    pub(crate) walking: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) languages: Languages,
     /// The job that each busy channel is computing.
@@ -256,6 +258,7 @@ impl Worker {
             admitted: Arc::new(Semaphore::new(admitted)),
             running: Semaphore::new(limits.running_max),
             receiving: Semaphore::new(RECEIVING_MAX),
+            walking: Arc::new(Semaphore::new(1)),
             queues: Queues::default(),
             languages: Languages::new(languages, session, limits.streams_max),
             busy: Mutex::default(),

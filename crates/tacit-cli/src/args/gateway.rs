@@ -79,7 +79,10 @@ pub(crate) struct GatewayRun {
     /// Model file with whose weights audited answers are done again that were not encrypted; may be given several times. A false answer is disputed on the ledger, which shows everyone what its false value is made of, perhaps some of the input.
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_model: Vec<PathBuf>,
-    /// How many of those answers are done again, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
+    /// Asks no second worker the same where a model file is missing that an answer could be done again with: nobody but the one that answers is shown the question, and such answers are not audited.
+    #[arg(long)]
+    pub(crate) audit_alone: bool,
+    /// How many of those answers are done again, here or by a second worker, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
     #[arg(long, value_name = "RATE", value_parser = audit_rate)]
     pub(crate) audit_rate: Option<Ratio>,
     /// Most that one answer may cost where neither the question nor a key says, in coins.

@@ -88,7 +88,8 @@ pub(crate) fn line(answer: &AskAnswer, output: Output) -> String {
     let place = answer.block.map_or_else(|| "not anchored yet".to_owned(), |block| format!("block {block}"));
     let beside = match answer.canary_price {
         Amount::ZERO => String::new(),
-        spent => format!(", and {spent} for hidden questions"),
+        spent if answer.privacy == Privacy::Encrypted => format!(", and {spent} for hidden questions"),
+        spent => format!(", and {spent} to a second worker"),
     };
     format!(
         "{}   ({sure}{evidence} · paid {}{beside} · receipt {}, {place})",
@@ -105,7 +106,23 @@ pub(crate) fn audit_words(audit: &Audit) -> String {
         Audit::NoWeights => "not done again here, on the worker's stake".to_owned(),
         Audit::NotDrawn => "not chosen to be done again, on the worker's stake".to_owned(),
         Audit::Passed => "done again here, value for value".to_owned(),
+        Audit::Asking { .. } => "a second worker has not answered yet, on the worker's stake".to_owned(),
+        Audit::NoSecondWorker { reason } => format!("no second worker, on the worker's stake: {reason}"),
+        Audit::Agreed { with } => {
+            format!("worker {} did the same run, receipt {}", with.worker, short(&with.receipt.to_string()))
+        }
+        Audit::Second { of } => format!("being compared with job {of}"),
+        Audit::Differs { with, .. } => {
+            format!("another run than worker {} did; which is false is being found out", with.worker)
+        }
+        Audit::Undecided { with, reason } => {
+            format!("another run than worker {} did, and nobody knows which is false: {reason}", with.worker)
+        }
+        Audit::Upheld { against } => {
+            format!("worker {} did another run, and that one was false", against.worker)
+        }
         Audit::Disputed { .. } => "false, and disputed on the ledger".to_owned(),
+        Audit::Convicting => "false, and its worker is being convicted on the ledger".to_owned(),
         Audit::Convicted => "false, and the worker has lost its stake".to_owned(),
         Audit::Unpunished { reason } => format!("false, and no stake was taken: {reason}"),
     }

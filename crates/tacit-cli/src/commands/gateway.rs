@@ -71,8 +71,11 @@ fn keys(data: &Path) -> ApiKeys {
 }
 
 /// What audited answers are done again with.
-fn audits(models: &[PathBuf], rate: Option<Ratio>) -> Result<AuditPolicy, Failure> {
+fn audits(models: &[PathBuf], rate: Option<Ratio>, alone: bool) -> Result<AuditPolicy, Failure> {
     let mut audits = AuditPolicy::default();
+    if alone {
+        audits = audits.alone();
+    }
     for file in models {
         audits = audits.with_model(question::read_model(file)?.model);
     }
@@ -112,7 +115,7 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
         deposit: arguments.deposit,
     };
     let door = DoorConfig { api_keys: Some(data.join(KEYS_FILE)), ..DoorConfig::default() };
-    let audits = audits(&arguments.audit_model, arguments.audit_rate)?;
+    let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;
     let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
     let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;
     let listener = bind(arguments.listen, "gateway").await?;

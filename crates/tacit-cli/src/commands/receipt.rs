@@ -260,6 +260,7 @@ fn line(entry: &ReceiptEntry) -> String {
         ReceiptKind::Question => "",
         ReceiptKind::Canary => "  (a hidden question)",
         ReceiptKind::KnownRow => "  (for hidden questions)",
+        ReceiptKind::Second => "  (the same, to a second worker)",
     };
     let audit = entry.audit.as_ref().map_or_else(String::new, |audit| format!("  ({})", audit_words(audit)));
     format!(

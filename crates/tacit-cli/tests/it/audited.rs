@@ -116,11 +116,17 @@ fn an_audited_question_is_asked_done_again_and_counted() {
 fn a_sealed_answer_is_done_again_by_whoever_has_the_model() {
     let folder = Folder::new();
     let path = |name: &str| folder.path(name);
-    let [(worker_key, worker_account), (client_key, client_account)] =
-        ["worker.key", "client.key"].map(|name| folder.key(name));
+    let [
+        (worker_key, worker_account),
+        (client_key, client_account),
+        (second_key, second_account),
+        (plain_key, plain_account),
+    ] = ["worker.key", "client.key", "second.key", "plain.key"].map(|name| folder.key(name));
     let [model, other] =
         [("small", 4), ("other", 5)].map(|(name, outputs)| folder.model(name, &[12, 8, outputs]));
-    let ledger = Role::start(&["node", "dev", "--fund", &worker_account, "--fund", &client_account]);
+    let accounts = [&worker_account, &client_account, &second_account, &plain_account];
+    let funded = accounts.iter().flat_map(|account| ["--fund", account.as_str()]);
+    let ledger = Role::start(&["node", "dev"].into_iter().chain(funded).collect::<Vec<_>>());
     let served = format!("{model}=0.0002");
     let start = ["worker", "--ledger", ledger.url(), "--key", &worker_key, "--model", &served];
     let data = path("worker");
@@ -147,4 +153,26 @@ fn a_sealed_answer_is_done_again_by_whoever_has_the_model() {
     assert!(text.contains("audited: done again here"), "{text}");
     let shown = ok(&["receipt", "show", answer["receipt"].as_str().unwrap(), "--gateway", gateway.url()]);
     assert_eq!(shown["audit"], json!({"state": "passed"}));
+
+    // A gateway without the model's file asks a second worker, or says that nobody looked.
+    let dearer = format!("{model}=0.0003");
+    let start = ["worker", "--ledger", ledger.url(), "--key", &second_key, "--model", &dearer];
+    let _second = Role::start(&[start.as_slice(), &["--data", &path("second"), "--audited"]].concat());
+    let plain = ["gateway", "--ledger", ledger.url(), "--key", &plain_key, "--audit-rate", "1"];
+    let plain_data = path("plain");
+    let plain = [plain.as_slice(), &["--data", &plain_data]].concat();
+    let gateway = Role::start(&plain);
+    let ask = ["ask", "small", "--input", &input, "--evidence", "audited", "--gateway", gateway.url()];
+    let answer = ok(&ask);
+    assert_eq!((&answer["price"], &answer["canary_price"]), (&json!("0.0002"), &json!("0.0003")));
+    let with = &answer["audit"]["with"];
+    assert_eq!((&answer["audit"]["state"], &with["worker"]), (&json!("agreed"), &json!(second_account)));
+    let shown = ok(&["receipt", "show", with["receipt"].as_str().unwrap(), "--gateway", gateway.url()]);
+    assert_eq!((&shown["kind"], &shown["audit"]["state"]), (&json!("second"), &json!("agreed")));
+    let text = String::from_utf8(tacit().args(ask).output().unwrap().stdout).unwrap();
+    assert!(text.contains("did the same run") && text.contains("to a second worker"), "{text}");
+    drop(gateway);
+    let alone = Role::start(&[plain.as_slice(), &["--audit-alone"]].concat());
+    let ask = ["ask", "small", "--input", &input, "--evidence", "audited", "--gateway", alone.url()];
+    assert_eq!(ok(&ask)["audit"], json!({"state": "no_weights"}));
 }

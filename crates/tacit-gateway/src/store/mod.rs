@@ -21,7 +21,8 @@ mod audits;
 mod records;
 mod streams;
 
-pub use audits::Audit;
+pub(crate) use audits::Fault as AuditFault;
+pub use audits::{Audit, Other};
 pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
 pub use streams::{Fault, Holder, LanguageRecord, StreamRecord};
 
@@ -590,7 +591,7 @@ fn note_answered(write: &WriteTransaction, job: &JobRecord) -> Result<(), StoreE
         canaries.spent = canaries.spent.checked_add(header.price).unwrap_or(canaries.spent);
     };
     match job.purpose {
-        Purpose::Question { .. } => Ok(()),
+        Purpose::Question { .. } | Purpose::Second { .. } => Ok(()),
         Purpose::KnownRow { audited } => {
             let key = (header.model_id.0, header.job_id.0.0);
             write.open_table(KNOWN_ROWS)?.insert(key, header.worker.into_array())?;

@@ -33,6 +33,9 @@ pub struct JobRecord {
     /// When it was made, seconds since 1970.
     #[serde(default)]
     pub sent_at: u64,
+    /// Most that was to be paid for it, and so for the same question to another worker; its price where none is noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<Amount>,
     /// How far it is.
     pub state: JobState,
 }
@@ -50,6 +53,11 @@ pub enum Purpose {
     KnownRow {
         /// The worker whose canaries it is paid for.
         audited: Address,
+    },
+    /// The same as another job asks, of another worker, so that their runs can be compared.
+    Second {
+        /// That job.
+        of: JobId,
     },
     /// A row of the gateway's own, hidden among the user's.
     Canary {

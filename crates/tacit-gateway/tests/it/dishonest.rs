@@ -147,7 +147,7 @@ pub(crate) async fn line(worker: &RunningWorker, alter: Alter) -> Server {
     })
 }
 
-async fn forward(State((target, alter)): State<(String, Alter)>, request: Request) -> Response {
+pub(crate) async fn forward(State((target, alter)): State<(String, Alter)>, request: Request) -> Response {
     const LIMIT: usize = 64 << 20;
     let client = JsonClient::new(core::time::Duration::from_secs(60)).unwrap();
     let path = request.uri().path().to_owned();

@@ -44,7 +44,7 @@ const CLIENT: u8 = 2;
 const STRANGER: u8 = 3;
 
 /// A model whose tree takes more than one step.
-fn deep_model() -> Arc<CommittedModel> {
+pub(crate) fn deep_model() -> Arc<CommittedModel> {
     static MODEL: OnceLock<Arc<CommittedModel>> = OnceLock::new();
     let made = || {
         let model = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 400, 200, 3], 5).unwrap();
@@ -73,17 +73,17 @@ fn auditor(ledger: &LedgerClient, disk: &Disk) -> Arc<Gateway> {
     auditing_gateway(ledger, CLIENT, disk, CanaryPolicy::default(), audits)
 }
 
-fn audited_question(seed: u64) -> AskRequest {
+pub(crate) fn audited_question(seed: u64) -> AskRequest {
     AskRequest { evidence: Some(Evidence::Audited), ..question(seed) }
 }
 
-fn run(values: &[i64]) -> Trace {
+pub(crate) fn run(values: &[i64]) -> Trace {
     let model = deep_model();
     let encoded = model.model().graph().encode_input(values).unwrap();
     execute(model.model(), &encoded, 1).unwrap()
 }
 
-fn tree(trace: &Trace) -> TraceTree<'_> {
+pub(crate) fn tree(trace: &Trace) -> TraceTree<'_> {
     TraceTree::new(deep_model().model().shapes(), trace, 0).unwrap()
 }
 
@@ -146,10 +146,10 @@ async fn an_answer_that_was_not_audited_says_so() {
             auditing_gateway(&ledger.client, key, &Disk::default(), CanaryPolicy::default(), policy);
         gateway.ask(audited_question(1)).await.unwrap().audit
     };
-    assert_eq!(ask(CLIENT, AuditPolicy::default()).await, Some(Audit::NoWeights));
+    assert_eq!(ask(CLIENT, AuditPolicy::default().alone()).await, Some(Audit::NoWeights));
     // Weights of another model of the same shape are not the registered ones.
     let other = synthetic_mlp(&[u32::try_from(FEATURES).unwrap(), 400, 200, 3], 6).unwrap();
-    let others = AuditPolicy::default().with_model(other).with_rate(Ratio::ONE);
+    let others = AuditPolicy::default().with_model(other).with_rate(Ratio::ONE).alone();
     assert_eq!(ask(CLIENT, others).await, Some(Audit::NoWeights));
     let never = AuditPolicy::default().with_model(deep_model().model().clone()).with_rate(Ratio::ZERO);
     assert_eq!(ask(STRANGER, never).await, Some(Audit::NotDrawn));
@@ -298,12 +298,12 @@ async fn settled_turn(running: &RunningWorker, ledger: &LedgerClient, id: B256, 
     panic!("no turn {turn}: {:?}", ledger.challenge_of(id).await);
 }
 
-fn digest(gateway: &Gateway, job_id: JobId, ledger: &LedgerClient) -> B256 {
+pub(crate) fn digest(gateway: &Gateway, job_id: JobId, ledger: &LedgerClient) -> B256 {
     let record = gateway.store().answer(job_id).unwrap().unwrap();
     receipt_digest(&record.receipt.receipt, ledger.chain_id())
 }
 
-async fn pass_time(ledger: &LedgerClient, seconds: u64) {
+pub(crate) async fn pass_time(ledger: &LedgerClient, seconds: u64) {
     let http = JsonClient::new(Duration::from_secs(10)).unwrap();
     for (method, params) in [("evm_increaseTime", json!([seconds])), ("evm_mine", json!([]))] {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });

@@ -20,6 +20,7 @@ mod quota;
 mod reference;
 mod refusals;
 mod sdk;
+mod seconds;
 mod story;
 mod support;
 mod together;

@@ -6,7 +6,7 @@
 
 use super::{
     conviction::{Conviction, ConvictionError, Opening, Question},
-    tree::{Hash, Kind, Node, climb, fold_step, siblings, step},
+    tree::{Hash, Kind, Node, climb, siblings, step},
     trees::{TraceTree, WeightsTree},
 };
 use crate::graph::Graph;
@@ -66,20 +66,14 @@ impl<'a> Challenger<'a> {
     pub fn choose(&mut self, children: &[Hash]) -> Result<u8, ChallengerError> {
         let leaves = self.own.tree().leaves();
         let places = step(leaves, self.at);
-        let level = places.first().ok_or(ChallengerError::Level { level: self.at.level })?.level;
-        if fold_step(Kind::Trace, leaves, self.at, children) != Some(self.hash(self.at)) {
-            return Err(ChallengerError::NotUnder);
+        if places.is_empty() {
+            return Err(ChallengerError::Level { level: self.at.level });
         }
+        let made = under(leaves, self.at, &self.hash(self.at), children).ok_or(ChallengerError::NotUnder)?;
         // Above the same hashes are the same: one of them differs.
         let differs = |(place, hash): (&Node, &Hash)| self.own.tree().hash(*place) != *hash;
         let chosen = places.iter().zip(children).position(differs).ok_or(ChallengerError::NotUnder)?;
-        let below: Vec<(u64, Hash)> =
-            places.iter().zip(children).map(|(place, hash)| (place.index, *hash)).collect();
-        let mut made = Vec::new();
-        climb(Kind::Trace, leaves, below, level, self.at.level, &mut [].iter(), &mut |node, hash| {
-            made.push((node, *hash));
-        });
-        self.revealed.extend(places.iter().copied().zip(children.iter().copied()).chain(made));
+        self.revealed.extend(made);
         self.at = *places.get(chosen).ok_or(ChallengerError::NotUnder)?;
         u8::try_from(chosen).map_err(|_| ChallengerError::NotUnder)
     }
@@ -122,10 +116,8 @@ impl<'a> Challenger<'a> {
         let mut leaves = Vec::new();
         if question.is_well_formed(tile) {
             leaves = question.trace_leaves().to_vec();
-            conviction.trace.tiles = leaves.iter().flat_map(|leaf| self.own.tile(*leaf)).collect();
-            let read = question.weight_leaves();
-            conviction.weights.tiles = read.iter().flat_map(|leaf| weights.tile(*leaf)).collect();
-            conviction.weights.siblings = weights.tree().open(read);
+            let opened = question.openings(self.own, weights);
+            (conviction.trace.tiles, conviction.weights) = (opened.trace.tiles, opened.weights);
         }
         leaves.push(leaf);
         let needed = siblings(self.own.tree().leaves(), &leaves);
@@ -137,4 +129,19 @@ impl<'a> Challenger<'a> {
     fn hash(&self, node: Node) -> Hash {
         self.revealed.get(&node).copied().unwrap_or_else(|| self.own.tree().hash(node))
     }
+}
+
+/// What hashes under a node say, those between it and them among it; `None` if they are not under the node with this hash.
+pub(super) fn under(leaves: u64, node: Node, hash: &Hash, children: &[Hash]) -> Option<Vec<(Node, Hash)>> {
+    let places = step(leaves, node);
+    let level = places.first()?.level;
+    if places.len() != children.len() {
+        return None;
+    }
+    let mut made: Vec<(Node, Hash)> = places.iter().copied().zip(children.iter().copied()).collect();
+    let below = made.iter().map(|(place, hash)| (place.index, *hash)).collect();
+    climb(Kind::Trace, leaves, below, level, node.level, &mut [].iter(), &mut |node, hash| {
+        made.push((node, *hash));
+    })?;
+    made.last().is_some_and(|(_, top)| top == hash).then_some(made)
 }

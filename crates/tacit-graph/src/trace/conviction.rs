@@ -5,6 +5,7 @@ use super::{
     element::{Elements, element},
     layout::{Layout, Tile, read},
     tree::{Hash, Kind, depth, fold},
+    trees::{TraceTree, WeightsTree},
 };
 use crate::{
     error::GraphError,
@@ -19,6 +20,15 @@ pub struct Opening {
     pub tiles: Vec<u8>,
     /// As [`fold`] takes them.
     pub siblings: Vec<Hash>,
+}
+
+/// What an element is made of, opened in both trees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Openings {
+    /// The tiles that it reads of the trace; the siblings are of these and the element's own.
+    pub trace: Opening,
+    /// What it reads of the weights.
+    pub weights: Opening,
 }
 
 /// What shows that an element of a trace is wrong.
@@ -171,6 +181,21 @@ impl<'a> Question<'a> {
     #[must_use]
     pub fn is_well_formed(&self, tile: &[u8]) -> bool {
         tile.len() == self.tile.bytes()
+    }
+
+    /// What the element is made of, by whoever has the run and the weights.
+    #[must_use]
+    pub fn openings(&self, own: &TraceTree<'_>, weights: &WeightsTree<'_>) -> Openings {
+        let (read, read_weights) = (self.trace_leaves(), self.weight_leaves());
+        let trace = Opening {
+            tiles: read.iter().flat_map(|leaf| own.tile(*leaf)).collect(),
+            siblings: own.tree().open(&[read, &[self.leaf]].concat()),
+        };
+        let weights = Opening {
+            tiles: read_weights.iter().flat_map(|leaf| weights.tile(*leaf)).collect(),
+            siblings: weights.tree().open(read_weights),
+        };
+        Openings { trace, weights }
     }
 
     /// Most hashes that [`Self::open`] makes of a conviction, none of more than [`super::TILE_BYTES_MAX`] bytes and what is in front of them.

@@ -11,11 +11,12 @@ use crate::{
     shapes::{Shapes, TensorShape},
     tensor::Trace,
 };
+use std::borrow::Cow;
 
 /// One row of a run, as a tree.
 #[derive(Debug, Clone)]
 pub struct TraceTree<'a> {
-    trace: &'a Trace,
+    trace: Cow<'a, Trace>,
     row: usize,
     cells: Vec<usize>,
     layout: Layout,
@@ -26,6 +27,16 @@ impl<'a> TraceTree<'a> {
     /// Of row `row` of a trace of a model with these shapes; `None` if it is no such trace.
     #[must_use]
     pub fn new(shapes: &Shapes, trace: &'a Trace, row: usize) -> Option<Self> {
+        Self::make(shapes, Cow::Borrowed(trace), row)
+    }
+
+    /// As [`Self::new`], with the trace.
+    #[must_use]
+    pub fn owning(shapes: &Shapes, trace: Trace, row: usize) -> Option<TraceTree<'static>> {
+        TraceTree::make(shapes, Cow::Owned(trace), row)
+    }
+
+    fn make(shapes: &Shapes, trace: Cow<'a, Trace>, row: usize) -> Option<Self> {
         let fits = trace.tensors.len() == shapes.tensors().len()
             && row < trace.rows
             && trace.tensors.iter().zip(shapes.tensors()).all(|(tensor, shape)| {
@@ -149,6 +160,20 @@ pub fn check_faces(
     siblings: &[Hash],
     root: &Hash,
 ) -> Result<(), FacesError> {
+    faces_top(graph, input, logits, siblings, root).map(|_| ())
+}
+
+/// As [`check_faces`]: how many leaves the trace has, and its top.
+///
+/// # Errors
+/// As there.
+pub fn faces_top(
+    graph: &Graph,
+    input: &[i16],
+    logits: &[i32],
+    siblings: &[Hash],
+    root: &Hash,
+) -> Result<(u64, Hash), FacesError> {
     let shapes = graph.validate()?;
     let layout = Layout::of_trace(&shapes);
     let input: Vec<i32> = input.iter().map(|value| i32::from(*value)).collect();
@@ -171,7 +196,8 @@ pub fn check_faces(
         }
     }
     let top = fold(Kind::Trace, layout.leaves(), hashes, siblings).ok_or(FacesError::Path)?;
-    if Kind::Trace.root(layout.leaves(), &top) == *root { Ok(()) } else { Err(FacesError::Root) }
+    let leaves = layout.leaves();
+    if Kind::Trace.root(leaves, &top) == *root { Ok((leaves, top)) } else { Err(FacesError::Root) }
 }
 
 fn faces(layout: &Layout) -> Vec<u64> {

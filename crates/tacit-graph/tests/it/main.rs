@@ -13,3 +13,4 @@ mod support;
 mod trace;
 mod trees;
 mod vectors;
+mod walk;

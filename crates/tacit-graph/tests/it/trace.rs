@@ -12,12 +12,12 @@ use tacit_graph::{
     },
 };
 
-fn run(model: &Model, seed: u64) -> Trace {
+pub(crate) fn run(model: &Model, seed: u64) -> Trace {
     execute(model, &random_inputs(model, 1, seed), 1).unwrap()
 }
 
 /// Adds to one element, staying within what its tensor can hold.
-fn alter(trace: &mut Trace, tensor: usize, at: usize, by: i32) {
+pub(crate) fn alter(trace: &mut Trace, tensor: usize, at: usize, by: i32) {
     match &mut trace.tensors[tensor] {
         Tensor::I8(values) => values[at] = values[at].wrapping_add(by as i8),
         Tensor::I16(values) => values[at] = values[at].wrapping_add(by as i16),

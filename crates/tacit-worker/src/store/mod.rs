@@ -19,7 +19,7 @@ pub use accounts::{AccountRecord, Tally};
 pub(crate) use accounts::{Promise, StreamEnd};
 pub use batches::BatchRecord;
 pub use jobs::{ANSWERS_KEPT_MAX, ChannelRecord, JobRecord};
-pub use runs::RunRecord;
+pub use runs::{RunRecord, WALK_QUESTIONS_MAX};
 
 /// The worker's file.
 #[derive(Debug)]

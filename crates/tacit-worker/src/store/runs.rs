@@ -16,6 +16,9 @@ pub struct RunRecord {
     pub model_id: B256,
     /// The row.
     pub values: Vec<i64>,
+    /// Salt of the receipt's commitment to evidence: who knows it may ask about the run. None in records from before that could be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<B256>,
     /// From when on nobody can dispute it, seconds since 1970.
     pub until_s: u64,
 }
@@ -26,8 +29,15 @@ impl core::fmt::Debug for RunRecord {
     }
 }
 
+/// Questions about one run that are answered: several times as many as lead to a leaf.
+pub const WALK_QUESTIONS_MAX: u32 = 64;
+
 /// By the receipt's digest.
 const RUNS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("runs");
+/// How often a run was asked about, by the receipt's digest, and the one element, with its node, of which was said what it is made of.
+const WALKED: TableDefinition<'_, [u8; 32], Walked> = TableDefinition::new("walked");
+/// How often, and of which element.
+type Walked = (u32, Option<(u32, u32)>);
 /// When runs may be forgotten.
 const RUN_ENDS: TableDefinition<'_, (u64, [u8; 32]), ()> = TableDefinition::new("run_ends");
 /// Receipts of open challenges, by the challenge.
@@ -37,6 +47,7 @@ const WATCHED: TableDefinition<'_, (), u64> = TableDefinition::new("watched");
 
 pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
     write.open_table(RUNS)?;
+    write.open_table(WALKED)?;
     write.open_table(RUN_ENDS)?;
     write.open_table(CHALLENGES)?;
     write.open_table(WATCHED)?;
@@ -57,6 +68,26 @@ impl Store {
         self.read(RUNS, receipt)
     }
 
+    /// Counts a question about a run, `element` being that of which it asks what it is made of: whether it is answered. At most [`WALK_QUESTIONS_MAX`] are, and of
+    /// one element only: each shows weights, and no more of them than a dispute on the ledger would.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_walk(&self, receipt: B256, element: Option<(u32, u32)>) -> Result<bool, StoreError> {
+        let write = self.database.begin_write()?;
+        {
+            let mut walked = write.open_table(WALKED)?;
+            let (count, opened) = walked.get(receipt.0)?.map_or((0, None), |found| found.value());
+            let other = element.zip(opened).is_some_and(|(element, opened)| element != opened);
+            if count >= WALK_QUESTIONS_MAX || other {
+                return Ok(false);
+            }
+            walked.insert(receipt.0, (count.saturating_add(1), opened.or(element)))?;
+        }
+        write.commit()?;
+        Ok(true)
+    }
+
     /// Forgets runs that nobody can dispute any more.
     ///
     /// # Errors
@@ -70,9 +101,11 @@ impl Store {
         {
             let mut ends = write.open_table(RUN_ENDS)?;
             let mut runs = write.open_table(RUNS)?;
+            let mut walked = write.open_table(WALKED)?;
             for entry in ends.extract_from_if(..(now_s, [0; 32]), |_, ()| true)? {
                 let (_, receipt) = entry?.0.value();
                 runs.remove(receipt)?;
+                walked.remove(receipt)?;
             }
         }
         Ok(write.commit()?)

@@ -198,7 +198,8 @@ fn runs_are_kept_while_they_may_be_disputed_and_then_forgotten() {
     let mut runs = Vec::new();
     for (number, until_s) in [(1, 100), (2, 200)] {
         let (job_id, job) = record(number, channel_id, 0);
-        let run = RunRecord { receipt: job_id.0, model_id: B256::ZERO, values: vec![-1, 2], until_s };
+        let run =
+            RunRecord { receipt: job_id.0, model_id: B256::ZERO, values: vec![-1, 2], salt: None, until_s };
         store.put_answer(job_id, &job, b"", channel(), Day(1), Some(&run)).unwrap();
         runs.push(run);
     }
@@ -210,6 +211,20 @@ fn runs_are_kept_while_they_may_be_disputed_and_then_forgotten() {
             assert_eq!(store.run(run.receipt).unwrap(), is_kept.then(|| run.clone()), "{now_s}");
         }
     }
+}
+
+#[test]
+fn a_run_is_asked_about_so_often_and_opened_in_one_element() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    let [one, other] = [1, 2].map(B256::repeat_byte);
+    assert!(store.count_walk(one, Some((0, 7))).unwrap());
+    assert!(!store.count_walk(one, Some((0, 8))).unwrap() && !store.count_walk(one, Some((1, 7))).unwrap());
+    for _ in 1..WALK_QUESTIONS_MAX - 1 {
+        assert!(store.count_walk(one, None).unwrap());
+    }
+    assert!(store.count_walk(one, Some((0, 7))).unwrap());
+    assert!(!store.count_walk(one, Some((0, 7))).unwrap() && !store.count_walk(one, None).unwrap());
+    assert!(store.count_walk(other, Some((0, 8))).unwrap());
 }
 
 /// Whoever begins anew at a later block would miss what was opened before.
