@@ -23,6 +23,21 @@ impl GatewayClient {
         self.http.get(&format!("{}{path}", self.url), REPLY_BYTES_MAX).await.map_err(|error| refused(&error))
     }
 
+    /// A file as it is, of at most so many bytes.
+    pub(crate) async fn file(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+        let url = format!("{}{path}", self.url);
+        let mut download = self.http.download(&url, TIMEOUT).await.map_err(|error| refused(&error))?;
+        let mut bytes = Vec::new();
+        while let Some(more) = download.next().await.map_err(|error| refused(&error))? {
+            bytes.extend_from_slice(&more);
+            if bytes.len() > bytes_max {
+                let hint = "is it another version?";
+                return Err(Failure::new("gateway", "the gateway's answer is too long", hint));
+            }
+        }
+        Ok(bytes)
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<Value, Failure> {
         self.http
             .post(&format!("{}{path}", self.url), body, REPLY_BYTES_MAX)

@@ -1,6 +1,6 @@
 //! What went wrong, in one sentence, and what to do about it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::error::Error;
 use std::fmt::Display;
 
@@ -13,11 +13,18 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What the user can do; may be empty.
     pub(crate) hint: String,
+    /// What programs may want to know besides; nothing mostly.
+    pub(crate) figures: Option<Value>,
 }
 
 impl Failure {
     pub(crate) fn new(code: impl Into<String>, message: impl Display, hint: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.to_string(), hint: hint.into() }
+        Self { code: code.into(), message: message.to_string(), hint: hint.into(), figures: None }
+    }
+
+    /// With figures for programs.
+    pub(crate) fn with(self, figures: Value) -> Self {
+        Self { figures: Some(figures), ..self }
     }
 
     /// 2 for what the command line got wrong, 1 for what was refused or failed.
@@ -28,7 +35,11 @@ impl Failure {
     }
 
     pub(crate) fn to_json(&self) -> String {
-        json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}}).to_string()
+        let mut error = json!({"code": self.code, "message": self.message, "hint": self.hint});
+        if let Some(figures) = &self.figures {
+            error["figures"] = figures.clone();
+        }
+        json!({ "error": error }).to_string()
     }
 }
 

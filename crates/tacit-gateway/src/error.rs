@@ -274,6 +274,12 @@ pub enum GatewayError {
         /// What was asked for.
         id: String,
     },
+    /// What a receipt of a stream is about is not kept any more, or never was.
+    #[error("request and answer of receipt {job_id} are not kept")]
+    Forgotten {
+        /// Of which job.
+        job_id: JobId,
+    },
     /// Too many questions at once.
     #[error("too many questions at once")]
     Busy,
@@ -398,6 +404,11 @@ impl GatewayError {
                 ("job_id_reused", 409, "leave the job id out, or choose a random one")
             }
             Self::UnknownReceipt { .. } => ("unknown_receipt", 404, "list the receipts: tacit receipt list"),
+            Self::Forgotten { .. } => (
+                "forgotten",
+                410,
+                "tacit gateway --keep-answers MIB says how much is kept; the oldest go first",
+            ),
             Self::Busy => ("busy", 503, "try again in a moment"),
             Self::Timeout => ("timeout", 504, "ask again with the same job id: it is paid once"),
             Self::Payload(_) => ("bad_sealing_key", 502, "ask another worker"),

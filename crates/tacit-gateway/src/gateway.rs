@@ -51,11 +51,16 @@ pub struct DoorConfig {
     pub api_keys: Option<PathBuf>,
     /// Longest that a worker may say nothing.
     pub patience: Duration,
+    /// Bytes of requests and answers that are kept with their receipts, so that those can be shown to others; the oldest are forgotten first.
+    pub kept_bytes: u64,
 }
+
+/// As many requests and answers are kept where nobody says.
+pub const KEPT_BYTES_DEFAULT: u64 = 256 << 20;
 
 impl Default for DoorConfig {
     fn default() -> Self {
-        Self { api_keys: None, patience: Duration::from_secs(120) }
+        Self { api_keys: None, patience: Duration::from_secs(120), kept_bytes: KEPT_BYTES_DEFAULT }
     }
 }
 
@@ -119,6 +124,7 @@ pub struct Gateway {
     /// For what a worker knows without work: another one may be asked instead.
     pub(crate) quick: JsonClient,
     pub(crate) patience: Duration,
+    pub(crate) kept_bytes: u64,
     pub(crate) api_keys: Option<ApiKeys>,
     /// Places for requests to the OpenAI interface.
     pub(crate) answers: Arc<Semaphore>,
@@ -183,6 +189,7 @@ impl Gateway {
             streams: JsonClient::new(STREAM_TIMEOUT).map_err(GatewayError::Http)?,
             quick: JsonClient::new(QUICK_TIMEOUT).map_err(GatewayError::Http)?,
             patience: door.patience,
+            kept_bytes: door.kept_bytes,
             api_keys: door.api_keys.as_deref().map(ApiKeys::at),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
             market: Market::default(),

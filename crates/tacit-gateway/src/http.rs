@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `POST /tacit/v1/ask` | [`AskRequest`] in, [`AskAnswer`] out |
 //! | `GET /tacit/v1/models` | models on the ledger, with asks |
-//! | `GET /tacit/v1/receipts` | receipts, newest first |
+//! | `GET /tacit/v1/receipts` | receipts of jobs and streams, newest first |
 //! | `GET /tacit/v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
-//! | `GET /tacit/v1/receipts/{id}/bundle` | everything needed to check it elsewhere |
+//! | `GET /tacit/v1/receipts/{id}/bundle` | everything needed to check it elsewhere: [`Bundle`], [`StreamBundle`](crate::StreamBundle) |
+//! | `GET /tacit/v1/tokenizers/{model id}` | the tokenizer of a language model that was asked |
 //! | `GET /tacit/v1/receipts/{id}/bundle/keys` | the same with the secret keys of a job that is under some |
 //! | `GET /tacit/v1/keys/{id}` | public evaluation keys, for whoever does a job again |
 //! | `GET /tacit/v1/evidence` | [`FraudEntries`]: hidden questions that were answered falsely |
@@ -55,7 +56,7 @@ use crate::{
     openai::WorkerHealth,
     receipt::Bundle,
     store::StreamRecord,
-    view::{AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
+    view::{AnyBundle, AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
 };
 
 /// A worker to ask again.
@@ -118,6 +119,7 @@ impl Gateway {
             .route("/tacit/v1/receipts/{id}", get(receipt))
             .route("/tacit/v1/receipts/{id}/bundle", get(bundle))
             .route("/tacit/v1/receipts/{id}/bundle/keys", get(bundle_with_keys))
+            .route("/tacit/v1/tokenizers/{id}", get(tokenizer))
             .route("/tacit/v1/keys/{id}", get(evaluation_keys))
             .route("/tacit/v1/evidence", get(evidence))
             .route("/tacit/v1/evidence/{id}", get(fraud))
@@ -257,15 +259,16 @@ async fn receipts(State(gateway): Shared) -> Result<Json<Vec<ReceiptEntry>>, Gat
 }
 
 async fn receipt(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<ReceiptEntry>, GatewayError> {
-    let job_id = gateway.find_receipt(&id)?;
-    gateway.fetch_anchor(job_id).await?;
-    gateway.receipt(job_id).map(Json)
+    gateway.find_entry(&id).await.map(Json)
 }
 
-async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<Bundle>, GatewayError> {
-    let job_id = gateway.find_receipt(&id)?;
-    gateway.fetch_anchor(job_id).await?;
-    gateway.bundle(job_id).map(Json)
+async fn bundle(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<AnyBundle>, GatewayError> {
+    gateway.find_bundle(&id).await.map(Json)
+}
+
+async fn tokenizer(State(gateway): Shared, Path(id): Path<String>) -> Result<Vec<u8>, GatewayError> {
+    let unknown = |_| GatewayError::UnknownModel { model: id.chars().take(80).collect() };
+    gateway.kept_tokenizer(id.parse().map_err(unknown)?)
 }
 
 async fn bundle_with_keys(

@@ -66,10 +66,15 @@ impl Gateway {
     /// ledger does not say.
     pub(crate) async fn whereabouts(&self, job: &JobRecord) -> String {
         let header = &job.request.header;
-        let listing = self.ledger.listing(header.model_id).await;
+        self.endpoint_of(header.model_id, header.worker, &job.endpoint).await
+    }
+
+    /// Where a worker that serves a model is now, or where it was.
+    pub(crate) async fn endpoint_of(&self, model_id: B256, worker: Address, before: &str) -> String {
+        let listing = self.ledger.listing(model_id).await;
         let asks = listing.map(|listing| listing.asks).unwrap_or_default();
-        let of_worker = asks.iter().filter(|ask| ask.worker == header.worker);
-        of_worker.filter_map(|ask| origin(&ask.terms.endpoint)).next().unwrap_or_else(|| job.endpoint.clone())
+        let of_worker = asks.iter().filter(|ask| ask.worker == worker);
+        of_worker.filter_map(|ask| origin(&ask.terms.endpoint)).next().unwrap_or_else(|| before.to_owned())
     }
 
     /// The model behind an id: from memory, from disk, or from the worker, in which case its id is recomputed.

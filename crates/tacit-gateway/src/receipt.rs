@@ -17,9 +17,10 @@ use tacit_graph::LabelScores;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, AuditFile, EngineTime, JobHeader, JobId, LedgerClient, LedgerError,
-    Output, RowProof, Salts, TraceEvidence,
+    Output, RowProof, Salts, SignatureReject, TraceEvidence,
     audit_file::{self, AuditMessages},
     message::{AnchorProof, ModelInfo, base64_bytes, receipt_json},
+    meter::MeterReject,
 };
 
 use crate::{
@@ -147,6 +148,27 @@ pub enum BundleReject {
     /// A commitment, the signature or the proof is false.
     #[error(transparent)]
     Answer(#[from] AnswerReject),
+    /// The receipt of a stream is signed by nobody.
+    #[error("the receipt's signature is refused: {0}")]
+    Signature(#[source] SignatureReject),
+    /// The receipt of a stream is signed by somebody else than the worker that it names.
+    #[error("the receipt is not signed by the worker that it names")]
+    Signer,
+    /// The receipt commits to another request.
+    #[error("the receipt is not about the request in the file")]
+    Request,
+    /// The receipt commits to another answer.
+    #[error("the receipt is not about the answer in the file")]
+    Reply,
+    /// The receipt commits to other tokens or prices.
+    #[error("the receipt is not about the tokens and prices in the file")]
+    Bill,
+    /// The tokenizer is another model's.
+    #[error("this is not the tokenizer that the model's manifest names")]
+    Tokenizer,
+    /// Request or answer cannot be counted.
+    #[error("what was asked and answered cannot be counted: {0}")]
+    Meter(#[from] MeterReject),
     /// The inclusion proof is longer than the ledger accepts.
     #[error("the inclusion proof has at most {limit} steps, not {got}")]
     InclusionLength {
@@ -372,8 +394,16 @@ pub async fn check_anchor(
     ledger: &LedgerClient,
     receipt: &VerifiedReceipt,
 ) -> Result<Anchored, BundleReject> {
-    let anchor = receipt.anchor.as_ref().ok_or(BundleReject::NotAnchored)?;
-    let listed = anchored(ledger, receipt.hash, anchor).await?;
+    check_place(ledger, receipt.hash, receipt.anchor.as_ref()).await
+}
+
+pub(crate) async fn check_place(
+    ledger: &LedgerClient,
+    hash: B256,
+    anchor: Option<&AnchorProof>,
+) -> Result<Anchored, BundleReject> {
+    let anchor = anchor.ok_or(BundleReject::NotAnchored)?;
+    let listed = anchored(ledger, hash, anchor).await?;
     let (expected, got) = (listed.block, anchor.block);
     if expected == got { Ok(listed) } else { Err(BundleReject::AnchorBlock { expected, got }) }
 }

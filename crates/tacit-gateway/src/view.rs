@@ -9,7 +9,7 @@ use tacit_encrypt::{Approximation, Closeness};
 use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
     Amount, JobId,
-    message::{AskTerms, ReceiptInfo},
+    message::{AnchorProof, AskTerms, ReceiptInfo},
 };
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use crate::{
     gateway::Gateway,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
     store::{AnswerRecord, Audit, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
+    stream_receipt::{StreamBundle, StreamFigures},
 };
 
 /// An answer that was checked.
@@ -157,6 +158,9 @@ pub struct ReceiptEntry {
     /// What became of its audit; none where there is none to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Tokens, where a language model was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamFigures>,
 }
 
 /// What a receipt's question was for.
@@ -172,6 +176,24 @@ pub enum ReceiptKind {
     KnownRow,
     /// The gateway asked the same as the user, to compare another worker's run with this one's.
     Second,
+    /// A program asked a language model.
+    Stream,
+}
+
+/// A receipt with all that it commits to, whatever it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum AnyBundle {
+    /// Of a job.
+    Job(Box<Bundle>),
+    /// Of a stream.
+    Stream(Box<StreamBundle>),
+}
+
+/// What a text names.
+enum Named {
+    Job(JobId),
+    Stream(JobId),
 }
 
 /// A published model.
@@ -289,12 +311,22 @@ impl Gateway {
         self.store.channels()?.into_iter().map(entry).collect()
     }
 
-    /// Receipts, newest first.
+    /// Receipts of jobs and of streams, newest first.
     ///
     /// # Errors
     /// [`GatewayError::Store`].
     pub fn receipts(&self) -> Result<Vec<ReceiptEntry>, GatewayError> {
-        self.store.answered(RECEIPTS_LISTED_MAX)?.into_iter().map(|job_id| self.receipt(job_id)).collect()
+        let jobs = self.store.answered(RECEIPTS_LISTED_MAX)?;
+        let jobs: Vec<_> = jobs.into_iter().map(|job_id| self.receipt(job_id)).collect::<Result<_, _>>()?;
+        let mut jobs = jobs.into_iter().peekable();
+        let mut streams = self.stream_entries(RECEIPTS_LISTED_MAX)?.into_iter().peekable();
+        // Each list stays in the order in which it came, whatever time workers say it was.
+        let newest = core::iter::from_fn(|| match (jobs.peek(), streams.peek()) {
+            (Some(job), Some(stream)) if stream.completed_at > job.completed_at => streams.next(),
+            (None, _) => streams.next(),
+            _ => jobs.next(),
+        });
+        Ok(newest.take(RECEIPTS_LISTED_MAX).collect())
     }
 
     /// One receipt.
@@ -317,7 +349,53 @@ impl Gateway {
             completed_at: answer.receipt.receipt.completedAt,
             block: answer.anchor.as_ref().map(|anchor| anchor.block),
             audit: self.store.audit(job_id)?,
+            stream: None,
         })
+    }
+
+    /// The receipt that a text names, with its block once anchored.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`], or the ledger cannot be asked.
+    pub async fn find_entry(&self, id: &str) -> Result<ReceiptEntry, GatewayError> {
+        match self.find_any(id)? {
+            Named::Job(job_id) => {
+                self.fetch_anchor(job_id).await?;
+                self.receipt(job_id)
+            }
+            Named::Stream(job_id) => {
+                self.fetch_stream_anchor(job_id).await?;
+                let unknown = || GatewayError::UnknownReceipt { id: job_id.to_string() };
+                self.stream_entry(self.store.stream(job_id)?.ok_or_else(unknown)?)
+            }
+        }
+    }
+
+    /// Everything needed to check the receipt that a text names elsewhere.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`], or the ledger cannot be asked.
+    pub async fn find_bundle(&self, id: &str) -> Result<AnyBundle, GatewayError> {
+        match self.find_any(id)? {
+            Named::Job(job_id) => {
+                self.fetch_anchor(job_id).await?;
+                self.bundle(job_id).map(|bundle| AnyBundle::Job(Box::new(bundle)))
+            }
+            Named::Stream(job_id) => {
+                self.fetch_stream_anchor(job_id).await?;
+                self.stream_bundle(job_id).map(|bundle| AnyBundle::Stream(Box::new(bundle)))
+            }
+        }
+    }
+
+    fn find_any(&self, id: &str) -> Result<Named, GatewayError> {
+        let unknown = || GatewayError::UnknownReceipt { id: id.chars().take(80).collect() };
+        let hash: B256 = id.parse().map_err(|_| unknown())?;
+        let job_id = self.store.job_of_receipt(hash)?.unwrap_or(JobId(hash));
+        match self.store.stream(job_id)? {
+            Some(_) => Ok(Named::Stream(job_id)),
+            None => self.find_receipt(id).map(Named::Job),
+        }
     }
 
     /// The job that a text names: a receipt hash or a job id.
@@ -405,22 +483,36 @@ impl Gateway {
                 return Ok(None);
             }
         };
-        let Some(mut anchor) = info.anchor else { return Ok(None) };
-        let leaf = receipts::leaf(&answer.receipt.receipt, job.request.header.chain_id);
+        let header = &job.request.header;
+        let leaf = receipts::leaf(&answer.receipt.receipt, header.chain_id);
+        let Some(anchor) = self.checked_anchor(header.worker, leaf, info.anchor).await? else {
+            return Ok(None);
+        };
+        self.store.put_anchor(job_id, &anchor)?;
+        Ok(Some(anchor.block))
+    }
+
+    /// A place that a worker named, with the ledger's block, if the ledger says so too.
+    pub(crate) async fn checked_anchor(
+        &self,
+        worker: Address,
+        leaf: B256,
+        named: Option<AnchorProof>,
+    ) -> Result<Option<AnchorProof>, GatewayError> {
+        let Some(mut anchor) = named else { return Ok(None) };
         if let Err(error) = receipt::check_inclusion(leaf, &anchor) {
-            tracing::warn!(%error, worker = %job.request.header.worker, "a worker gave a false inclusion proof");
+            tracing::warn!(%error, %worker, "a worker gave a false inclusion proof");
             return Ok(None);
         }
         match receipt::anchored(&self.ledger, leaf, &anchor).await {
             Ok(anchored) => anchor.block = anchored.block,
             Err(BundleReject::Ledger(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%error, worker = %job.request.header.worker, "a worker named a root that is not anchored");
+                tracing::warn!(%error, %worker, "a worker named a root that is not anchored");
                 return Ok(None);
             }
         }
-        self.store.put_anchor(job_id, &anchor)?;
-        Ok(Some(anchor.block))
+        Ok(Some(anchor))
     }
 
     /// Waits until a receipt is anchored, at most `wait`.

@@ -124,6 +124,19 @@ pub struct TokenCount {
     pub completion: u64,
 }
 
+/// What a receipt of a stream commits to as its evidence: the worker's count, and the prices that it charged by. So a price that its own count, or the
+/// bytes of request and answer, do not explain is signed by whoever asked it, and shown to be false without anybody else's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenBill {
+    /// What was counted; nothing where nothing is owed.
+    pub tokens: TokenCount,
+    /// At which prices.
+    pub prices: TokenPrices,
+}
+
+/// Length of a [`TokenBill`] that is committed to.
+pub const BILL_BYTES: usize = 64;
 /// Longest manifest.
 pub const MANIFEST_BYTES_MAX: usize = 16 * 1024;
 /// Largest tokenizer.
@@ -209,9 +222,40 @@ impl TokenPrices {
     }
 }
 
+impl TokenBill {
+    /// `tokens of the prompt (u64) || of the completion (u64) || price of a request (u128) || of a token of a prompt (u128) || of one of a completion (u128)`,
+    /// little endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; BILL_BYTES] {
+        let Self { tokens, prices } = self;
+        let mut bytes = [0; BILL_BYTES];
+        let (counts, amounts) = bytes.split_at_mut(16);
+        for (place, count) in counts.chunks_exact_mut(8).zip([tokens.prompt, tokens.completion]) {
+            place.copy_from_slice(&count.to_le_bytes());
+        }
+        for (place, price) in
+            amounts.chunks_exact_mut(16).zip([prices.request, prices.prompt, prices.completion])
+        {
+            place.copy_from_slice(&price.0.to_le_bytes());
+        }
+        bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_number_of_a_bill_has_its_place() {
+        let prices = TokenPrices { request: Amount(3), prompt: Amount(4), completion: Amount(5 << 64) };
+        let bill = TokenBill { tokens: TokenCount { prompt: 1, completion: 2 }, prices };
+        let mut expected = [0; BILL_BYTES];
+        for (at, byte) in [(0, 1), (8, 2), (16, 3), (32, 4), (48 + 8, 5)] {
+            expected[at] = byte;
+        }
+        assert_eq!(bill.to_bytes(), expected);
+    }
 
     fn manifest() -> LanguageManifest {
         LanguageManifest {

@@ -172,6 +172,14 @@ impl LedgerClient {
         self.quantity("eth_blockNumber", json!([])).await
     }
 
+    /// What a unit of gas costs now.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn gas_price(&self) -> Result<Amount, LedgerError> {
+        self.quantity("eth_gasPrice", json!([])).await.map(Amount)
+    }
+
     /// What an account holds.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ pub mod language;
 pub mod ledger;
 pub mod message;
 pub mod meter;
+pub mod owner;
 pub mod revert;
 mod rpc;
 pub mod sealing;

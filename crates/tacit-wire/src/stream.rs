@@ -1,7 +1,7 @@
 //! A request to a language model, and the frames that answer it.
 //!
 //! # Request
-//! Body of `POST /v1/streams`: `version (1) || session id (32) || sequence (u64) || sealed`. What is sealed
+//! Body of `POST /v1/streams`: `version (2) || session id (32) || sequence (u64) || sealed`. What is sealed
 //! ([`SessionSecret::seal_request`]) is `head length (u32) || head (JSON) || body`: the terms, and the bytes that the engine is given, untouched.
 //!
 //! # Answer
@@ -122,7 +122,7 @@ pub struct End {
     pub tokens: TokenCount,
     /// Openings of the receipt's commitments.
     pub salts: Salts,
-    /// Over the bytes of the request (route and body) and of the answer (all data).
+    /// Over the bytes of the request (route and body), of the answer (all data), and, as evidence, of the [`TokenBill`](crate::language::TokenBill).
     #[serde(with = "receipt_json")]
     pub receipt: SignedReceipt,
 }
@@ -203,7 +203,7 @@ pub const REQUEST_BYTES_MAX: usize = BODY_BYTES_MAX + BODY_BYTES_MAX / 8 + HEAD_
 pub const DATA_BYTES_MAX: usize = FRAME_BYTES_MAX - 1;
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of an [`Envelope`].
 pub const ENVELOPE_BYTES: usize = 1 + 32 + 8;
 
@@ -451,7 +451,7 @@ mod tests {
         assert!(matches!(open_request(&worker, 4, sealed), Err(StreamReject::Seal(SealReject::Open))));
         assert!(matches!(read_envelope(&bytes[..40]), Err(StreamReject::Truncated { .. })));
         let mut other = bytes.clone();
-        other[0] = 2;
+        other[0] = 1;
         assert!(matches!(read_envelope(&other), Err(StreamReject::Version)));
         let long = vec![1; REQUEST_BYTES_MAX + 1];
         assert!(matches!(read_envelope(&long), Err(StreamReject::TooLong { .. })));

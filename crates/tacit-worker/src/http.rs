@@ -10,6 +10,7 @@
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
 //! | `PUT /v1/keys/{id}` | evaluation keys, under a [`KeyGrant`] in two headers |
 //! | `GET /v1/receipts/{job id}` | receipt and its anchor, of a job or a stream |
+//! | `POST /v1/owner` | an order signed with the worker's key ([`OwnerRequest`]); how the worker is |
 //!
 //! Language models have addresses of their own ([`crate::language`]).
 
@@ -37,6 +38,7 @@ use tacit_wire::{
         ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo, ModelTerms, ReceiptInfo, VoucherReply,
         VoucherRequest, WorkerInfo,
     },
+    owner::{OwnerReport, OwnerRequest},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
@@ -79,6 +81,7 @@ impl Worker {
             .route("/v1/channels/{id}", get(channel))
             .route("/v1/receipts/{id}", get(receipt))
             .route("/v1/keys/{id}", put(keys))
+            .route("/v1/owner", post(owner))
             .merge(language::routes())
             .fallback(|| async { JobReject::NotFound })
             .method_not_allowed_fallback(|| async { JobReject::NotFound })
@@ -90,7 +93,7 @@ impl Worker {
         beside.spawn(Arc::clone(&self).write_forever());
         for model in self.languages.models() {
             let model = Arc::clone(model);
-            beside.spawn(async move { model.watch().await });
+            beside.spawn(Arc::clone(&self).watch_language(model));
         }
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         // Longer than any request may take: a client that waits for its answer is not idle.
@@ -163,7 +166,7 @@ async fn job(
     body: Body,
 ) -> Result<Json<JobResponse>, JobReject> {
     let request: JobRequest = read(&headers, body).await?;
-    worker.answer(request).await.map(Json)
+    worker.answer(request).await.map(Json).inspect_err(|reject| worker.refused.count(reject.describe().0))
 }
 
 async fn voucher(
@@ -216,6 +219,15 @@ async fn keys(
     let client = worker.key_client(&grant, &signature).await?;
     let bytes = axum::body::to_bytes(body, tacit_encrypt::MAX_KEY_BYTES).await;
     worker.keep_keys(client, key_id, bytes.map_err(|_| JobReject::Body)?.into()).await.map(Json)
+}
+
+async fn owner(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<OwnerReport>, JobReject> {
+    let request: OwnerRequest = read(&headers, body).await?;
+    worker.obey(&request).await.map(Json)
 }
 
 pub(crate) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, JobReject> {

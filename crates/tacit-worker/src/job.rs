@@ -82,6 +82,9 @@ impl Worker {
     }
 
     async fn admit(self: &Arc<Self>, request: JobRequest) -> Result<Admitted, JobReject> {
+        if self.is_drained() {
+            return Err(JobReject::Draining);
+        }
         let JobRequest { header, payload, signature } = request;
         let model = self.check_terms(&header, &payload)?.clone();
         self.check_disputable(&header, &model).await?;

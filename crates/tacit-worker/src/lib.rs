@@ -34,8 +34,11 @@ pub mod settle;
 pub mod store;
 
 mod connection;
+mod counters;
 mod http;
 mod job;
+mod metrics;
+mod owner;
 mod payment;
 mod together;
 mod walk;

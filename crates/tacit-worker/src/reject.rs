@@ -189,6 +189,26 @@ pub enum JobReject {
     /// Too much work is waiting.
     #[error("the worker is busy")]
     Busy,
+    /// The owner drains the worker.
+    #[error("the worker is closing down")]
+    Draining,
+    /// An order of somebody else's.
+    #[error("the order is signed by {got}, who does not own this worker")]
+    NotOwner {
+        /// Who signed.
+        got: Address,
+    },
+    /// An order of another time.
+    #[error("the order was signed at {issued_at_ms}, and it is {now_ms} here")]
+    OrderTime {
+        /// By the owner's clock, milliseconds since 1970.
+        issued_at_ms: u64,
+        /// By ours.
+        now_ms: u64,
+    },
+    /// An order that is not later than the last one.
+    #[error("a later order was given already")]
+    OrderReplayed,
     /// A job we never answered.
     #[error("there is no job {job_id}")]
     UnknownJob {
@@ -267,6 +287,10 @@ impl JobReject {
                 ("quota_exceeded", 429, "ask again when it opens, or ask another worker")
             }
             Self::Busy => ("busy", 503, "try again, or ask another worker"),
+            Self::Draining => ("draining", 503, "ask another worker"),
+            Self::NotOwner { .. } => ("not_owner", 403, "sign with the worker's own key: --key"),
+            Self::OrderTime { .. } => ("wrong_clock", 409, "set the clock and try again"),
+            Self::OrderReplayed => ("order_replayed", 409, "give the order again"),
             Self::UnknownJob { .. } => ("unknown_job", 404, ""),
             Self::NoSuchRun => {
                 ("no_such_run", 404, "seal the question with the salt of the receipt's evidence")

@@ -3,7 +3,7 @@
 //! A batch is written down before its transaction is sent, and asked about before it is sent again; settling the same
 //! voucher twice is refused by the ledger. So a crash between any two steps costs at most gas.
 
-use core::time::Duration;
+use core::{sync::atomic::Ordering, time::Duration};
 use std::{sync::Arc, time::Instant};
 
 use alloy_primitives::B256;
@@ -48,10 +48,14 @@ impl Worker {
     pub(crate) async fn settle_forever(self: Arc<Self>) {
         let mut renewed = Instant::now();
         let mut looked = Instant::now();
+        let mut failed = false;
         loop {
-            if renewed.elapsed() >= RENEWAL {
+            let pause = failed && renewed.elapsed() < self.settlement.poll;
+            if !pause && (failed || self.owner.take_asks_due() || renewed.elapsed() >= RENEWAL) {
                 renewed = Instant::now();
-                if let Err(error) = self.renew_asks().await {
+                let asked = self.renew_asks().await;
+                failed = asked.is_err();
+                if let Err(error) = asked {
                     tracing::warn!(%error, "asks are not renewed yet");
                 }
             }
@@ -67,7 +71,11 @@ impl Worker {
             if look {
                 looked = Instant::now();
             }
-            let settled = if look { self.settle_due().await } else { self.settle_large().await };
+            let settled = match (self.is_drained(), look) {
+                (true, _) => self.settle_all().await,
+                (false, true) => self.settle_due().await,
+                (false, false) => self.settle_large().await,
+            };
             if let Err(error) = settled {
                 tracing::warn!(%error, "channels are not settled yet");
             }
@@ -158,7 +166,10 @@ impl Worker {
     async fn settle(&self, promise: &Promise) -> Result<(), WorkerError> {
         let Some(voucher) = &promise.voucher else { return Ok(()) };
         let settled = match self.ledger.settle(&self.wallet, voucher).await {
-            Ok(_) => Amount(voucher.voucher.cumulative),
+            Ok(_) => {
+                self.owner.settled_at_s.store(self.clock.unix_time_s(), Ordering::Release);
+                Amount(voucher.voucher.cumulative)
+            }
             // Someone else may have sent it, or we did before a crash: the voucher decides, not the sender.
             Err(LedgerError::Reverted(Revert::Channels(
                 IChannelsErrors::StaleVoucher(_) | IChannelsErrors::ChannelClosed(_),

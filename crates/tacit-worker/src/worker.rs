@@ -24,9 +24,11 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     billing::Billing,
     clock::Clock,
+    counters::Refused,
     engine::EngineError,
     keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
     language::{LanguageModel, Languages, MODE},
+    owner::Owner,
     quota::{Day, Question},
     served::{ServedModel, may_be_disputed},
     settle::SettlementPolicy,
@@ -99,6 +101,10 @@ pub struct Limits {
     pub unpaid_wait: core::time::Duration,
     /// How long streams may go on when the worker closes down.
     pub stream_grace: core::time::Duration,
+    /// How often an engine is asked whether it is there.
+    pub engine_poll: core::time::Duration,
+    /// How long what the ledger said of a channel is believed: far below the time that a closing channel stays open.
+    pub listed_for: core::time::Duration,
 }
 
 impl Default for Limits {
@@ -112,6 +118,8 @@ impl Default for Limits {
             streams_max: 4096,
             unpaid_wait: core::time::Duration::from_secs(30),
             stream_grace: core::time::Duration::from_secs(30),
+            engine_poll: core::time::Duration::from_secs(15),
+            listed_for: core::time::Duration::from_secs(30),
         }
     }
 }
@@ -151,6 +159,8 @@ pub struct Worker {
     pub(crate) disputable: Mutex<HashSet<B256>>,
     /// One at a time answers challenges.
     pub(crate) disputing: tokio::sync::Mutex<()>,
+    pub(crate) owner: Owner,
+    pub(crate) refused: Refused,
 }
 
 /// Why a worker cannot start or publish.
@@ -242,6 +252,7 @@ impl Worker {
         } = config;
         // Reading once here turns an unreadable file into an error at start rather than at the first job.
         store.channels()?;
+        let owner = Owner::new(store.drained_since_s()?, clock.unix_time_s());
         let admitted = limits.running_max.saturating_add(limits.waiting_max);
         Ok(Arc::new(Self {
             wallet,
@@ -267,6 +278,8 @@ impl Worker {
             endpoint: Mutex::default(),
             disputable: Mutex::default(),
             disputing: tokio::sync::Mutex::default(),
+            owner,
+            refused: Refused::default(),
         }))
     }
 
@@ -322,8 +335,8 @@ impl Worker {
         models
     }
 
-    /// Publishes every served model that is not published yet, and sets this worker's asks with `endpoint`. Doing it
-    /// again changes nothing.
+    /// Publishes every served model that is not published yet, and sets this worker's asks with `endpoint`; those of a language model once its engine
+    /// was seen to answer. Doing it again changes nothing. A drained worker takes its asks back instead.
     ///
     /// # Errors
     /// [`WorkerError`].
@@ -332,6 +345,9 @@ impl Worker {
             return Err(WorkerError::Endpoint { endpoint: endpoint.to_owned() });
         }
         *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.to_owned());
+        if self.is_drained() {
+            return self.withdraw_asks().await;
+        }
         self.back_asks().await?;
         for model in self.models.values() {
             let info = model.info();
@@ -347,7 +363,7 @@ impl Worker {
             });
             self.ask(info.model_id, asked.collect()).await?;
         }
-        for model in self.languages.models() {
+        for model in self.languages.models().into_iter().filter(|model| !model.is_awaiting()) {
             let (privacy, evidence) = MODE;
             let prices = model.prices();
             self.publish(model.model_id(), model.manifest().weights, &model.manifest().name).await?;
@@ -425,7 +441,8 @@ impl Worker {
     /// Bonds what is missing for the asks of every served model.
     async fn back_asks(&self) -> Result<(), WorkerError> {
         let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
-        let asks = asks.saturating_add(self.languages.models().len());
+        let ready = self.languages.models().into_iter().filter(|model| !model.is_awaiting()).count();
+        let asks = asks.saturating_add(ready);
         let needed = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
         let bonded = self.ledger.stake_of(self.address()).await?.bonded;
         if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {

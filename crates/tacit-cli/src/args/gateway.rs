@@ -97,6 +97,9 @@ pub(crate) struct GatewayRun {
     /// Deposit of a new channel to a worker, and least that is added to one, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.1")]
     pub(crate) deposit: Amount,
+    /// MiB of requests to language models and their answers that are kept with their receipts, so that those can be shown to others; the oldest go first. 0 keeps none.
+    #[arg(long, value_name = "MIB", default_value_t = tacit_gateway::KEPT_BYTES_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(..=1 << 20))]
+    pub(crate) keep_answers: u64,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
     #[command(flatten)]

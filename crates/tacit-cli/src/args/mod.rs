@@ -14,7 +14,10 @@ pub(crate) use model::{Import, LanguageKind, LanguageModel, Measure, Model, Prov
 pub(crate) use node::{Ceremony, Export, Follow, FromCheckpoint, InitNetwork, NewValidator, Node};
 pub(crate) use receipt::{Audit, Receipt};
 pub(crate) use wallet::{StakeChange, Wallet};
-pub(crate) use worker::{EarningsBy, EngineModel, Serve, Worker, WorkerCommand, WorkerEarnings};
+pub(crate) use worker::{
+    EarningsBy, EngineModel, Serve, Worker, WorkerCommand, WorkerDrain, WorkerEarnings, WorkerEstimate,
+    WorkerOrder, WorkerWithdraw,
+};
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -61,7 +64,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Node(Node),
     /// Serve models and be paid for it.
-    Worker(Worker),
+    Worker(Box<Worker>),
     /// Open the local door through which questions are asked and paid.
     Gateway(Gateway),
     /// Measure this machine.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipt {
-    /// List the gateway's receipts.
+    /// List the gateway's receipts, of answers and of streams.
     List {
         #[command(flatten)]
         gateway: GatewayAddress,
@@ -15,7 +15,7 @@ pub(crate) enum Receipt {
     Show {
         /// Receipt or job id.
         id: String,
-        /// Write everything needed to verify it to this file.
+        /// Write everything needed to verify it to this file; of a stream, the model's tokenizer as well, to FILE.tokenizer.
         #[arg(short, long)]
         output: Option<PathBuf>,
         /// Write only what an auditor of an encrypted job may see: receipt and ciphertexts, neither the question nor what decrypts it.
@@ -34,6 +34,9 @@ pub(crate) enum Receipt {
         /// File written by `tacit receipt show -o` or `tacit receipt evidence -o`.
         #[arg(required_unless_present = "light")]
         file: Option<PathBuf>,
+        /// Count the tokens of a stream again, with the tokenizer of its model; FILE.tokenizer when left out, if it is there.
+        #[arg(long, value_name = "FILE", requires = "file")]
+        tokenizer: Option<PathBuf>,
         /// Also check that the receipt's batch is anchored on this ledger.
         #[arg(long, value_name = "URL", conflicts_with = "light")]
         ledger: Option<String>,

@@ -20,6 +20,84 @@ pub(crate) struct Worker {
 pub(crate) enum WorkerCommand {
     /// Tell what the language models of a running worker brought in the last days.
     Earnings(WorkerEarnings),
+    /// Tell how a running worker is: how full, how fast, what it refused, what is owed, settled, disputed and at stake.
+    Status(WorkerOrder),
+    /// Have a running worker take nothing new: its asks leave the ledger, what runs ends, everything is settled and anchored. It stays so over a restart.
+    Drain(WorkerDrain),
+    /// Have a drained worker take requests again.
+    Resume(WorkerOrder),
+    /// Take the whole stake of a worker that is drained home: ask for it once, and again when its time is over.
+    Withdraw(WorkerWithdraw),
+    /// Measure an engine that runs, and tell what its model would bring here at the prices that others ask. Demand is not known to anybody.
+    Estimate(WorkerEstimate),
+}
+
+/// An order to a running worker, signed with its key.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerOrder {
+    /// Key file of the worker: only its owner may say so.
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    /// Where the worker listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8546")]
+    pub(crate) worker: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerDrain {
+    #[command(flatten)]
+    pub(crate) order: WorkerOrder,
+    /// Return once the worker may be stopped without loss.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerWithdraw {
+    /// Key file of the worker.
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerEstimate {
+    /// The engine to measure, as for `tacit worker --engine`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) engine: String,
+    /// The engine's name for the model; the manifest's when left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) engine_model: Option<String>,
+    /// What the model is, as `tacit model language` writes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: PathBuf,
+    /// The model's tokenizer; tokenizer.json beside the manifest when left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Coins for a million tokens of prompts that you think of.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) prompt_price: Option<String>,
+    /// Coins for a million tokens of completions that you think of.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) completion_price: Option<String>,
+    /// Coins for a request that you think of.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) request_price: Option<String>,
+    /// Requests that the engine gets at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) capacity: u32,
+    /// Tokens of the prompt of a request that is measured.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=32768))]
+    pub(crate) prompt_tokens: u32,
+    /// Most tokens of its completion.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=32768))]
+    pub(crate) completion_tokens: u32,
+    /// What the machine costs you in an hour, in coins: power, rent.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) cost_per_hour: Option<String>,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
 }
 
 #[derive(Debug, Args)]
@@ -41,9 +119,12 @@ pub(crate) enum EarningsBy {
     Model,
 }
 
-/// A language model of an engine that runs already.
+/// Language models of engines that run already: one by its options, or any number by a file.
 #[derive(Debug, Args)]
 pub(crate) struct EngineModel {
+    /// Serve the language models of this file: a `[[model]]` for each, with keys as the options below (docs/earn.md shows one).
+    #[arg(id = "models_file", long = "models", value_name = "FILE.toml", conflicts_with = "engine")]
+    pub(crate) models_file: Option<PathBuf>,
     /// Serve a language model of this engine (vLLM, llama.cpp, Ollama, …: any that speaks OpenAI's HTTP interface).
     #[arg(long, value_name = "URL", requires_all = ["manifest", "tokenizer"])]
     pub(crate) engine: Option<String>,
@@ -73,6 +154,9 @@ pub(crate) struct EngineModel {
 impl EngineModel {
     /// The arguments that say so.
     pub(crate) fn words(&self) -> Vec<OsString> {
+        if let Some(file) = &self.models_file {
+            return vec!["--models".into(), file.into()];
+        }
         let Some(engine) = &self.engine else { return Vec::new() };
         let mut words: Vec<OsString> = vec!["--engine".into(), engine.into()];
         let mut add = |name: &str, value: Option<OsString>| {
@@ -92,7 +176,7 @@ impl EngineModel {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Model to serve and its price in coins, as FILE=PRICE; may be given several times.
-    #[arg(long = "model", value_name = "FILE=PRICE", required_unless_present = "engine")]
+    #[arg(long = "model", value_name = "FILE=PRICE", required_unless_present_any = ["engine", "models_file"])]
     pub(crate) models: Vec<String>,
     #[command(flatten)]
     pub(crate) engine: EngineModel,
@@ -123,6 +207,9 @@ pub(crate) struct Serve {
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
+    /// Also serve what the worker counts, for Prometheus, at this address (`GET /metrics`); nobody is told otherwise.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
     #[command(flatten)]

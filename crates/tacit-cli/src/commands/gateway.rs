@@ -114,7 +114,11 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
         day_max: arguments.per_day,
         deposit: arguments.deposit,
     };
-    let door = DoorConfig { api_keys: Some(data.join(KEYS_FILE)), ..DoorConfig::default() };
+    let door = DoorConfig {
+        api_keys: Some(data.join(KEYS_FILE)),
+        kept_bytes: arguments.keep_answers.saturating_mul(1 << 20),
+        ..DoorConfig::default()
+    };
     let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;
     let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
     let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;

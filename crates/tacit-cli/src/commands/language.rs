@@ -1,6 +1,7 @@
 //! Language models: `tacit model language`, what `tacit worker --engine` serves, and what it earned.
 
 use crate::args::{EarningsBy, EngineModel, LanguageKind, LanguageModel as Describe, WorkerEarnings};
+use crate::commands::language_file;
 use crate::failure::{Context, Failure};
 use crate::output::{Output, Style};
 use crate::tensor_file::read_limited;
@@ -103,48 +104,72 @@ pub(crate) fn describe(arguments: &Describe, output: Output) -> Result<(), Failu
 
 const GIVE_TOKENIZER: &str = "give the model's own: --tokenizer tokenizer.json";
 
-/// Opens what `--engine` names: reads manifest and tokenizer, and asks the engine for a token.
-pub(crate) async fn open(arguments: &EngineModel) -> Result<Option<LanguageModel>, Failure> {
+/// Opens what `--engine` or `--models` names.
+pub(crate) async fn open(arguments: &EngineModel, output: Output) -> Result<Vec<LanguageModel>, Failure> {
+    if let Some(file) = &arguments.models_file {
+        return language_file::open(file, output).await;
+    }
     let EngineModel { engine, engine_model, manifest, tokenizer, .. } = arguments;
-    let (Some(url), Some(manifest), Some(tokenizer)) = (engine, manifest, tokenizer) else { return Ok(None) };
-    let manifest = read_limited(manifest, MANIFEST_FILE_MAX)?;
-    let name = match engine_model {
-        Some(name) => name.clone(),
-        None => {
-            serde_json::from_slice::<LanguageManifest>(&manifest)
-                .failed("bad_manifest", "the manifest", "make one: tacit model language")?
-                .name
-        }
+    let (Some(url), Some(manifest), Some(tokenizer)) = (engine, manifest, tokenizer) else {
+        return Ok(Vec::new());
     };
     let prices = TokenPrices {
         request: price(&arguments.request_price, 1)?,
         prompt: price(&arguments.prompt_price, PRICED_TOKENS)?,
         completion: price(&arguments.completion_price, PRICED_TOKENS)?,
     };
-    let hint = "is it running? its address goes to --engine, its name for the model to --engine-model";
-    let engine = LanguageEngine::new(url, &name).failed("engine", url, hint)?;
-    let (tokenizer, capacity) = (read_limited(tokenizer, TOKENIZER_FILE_MAX)?, arguments.capacity);
-    let model = tokio::task::spawn_blocking(move || {
-        LanguageModel::new(manifest, tokenizer, prices, capacity, engine)
-    });
-    let model = model.await.failed("bad_model", "the tokenizer", GIVE_TOKENIZER)?;
-    let model = model.failed(
-        "bad_model",
-        "the model cannot be served",
-        "make manifest and tokenizer: tacit model language",
-    )?;
-    model.check().await.failed("engine", "the engine cannot be used", hint)?;
-    Ok(Some(model))
+    let engine_model = engine_model.as_deref();
+    let served = Served { url, engine_model, manifest, tokenizer, prices, capacity: arguments.capacity };
+    let model = served.read().await?;
+    model.check().await.failed("engine", "the engine cannot be used", ENGINE_HINT)?;
+    Ok(vec![model])
 }
 
+/// A language model that is to be served.
+pub(crate) struct Served<'a> {
+    pub(crate) url: &'a str,
+    /// The manifest's name when left out.
+    pub(crate) engine_model: Option<&'a str>,
+    pub(crate) manifest: &'a Path,
+    pub(crate) tokenizer: &'a Path,
+    pub(crate) prices: TokenPrices,
+    pub(crate) capacity: u32,
+}
+
+impl Served<'_> {
+    /// Reads manifest and tokenizer. The engine is not asked anything yet.
+    pub(crate) async fn read(&self) -> Result<LanguageModel, Failure> {
+        let manifest = read_limited(self.manifest, MANIFEST_FILE_MAX)?;
+        let name = match self.engine_model {
+            Some(name) => name.to_owned(),
+            None => {
+                serde_json::from_slice::<LanguageManifest>(&manifest)
+                    .failed("bad_manifest", self.manifest.display(), "make one: tacit model language")?
+                    .name
+            }
+        };
+        let engine = LanguageEngine::new(self.url, &name).failed("engine", self.url, ENGINE_HINT)?;
+        let tokenizer = read_limited(self.tokenizer, TOKENIZER_FILE_MAX)?;
+        let (prices, capacity) = (self.prices, self.capacity);
+        let model = tokio::task::spawn_blocking(move || {
+            LanguageModel::new(manifest, tokenizer, prices, capacity, engine)
+        });
+        let model = model.await.failed("bad_model", self.tokenizer.display(), GIVE_TOKENIZER)?;
+        let hint = "make manifest and tokenizer: tacit model language";
+        model.failed("bad_model", format!("{} cannot be served", self.manifest.display()), hint)
+    }
+}
+
+const ENGINE_HINT: &str =
+    "is it running? its address goes to --engine, its name for the model to --engine-model";
 const MANIFEST_FILE_MAX: u64 = MANIFEST_BYTES_MAX as u64;
 const TOKENIZER_FILE_MAX: u64 = TOKENIZER_BYTES_MAX as u64;
 
 /// Prices of tokens are given for so many of them.
-const PRICED_TOKENS: u128 = 1_000_000;
+pub(crate) const PRICED_TOKENS: u128 = 1_000_000;
 
 /// The price of one, from that of `per`.
-fn price(text: &str, per: u128) -> Result<Amount, Failure> {
+pub(crate) fn price(text: &str, per: u128) -> Result<Amount, Failure> {
     let amount: Amount = text.parse().failed("bad_amount", format!("{text:?}"), "a price looks like 0.15")?;
     if !amount.0.is_multiple_of(per) {
         let message = format!("{text} coins cannot be divided by {per}");
@@ -164,7 +189,8 @@ pub(crate) fn line(model: &LanguageStatus) -> String {
     let [prompt, completion] =
         [prompt, completion].map(|price| Amount(price.0.saturating_mul(PRICED_TOKENS)));
     let (name, id) = (&model.name, model.model_id);
-    format!("  {name} {id} (a million tokens: {prompt} in, {completion} out; a request: {request})")
+    let away = if model.available { "" } else { "; asked for as soon as its engine answers" };
+    format!("  {name} {id} (a million tokens: {prompt} in, {completion} out; a request: {request}{away})")
 }
 
 /// What the languages of a running worker brought.

@@ -8,10 +8,11 @@ use alloy_primitives::{B256, Bytes, hex};
 use alloy_sol_types::SolEvent as _;
 use serde_json::{Value, json};
 use std::path::Path;
-use tacit_abi::{IReceipts, receipts};
+use tacit_abi::{IReceipts, Receipt, receipts};
 use tacit_gateway::{Bundle, verify_bundle};
 use tacit_light::{LightProof, PROOF_BYTES_MAX, VerifiedReceipt};
 use tacit_validator::NetworkFile;
+use tacit_wire::message::AnchorProof;
 
 /// Saves what proves a transaction's receipt.
 pub(crate) async fn prove(transaction: &str, rpc: &str, file: &Path, output: Output) -> Result<(), Failure> {
@@ -53,11 +54,18 @@ pub(crate) fn verify(
     output: Output,
 ) -> Result<(), Failure> {
     let verified = verified(proof, network)?;
+    let job = saved.map(|saved| anchored(&verified, saved)).transpose()?;
+    tell(&verified, job, output);
+    Ok(())
+}
+
+/// Says what a proof proves, and of which job receipt it proves that it is anchored.
+pub(crate) fn tell(verified: &VerifiedReceipt, job: Option<B256>, output: Output) {
     let logs = verified
         .logs()
         .iter()
         .map(|log| json!({"address": log.address, "topics": log.topics(), "data": log.data.data}));
-    let batches: Vec<IReceipts::Anchored> = batches(&verified).collect();
+    let batches: Vec<IReceipts::Anchored> = batches(verified).collect();
     let mut result = json!({
         "verified": true, "chain_id": verified.chain_id(), "block": verified.block_number(),
         "block_hash": verified.block_hash(), "timestamp_s": verified.timestamp(),
@@ -67,20 +75,18 @@ pub(crate) fn verify(
             json!({"root": batch.root, "worker": batch.worker, "count": batch.count})
         }).collect::<Vec<_>>(),
     });
-    let mut text = sentence(&verified);
+    let mut text = sentence(verified);
     for batch in &batches {
         text += &format!(
             "\nit anchored batch {} of {} job receipts of worker {}",
             batch.root, batch.count, batch.worker
         );
     }
-    if let Some(saved) = saved {
-        let job = anchored(&verified, saved)?;
+    if let Some(job) = job {
         text += &format!("\nthe job receipt {job} is in that batch, so it existed when the block was made");
         result["receipt"] = json!(job);
     }
     output.data(&result, || text);
-    Ok(())
 }
 
 fn sentence(verified: &VerifiedReceipt) -> String {
@@ -99,7 +105,7 @@ fn sentence(verified: &VerifiedReceipt) -> String {
     )
 }
 
-fn verified(proof: &Path, network: &Path) -> Result<VerifiedReceipt, Failure> {
+pub(crate) fn verified(proof: &Path, network: &Path) -> Result<VerifiedReceipt, Failure> {
     let hint = "`tacit node init-network` wrote this file and the genesis beside it; take both from whoever made the network";
     let network = NetworkFile::load(network).failed("bad_config", "cannot read the network's file", hint)?;
     let trust = network.trust();
@@ -130,15 +136,24 @@ fn anchored(verified: &VerifiedReceipt, saved: &Path) -> Result<B256, Failure> {
     let bytes = read_limited(saved, tacit_gateway::fraud::FRAUD_BYTES_MAX as u64)?;
     let refused = |reject| crate::commands::receipt::refused(&reject);
     let job = Bundle::from_json(&bytes).and_then(|bundle| verify_bundle(&bundle)).map_err(refused)?;
-    let anchor = job.anchor().ok_or_else(|| {
+    in_batch(verified, job.receipt(), job.anchor()).map(|()| job.hash())
+}
+
+/// Checks that the transaction anchored the batch of a receipt.
+pub(crate) fn in_batch(
+    verified: &VerifiedReceipt,
+    receipt: &Receipt,
+    anchor: Option<&AnchorProof>,
+) -> Result<(), Failure> {
+    let anchor = anchor.ok_or_else(|| {
         Failure::new(
             "receipt_rejected",
             "the saved receipt does not say in which batch it is",
             "save it again once its worker has anchored it: tacit receipt show ID -o FILE",
         )
     })?;
-    let found = tacit_light::anchored(verified, job.receipt(), &anchor.siblings);
-    found.map(|_| job.hash()).failed(
+    let found = tacit_light::anchored(verified, receipt, &anchor.siblings);
+    found.map(|_| ()).failed(
         "proof_rejected",
         "the transaction did not anchor this receipt",
         "is the proof that of the transaction which anchored the receipt's batch?",

@@ -3,7 +3,7 @@
 use crate::args::Receipt as Command;
 use crate::client::GatewayClient;
 use crate::commands::ask::audit_words;
-use crate::commands::light;
+use crate::commands::{light, stream_receipt};
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
@@ -42,6 +42,13 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             let reply = gateway.get(&format!("/tacit/v1/receipts/{id}")).await?;
             let entry: ReceiptEntry = read(reply.clone())?;
             let saved = match file {
+                Some(file) if entry.stream.is_some() => {
+                    if *for_audit || *with_keys {
+                        let hint = "leave --for-audit and --with-keys out: there is nothing encrypted in it";
+                        return Err(Failure::new("not_encrypted", "this is the receipt of a stream", hint));
+                    }
+                    Some(stream_receipt::save(&gateway, &entry, file).await?)
+                }
                 Some(file) => Some(save(&gateway, &id, file, *for_audit, *with_keys).await?),
                 None => None,
             };
@@ -56,8 +63,14 @@ pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Fai
             }
         }
         Command::Audit(arguments) => crate::commands::audit::audit(arguments, output),
-        Command::Verify { file, ledger, light, network } => match (light, network, file) {
+        Command::Verify { file, tokenizer, ledger, light, network } => match (light, network, file) {
+            (Some(proof), Some(network), Some(file)) if stream_receipt::is_one(file)? => {
+                stream_receipt::verify_light(proof, network, file, tokenizer.as_deref(), output).await
+            }
             (Some(proof), Some(network), file) => light::verify(proof, network, file.as_deref(), output),
+            (_, _, Some(file)) if stream_receipt::is_one(file)? => {
+                stream_receipt::verify(file, tokenizer.as_deref(), ledger.as_deref(), output).await
+            }
             (_, _, Some(file)) => verify(file, ledger.as_deref(), output).await,
             _ => Err(Failure::new("bad_usage", "no file is given", "tacit receipt verify --help")),
         },
@@ -261,7 +274,11 @@ fn line(entry: &ReceiptEntry) -> String {
         ReceiptKind::Canary => "  (a hidden question)",
         ReceiptKind::KnownRow => "  (for hidden questions)",
         ReceiptKind::Second => "  (the same, to a second worker)",
+        ReceiptKind::Stream => "",
     };
+    if let Some(figures) = &entry.stream {
+        return stream_receipt::line(entry, figures, &place);
+    }
     let audit = entry.audit.as_ref().map_or_else(String::new, |audit| format!("  ({})", audit_words(audit)));
     format!(
         "{}  {}  {} + {}  paid {} to {}  {place}{kind}{audit}",

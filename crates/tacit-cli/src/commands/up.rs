@@ -34,9 +34,10 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
     });
     output.data(&result, || {
         let names: Vec<_> = offers.iter().map(|offer| offer.file.name.as_str()).collect();
-        let language = arguments.engine.engine.as_ref().map(|engine| {
-            format!("OpenAI   {}/v1   (the model of {engine})\n", network.gateway.url())
-        });
+        let file = arguments.engine.models_file.as_ref().map(|file| format!("the models of {}", file.display()));
+        let engine = arguments.engine.engine.as_ref().map(|engine| format!("the model of {engine}"));
+        let language =
+            file.or(engine).map(|what| format!("OpenAI   {}/v1   ({what})\n", network.gateway.url()));
         format!(
             "ledger   {}   (Ethereum JSON-RPC, chain {})\nworker   {}   (serves {})\ngateway  {}\n{}\nkept in {}; ctrl-c stops it\ntry: tacit ask digits --input models/digits/samples/seven.json\nor:  tacit ask german-credit --input models/german-credit/samples/good.json",
             network.ledger.url(),

@@ -1,9 +1,9 @@
 //! `tacit worker`: serve models and be paid for it.
 
 use crate::args;
-use crate::commands::language;
 use crate::commands::model::{Opened, open as open_model};
 use crate::commands::node::{bind, url};
+use crate::commands::{estimate, language, owner};
 use crate::failure::{Context, Failure};
 use crate::output::{Output, bytes};
 use crate::{lifetime, network, question};
@@ -26,6 +26,11 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
     let args::Worker { command, serve } = arguments;
     match (command, &serve.key, &serve.data) {
         (Some(args::WorkerCommand::Earnings(arguments)), ..) => language::earnings(arguments, output).await,
+        (Some(args::WorkerCommand::Status(order)), ..) => owner::status(order, output).await,
+        (Some(args::WorkerCommand::Drain(drain)), ..) => owner::drain(drain, output).await,
+        (Some(args::WorkerCommand::Resume(order)), ..) => owner::resume(order, output).await,
+        (Some(args::WorkerCommand::Withdraw(withdraw)), ..) => owner::withdraw(withdraw, output).await,
+        (Some(args::WorkerCommand::Estimate(arguments)), ..) => estimate::estimate(arguments, output).await,
         (None, Some(key), Some(data)) => run(serve, key, data, output).await,
         // The command line's reader asks for both.
         (None, ..) => Err(Failure::new("bad_usage", "--key and --data are missing", "tacit worker --help")),
@@ -61,28 +66,40 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
         models.push(served.with_quota(quota).with_misfit(misfit));
     }
-    let languages = language::open(&arguments.engine).await?.into_iter().collect();
+    let languages = language::open(&arguments.engine, output).await?;
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
     let models = Models { models, languages };
     let worker = open(data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
+    let metrics = match arguments.metrics {
+        Some(address) => Some(bind(address, "worker's metrics").await?),
+        None => None,
+    };
+    let metrics_url = metrics.as_ref().map(crate::commands::node::url).transpose()?;
     let info = worker.info().failed("worker", "the worker's database", "")?;
     let result = json!({
         "role": "worker", "url": url, "endpoint": endpoint, "info": info, "encrypted": encrypted,
-        "quota": quota,
+        "quota": quota, "drained": worker.is_drained(), "metrics": metrics_url,
     });
+    if worker.is_drained() {
+        output.note("the worker was drained, and takes nothing new: tacit worker resume --key KEY");
+    }
     output.data(&result, || {
         let languages = info.languages.iter().map(language::line);
         let models: Vec<_> = encrypted.iter().map(Encrypted::line).chain(languages).collect();
         format!("worker {} at {endpoint} serves\n{}", worker.address(), models.join("\n"))
     });
-    worker.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
-        "worker",
-        "the worker stopped",
-        "",
-    )
+    let serving = Arc::clone(&worker).serve(listener, lifetime::ended(arguments.lifetime.with_parent));
+    let ended = match metrics {
+        Some(metrics) => tokio::select! {
+            ended = serving => ended,
+            ended = worker.serve_metrics(metrics) => ended,
+        },
+        None => serving.await,
+    };
+    ended.failed("worker", "the worker stopped", "")
 }
 
 /// How much one proof may be about.

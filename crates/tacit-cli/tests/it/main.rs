@@ -16,6 +16,7 @@ mod local;
 #[cfg(target_os = "linux")]
 mod memory;
 mod network;
+mod owner;
 #[cfg(feature = "pbs")]
 mod pbs;
 mod roles;

@@ -276,6 +276,7 @@ impl Gateway {
                     match followed {
                         Err(Failure { demand: Some(demand), .. }) if demands < DEMANDS_MAX => {
                             demands += 1;
+                            link.bring_again();
                             self.meet(&link, terms, demand).await?;
                         }
                         followed => return followed,

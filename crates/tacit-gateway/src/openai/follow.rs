@@ -23,7 +23,7 @@ use super::{
     receipts::{Asked, Came, check_end},
     request::ApiRequest,
 };
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, store::Exchange};
 
 /// What is the same for all of an answer.
 #[derive(Clone, Copy)]
@@ -228,7 +228,7 @@ impl Gateway {
         self: &Arc<Self>,
         stream: &Stream<'_>,
         running: &mut Running,
-        answer: &Answer<'_>,
+        answer: &mut Answer<'_>,
         (counted, cost): (TokenCount, Amount),
         end: &End,
     ) -> Result<Piece, Failure> {
@@ -253,7 +253,8 @@ impl Gateway {
         let price = Amount(record.receipt.receipt.price);
         let limit = running.limit();
         running.end(price);
-        self.keep_stream(record);
+        let exchange = Exchange { request: one.body.to_vec(), answer: core::mem::take(&mut answer.bytes) };
+        self.keep_stream(receipt, record, exchange);
         self.health.ended(link.worker, counted.completion, answer.began.elapsed());
         let outcome = Outcome { worker: link.worker, price, tokens: counted, receipt };
         Ok(ended(end.reason, link.worker, limit).map_or(Piece::Done(outcome), Piece::Failed))

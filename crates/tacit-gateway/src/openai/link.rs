@@ -38,7 +38,7 @@ use super::{
 use crate::{
     channel::channel_salt,
     gateway::Gateway,
-    store::{ChannelRecord, Distrust, StreamRecord},
+    store::{ChannelRecord, Distrust, StreamReceipt},
 };
 
 /// Links by worker.
@@ -140,6 +140,11 @@ impl Link {
     pub(crate) fn delivered(&self, amount: u128) {
         let mut promised = self.promised();
         promised.delivered = promised.delivered.max(Amount(amount));
+    }
+
+    /// The worker wants to be promised what it was promised: a voucher came with a request that it refused before it took it. The next request brings it again.
+    pub(crate) fn bring_again(&self) {
+        self.promised().delivered = Amount::ZERO;
     }
 
     /// Has the next request look for the channel anew.
@@ -303,7 +308,7 @@ impl Gateway {
         job_id: JobId,
         code: &str,
         message: String,
-        record: Option<&StreamRecord>,
+        record: Option<&StreamReceipt>,
     ) -> Failure {
         link.given_up.store(true, Ordering::Release);
         tracing::warn!(worker = %link.worker, code, %message, "a worker is not asked again");

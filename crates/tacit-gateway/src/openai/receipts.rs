@@ -6,14 +6,19 @@ use std::sync::{
 };
 
 use alloy_primitives::{Address, B256};
+use tacit_abi::receipts;
 use tacit_wire::{
-    Amount, JobId, SignatureReject, language::TokenCount, meter::Route, stream::End, wallet::receipt_signer,
+    Amount, JobId, SignatureReject,
+    language::{TokenBill, TokenCount},
+    meter::Route,
+    stream::End,
+    wallet::receipt_signer,
 };
 
 use super::market::TokenAsk;
 use crate::{
     gateway::Gateway,
-    store::{Fault, StreamRecord},
+    store::{Exchange, Fault, StreamReceipt, StreamRecord},
 };
 
 /// What was asked.
@@ -50,7 +55,7 @@ pub(crate) enum EndReject {
     Request,
     #[error("its receipt is not about this answer")]
     Answer,
-    #[error("its receipt is not about this evidence")]
+    #[error("its receipt is not about the tokens that it says, at the prices of its ask")]
     Evidence,
     #[error("it counts {claimed}, where {counted} came")]
     Price { claimed: Amount, counted: Amount },
@@ -69,7 +74,7 @@ impl EndReject {
     }
 
     /// What shows it to others: nothing, where the worker signed nothing.
-    pub(crate) fn record(&self, asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Option<StreamRecord> {
+    pub(crate) fn record(&self, asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Option<StreamReceipt> {
         if matches!(self, Self::Signature(_) | Self::Signer { .. }) {
             return None;
         }
@@ -80,7 +85,9 @@ impl EndReject {
             answer: came.answer.to_vec(),
             whole: true,
         };
-        Some(StreamRecord { fault: Some(fault), ..record(asked, came, end) })
+        let record = StreamRecord { fault: Some(fault), ..record(asked, came, end) };
+        let hash = receipts::leaf(&record.receipt.receipt, asked.chain_id);
+        Some(StreamReceipt { hash, record, exchange: None })
     }
 }
 
@@ -111,7 +118,8 @@ pub(crate) fn check_end(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Result
     if receipt.outputCommitment != answer.finish() {
         return Err(EndReject::Answer);
     }
-    if receipt.evidenceHash != end.salts.commit_evidence(&[]) {
+    let bill = TokenBill { tokens: end.tokens, prices: asked.ask.prices };
+    if receipt.evidenceHash != end.salts.commit_evidence(&bill.to_bytes()) {
         return Err(EndReject::Evidence);
     }
     if receipt.price > came.cost.0 {
@@ -134,20 +142,39 @@ fn record(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> StreamRecord {
         salts: end.salts.clone(),
         receipt: end.receipt.clone(),
         fault: None,
+        anchor: None,
     }
 }
 
 /// Receipts on their way to the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten {
-    records: Mutex<Vec<StreamRecord>>,
+    waiting: Mutex<Waiting>,
     writing: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    receipts: Vec<StreamReceipt>,
+    /// Bytes of what they are about.
+    bytes: usize,
+}
+
+/// Bytes of requests and answers that wait for the disk; those that come while there are more are not kept, only their receipts.
+const WAITING_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 impl Gateway {
-    /// Keeps a receipt, together with those that come while others are being written. A crash may lose those of a moment; their workers have them.
-    pub(crate) fn keep_stream(self: &Arc<Self>, record: StreamRecord) {
-        self.unwritten.lock().push(record);
+    /// Keeps a receipt and what it is about, together with those that come while others are being written. A crash may lose those of a moment; their workers have them.
+    pub(crate) fn keep_stream(self: &Arc<Self>, hash: B256, record: StreamRecord, exchange: Exchange) {
+        {
+            let mut waiting = self.unwritten.lock();
+            let bytes = waiting.bytes.saturating_add(exchange.length());
+            let fits = self.kept_bytes > 0 && bytes <= WAITING_BYTES_MAX;
+            if fits {
+                waiting.bytes = bytes;
+            }
+            waiting.receipts.push(StreamReceipt { hash, record, exchange: fits.then_some(exchange) });
+        }
         if self.unwritten.writing.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -158,24 +185,26 @@ impl Gateway {
     /// Writes what waits, until nothing does.
     pub(crate) fn write_streams(&self) {
         loop {
-            let records = core::mem::take(&mut *self.unwritten.lock());
-            if records.is_empty() {
+            let receipts = core::mem::take(&mut *self.unwritten.lock()).receipts;
+            if receipts.is_empty() {
                 self.unwritten.writing.store(false, Ordering::Release);
                 // What came just before that was noted.
-                if self.unwritten.lock().is_empty() || self.unwritten.writing.swap(true, Ordering::AcqRel) {
+                if self.unwritten.lock().receipts.is_empty()
+                    || self.unwritten.writing.swap(true, Ordering::AcqRel)
+                {
                     return;
                 }
                 continue;
             }
-            if let Err(error) = self.store.put_streams(&records) {
-                tracing::error!(%error, count = records.len(), "receipts cannot be written");
+            if let Err(error) = self.store.put_streams(&receipts, self.kept_bytes) {
+                tracing::error!(%error, count = receipts.len(), "receipts cannot be written");
             }
         }
     }
 }
 
 impl Unwritten {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<StreamRecord>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,7 +24,7 @@ mod streams;
 pub(crate) use audits::Fault as AuditFault;
 pub use audits::{Audit, Other};
 pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
-pub use streams::{Fault, Holder, LanguageRecord, StreamRecord};
+pub use streams::{Exchange, Fault, Holder, LanguageRecord, StreamReceipt, StreamRecord};
 
 /// The gateway's file.
 #[derive(Debug)]

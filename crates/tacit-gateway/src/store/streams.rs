@@ -2,6 +2,9 @@
 //!
 //! Two of these are **ceilings**: amounts that are on disk before they are reached, and in steps, so that most requests write nothing.
 //! After a crash what may have been reached counts as reached.
+//!
+//! Of a receipt what was asked and answered is kept too, so that it can be shown to others, up to so many bytes in all: the oldest are forgotten first,
+//! their receipts stay.
 
 use alloy_primitives::{Address, B256};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -10,12 +13,14 @@ use tacit_abi::{Evidence, Privacy, receipts::SignedReceipt};
 use tacit_wire::{
     Amount, JobId, Salts,
     language::{TokenCount, TokenPrices},
-    message::{base64_bytes, receipt_json},
+    message::{AnchorProof, base64_bytes, receipt_json},
     meter::Route,
     stream::EndReason,
 };
 
-use super::{Bytes32Table, CHANNELS, ChannelRecord, Distrust, Store, StoreError, get, put, put_distrust};
+use super::{
+    Bytes32Table, CHANNELS, ChannelRecord, Distrust, RECEIPTS, Store, StoreError, get, put, put_distrust,
+};
 
 /// Whose spending is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +68,58 @@ pub struct StreamRecord {
     /// What is wrong with it, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// Where it is on the ledger, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<AnchorProof>,
+}
+
+/// What a receipt of a stream is about.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// The request's body as it travelled.
+    pub request: Vec<u8>,
+    /// The answer as it came.
+    pub answer: Vec<u8>,
+}
+
+impl core::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("request", &self.request.len())
+            .field("answer", &self.answer.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// Bytes of both.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.request.len().saturating_add(self.answer.len())
+    }
+
+    /// `length of the request (u32, little endian) || request || answer`.
+    fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let length = u32::try_from(self.request.len()).map_err(|_| StoreError::Overflow)?;
+        Ok([length.to_le_bytes().as_slice(), &self.request, &self.answer].concat())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (request, answer) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        Some(Self { request: request.to_vec(), answer: answer.to_vec() })
+    }
+}
+
+/// A receipt to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamReceipt {
+    /// Its leaf.
+    pub hash: B256,
+    /// The receipt.
+    pub record: StreamRecord,
+    /// What it is about, if that is to be kept.
+    pub exchange: Option<Exchange>,
 }
 
 /// Why a receipt is false, and the bytes that show it.
@@ -99,6 +156,11 @@ const STREAMS: Bytes32Table<'_> = TableDefinition::new("streams");
 /// Receipts of streams in the order in which they came.
 const STREAMED: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("streamed");
 const LANGUAGES: Bytes32Table<'_> = TableDefinition::new("languages");
+/// What receipts are about, by job.
+const EXCHANGES: Bytes32Table<'_> = TableDefinition::new("exchanges");
+/// How many bytes of it are kept, by the number in `STREAMED`; the sum stands under the largest number, which no receipt has.
+const EXCHANGED: TableDefinition<'_, u64, u64> = TableDefinition::new("exchanged");
+const EXCHANGED_SUM: u64 = u64::MAX;
 /// Files of tokenizers, by BLAKE3.
 const TOKENIZERS: Bytes32Table<'_> = TableDefinition::new("tokenizers");
 
@@ -107,6 +169,8 @@ pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
     write.open_table(SPENT)?;
     write.open_table(STREAMS)?;
     write.open_table(STREAMED)?;
+    write.open_table(EXCHANGES)?;
+    write.open_table(EXCHANGED)?;
     write.open_table(LANGUAGES)?;
     write.open_table(TOKENIZERS)?;
     Ok(())
@@ -160,23 +224,51 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Keeps receipts of streams, all in one write.
+    /// Keeps receipts of streams, all in one write, and of all that receipts are about the newest `kept_bytes_max` bytes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn put_streams(&self, records: &[StreamRecord]) -> Result<(), StoreError> {
+    pub fn put_streams(&self, receipts: &[StreamReceipt], kept_bytes_max: u64) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         {
             let mut streamed = write.open_table(STREAMED)?;
             let mut next = streamed.last()?.map_or(Some(0), |(last, _)| last.value().checked_add(1));
-            for record in records {
+            let mut hashes = write.open_table(RECEIPTS)?;
+            for StreamReceipt { hash, record, exchange } in receipts {
                 let number = next.ok_or(StoreError::Overflow)?;
                 let job_id = record.receipt.receipt.jobId;
                 put(&write, STREAMS, job_id, record)?;
                 streamed.insert(number, job_id.0)?;
+                hashes.insert(hash.0, job_id.0)?;
+                if let Some(exchange) = exchange {
+                    put_exchange(&write, number, job_id, exchange)?;
+                }
                 next = number.checked_add(1);
             }
+            forget_exchanges(&write, &streamed, kept_bytes_max)?;
         }
+        Ok(write.commit()?)
+    }
+
+    /// What a receipt of a stream is about, while that is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn exchange(&self, job_id: JobId) -> Result<Option<Exchange>, StoreError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(EXCHANGES)?.get(job_id.0.0)?;
+        found.map(|bytes| Exchange::from_bytes(bytes.value()).ok_or(StoreError::Missing)).transpose()
+    }
+
+    /// Notes where a receipt of a stream is on the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_stream_anchor(&self, job_id: JobId, anchor: &AnchorProof) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        let mut record: StreamRecord = get(&write, STREAMS, job_id.0)?.ok_or(StoreError::Missing)?;
+        record.anchor = Some(anchor.clone());
+        put(&write, STREAMS, job_id.0, &record)?;
         Ok(write.commit()?)
     }
 
@@ -189,10 +281,11 @@ impl Store {
         channel_id: B256,
         worker: Address,
         distrust: &Distrust,
-        record: Option<&StreamRecord>,
+        receipt: Option<&StreamReceipt>,
     ) -> Result<(), StoreError> {
-        if let Some(record) = record {
-            self.put_streams(core::slice::from_ref(record))?;
+        if let Some(receipt) = receipt {
+            // What shows that it is false is part of it.
+            self.put_streams(core::slice::from_ref(receipt), u64::MAX)?;
         }
         let write = self.database.begin_write()?;
         let mut channel: ChannelRecord = get(&write, CHANNELS, channel_id)?.ok_or(StoreError::Missing)?;
@@ -257,4 +350,47 @@ impl Store {
         write.open_table(TOKENIZERS)?.insert(tokenizer.0.0, tokenizer.1)?;
         Ok(write.commit()?)
     }
+}
+
+fn put_exchange(
+    write: &WriteTransaction,
+    number: u64,
+    job_id: B256,
+    exchange: &Exchange,
+) -> Result<(), StoreError> {
+    let bytes = exchange.to_bytes()?;
+    let length = u64::try_from(bytes.len()).map_err(|_| StoreError::Overflow)?;
+    write.open_table(EXCHANGES)?.insert(job_id.0, bytes.as_slice())?;
+    let mut lengths = write.open_table(EXCHANGED)?;
+    let sum = lengths.get(EXCHANGED_SUM)?.map_or(0, |sum| sum.value());
+    lengths.insert(EXCHANGED_SUM, sum.checked_add(length).ok_or(StoreError::Overflow)?)?;
+    lengths.insert(number, length)?;
+    Ok(())
+}
+
+/// Forgets the oldest until no more than `kept_bytes_max` are left.
+fn forget_exchanges(
+    write: &WriteTransaction,
+    streamed: &impl ReadableTable<u64, [u8; 32]>,
+    kept_bytes_max: u64,
+) -> Result<(), StoreError> {
+    let mut lengths = write.open_table(EXCHANGED)?;
+    let mut sum = lengths.get(EXCHANGED_SUM)?.map_or(0, |sum| sum.value());
+    if sum <= kept_bytes_max {
+        return Ok(());
+    }
+    let mut exchanges = write.open_table(EXCHANGES)?;
+    while sum > kept_bytes_max {
+        let oldest = lengths.range(..EXCHANGED_SUM)?.next().transpose()?;
+        let Some((number, length)) = oldest.map(|(number, length)| (number.value(), length.value())) else {
+            break;
+        };
+        lengths.remove(number)?;
+        if let Some(job_id) = streamed.get(number)?.map(|job_id| job_id.value()) {
+            exchanges.remove(job_id)?;
+        }
+        sum = sum.checked_sub(length).ok_or(StoreError::Overflow)?;
+    }
+    lengths.insert(EXCHANGED_SUM, sum)?;
+    Ok(())
 }

@@ -22,19 +22,19 @@ const CHUNK: u128 = 32_000;
 /// A request, a prompt of 4 and 2 tokens.
 const HELLO: u128 = 1_000 + 6 * 100;
 
-struct Cast {
-    ledger: Ledger,
-    worker: Reference,
-    gateway: Arc<Gateway>,
-    server: Server,
+pub(crate) struct Cast {
+    pub(crate) ledger: Ledger,
+    pub(crate) worker: Reference,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) server: Server,
     disk: Disk,
 }
 
-fn spending() -> Spending {
+pub(crate) fn spending() -> Spending {
     Spending { max_price_default: Amount(10_000_000), deposit: Amount(10_000_000), ..Spending::default() }
 }
 
-async fn open(
+pub(crate) async fn open(
     ledger: &LedgerClient,
     disk: &Disk,
     spending: Spending,
@@ -57,7 +57,7 @@ async fn open(
     (gateway, server)
 }
 
-async fn cast_with(script: Script, spending: Spending, door: DoorConfig) -> Cast {
+pub(crate) async fn cast_with(script: Script, spending: Spending, door: DoorConfig) -> Cast {
     let ledger = ledger(&[wallet(1).address(), wallet(2).address(), wallet(3).address()]).await;
     let worker = Reference::start(&ledger.client, 1, LanguageKind::Language, PRICES, script).await;
     let disk = Disk::default();
@@ -65,11 +65,11 @@ async fn cast_with(script: Script, spending: Spending, door: DoorConfig) -> Cast
     Cast { ledger, worker, gateway, server, disk }
 }
 
-async fn cast(script: Script) -> Cast {
+pub(crate) async fn cast(script: Script) -> Cast {
     cast_with(script, spending(), DoorConfig::default()).await
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
@@ -78,12 +78,12 @@ impl Cast {
         client().post(format!("{}{path}", self.server.url)).json(body).send().await.unwrap()
     }
 
-    async fn chat(&self, extra: Value) -> Response {
+    pub(crate) async fn chat(&self, extra: Value) -> Response {
         self.post("/v1/chat/completions", &hello(extra)).await
     }
 
     /// Until the receipts that were made are on disk.
-    async fn receipts(&self, count: usize) -> Vec<tacit_gateway::store::StreamRecord> {
+    pub(crate) async fn receipts(&self, count: usize) -> Vec<tacit_gateway::store::StreamRecord> {
         loop {
             let records = self.gateway.store().streams(100).unwrap();
             if records.len() >= count {
@@ -99,7 +99,7 @@ impl Cast {
 }
 
 /// A chat whose prompt has 4 and 2 tokens.
-fn hello(extra: Value) -> Value {
+pub(crate) fn hello(extra: Value) -> Value {
     let mut body = json!({"model": "talk", "messages": [{"role": "user", "content": "hi"}]});
     for (key, value) in extra.as_object().unwrap() {
         body[key] = value.clone();
@@ -107,19 +107,19 @@ fn hello(extra: Value) -> Value {
     body
 }
 
-fn completion(text: &str) -> Value {
+pub(crate) fn completion(text: &str) -> Value {
     json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "talk", "unheard_of": [1.50],
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
 }
 
-async fn code(response: Response) -> (u16, String) {
+pub(crate) async fn code(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap();
     assert!(body["error"]["message"].is_string() && body["error"]["type"].is_string(), "{body}");
     (status, body["error"]["code"].as_str().unwrap().to_owned())
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+pub(crate) fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers().get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
 }
 
@@ -460,6 +460,8 @@ const ALL: u128 = HELLO + 120_000;
 async fn false_receipts_convict_and_cost_at_most_what_came() {
     for (vice, code) in [
         (Vice::CountsMoreInReceipts, "stream_price"),
+        (Vice::OverMeters, "stream_price"),
+        (Vice::ChargesAtOtherPrices, "stream_evidence"),
         (Vice::CommitsToAnotherAnswer, "stream_answer"),
         (Vice::CommitsToAnotherRequest, "stream_request"),
         (Vice::SignsWithAnotherKey, "stream_signature"),

@@ -24,7 +24,9 @@ use serde_json::Value;
 use tacit_abi::{Evidence, IAsks, Privacy, Receipt, asks::ASK_STAKE, channels::SignedVoucher};
 use tacit_wire::{
     Amount, LedgerClient, Salts, Wallet,
-    language::{LanguageInfo, LanguageKind, LanguageManifest, TokenCount, TokenPrices, TokenTerms},
+    language::{
+        LanguageInfo, LanguageKind, LanguageManifest, TokenBill, TokenCount, TokenPrices, TokenTerms,
+    },
     message::{ErrorBody, ErrorReply},
     meter::{Framing, Meter},
     session::{SessionKey, SessionReply, SessionRequest, SessionSecret, session_key_hash},
@@ -57,6 +59,8 @@ pub(crate) type Engine = Box<dyn Fn(&Value) -> Script + Send + Sync>;
 pub(crate) enum Vice {
     CountsMoreInPrompts,
     CountsMoreInReceipts,
+    OverMeters,
+    ChargesAtOtherPrices,
     CommitsToAnotherAnswer,
     CommitsToAnotherRequest,
     SignsWithAnotherKey,
@@ -507,14 +511,22 @@ async fn answer(
         state.left.fetch_add(1, Ordering::SeqCst);
     }
     let is_free = is_free || given.is_empty();
-    let tokens = if is_free { TokenCount::default() } else { TokenCount { prompt, completion } };
+    let mut tokens = if is_free { TokenCount::default() } else { TokenCount { prompt, completion } };
     let mut price = if is_free { 0 } else { cost(completion) };
+    if vice == Some(Vice::OverMeters) {
+        tokens.completion += 32;
+        price += chunk;
+    }
     if is_free {
         state.take_back(channel_id, cost(0));
     }
     state.end(channel_id);
     if vice == Some(Vice::CountsMoreInReceipts) {
         price += chunk;
+    }
+    let mut bill = TokenBill { tokens, prices: state.prices };
+    if vice == Some(Vice::ChargesAtOtherPrices) {
+        bill.prices.completion = Amount(2 * prices.completion.0);
     }
     let salts = Salts::random();
     let mut output = salts.output_commitment();
@@ -530,7 +542,7 @@ async fn answer(
         evidence: head.evidence as u8,
         inputCommitment: salts.commit_request(head.route, request),
         outputCommitment: output.finish(),
-        evidenceHash: salts.commit_evidence(&[]),
+        evidenceHash: salts.commit_evidence(&bill.to_bytes()),
         price,
         cumulative: state.owed_and_promised(channel_id).0,
         completedAt: now(),

@@ -18,8 +18,8 @@ use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet, session::SessionKey};
 use tacit_worker::{
-    AskedPrice, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, Limits, Openings,
-    ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
+    AskedPrice, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, LanguageModel, Limits,
+    Openings, ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -206,6 +206,7 @@ pub(crate) fn honest() -> ServedModel {
 pub(crate) struct WorkerPlan {
     pub(crate) key: u8,
     pub(crate) models: Vec<ServedModel>,
+    pub(crate) languages: Vec<LanguageModel>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) disk: Disk,
     /// Holds clients' evaluation keys.
@@ -224,6 +225,7 @@ impl WorkerPlan {
         Self {
             key,
             models: vec![honest()],
+            languages: Vec::new(),
             billing: Arc::new(AskedPrice),
             disk: Disk::default(),
             keys: Arc::new(tempfile::tempdir().unwrap()),
@@ -253,8 +255,8 @@ impl WorkerPlan {
             store: WorkerStore::with_backend(self.disk.open()).unwrap(),
             keys: KeyShelf::open(self.keys.path(), KEY_BYTES_DEFAULT).unwrap(),
             models: self.models,
-            languages: Vec::new(),
-            session: SessionKey::random(),
+            languages: self.languages,
+            session: SessionKey::load_or_create(&self.keys.path().join("session.key")).unwrap(),
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,

@@ -45,6 +45,7 @@ pub(super) struct Admitted {
 pub(super) struct Places {
     worker: Arc<Worker>,
     job_id: JobId,
+    model: Arc<LanguageModel>,
     _model: OwnedSemaphorePermit,
     _stream: OwnedSemaphorePermit,
 }
@@ -52,6 +53,7 @@ pub(super) struct Places {
 impl Drop for Places {
     fn drop(&mut self) {
         self.worker.languages.jobs().remove(&self.job_id);
+        self.model.usage.free();
     }
 }
 
@@ -86,7 +88,7 @@ impl Worker {
         head: StreamHead,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<Admitted, StreamRefusal> {
-        if *self.languages.phase.borrow() != Phase::Serving {
+        if *self.languages.phase.borrow() != Phase::Serving || self.is_drained() {
             return Err(StreamRefusal::Draining);
         }
         let model = self.languages.offered(&head)?;
@@ -138,13 +140,15 @@ struct Claim {
 }
 
 impl Claim {
-    fn take_places(mut self, model: &LanguageModel) -> Result<Places, StreamRefusal> {
+    fn take_places(mut self, model: &Arc<LanguageModel>) -> Result<Places, StreamRefusal> {
         let place = |places: &Arc<tokio::sync::Semaphore>| {
             Arc::clone(places).try_acquire_owned().map_err(|_| StreamRefusal::Busy)
         };
         let (_model, _stream) = (place(&model.places)?, place(&self.worker.languages.streams)?);
         self.kept = true;
-        Ok(Places { worker: Arc::clone(&self.worker), job_id: self.job_id, _model, _stream })
+        model.usage.take();
+        let (worker, model) = (Arc::clone(&self.worker), Arc::clone(model));
+        Ok(Places { worker, job_id: self.job_id, model, _model, _stream })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct LanguageEngine {
 
 #[derive(Debug, Default)]
 struct Health {
+    /// It was away when the worker began: until it gives a token the model is not asked for on the ledger.
+    awaited: AtomicBool,
     failing: AtomicBool,
     suspected: Notify,
 }
@@ -77,8 +79,8 @@ const LIST_BYTES_MAX: usize = 1 << 20;
 const PROBE_TEXT_BYTES_MAX: usize = 500;
 /// How long an engine may take to the next part of an answer.
 const STALL: Duration = Duration::from_secs(120);
-/// How often it is asked whether it is there.
-const WATCH: Duration = Duration::from_secs(15);
+/// Shortest pause between two questions to an engine that is down, however many ask for it.
+const WATCH_MIN: Duration = Duration::from_secs(1);
 
 impl LanguageEngine {
     /// The engine at `url` (`http://host:port`, with or without `/v1`), which serves the model as `model`. Nothing is asked yet.
@@ -96,6 +98,12 @@ impl LanguageEngine {
             questions: JsonClient::new(QUESTION_TIMEOUT)?,
             health: Arc::default(),
         })
+    }
+
+    /// Its name for the model.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
     /// Whether it serves the model, by its own list.
@@ -154,8 +162,11 @@ impl LanguageEngine {
         with_model(body, &self.model, &[])
     }
 
-    /// Begins an answer to what [`Self::request`] made. Dropping it tells the engine to stop.
-    pub(super) async fn ask(&self, route: Route, body: Vec<u8>) -> Result<Relayed, HttpError> {
+    /// Begins an answer to a body that names the engine's model. Dropping it tells the engine to stop.
+    ///
+    /// # Errors
+    /// [`HttpError`]; a refusal of the engine's is an answer.
+    pub async fn ask(&self, route: Route, body: Vec<u8>) -> Result<Relayed, HttpError> {
         let url = format!("{}/v1/{route}", self.base);
         let asked = self.streams.relay(&url, "application/json", body, self.stall).await;
         if asked.is_err() {
@@ -166,11 +177,42 @@ impl LanguageEngine {
 
     /// Whether it answered when it was asked last.
     pub(super) fn is_available(&self) -> bool {
-        !self.health.failing.load(Ordering::Relaxed)
+        !self.is_awaited() && !self.health.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was away when the worker began, and has given no token since.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.health.awaited.load(Ordering::Acquire)
+    }
+
+    /// Notes that it is away.
+    pub(super) fn set_awaited(&self) {
+        self.health.awaited.store(true, Ordering::Release);
+    }
+
+    /// Asks whether it serves the model and gives a token.
+    pub(super) async fn prove(&self, kind: LanguageKind) -> Result<(), EngineFault> {
+        self.check().await?;
+        self.probe(kind).await?;
+        self.health.awaited.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Returns once it has given a token.
+    pub(super) async fn wait_for_it(&self, name: &str, kind: LanguageKind, period: Duration) {
+        while self.is_awaited() {
+            match self.prove(kind).await {
+                Ok(()) => tracing::info!(model = name, "the engine answers: the model is asked for"),
+                Err(error) => {
+                    tracing::debug!(model = name, %error, "the engine does not answer yet");
+                    tokio::time::sleep(period).await;
+                }
+            }
+        }
     }
 
     /// Asks now and then whether it is there, and at once after it failed a request. Each change is told once.
-    pub(super) async fn watch(&self, name: &str) {
+    pub(super) async fn watch(&self, name: &str, period: Duration) {
         loop {
             let fault = self.check().await.err();
             let failing = fault.is_some();
@@ -182,10 +224,9 @@ impl LanguageEngine {
                     None => tracing::info!(model = name, "the engine answers again"),
                 }
             }
-            let _ = tokio::time::timeout(WATCH, self.health.suspected.notified()).await;
+            let _ = tokio::time::timeout(period, self.health.suspected.notified()).await;
             if failing {
-                // An engine that is down is not asked without pause, however many ask for it.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(WATCH_MIN.min(period)).await;
             }
         }
     }

@@ -70,12 +70,14 @@ async fn session(
     body: Body,
 ) -> Result<Json<SessionReply>, StreamRefusal> {
     let request: SessionRequest = read(&headers, body).await?;
-    worker.open_session(request).await.map(Json)
+    let opened = worker.open_session(request).await;
+    opened.map(Json).inspect_err(|refusal| worker.refused.count(refusal.describe().0))
 }
 
 async fn stream(State(worker): State<Arc<Worker>>, body: Body) -> Result<Response, StreamRefusal> {
-    let bytes = read_request(&worker, body).await?;
-    let opened = worker.open_stream_request(&bytes)?;
+    let count = |refusal: &StreamRefusal| worker.refused.count(refusal.describe().0);
+    let bytes = read_request(&worker, body).await.inspect_err(count)?;
+    let opened = worker.open_stream_request(&bytes).inspect_err(count)?;
     drop(bytes);
     let mut frames = worker.begin_stream(opened);
     // Dropped with the connection, which is how the rest of the worker learns that the client left.

@@ -25,6 +25,8 @@ pub(super) struct Journal {
     changed: Notify,
     /// Told when something waits that somebody waits for.
     urgent: Notify,
+    /// One at a time writes: whoever has written what waited knows that all before is on disk too.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -92,6 +94,7 @@ impl Worker {
 
     /// Writes what waits now.
     pub(crate) async fn write_pending(self: Arc<Self>) {
+        let _alone = self.languages.journal.writing.lock().await;
         let (accounts, ends) = {
             let mut pending = self.languages.journal.pending();
             let count = pending.ends.len().min(ENDS_MAX);
@@ -119,7 +122,8 @@ impl Worker {
         .await;
         let on_disk = match written {
             Ok(Ok(paid)) => {
-                if paid {
+                // A drained worker settles whatever was promised.
+                if paid || self.is_drained() {
                     self.paid.notify_one();
                 }
                 true

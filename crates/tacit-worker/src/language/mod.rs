@@ -30,6 +30,8 @@ use alloy_primitives::B256;
 use tacit_wire::{JobId, session::SessionKey};
 use tokio::sync::{Semaphore, watch};
 
+use crate::worker::Worker;
+
 pub use engine::{EngineFault, LanguageEngine};
 pub use model::{LanguageError, LanguageModel};
 pub use refusal::StreamRefusal;
@@ -113,5 +115,20 @@ impl Languages {
     fn jobs(&self) -> MutexGuard<'_, HashSet<JobId>> {
         // The set is whole after every operation on it, so a panic elsewhere leaves nothing to repair.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    /// Watches a model's engine until dropped. One that was away when the worker began is asked for once it has given a token.
+    pub(crate) async fn watch_language(self: Arc<Self>, model: Arc<LanguageModel>) {
+        let period = self.limits.engine_poll;
+        if model.is_awaiting() {
+            model.wait_for_engine(period).await;
+            while let Err(error) = self.renew_asks().await {
+                tracing::warn!(model = model.manifest().name, %error, "the model is not asked for yet");
+                tokio::time::sleep(period).await;
+            }
+        }
+        model.watch(period).await;
     }
 }

@@ -1,5 +1,6 @@
 //! A language model that a worker serves: what it is, what it costs, and which engine answers.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
@@ -15,6 +16,7 @@ use tacit_wire::{
 use tokio::sync::Semaphore;
 
 use super::engine::{EngineFault, LanguageEngine};
+use crate::counters::Usage;
 
 /// A model with its engine.
 #[expect(missing_debug_implementations, reason = "a tokenizer is long and says nothing")]
@@ -27,6 +29,7 @@ pub struct LanguageModel {
     prices: TokenPrices,
     capacity: u32,
     pub(super) places: Arc<Semaphore>,
+    pub(crate) usage: Usage,
     engine: LanguageEngine,
 }
 
@@ -84,7 +87,19 @@ impl LanguageModel {
         let meter = Meter::new(&tokenizer, manifest.message_tokens)?;
         let places = Arc::new(Semaphore::new(usize::try_from(capacity).unwrap_or(usize::MAX)));
         let tokenizer = tokenizer.into();
-        Ok(Self { model_id, manifest, manifest_bytes, tokenizer, meter, prices, capacity, places, engine })
+        let usage = Usage::default();
+        Ok(Self {
+            model_id,
+            manifest,
+            manifest_bytes,
+            tokenizer,
+            meter,
+            prices,
+            capacity,
+            places,
+            usage,
+            engine,
+        })
     }
 
     /// Whether the engine serves it and gives a token.
@@ -92,8 +107,19 @@ impl LanguageModel {
     /// # Errors
     /// [`LanguageError::Engine`].
     pub async fn check(&self) -> Result<(), LanguageError> {
-        self.engine.check().await?;
-        Ok(self.engine.probe(self.manifest.kind).await?)
+        Ok(self.engine.prove(self.manifest.kind).await?)
+    }
+
+    /// For an engine that is away: the model is asked for on the ledger, and answered, once it has given a token.
+    #[must_use]
+    pub fn awaiting_its_engine(self) -> Self {
+        self.engine.set_awaited();
+        self
+    }
+
+    /// Whether its engine was away when the worker began, and has given no token since.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        self.engine.is_awaited()
     }
 
     /// The model's id.
@@ -128,9 +154,14 @@ impl LanguageModel {
         &self.engine
     }
 
+    /// Returns once the engine has given a token.
+    pub(super) async fn wait_for_engine(&self, period: Duration) {
+        self.engine.wait_for_it(&self.manifest.name, self.manifest.kind, period).await;
+    }
+
     /// Watches the engine until dropped.
-    pub(crate) async fn watch(&self) {
-        self.engine.watch(&self.manifest.name).await;
+    pub(super) async fn watch(&self, period: Duration) {
+        self.engine.watch(&self.manifest.name, period).await;
     }
 
     pub(super) fn tokenizer(&self) -> axum::body::Bytes {

@@ -1,6 +1,5 @@
 //! Opens sessions and takes vouchers.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -20,15 +19,15 @@ use super::{
 };
 use crate::{reject::JobReject, store::AccountRecord, worker::Worker};
 
-/// How long what the ledger said of a channel is believed: far below the time that a closing channel stays open.
-const LISTED_FOR: Duration = Duration::from_secs(30);
-
 impl Worker {
     /// Opens a session. Its channel pays for streams from then on.
     pub(super) async fn open_session(
         self: &Arc<Self>,
         request: SessionRequest,
     ) -> Result<SessionReply, StreamRefusal> {
+        if self.is_drained() {
+            return Err(StreamRefusal::Draining);
+        }
         let open = &request.open;
         let expected = self.ledger.chain_id();
         if open.chain_id != expected {
@@ -142,7 +141,7 @@ impl Worker {
         good: impl Fn(&Listed) -> bool,
     ) -> Result<Listed, StreamRefusal> {
         if let Some(listed) = account.listed()
-            && listed.at.elapsed() < LISTED_FOR
+            && listed.at.elapsed() < self.limits.listed_for
             && good(&listed)
         {
             return Ok(listed);

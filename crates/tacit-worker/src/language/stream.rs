@@ -10,7 +10,7 @@ use tacit_wire::{
     Amount, JobId, Salts,
     answer::OutputCommitment,
     http::HttpError,
-    language::TokenCount,
+    language::{TokenBill, TokenCount},
     meter::{Framing, Route},
     session::FrameSealer,
     stream::{DATA_BYTES_MAX, End, EndReason, Frame},
@@ -49,6 +49,8 @@ struct Stream {
     request: B256,
     answer: OutputCommitment,
     way: Way,
+    /// When it was begun; nothing once the first byte of an answer went out.
+    begun: Option<Instant>,
     _places: Places,
 }
 
@@ -89,7 +91,10 @@ impl Worker {
             let mut way = Way { frames, sealer, phase };
             match worker.admit_stream(&session, head, body).await {
                 Ok(admitted) => Stream::run(worker, admitted, way).await,
-                Err(refusal) => way.refuse(&refusal).await,
+                Err(refusal) => {
+                    worker.refused.count(refusal.describe().0);
+                    way.refuse(&refusal).await;
+                }
             }
         });
         receiver
@@ -112,6 +117,7 @@ impl Stream {
             tokens: TokenCount::default(),
             salts,
             way,
+            begun: Some(Instant::now()),
             _places: places,
         };
         drop(body);
@@ -232,6 +238,9 @@ impl Stream {
         for part in bytes.chunks(DATA_BYTES_MAX) {
             self.answer.push(part);
             self.way.send(&Frame::Data(part.to_vec())).await?;
+            if let Some(begun) = self.begun.take() {
+                self.model.usage.waited(begun.elapsed());
+            }
         }
         Ok(())
     }
@@ -252,10 +261,12 @@ impl Stream {
             Outcome::Ended(reason) => reason,
             Outcome::Refused(refusal) => {
                 journal.end(&account, StreamEnd { receipt: None, tally }).await;
+                self.worker.refused.count(refusal.describe().0);
                 self.way.refuse(&refusal).await;
                 return;
             }
         };
+        let bill = TokenBill { tokens, prices: self.model.prices() };
         let (privacy, evidence) = MODE;
         let receipt = Receipt {
             jobId: self.job_id.0,
@@ -267,7 +278,7 @@ impl Stream {
             evidence: evidence as u8,
             inputCommitment: self.request,
             outputCommitment: self.answer.finish(),
-            evidenceHash: self.salts.commit_evidence(&[]),
+            evidenceHash: self.salts.commit_evidence(&bill.to_bytes()),
             price: earned.0,
             cumulative: owed.0,
             completedAt: now,

@@ -6,6 +6,7 @@
 mod accounts;
 mod batches;
 mod jobs;
+mod owner;
 mod runs;
 
 use std::{fs::OpenOptions, path::Path};
@@ -130,6 +131,7 @@ impl Store {
         write.open_table(CLIENT_DAYS)?;
         write.open_table(MODEL_DAYS)?;
         runs::prepare(&write)?;
+        owner::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
     }

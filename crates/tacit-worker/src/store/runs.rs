@@ -39,7 +39,7 @@ const WALKED: TableDefinition<'_, [u8; 32], Walked> = TableDefinition::new("walk
 /// How often, and of which element.
 type Walked = (u32, Option<(u32, u32)>);
 /// When runs may be forgotten.
-const RUN_ENDS: TableDefinition<'_, (u64, [u8; 32]), ()> = TableDefinition::new("run_ends");
+pub(super) const RUN_ENDS: TableDefinition<'_, (u64, [u8; 32]), ()> = TableDefinition::new("run_ends");
 /// Receipts of open challenges, by the challenge.
 const CHALLENGES: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("challenges");
 /// First block that was not searched for challenges.

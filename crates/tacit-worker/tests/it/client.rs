@@ -11,7 +11,7 @@ use tacit_abi::{Evidence, Privacy, Voucher, channels::SignedVoucher};
 use tacit_wire::{
     Amount, JobId, LedgerClient, Wallet,
     http::{Download, HttpError, JsonClient},
-    language::LanguageInfo,
+    language::{LanguageInfo, TokenBill},
     message::ErrorBody,
     meter::Route,
     session::{FrameOpener, SessionOpen, SessionReply, SessionSecret, random_session_id, session_key_hash},
@@ -290,6 +290,8 @@ impl Answer {
         let mut output = end.salts.output_commitment();
         output.push(&self.data);
         assert_eq!(receipt.outputCommitment, output.finish());
+        let bill = TokenBill { tokens: end.tokens, prices: self.head.prices };
+        assert_eq!(receipt.evidenceHash, end.salts.commit_evidence(&bill.to_bytes()));
         if receipt.price > 0 {
             assert_eq!(end.tokens.completion, self.tokens());
             assert_eq!(end.tokens.prompt, meter().prompt(self.body.as_bytes()).unwrap());

@@ -45,7 +45,11 @@ pub(crate) struct Talk(mpsc::Sender<Result<Bytes, io::Error>>);
 
 impl ScriptedEngine {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}/v1/", listener.local_addr().unwrap());
         let (requests, asked) = mpsc::unbounded_channel();
         let models = Json(json!({ "object": "list", "data": [{ "id": ENGINE_MODEL }] }));

@@ -11,6 +11,7 @@ mod client;
 mod crash;
 mod disk;
 mod engine;
+mod owner;
 mod refusals;
 mod streams;
 mod support;

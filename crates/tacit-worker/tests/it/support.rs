@@ -16,8 +16,8 @@ use tacit_wire::{
     session::SessionKey,
 };
 use tacit_worker::{
-    AskedPrice, KEY_BYTES_DEFAULT, KeyShelf, LanguageEngine, LanguageModel, Limits, SettlementPolicy, Store,
-    SystemClock, Worker, WorkerConfig,
+    AskedPrice, Clock, KEY_BYTES_DEFAULT, KeyShelf, LanguageEngine, LanguageModel, Limits, SettlementPolicy,
+    Store, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 use zeroize::Zeroizing;
@@ -53,6 +53,19 @@ pub(crate) struct Plan {
     pub(crate) capacity: u32,
     pub(crate) limits: Limits,
     pub(crate) session_key: [u8; 32],
+    /// Engines that are away, each with a model of its own: `other0`, `other1`, …
+    pub(crate) away: Vec<String>,
+    /// Seconds that the worker's clock is ahead.
+    pub(crate) ahead_s: i64,
+}
+
+/// A clock that is wrong by some seconds.
+struct WrongClock(i64);
+
+impl Clock for WrongClock {
+    fn unix_time_s(&self) -> u64 {
+        SystemClock.unix_time_s().saturating_add_signed(self.0)
+    }
 }
 
 impl Default for Plan {
@@ -60,9 +73,11 @@ impl Default for Plan {
         let limits = Limits {
             unpaid_wait: Duration::from_secs(60),
             stream_grace: Duration::from_secs(60),
+            engine_poll: Duration::from_millis(20),
             ..Limits::default()
         };
-        Self { disk: Disk::default(), port: 0, capacity: 8, limits, session_key: [7; 32] }
+        let (disk, away) = (Disk::default(), Vec::new());
+        Self { disk, port: 0, capacity: 8, limits, session_key: [7; 32], away, ahead_s: 0 }
     }
 }
 
@@ -137,12 +152,12 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
         store: Store::with_backend(plan.disk.open()).unwrap(),
         keys: KeyShelf::open(keys.path(), KEY_BYTES_DEFAULT).unwrap(),
         models: Vec::new(),
-        languages: vec![model(engine, plan.capacity)],
+        languages: core::iter::once(model(engine, plan.capacity)).chain(away(plan)).collect(),
         session: SessionKey::load_or_create(&session_file).unwrap(),
         billing: Arc::new(AskedPrice),
         settlement,
         limits: plan.limits,
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(WrongClock(plan.ahead_s)),
     })
     .unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -225,6 +240,19 @@ pub(crate) fn manifest() -> LanguageManifest {
         message_tokens: 4,
         licence: "Apache-2.0".to_owned(),
     }
+}
+
+/// The manifest of a model whose engine is away.
+pub(crate) fn other_manifest(number: usize) -> LanguageManifest {
+    LanguageManifest { name: format!("other{number}"), ..manifest() }
+}
+
+fn away(plan: &Plan) -> impl Iterator<Item = LanguageModel> {
+    plan.away.iter().enumerate().map(|(number, url)| {
+        let engine = LanguageEngine::new(url, ENGINE_MODEL).unwrap();
+        let manifest = other_manifest(number).write().unwrap().0;
+        LanguageModel::new(manifest, tokenizer(), PRICES, 2, engine).unwrap().awaiting_its_engine()
+    })
 }
 
 pub(crate) fn model_id() -> B256 {
