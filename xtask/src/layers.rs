@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger", "tacit-light", "tacit-market"],
     &["tacit-consensus"],
-    &["tacit-wire", "tacit-node"],
+    &["tacit-wire", "tacit-node", "tacit-web"],
     &["tacit-worker", "tacit-gateway", "tacit-validator"],
     &["tacit-cli"],
 ];

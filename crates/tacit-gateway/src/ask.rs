@@ -23,6 +23,7 @@ use crate::{
     input::Input,
     keys::EncryptedTerms,
     market::Offer,
+    page::stages::{self, StageEvent},
     store::{JobRecord, JobState, Purpose},
     view::AskAnswer,
 };
@@ -193,10 +194,17 @@ impl Gateway {
     ) -> Result<Asked, GatewayError> {
         let (privacy, evidence) = (question.privacy, question.evidence);
         let mut failure = GatewayError::NoAsk { privacy, evidence };
+        let mut given_up = None;
         for offer in offers.iter().take(WORKERS_TRIED_MAX) {
+            if let Some(worker) = given_up {
+                stages::retried(worker, &failure);
+            }
             match self.ask_worker(question, input, offer).await {
                 Ok(asked) => return Ok(asked),
-                Err(error) if error.may_ask_another() => failure = error,
+                Err(error) if error.may_ask_another() => {
+                    given_up = Some(offer.worker);
+                    failure = error;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -294,6 +302,7 @@ impl Gateway {
     ) -> Result<Asked, GatewayError> {
         let model = self.known_model(question.model_id, offer).await?;
         let values = input.values(model.graph())?;
+        stages::reached(question.purpose, StageEvent::found(offer.worker, offer.price));
         if question.privacy != Privacy::Encrypted {
             let delivery = self.ask_over_channel(question, offer, &model, &values, None).await?;
             return Ok(Asked { delivery, spent: Amount::ZERO });
@@ -326,10 +335,12 @@ impl Gateway {
         let _alone = lane.lock().await;
         for _ in 0..ATTEMPTS_PER_WORKER {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
+            stages::reached(question.purpose, StageEvent::channel(channel_id));
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
             let header = self.make_header(question, offer, channel_id, cumulative);
             let job = self.make_job(question, offer, header, model, values, encrypted)?;
             self.store.put_sent(&job)?;
+            stages::reached(job.purpose, StageEvent::sealed(job.request.payload.body()));
             match self.deliver(&job, Sending::First).await {
                 Ok(delivery) => return Ok(delivery),
                 Err(Undelivered::Retry) => {}

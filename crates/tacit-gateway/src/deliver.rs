@@ -23,6 +23,7 @@ use crate::{
     encrypted::EncryptedAnswer,
     error::GatewayError,
     gateway::Gateway,
+    page::stages::{self, StageEvent},
     store::{AnswerRecord, ChannelRecord, JobRecord, JobState, Purpose},
 };
 
@@ -148,6 +149,7 @@ impl Gateway {
         let url = format!("{}/v1/jobs", job.endpoint);
         let (worker, job_id) = (job.request.header.worker, job.request.header.job_id);
         let start = Instant::now();
+        stages::reached(job.purpose, StageEvent::sent());
         // Once the worker may be at work, only what it says about this very job tells that it is not.
         let mut begun = sending == Sending::Again;
         for _ in 0..IN_PROGRESS_RETRIES {
@@ -216,10 +218,15 @@ impl Gateway {
             let (worker, job_id) = (header.worker, header.job_id);
             return Err(GatewayError::Rejected { worker, job_id, reject: Box::new(reject) });
         }
+        stages::reached(job.purpose, StageEvent::verified(record.verify_cpu_us));
         let voucher = checked.sign_voucher(&self.wallet);
         self.store.put_signed(job, &record, &voucher)?;
         let channel = self.store.channel(header.channel_id)?.ok_or(GatewayError::Internal)?;
-        self.deliver_voucher(&job.endpoint, header.channel_id, &channel).await
+        let delivery = self.deliver_voucher(&job.endpoint, header.channel_id, &channel).await?;
+        if delivery == Delivery::Acknowledged {
+            stages::reached(job.purpose, StageEvent::paid(header.price));
+        }
+        Ok(delivery)
     }
 
     async fn open_and_check(
@@ -236,10 +243,15 @@ impl Gateway {
         let (values, encrypted) = (job.values.clone(), job.encrypted.clone());
         let keys = encrypted.as_ref().and_then(|question| question.keys);
         let keys = keys.map(|id| self.kept_keys(id)).transpose()?;
+        let watcher = stages::watcher(job.purpose);
         tokio::task::spawn_blocking(move || {
             let opened = |asked: Asked<'_>| {
                 let opened = path.unwrap(&response.body)?;
-                check::check(&header, &model, asked, Answer::decode(&opened)?)
+                let answer = Answer::decode(&opened)?;
+                if let Some(watcher) = &watcher {
+                    watcher.opened(&answer, response.body.len());
+                }
+                check::check(&header, &model, asked, answer)
             };
             let Some(question) = encrypted else { return Ok(opened(Asked::Values(&values))) };
             // Made again from what was kept; it was made once already.

@@ -280,6 +280,12 @@ pub enum GatewayError {
         /// Of which job.
         job_id: JobId,
     },
+    /// The ledger has no such block.
+    #[error("there is no block {number}")]
+    UnknownBlock {
+        /// Its number.
+        number: u64,
+    },
     /// Too many questions at once.
     #[error("too many questions at once")]
     Busy,
@@ -409,6 +415,7 @@ impl GatewayError {
                 410,
                 "tacit gateway --keep-answers MIB says how much is kept; the oldest go first",
             ),
+            Self::UnknownBlock { .. } => ("unknown_block", 404, "see the newest ones: GET /tacit/v1/blocks"),
             Self::Busy => ("busy", 503, "try again in a moment"),
             Self::Timeout => ("timeout", 504, "ask again with the same job id: it is paid once"),
             Self::Payload(_) => ("bad_sealing_key", 502, "ask another worker"),

@@ -22,6 +22,7 @@ use crate::{
         ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages, link::Links,
         market::Market, receipts::Unwritten,
     },
+    page::stages::WATCHED_MAX,
     store::Store,
 };
 
@@ -128,6 +129,8 @@ pub struct Gateway {
     pub(crate) api_keys: Option<ApiKeys>,
     /// Places for requests to the OpenAI interface.
     pub(crate) answers: Arc<Semaphore>,
+    /// Places for questions that are watched.
+    pub(crate) watched: Arc<Semaphore>,
     pub(crate) market: Market,
     pub(crate) languages: Languages,
     pub(crate) links: Links,
@@ -192,6 +195,7 @@ impl Gateway {
             kept_bytes: door.kept_bytes,
             api_keys: door.api_keys.as_deref().map(ApiKeys::at),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            watched: Arc::new(Semaphore::new(WATCHED_MAX)),
             market: Market::default(),
             languages: Languages::default(),
             links: Links::default(),

@@ -2,7 +2,8 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /tacit/v1/ask` | [`AskRequest`] in, [`AskAnswer`] out |
+//! | `GET /` | the page (`tacit-web`), which asks for what is below and in [`page`] |
+//! | `POST /tacit/v1/ask` | [`AskRequest`] in, [`AskAnswer`] out, or events ([`page::stages`]) |
 //! | `GET /tacit/v1/models` | models on the ledger, with asks |
 //! | `GET /tacit/v1/receipts` | receipts of jobs and streams, newest first |
 //! | `GET /tacit/v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
@@ -54,6 +55,7 @@ use crate::{
     fraud::{FraudBundle, FraudEntry},
     gateway::Gateway,
     openai::WorkerHealth,
+    page,
     receipt::Bundle,
     store::StreamRecord,
     view::{AnyBundle, AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
@@ -129,6 +131,8 @@ impl Gateway {
             .route("/tacit/v1/workers", get(workers))
             .route("/tacit/v1/streams", get(streams))
             .route("/tacit/v1/streams/{id}", get(stream))
+            .merge(page::routes())
+            .merge(tacit_web::router())
             .fallback(|| async { GatewayError::NotFound })
             .method_not_allowed_fallback(|| async { GatewayError::NotFound })
             .layer(middleware::from_fn_with_state(requests, guard))
@@ -217,7 +221,7 @@ fn local_origin(origin: &HeaderValue) -> bool {
     authority.is_some_and(local_authority)
 }
 
-fn local_authority(authority: &str) -> bool {
+pub(crate) fn local_authority(authority: &str) -> bool {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
@@ -226,7 +230,10 @@ fn local_authority(authority: &str) -> bool {
 }
 
 /// The body of a request that is declared as JSON.
-async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, GatewayError> {
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, GatewayError> {
     let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
@@ -237,17 +244,14 @@ async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Resu
     serde_json::from_slice(&bytes).map_err(|error| GatewayError::Malformed { detail: error.to_string() })
 }
 
-async fn ask(
-    State(gateway): Shared,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<AskAnswer>, GatewayError> {
+async fn ask(State(gateway): Shared, headers: HeaderMap, body: Body) -> Result<Response, GatewayError> {
     let request: AskRequest = read_json(&headers, body).await?;
+    if page::stages::wanted(&headers) {
+        return Ok(page::stages::ask(&gateway, request, REQUEST_TIMEOUT));
+    }
     // On its own task: a caller that hangs up does not leave a job half done.
-    tokio::spawn(async move { gateway.ask(request).await })
-        .await
-        .map_err(|_| GatewayError::Internal)?
-        .map(Json)
+    let answer = tokio::spawn(async move { gateway.ask(request).await });
+    answer.await.map_err(|_| GatewayError::Internal)?.map(|answer: AskAnswer| Json(answer).into_response())
 }
 
 async fn models(State(gateway): Shared) -> Result<Json<Vec<ModelEntry>>, GatewayError> {

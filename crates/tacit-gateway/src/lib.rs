@@ -34,9 +34,11 @@ mod ask;
 mod channel;
 mod compare;
 mod deliver;
+pub mod explorer;
 mod gateway;
 mod http;
 mod market;
+pub mod page;
 mod second;
 pub mod view;
 

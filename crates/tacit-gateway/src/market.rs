@@ -174,7 +174,7 @@ fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, O
 }
 
 /// An ask of one price, as it is for a graph. What asks for tokens is for another kind of model.
-fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
+pub(crate) fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
     let IAsks::Ask { worker, terms, .. } = ask;
     let endpoint = origin(&terms.endpoint)?;
     let flat = terms.promptPrice == 0 && terms.completionPrice == 0;

@@ -608,7 +608,7 @@ pub fn score_entries(found: Option<LabelScores>) -> (Vec<ScoreEntry>, Option<f64
     })
 }
 
-fn ask_entry(ask: IAsks::Ask) -> Option<AskEntry> {
+pub(crate) fn ask_entry(ask: IAsks::Ask) -> Option<AskEntry> {
     let IAsks::Ask { worker, terms, .. } = ask;
     let endpoint = tacit_wire::http::origin(&terms.endpoint)?;
     let terms = AskTerms {

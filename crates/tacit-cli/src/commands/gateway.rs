@@ -125,7 +125,8 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
     let listener = bind(arguments.listen, "gateway").await?;
     let url = url(&listener)?;
     let result = json!({"role": "gateway", "url": url, "client": gateway.address()});
-    output.data(&result, || format!("gateway at {url} pays from {}", gateway.address()));
+    output
+        .data(&result, || format!("gateway at {url} pays from {}; its page is at {url}/", gateway.address()));
     gateway.serve(listener, lifetime::ended(arguments.lifetime.with_parent)).await.failed(
         "gateway",
         "the gateway stopped",

@@ -30,6 +30,7 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
         .collect();
     let result = json!({
         "ledger": network.ledger.url(), "worker": network.worker.url(), "gateway": network.gateway.url(),
+        "page": format!("{}/", network.gateway.url()),
         "data": data, "models": models,
     });
     output.data(&result, || {
@@ -39,11 +40,12 @@ pub(crate) async fn up(arguments: &Up, output: Output) -> Result<(), Failure> {
         let language =
             file.or(engine).map(|what| format!("OpenAI   {}/v1   ({what})\n", network.gateway.url()));
         format!(
-            "ledger   {}   (Ethereum JSON-RPC, chain {})\nworker   {}   (serves {})\ngateway  {}\n{}\nkept in {}; ctrl-c stops it\ntry: tacit ask digits --input models/digits/samples/seven.json\nor:  tacit ask german-credit --input models/german-credit/samples/good.json",
+            "ledger   {}   (Ethereum JSON-RPC, chain {})\nworker   {}   (serves {})\ngateway  {}\npage     {}/   (open it in a browser)\n{}\nkept in {}; ctrl-c stops it\ntry: tacit ask digits --input models/digits/samples/seven.json\nor:  tacit ask german-credit --input models/german-credit/samples/good.json",
             network.ledger.url(),
             network.ledger.ready["chain_id"],
             network.worker.url(),
             names.join(", "),
+            network.gateway.url(),
             network.gateway.url(),
             language.unwrap_or_default(),
             data.display()

@@ -157,6 +157,18 @@ impl Budget {
         Ok(())
     }
 
+    /// What was spent or reserved on a day, as far as it counts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn used(&self, store: &Store, day: u64, holder: Holder) -> Result<Amount, StoreError> {
+        let today = self.today();
+        match today.spent.get(&holder).filter(|_| today.day == day) {
+            Some(spent) => Ok(Amount(spent.used)),
+            None => store.spent(day, holder),
+        }
+    }
+
     fn today(&self) -> MutexGuard<'_, Today> {
         self.today.lock().unwrap_or_else(PoisonError::into_inner)
     }

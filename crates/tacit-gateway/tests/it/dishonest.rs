@@ -66,7 +66,7 @@ fn cheat(engine: impl Engine) -> WorkerPlan {
     WorkerPlan { models: vec![served(&model(), "small", Arc::new(engine), PRICE)], ..WorkerPlan::honest(1) }
 }
 
-struct ChangedOutput;
+pub(crate) struct ChangedOutput;
 
 impl Engine for ChangedOutput {
     fn answer(&self, job: &OpenedJob) -> Result<EngineAnswer, EngineError> {

@@ -49,6 +49,12 @@ impl Disk {
         Medium { disk: self.clone(), generation: state.generation }
     }
 
+    /// Another disk with what was synchronised.
+    pub(crate) fn copy(&self) -> Self {
+        let synced = self.0.lock().unwrap().synced.clone();
+        Self(Arc::new(Mutex::new(State { synced, ..State::default() })))
+    }
+
     /// Chooses when to die, counted from now.
     pub(crate) fn die(&self, death: Option<Death>) {
         let mut state = self.0.lock().unwrap();

@@ -17,6 +17,7 @@ mod disputes;
 mod encrypted;
 mod failures;
 mod openai;
+mod page;
 mod quota;
 mod reference;
 mod refusals;
