@@ -81,7 +81,9 @@ pub(crate) async fn estimate(arguments: &WorkerEstimate, output: Output) -> Resu
     let published = listings.iter().any(|listing| listing.model.modelId == model_id);
     let gas_price = ledger.gas_price().await.map_err(network::failure)?;
     let gas = gas_to_join(model_id, &manifest, published).await?;
-    let fees = Amount(gas_price.0.saturating_mul(gas.into()));
+    let fees = gas_price.0.checked_mul(gas.into()).map(Amount).ok_or_else(|| {
+        Failure::new("bad_amount", "what the ledger says of its gas price is no price", "name another ledger")
+    })?;
     let rows = rows.iter().map(|row| row.told(&full, cost)).collect::<Result<Vec<_>, _>>()?;
     let result = json!({
         "model": manifest.name, "model_id": model_id,
