@@ -18,6 +18,7 @@ use crate::{
     channel::Delivery,
     error::GatewayError,
     gateway::Gateway,
+    page::Verification,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
     store::{AnswerRecord, Audit, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
     stream_receipt::{StreamBundle, StreamFigures},
@@ -385,6 +386,17 @@ impl Gateway {
                 self.fetch_stream_anchor(job_id).await?;
                 self.stream_bundle(job_id).map(|bundle| AnyBundle::Stream(Box::new(bundle)))
             }
+        }
+    }
+
+    /// Checks the receipt that a text names once more, whatever it is of.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`], [`GatewayError::Forgotten`], or the disk fails.
+    pub async fn verify_any(&self, id: &str) -> Result<Verification, GatewayError> {
+        match self.find_any(id)? {
+            Named::Job(job_id) => self.verify_receipt(job_id).await,
+            Named::Stream(job_id) => self.verify_stream_receipt(job_id).await,
         }
     }
 

@@ -54,7 +54,7 @@ export function chat(form, life, model, language, signal) {
         h("div", { class: "figure" }, h("b", {}, coins(cost)), h("span", {}, outcome ? "paid in all" : "so far, the prompt not counted")),
         figure(first === undefined ? "–" : ms(first), "to the first token"),
         tokens > 1 && figure(Math.round((tokens / took) * 1000), "tokens a second")),
-      outcome && h("p", {}, h("span", { class: "tag good" }, "receipt"), " ", short(outcome.receipt), " by worker ", short(outcome.worker), ", ", many(outcome.prompt_tokens, "token"), " of prompt. ", h("a", { href: "#/receipts" }, "All receipts"))]);
+      outcome && h("p", {}, h("span", { class: "tag good" }, "receipt"), " ", short(outcome.receipt), " by worker ", short(outcome.worker), ", ", many(outcome.prompt_tokens, "token"), " of prompt. ", h("a", { href: `#/receipts/${outcome.receipt}` }, "See it"))]);
     };
     try {
       await events("/v1/chat/completions", { model: model.name, messages, stream: true, max_tokens: ANSWER_TOKENS }, (name, data) => {

@@ -32,11 +32,11 @@ export const STAGES = [
 ];
 
 export const CHECKS = {
-  model: ["Model", "Graph and weight root give the model id on the receipt."],
+  model: ["Model", "Graph and weight root, or a language model's manifest, give the model id on the receipt."],
   signature: ["Signature", "The worker that the receipt names has signed it."],
   input: ["Question", "The salted commitment opens to this question."],
   output: ["Answer", "The salted commitment opens to this answer."],
-  evidence: ["Evidence", "The whole receipt, offline: every field, every commitment, and the proof."],
+  evidence: ["Evidence", "The whole receipt, offline: every field, every commitment, and the proof; of a language model, every token."],
   path: ["Merkle path", "The path leads from the receipt to the root of its batch."],
   anchor: ["Anchor", "The ledger has anchored that root."],
 };
@@ -52,3 +52,11 @@ export const FIELDS = [
   ["evidenceHash", "Evidence commitment", "Binds it to the proof, or to what a run can be done again with."],
   ["signature", "Signature", "By the worker, over all of the above (EIP-712: any wallet can check it)."],
 ];
+
+/** What is another thing on a receipt of a language model. */
+export const STREAM_FIELDS = {
+  modelId: "Hash of the manifest, which names weights and tokenizer by their hashes.",
+  inputCommitment: "Binds the worker to your request, byte for byte.",
+  outputCommitment: "Binds the worker to its answer, byte for byte.",
+  evidenceHash: "Binds it to its bill: the tokens that it counted, and its prices.",
+};

@@ -78,8 +78,7 @@ async fn verify_again(
     body: Body,
 ) -> Result<Json<Verification>, GatewayError> {
     let Nothing {} = read_json(&headers, body).await?;
-    let job_id = gateway.find_receipt(&id)?;
-    gateway.verify_receipt(job_id).await.map(Json)
+    gateway.verify_any(&id).await.map(Json)
 }
 
 async fn detail(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<ReceiptDetail>, GatewayError> {

@@ -1,21 +1,27 @@
 //! Checks a kept receipt once more, from its bytes, as anybody with its file does.
 //!
-//! What is believed is [`verify_bundle`], the function behind `tacit receipt verify`. The parts of it that can be told apart are done before it
+//! What is believed is [`verify_bundle`] or, of a stream, [`verify_stream`], the functions behind `tacit receipt verify`. The parts of it that can be told apart are done before it
 //! by themselves, so that each has its time, and a receipt that was tampered with is refused by the check that sees it.
 
 use core::time::Duration;
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
-use tacit_abi::Evidence;
-use tacit_wire::{JobId, Output, Salts, wallet::receipt_signer};
+use tacit_abi::{Evidence, receipts::SignedReceipt};
+use tacit_wire::{
+    Amount, JobId, Output, Salts,
+    language::{LanguageManifest, TokenCount},
+    message::AnchorProof,
+    wallet::receipt_signer,
+};
 use tokio::time::Instant;
 
 use crate::{
     error::GatewayError,
     gateway::Gateway,
     market,
-    receipt::{self, Bundle, BundleReject, VerifiedReceipt, verify_bundle},
+    receipt::{self, Anchored, Bundle, BundleReject, VerifiedReceipt, verify_bundle},
+    stream_receipt::{Judgement, StreamBundle, VerifiedStream, verify_stream},
 };
 
 /// What was checked.
@@ -54,15 +60,15 @@ pub struct Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckName {
-    /// Graph and weight root give the model id that the receipt names.
+    /// Graph and weight root, or the manifest, give the model id that the receipt names.
     Model,
     /// The receipt is signed by the worker that it names.
     Signature,
-    /// The input commitment opens to the question.
+    /// The input commitment opens to the question, or request.
     Input,
     /// The output commitment opens to the answer.
     Output,
-    /// Everything that can be checked offline, the proof or whatever the evidence is among it.
+    /// Everything that can be checked offline, the proof or whatever the evidence is among it; of a stream, the count.
     Evidence,
     /// The Merkle path leads from the receipt to the root of its batch.
     Path,
@@ -85,7 +91,7 @@ pub enum CheckOutcome {
 use CheckOutcome::{Failed, Open, Passed};
 
 impl Gateway {
-    /// Reads a receipt from the disk and checks all of it again.
+    /// Reads a receipt of a job from the disk and checks all of it again.
     ///
     /// # Errors
     /// [`GatewayError::UnknownReceipt`], or the disk fails; what is wrong with the receipt is in the answer.
@@ -103,79 +109,189 @@ impl Gateway {
         .await
         .map_err(|_| GatewayError::Internal)?;
         if let Some(believed) = &believed {
-            checks.push(self.check_on_ledger(&bundle, believed).await);
+            let asked = Instant::now();
+            let found = match receipt::same_chain(&bundle, self.ledger()) {
+                Ok(()) => receipt::check_anchor(self.ledger(), believed).await,
+                Err(reject) => Err(reject),
+            };
+            checks.push(anchor_check(asked, found));
         }
-        let verified = believed.is_some() && checks.iter().all(|check| check.outcome != Failed);
-        Ok(Verification {
-            job_id,
-            receipt: believed.as_ref().map(VerifiedReceipt::hash),
-            verified,
-            checks,
-            took_ms: milliseconds(begun.elapsed()),
-            security_bits: believed.as_ref().and_then(VerifiedReceipt::security_bits),
-        })
+        let mut verification = verification(job_id, begun, checks, believed.as_ref().map(VerifiedReceipt::hash));
+        verification.security_bits = believed.as_ref().and_then(VerifiedReceipt::security_bits);
+        Ok(verification)
     }
 
-    async fn check_on_ledger(&self, bundle: &Bundle, believed: &VerifiedReceipt) -> Check {
+    /// The same for a receipt of a stream; what came is counted again too.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownReceipt`]; [`GatewayError::Forgotten`] where request and answer are not kept any more; or the disk fails.
+    pub async fn verify_stream_receipt(&self, job_id: JobId) -> Result<Verification, GatewayError> {
+        if let Err(error) = self.fetch_stream_anchor(job_id).await {
+            tracing::debug!(%error, "the receipt's place is not known yet");
+        }
+        let bundle = self.stream_bundle(job_id)?;
+        let tokenizer = self.kept_tokenizer(bundle.receipt.receipt.modelId)?;
         let begun = Instant::now();
-        let found = match receipt::same_chain(bundle, self.ledger()) {
-            Ok(()) => receipt::check_anchor(self.ledger(), believed).await,
-            Err(reject) => Err(reject),
-        };
-        let (outcome, detail) = match found {
-            Ok(anchored) => {
-                (Passed, format!("block {} of this ledger, by worker {}", anchored.block, anchored.by))
-            }
-            Err(reject @ BundleReject::NotAnchored) => (Open, reject.to_string()),
-            Err(reject @ BundleReject::Ledger(_)) => (Open, reject.to_string()),
-            Err(reject) => (Failed, reject.to_string()),
-        };
-        Check { name: CheckName::Anchor, outcome, took_ms: milliseconds(begun.elapsed()), detail }
+        // The model's publisher chose the tokenizer: if it panics, that ends here.
+        let (bundle, mut checks, believed) = tokio::task::spawn_blocking(move || {
+            let (checks, believed) = check_stream_offline(&bundle, &tokenizer);
+            (bundle, checks, believed)
+        })
+        .await
+        .map_err(|_| GatewayError::Internal)?;
+        if let Some(believed) = &believed {
+            let asked = Instant::now();
+            let found = believed.check_anchor(&bundle, self.ledger()).await;
+            checks.push(anchor_check(asked, found));
+        }
+        Ok(verification(job_id, begun, checks, believed.as_ref().map(VerifiedStream::hash)))
     }
 }
 
+fn verification(job_id: JobId, begun: Instant, checks: Vec<Check>, receipt: Option<B256>) -> Verification {
+    Verification {
+        job_id,
+        receipt,
+        verified: receipt.is_some() && checks.iter().all(|check| check.outcome != Failed),
+        checks,
+        took_ms: milliseconds(begun.elapsed()),
+        security_bits: None,
+    }
+}
+
+fn anchor_check(begun: Instant, found: Result<Anchored, BundleReject>) -> Check {
+    let (outcome, detail) = match found {
+        Ok(anchored) => {
+            (Passed, format!("block {} of this ledger, by worker {}", anchored.block, anchored.by))
+        }
+        Err(reject @ (BundleReject::NotAnchored | BundleReject::Ledger(_))) => (Open, reject.to_string()),
+        Err(reject) => (Failed, reject.to_string()),
+    };
+    Check { name: CheckName::Anchor, outcome, took_ms: milliseconds(begun.elapsed()), detail }
+}
+
 /// A check by itself: what was found, or what is wrong, in words.
-type Part = fn(&Bundle) -> Result<String, String>;
+type Part<B> = fn(&B) -> Result<String, String>;
+
+fn check_parts<B>(bundle: &B, parts: [(CheckName, Part<B>); 4]) -> Vec<Check> {
+    parts.map(|(name, part)| check(name, || part(bundle))).into()
+}
+
+fn check(name: CheckName, part: impl FnOnce() -> Result<String, String>) -> Check {
+    let begun = Instant::now();
+    let (outcome, detail) = match part() {
+        Ok(detail) => (Passed, detail),
+        Err(detail) => (Failed, detail),
+    };
+    Check { name, outcome, took_ms: milliseconds(begun.elapsed()), detail }
+}
 
 /// Everything that needs no network. What cannot be believed ends it.
 fn check_offline(bundle: &Bundle) -> (Vec<Check>, Option<VerifiedReceipt>) {
-    let receipt = &bundle.receipt.receipt;
-    let parts: [(CheckName, Part); 4] = [
-        (CheckName::Model, check_model),
-        (CheckName::Signature, check_signature),
-        (CheckName::Input, check_input),
-        (CheckName::Output, check_output),
-    ];
-    let mut checks = Vec::new();
-    for (name, part) in parts {
-        let begun = Instant::now();
-        let (outcome, detail) = match part(bundle) {
-            Ok(detail) => (Passed, detail),
-            Err(detail) => (Failed, detail),
-        };
-        checks.push(Check { name, outcome, took_ms: milliseconds(begun.elapsed()), detail });
-    }
+    let mut checks = check_parts(
+        bundle,
+        [
+            (CheckName::Model, check_model),
+            (CheckName::Signature, |bundle| check_signature(&bundle.receipt, bundle.chain_id)),
+            (CheckName::Input, check_input),
+            (CheckName::Output, check_output),
+        ],
+    );
     let begun = Instant::now();
     let verdict = verify_bundle(bundle);
+    let evidence = |believed: &VerifiedReceipt| Ok(evidence_words(bundle.receipt.receipt.evidence, believed));
+    let believed = conclude(&mut checks, begun, verdict, evidence);
+    if let Some(believed) = &believed {
+        checks.push(check_path(bundle.anchor.as_ref(), believed.hash()));
+    }
+    (checks, believed)
+}
+
+/// The same for a stream.
+fn check_stream_offline(bundle: &StreamBundle, tokenizer: &[u8]) -> (Vec<Check>, Option<VerifiedStream>) {
+    let mut checks = check_parts(
+        bundle,
+        [
+            (CheckName::Model, check_manifest),
+            (CheckName::Signature, |bundle| check_signature(&bundle.receipt, bundle.chain_id)),
+            (CheckName::Input, check_request),
+            (CheckName::Output, check_reply),
+        ],
+    );
+    let begun = Instant::now();
+    let verdict = verify_stream(bundle, Some(tokenizer));
+    let believed = conclude(&mut checks, begun, verdict, count_words);
+    if let Some(believed) = &believed {
+        checks.push(check_path(bundle.anchor.as_ref(), believed.hash()));
+    }
+    (checks, believed)
+}
+
+/// The verdict on the whole of it, as the check of the evidence.
+fn conclude<V>(
+    checks: &mut Vec<Check>,
+    begun: Instant,
+    verdict: Result<V, BundleReject>,
+    evidence: impl FnOnce(&V) -> Result<String, String>,
+) -> Option<V> {
     let took_ms = milliseconds(begun.elapsed());
-    let evidence = |outcome, detail| Check { name: CheckName::Evidence, outcome, took_ms, detail };
-    let path = |outcome, detail| Check { name: CheckName::Path, outcome, took_ms: 0.0, detail };
-    match verdict {
-        Ok(believed) => {
-            checks.push(evidence(Passed, evidence_words(receipt.evidence, &believed)));
-            checks.push(check_path(bundle, believed.hash()));
-            (checks, Some(believed))
-        }
+    let (found, believed) = match verdict {
+        Ok(believed) => (evidence(&believed), Some(believed)),
         // The last thing that is checked: all else passed.
         Err(reject @ (BundleReject::Inclusion | BundleReject::InclusionLength { .. })) => {
-            checks.push(evidence(Passed, "what the receipt commits to".to_owned()));
-            checks.push(path(Failed, reject.to_string()));
-            (checks, None)
+            let whole = || Ok("what the receipt commits to".to_owned());
+            checks.push(Check { took_ms, ..check(CheckName::Evidence, whole) });
+            checks.push(check(CheckName::Path, || Err(reject.to_string())));
+            return None;
         }
-        Err(reject) => {
-            checks.push(evidence(Failed, reject.to_string()));
-            (checks, None)
+        Err(reject) => (Err(reject.to_string()), None),
+    };
+    checks.push(Check { took_ms, ..check(CheckName::Evidence, || found) });
+    believed
+}
+
+fn count_words(believed: &VerifiedStream) -> Result<String, String> {
+    let tokens = |count: TokenCount| format!("{} + {} tokens", count.prompt, count.completion);
+    let charged = Amount(believed.receipt().price);
+    match believed.judgement() {
+        Judgement::True { counted } => {
+            let claimed = tokens(believed.bill().tokens);
+            Ok(format!("counted again: {}; the worker says {claimed}, and charged {charged}", tokens(counted)))
         }
+        // Never with a tokenizer.
+        Judgement::Uncounted => Err("nobody counted".to_owned()),
+        Judgement::False(account) => {
+            let counted = account.counted.map_or_else(|| "fewer".to_owned(), tokens);
+            let (claimed, due) = (tokens(account.claimed), account.due);
+            Err(format!("the worker signed {claimed} and {charged}; there are {counted}, worth {due} at most"))
+        }
+    }
+}
+
+fn check_manifest(bundle: &StreamBundle) -> Result<String, String> {
+    let manifest = LanguageManifest::read(&bundle.manifest, bundle.receipt.receipt.modelId)
+        .map_err(|reject| reject.to_string())?;
+    Ok(format!("the manifest of {}, which names weights and tokenizer, gives this id", manifest.name))
+}
+
+fn check_request(bundle: &StreamBundle) -> Result<String, String> {
+    let commitment = salts_of([bundle.input_salt, bundle.output_salt, bundle.evidence_salt])
+        .commit_request(bundle.route, &bundle.request);
+    if commitment == bundle.receipt.receipt.inputCommitment {
+        Ok(format!("{} bytes", bundle.request.len()))
+    } else {
+        Err("the receipt commits to another request".to_owned())
+    }
+}
+
+fn check_reply(bundle: &StreamBundle) -> Result<String, String> {
+    let mut answer =
+        salts_of([bundle.input_salt, bundle.output_salt, bundle.evidence_salt]).output_commitment();
+    answer.push(&bundle.answer);
+    if answer.finish() == bundle.receipt.receipt.outputCommitment {
+        Ok(format!("{} bytes", bundle.answer.len()))
+    } else {
+        Err("the receipt commits to another answer".to_owned())
     }
 }
 
@@ -196,10 +312,10 @@ fn check_model(bundle: &Bundle) -> Result<String, String> {
     Ok(format!("graph of {} operators and weight root give this id", model.graph().nodes.len()))
 }
 
-fn check_signature(bundle: &Bundle) -> Result<String, String> {
-    let signer = receipt_signer(&bundle.receipt, bundle.chain_id).map_err(|reject| reject.to_string())?;
-    if signer == bundle.receipt.receipt.worker {
-        Ok(format!("signed by {signer} for chain {}", bundle.chain_id))
+fn check_signature(receipt: &SignedReceipt, chain_id: u64) -> Result<String, String> {
+    let signer = receipt_signer(receipt, chain_id).map_err(|reject| reject.to_string())?;
+    if signer == receipt.receipt.worker {
+        Ok(format!("signed by {signer} for chain {chain_id}"))
     } else {
         Err(format!("signed by {signer}, and the receipt names another worker"))
     }
@@ -232,9 +348,9 @@ fn check_output(bundle: &Bundle) -> Result<String, String> {
     }
 }
 
-fn check_path(bundle: &Bundle, leaf: B256) -> Check {
+fn check_path(anchor: Option<&AnchorProof>, leaf: B256) -> Check {
     let begun = Instant::now();
-    let (outcome, detail) = match &bundle.anchor {
+    let (outcome, detail) = match anchor {
         None => (Open, BundleReject::NotAnchored.to_string()),
         Some(anchor) => match receipt::check_inclusion(leaf, anchor) {
             Ok(()) => (Passed, format!("{} steps to root {}", anchor.siblings.len(), anchor.root)),
@@ -245,7 +361,12 @@ fn check_path(bundle: &Bundle, leaf: B256) -> Check {
 }
 
 fn salts(bundle: &Bundle) -> Salts {
-    Salts { input: bundle.input_salt.0, output: bundle.output_salt.0, evidence: bundle.evidence_salt.0 }
+    salts_of([bundle.input_salt, bundle.output_salt, bundle.evidence_salt])
+}
+
+fn salts_of(salts: [B256; 3]) -> Salts {
+    let [input, output, evidence] = salts.map(|salt| salt.0);
+    Salts { input, output, evidence }
 }
 
 fn milliseconds(time: Duration) -> f64 {

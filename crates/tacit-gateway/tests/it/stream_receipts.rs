@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tacit_abi::{Privacy, receipts};
 use tacit_gateway::{
     BundleReject, DoorConfig, GatewayError, StreamBundle, VerifiedStream,
+    page::{CheckName, CheckOutcome, Verification},
     stream_receipt::{FalseAccount, Judgement},
     verify_stream,
     view::{AnyBundle, ReceiptKind},
@@ -154,6 +155,45 @@ async fn a_worker_that_over_meters_signs_a_false_account() {
     assert_eq!(counted(&bundle).unwrap().judgement(), Judgement::False(expected));
     let entry = cast.gateway.receipts().unwrap().remove(0);
     assert!(entry.stream.unwrap().fault.is_some());
+}
+
+/// Has the gateway check the newest receipt again, as the page does.
+async fn verify_again(cast: &Cast) -> Verification {
+    let entry = cast.gateway.receipts().unwrap().remove(0);
+    let url = format!("{}/tacit/v1/receipts/{}/verify", cast.server.url, entry.receipt);
+    client().post(url).json(&json!({})).send().await.unwrap().json().await.unwrap()
+}
+
+fn failed(found: &Verification) -> Vec<CheckName> {
+    let failed = found.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
+    failed.map(|check| check.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_receipt_is_checked_and_counted_again() {
+    use CheckName::{Anchor, Evidence, Input, Model, Output, Path, Signature};
+    let cast = cast(Script::stream(&["Hello", " there"])).await;
+    saved(&cast, true).await;
+    let found = verify_again(&cast).await;
+    assert!(found.verified, "{found:?}");
+    assert_eq!(found.receipt, Some(cast.gateway.receipts().unwrap()[0].receipt));
+    let passed = [Model, Signature, Input, Output, Evidence].map(|name| (name, CheckOutcome::Passed));
+    let open = [Path, Anchor].map(|name| (name, CheckOutcome::Open));
+    let outcomes: Vec<_> = found.checks.iter().map(|check| (check.name, check.outcome)).collect();
+    assert_eq!(outcomes, [passed.as_slice(), &open].concat());
+    assert!(found.checks[4].detail.starts_with("counted again: 6 + 11 tokens"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_account_is_refused_when_it_is_checked_again() {
+    let cast = cast(Script::stream(&["Hello", " there"])).await;
+    cast.worker.turn(Vice::OverMeters);
+    saved(&cast, true).await;
+    let found = verify_again(&cast).await;
+    assert!(!found.verified);
+    assert_eq!(failed(&found), [CheckName::Evidence]);
+    let detail = &found.checks[4].detail;
+    assert!(detail.contains("signed 6 + 43 tokens") && detail.contains("there are 6 + 11 tokens"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
