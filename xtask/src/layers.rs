@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["tacit-consensus"],
     &["tacit-wire", "tacit-node", "tacit-web"],
     &["tacit-worker", "tacit-gateway", "tacit-validator"],
-    &["tacit-cli"],
+    &["tacit-cli", "tacit-init"],
 ];
 
 /// What must be unreachable through normal dependencies, and why.
@@ -24,6 +24,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-nvidia", "tokio", "a verifier is a pure function"),
     ("tacit-attest", "tokio", "a verifier is a pure function"),
     ("tacit-attest", "reqwest", "evidence is checked offline"),
+    ("tacit-init", "tokio", "the first process of an image does five things in order"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),

@@ -1,5 +1,5 @@
-//! `cargo xtask performance` writes `docs/performance.md`, `cargo xtask mutate` writes `docs/mutation.md`; `cargo xtask tidy`
-//! checks what the compiler does not:
+//! `cargo xtask performance` writes `docs/performance.md`, `cargo xtask mutate` writes `docs/mutation.md`, `cargo xtask image` makes the
+//! image of a confidential worker and computes its measurements; `cargo xtask tidy` checks what the compiler does not:
 //!
 //! - **layers**: a crate depends only on crates of lower layers; the verifier never reaches the prover; ledger and
 //!   meaning crates reach no network, clock or async runtime.
@@ -9,6 +9,7 @@
 //! - **stray words**: no unfinished-work markers in Rust sources.
 
 mod determinism;
+mod image;
 mod layers;
 mod licences;
 mod mutation;
@@ -22,10 +23,13 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("tidy") => tidy(),
+        Some("image") => image::run(&workspace_root()?, arguments.get(1..).unwrap_or_default()),
         Some("mutate") => mutation::run(&workspace_root()?, &arguments),
         Some("performance") => performance::write(&workspace_root()?, &arguments),
         _ => {
-            bail!("usage: cargo xtask tidy | mutate [--jobs N] | performance [--cold-build] [--python FILE]")
+            bail!(
+                "usage: cargo xtask tidy | image OPTIONS | mutate [--jobs N] | performance [--cold-build] [--python FILE]"
+            )
         }
     }
 }

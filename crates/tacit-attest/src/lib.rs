@@ -11,6 +11,10 @@
 //! - GPUs, if the policy asks for them (checked by `tacit-nvidia`). Each answers [`Binding::gpu_nonce`], no two are the same, and each measures
 //!   what NVIDIA's reference files say, which the policy names.
 //!
+//! # Which image files are
+//! [`SnpGuest`] and [`TdxGuest`] compute what hardware will report of a guest from the files that it is started from, so that a policy can name
+//! an image that anybody can build.
+//!
 //! # Soundness
 //! A false [`Attested`] needs a signature under a vendor's key or a key in its hardware, a hash collision, or an accepted image that does other
 //! than it should. `specs/0012-attestation.md` says what that leaves out: above all whoever holds the machine in their hands.
@@ -46,6 +50,7 @@ mod error;
 mod evidence;
 mod image;
 mod intel;
+mod measure;
 mod policy;
 mod signature;
 mod trust;
@@ -60,6 +65,11 @@ pub use evidence::{
 };
 pub use image::{ImageId, SgxImage, SnpImage, TdxImage};
 pub use intel::{IntelError, IntelImage, IntelQuote, TcbStatus, quote_bytes};
+pub use measure::{
+    AcpiDigests, Boot, COMMAND_LINE_BYTES_MAX, Event, FIRMWARE_BYTES_MAX, Hardware, INITRD_BYTES_MAX,
+    KERNEL_BYTES_MAX, KernelHeader, MEMORY_BYTES_MAX, MeasureError, PROCESSORS_MAX, PageOrder,
+    ProcessorModel, SnpGuest, TdxGuest, extended,
+};
 pub use policy::{ACCEPTED_MAX, AmdPolicy, GpuPolicy, IntelPolicy, POLICY_BYTES_MAX, Policy, REVOKED_MAX};
 pub use trust::{KNOWN_MAX, Trust, TrustError};
 pub use verify::{Attested, Cpu, verify};

@@ -5,10 +5,12 @@
 mod amd;
 mod encoding;
 mod files;
+mod firmware;
 mod flips;
 #[path = "../../../tacit-nvidia/tests/it/forge.rs"]
 mod forge;
 mod intel;
+mod measure;
 mod real;
 mod session;
 mod world;
