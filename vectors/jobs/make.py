@@ -19,7 +19,7 @@ from eth_utils import keccak, to_checksum_address
 
 HERE = pathlib.Path(__file__).parent
 CHANNELS = "0x7ac1700000000000000000000000000000000002"
-KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19, 0xC1FE)]
+KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19, 0xC1FE, 0xE2C)]
 DOMAIN = [
     {"name": "name", "type": "string"},
     {"name": "version", "type": "string"},
@@ -49,10 +49,11 @@ def address(label):
 
 
 def job_case(n, chain_id, key):
-    # In the clear, sealed, or encrypted; by its number as privacy, and as form of the payload.
-    privacy, form = ((0, 0), (1, 1), (0, 0), (4, 2))[n]
+    # In the clear, sealed, encrypted, or sealed to a session; by its number as privacy, and as form of the payload.
+    privacy, form = ((0, 0), (1, 1), (0, 0), (4, 2), (2, 3))[n]
     body = bytes(range(n * 40))
-    enc = keccak(text=f"enc {n}") if form == 1 else b""
+    enc = keccak(text=f"enc {n}") if form in (1, 3) else b""
+    session = keccak(text=f"session {n}") if form == 3 else b""
     message = {
         "jobId": word(f"job {n}"),
         "modelId": word(f"model {n}"),
@@ -60,10 +61,10 @@ def job_case(n, chain_id, key):
         "client": address(f"client {n}"),
         "worker": address(f"worker {n}"),
         "privacy": privacy,
-        "evidence": (0, 3, 3, 0)[n],
-        "price": (0, 200_000_000_000_000, 2**128 - 1, 5)[n],
-        "cumulative": (0, 10**18, 2**128 - 1, 10)[n],
-        "payloadHash": "0x" + keccak(bytes([form]) + enc + body).hex(),
+        "evidence": (0, 3, 3, 0, 2)[n],
+        "price": (0, 200_000_000_000_000, 2**128 - 1, 5, 6)[n],
+        "cumulative": (0, 10**18, 2**128 - 1, 10, 12)[n],
+        "payloadHash": "0x" + keccak(bytes([form]) + session + enc + body).hex(),
     }
     typed = {
         "types": {"EIP712Domain": DOMAIN, "Job": [{"name": n, "type": t} for n, t in JOB]},
@@ -76,6 +77,7 @@ def job_case(n, chain_id, key):
         "chain_id": str(chain_id),
         "message": {k: v.lower() if isinstance(v, str) else str(v) for k, v in message.items()},
         "enc": "0x" + enc.hex() if enc else None,
+        "session": "0x" + session.hex() if session else None,
         "body": "0x" + body.hex(),
         "key": key,
         "digest": "0x" + bytes(signed.message_hash).hex(),
@@ -123,7 +125,7 @@ def write(name, made_with, cases):
     (HERE / name).write_text(text + "\n")
 
 
-chains = [1, 82_248, 2**53 + 1, 7]
+chains = [1, 82_248, 2**53 + 1, 7, 8]
 write(
     "job.json",
     {"eth-account": eth_account.__version__},

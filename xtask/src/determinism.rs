@@ -1,4 +1,5 @@
-//! Source rules: no floats or hash-order in the crates that must agree everywhere, no unfinished-work markers anywhere.
+//! Source rules: no floats or hash-order in the crates that must agree everywhere, no roots of hardware but the vendors' in the commands, no
+//! unfinished-work markers anywhere.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,14 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-light/src",
     "crates/tacit-nvidia/src",
     "crates/tacit-attest/src",
+    "crates/tacit-policy/src",
     "crates/tacit-consensus/src",
     "crates/tacit-market/src",
 ];
+
+/// What would have hardware believed under other roots than the vendors', or at another time: for tests. No command may name it.
+const ROOTS: &[&str] = &["trusting", "verify_bundle_under", "with_nvidia"];
+const COMMANDS: &str = "crates/tacit-cli/src";
 
 /// Where floats are the subject: reading float models, choosing scales, reporting scores; figures of security in bits; in which order workers are asked, and measuring
 /// answers of float engines.
@@ -51,6 +57,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
                 if deterministic && ["HashMap", "HashSet"].iter().any(|word| has_word(code, word)) {
                     findings
                         .push(format!("{} uses a hash map, whose order differs from run to run", place()));
+                }
+                if name.starts_with(COMMANDS) && ROOTS.iter().any(|word| has_word(code, word)) {
+                    findings.push(format!("{} believes hardware under roots of its own", place()));
                 }
                 if ["TODO", "FIXME", "XXX"].iter().any(|word| has_word(line, word))
                     && !name.starts_with("xtask")

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
-    &["tacit-graph", "tacit-abi", "tacit-nvidia"],
+    &["tacit-graph", "tacit-abi", "tacit-policy", "tacit-nvidia"],
     &["tacit-verify", "tacit-encrypt", "tacit-attest"],
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger", "tacit-light", "tacit-market"],
@@ -29,6 +29,12 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),
     ("tacit-modules", "revm", "modules know their host, not the EVM"),
+    ("tacit-modules", "tacit-attest", "the ledger compares policies, it judges no evidence"),
+    (
+        "tacit-policy",
+        "x509-cert",
+        "a policy is names and numbers: whoever compares two needs no certificates",
+    ),
     ("tacit-modules", "commonware-cryptography", "modules judge votes, they know no engine"),
     ("tacit-ledger", "tokio", "the executor is a pure function"),
     ("tacit-ledger", "redb", "the executor knows no disk"),

@@ -6,6 +6,7 @@
 //! - **secrets**: built alone, neither worker nor ledger node can name what encrypts and decrypts.
 //! - **licences**: every dependency offers a licence that an MIT/Apache project can use.
 //! - **determinism**: no floats and no hash maps in the crates where agreement depends on it.
+//! - **roots**: no command can have hardware believed under other roots than those of Intel, AMD and NVIDIA.
 //! - **stray words**: no unfinished-work markers in Rust sources.
 
 mod determinism;

@@ -15,91 +15,7 @@ use crate::signature::{POINT_BYTES, p384_signed};
 use crate::trust::Trust;
 pub(crate) use certificate::Authority;
 use certificate::Vcek;
-use tacit_nvidia::Fingerprint;
-
-/// A generation of processors, each with keys of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Product {
-    /// EPYC 7003.
-    Milan,
-    /// EPYC 9004, 8004.
-    Genoa,
-    /// EPYC 9005.
-    Turin,
-}
-
-impl Product {
-    pub(crate) const ALL: [Self; 3] = [Self::Milan, Self::Genoa, Self::Turin];
-}
-
-/// Security versions of the parts of a chip's firmware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Versions {
-    /// Of the part that is there since Turin; zero before.
-    pub fmc: u8,
-    /// Of the boot loader.
-    pub bootloader: u8,
-    /// Of the operating system of the security processor.
-    pub tee: u8,
-    /// Of the firmware that makes reports.
-    pub snp: u8,
-    /// Of the cores.
-    pub microcode: u8,
-}
-
-/// A part of a chip's firmware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum VersionField {
-    /// See [`Versions::fmc`].
-    Fmc,
-    /// See [`Versions::bootloader`].
-    Bootloader,
-    /// See [`Versions::tee`].
-    Tee,
-    /// See [`Versions::snp`].
-    Snp,
-    /// See [`Versions::microcode`].
-    Microcode,
-}
-
-impl Versions {
-    pub(crate) fn to_bytes(self) -> [u8; 5] {
-        let Self { fmc, bootloader, tee, snp, microcode } = self;
-        [fmc, bootloader, tee, snp, microcode]
-    }
-
-    pub(crate) fn from_bytes([fmc, bootloader, tee, snp, microcode]: [u8; 5]) -> Self {
-        Self { fmc, bootloader, tee, snp, microcode }
-    }
-
-    /// The first part that is older than it should be: the version it should have, and the version it has.
-    pub(crate) fn below(self, min: Self) -> Option<(VersionField, u8, u8)> {
-        use VersionField::{Bootloader, Fmc, Microcode, Snp, Tee};
-        let fields = [Fmc, Bootloader, Tee, Snp, Microcode];
-        let both = min.to_bytes().into_iter().zip(self.to_bytes());
-        fields
-            .into_iter()
-            .zip(both)
-            .find(|(_, (min, got))| got < min)
-            .map(|(field, (min, got))| (field, min, got))
-    }
-
-    /// As reports have them.
-    fn of_report(product: Product, bytes: [u8; 8]) -> Option<Self> {
-        let (versions, zero) = match product {
-            Product::Milan | Product::Genoa => {
-                let [bootloader, tee, a, b, c, d, snp, microcode] = bytes;
-                (Self { fmc: 0, bootloader, tee, snp, microcode }, [a, b, c, d])
-            }
-            Product::Turin => {
-                let [fmc, bootloader, tee, snp, a, b, c, microcode] = bytes;
-                (Self { fmc, bootloader, tee, snp, microcode }, [a, b, c, 0])
-            }
-        };
-        (zero == [0; 4]).then_some(versions)
-    }
-}
+use tacit_policy::{Fingerprint, Product, Versions};
 
 /// Why a report is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -220,11 +136,11 @@ impl SnpReport {
             return Err(AmdError::Reserved { at: *at });
         }
         let vcek = Vcek::verify(vcek, trust, now)?;
-        let versions = Versions::of_report(vcek.product, fields.array(0x180)).ok_or(AmdError::Versions)?;
+        let versions = versions_of(vcek.product, fields.array(0x180)).ok_or(AmdError::Versions)?;
         if versions != vcek.versions {
             return Err(AmdError::Versions);
         }
-        let launch = Versions::of_report(vcek.product, fields.array(0x1f0)).ok_or(AmdError::Versions)?;
+        let launch = versions_of(vcek.product, fields.array(0x1f0)).ok_or(AmdError::Versions)?;
         let chip = fields.array(0x1a0);
         if chip != vcek.chip || chip == [0; 64] {
             return Err(AmdError::Chip);
@@ -337,4 +253,19 @@ impl Fields<'_> {
     fn u32(&self, at: usize) -> u32 {
         u32::from_le_bytes(self.array(at))
     }
+}
+
+/// Versions as reports have them.
+fn versions_of(product: Product, bytes: [u8; 8]) -> Option<Versions> {
+    let (versions, zero) = match product {
+        Product::Milan | Product::Genoa => {
+            let [bootloader, tee, a, b, c, d, snp, microcode] = bytes;
+            (Versions { fmc: 0, bootloader, tee, snp, microcode }, [a, b, c, d])
+        }
+        Product::Turin => {
+            let [fmc, bootloader, tee, snp, a, b, c, microcode] = bytes;
+            (Versions { fmc, bootloader, tee, snp, microcode }, [a, b, c, 0])
+        }
+    };
+    (zero == [0; 4]).then_some(versions)
 }

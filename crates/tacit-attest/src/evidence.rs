@@ -5,9 +5,11 @@
 //! DER. Number of GPUs (2), of each its report and its chain in PEM. Number of reference files (2), each. Contents are preceded by
 //! their length (4, little-endian) but for the report of 1184 bytes. Nothing follows.
 
-use crate::codec::{Reader, Writer};
-use crate::error::DecodeError;
 use alloy_primitives::B256;
+use tacit_policy::{
+    DecodeError,
+    codec::{Reader, Writer},
+};
 
 /// Everything that a worker shows of its hardware. Nothing of it has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +155,7 @@ impl Evidence {
         }
         writer.count(self.references.len());
         self.references.iter().for_each(|text| writer.bytes(text.as_bytes()));
-        writer.0
+        writer.into_bytes()
     }
 
     /// Its name on receipts: a hash of its encoding.

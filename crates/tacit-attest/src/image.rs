@@ -10,10 +10,7 @@
 //! What the host may choose at the start and a guest may act on is in it: a host that adds its own configuration starts another image.
 
 use alloy_primitives::B256;
-
-/// A hash of all that decides which software was started, and with which configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImageId(pub B256);
+use tacit_policy::ImageId;
 
 const CONTEXT: &str = "tacit 2026 attested image v1";
 

@@ -10,80 +10,11 @@
 use crate::evidence::Collateral;
 use crate::signature;
 use crate::trust::Trust;
-use crate::{ImageId, SgxImage, TdxImage};
+use crate::{SgxImage, TdxImage};
 use dcap_qvl::quote::{EnclaveReport, Report, TDReport10};
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
-use tacit_nvidia::Fingerprint;
-
-/// What Intel says of a platform's firmware, the quoting enclave's included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TcbStatus {
-    /// Nothing is known against it.
-    UpToDate,
-    /// Software on it has to do something against a known weakness.
-    SoftwareHardeningNeeded,
-    /// It is to be configured otherwise.
-    ConfigurationNeeded,
-    /// Both.
-    ConfigurationAndSoftwareHardeningNeeded,
-    /// It is older than known weaknesses.
-    OutOfDate,
-    /// It is older than known weaknesses, and to be configured otherwise.
-    OutOfDateConfigurationNeeded,
-    /// It is up to date, and was not when the guest was started.
-    RelaunchAdvised,
-    /// Likewise, and to be configured otherwise.
-    RelaunchAdvisedConfigurationNeeded,
-    /// Its keys may be known to others.
-    Revoked,
-}
-
-impl TcbStatus {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::UpToDate,
-        Self::SoftwareHardeningNeeded,
-        Self::ConfigurationNeeded,
-        Self::ConfigurationAndSoftwareHardeningNeeded,
-        Self::OutOfDate,
-        Self::OutOfDateConfigurationNeeded,
-        Self::RelaunchAdvised,
-        Self::RelaunchAdvisedConfigurationNeeded,
-        Self::Revoked,
-    ];
-
-    /// Its bit in encoded policies.
-    pub(crate) fn bit(self) -> u16 {
-        match self {
-            Self::UpToDate => 1,
-            Self::SoftwareHardeningNeeded => 1 << 1,
-            Self::ConfigurationNeeded => 1 << 2,
-            Self::ConfigurationAndSoftwareHardeningNeeded => 1 << 3,
-            Self::OutOfDate => 1 << 4,
-            Self::OutOfDateConfigurationNeeded => 1 << 5,
-            Self::RelaunchAdvised => 1 << 6,
-            Self::RelaunchAdvisedConfigurationNeeded => 1 << 7,
-            Self::Revoked => 1 << 8,
-        }
-    }
-}
-
-impl From<dcap_qvl::TcbStatus> for TcbStatus {
-    fn from(status: dcap_qvl::TcbStatus) -> Self {
-        use dcap_qvl::TcbStatus as Intel;
-        match status {
-            Intel::UpToDate => Self::UpToDate,
-            Intel::SWHardeningNeeded => Self::SoftwareHardeningNeeded,
-            Intel::ConfigurationNeeded => Self::ConfigurationNeeded,
-            Intel::ConfigurationAndSWHardeningNeeded => Self::ConfigurationAndSoftwareHardeningNeeded,
-            Intel::OutOfDate => Self::OutOfDate,
-            Intel::OutOfDateConfigurationNeeded => Self::OutOfDateConfigurationNeeded,
-            Intel::TDRelaunchAdvised => Self::RelaunchAdvised,
-            Intel::TDRelaunchAdvisedConfigurationNeeded => Self::RelaunchAdvisedConfigurationNeeded,
-            Intel::Revoked => Self::Revoked,
-        }
-    }
-}
+use tacit_policy::{Fingerprint, ImageId, TcbStatus};
 
 /// Why a quote is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -257,7 +188,7 @@ impl IntelQuote {
         Ok(Self {
             image,
             report_data,
-            status: claims.tcb.status.into(),
+            status: status_of(claims.tcb.status),
             advisories: claims.tcb.advisory_ids,
             evaluation: claims.tcb.eval_data_number,
             certificates,
@@ -353,6 +284,22 @@ fn sgx(report: &EnclaveReport) -> SgxImage {
         product: report.isv_prod_id,
         security_version: report.isv_svn,
         reserved: (report.reserved1, report.reserved2, report.reserved3, report.reserved4),
+    }
+}
+
+/// As the library has it.
+fn status_of(status: dcap_qvl::TcbStatus) -> TcbStatus {
+    use dcap_qvl::TcbStatus as Intel;
+    match status {
+        Intel::UpToDate => TcbStatus::UpToDate,
+        Intel::SWHardeningNeeded => TcbStatus::SoftwareHardeningNeeded,
+        Intel::ConfigurationNeeded => TcbStatus::ConfigurationNeeded,
+        Intel::ConfigurationAndSWHardeningNeeded => TcbStatus::ConfigurationAndSoftwareHardeningNeeded,
+        Intel::OutOfDate => TcbStatus::OutOfDate,
+        Intel::OutOfDateConfigurationNeeded => TcbStatus::OutOfDateConfigurationNeeded,
+        Intel::TDRelaunchAdvised => TcbStatus::RelaunchAdvised,
+        Intel::TDRelaunchAdvisedConfigurationNeeded => TcbStatus::RelaunchAdvisedConfigurationNeeded,
+        Intel::Revoked => TcbStatus::Revoked,
     }
 }
 

@@ -45,31 +45,32 @@
 
 mod amd;
 mod binding;
-mod codec;
 mod error;
 mod evidence;
 mod image;
 mod intel;
 mod measure;
-mod policy;
 mod signature;
 mod trust;
 mod verify;
 
-pub use amd::{AmdError, Product, SnpReport, VersionField, Versions};
+pub use amd::{AmdError, SnpReport};
 pub use binding::Binding;
-pub use error::{DecodeError, PolicyError, Refusal};
+pub use error::Refusal;
 pub use evidence::{
     CERTIFICATE_BYTES_MAX, COLLATERAL_BYTES_MAX, Collateral, CpuEvidence, EVIDENCE_BYTES_MAX, Evidence,
     GPUS_MAX, GpuEvidence, QUOTE_BYTES_MAX, REFERENCES_MAX, REPORT_BYTES,
 };
-pub use image::{ImageId, SgxImage, SnpImage, TdxImage};
-pub use intel::{IntelError, IntelImage, IntelQuote, TcbStatus, quote_bytes};
+pub use image::{SgxImage, SnpImage, TdxImage};
+pub use intel::{IntelError, IntelImage, IntelQuote, quote_bytes};
 pub use measure::{
     AcpiDigests, Boot, COMMAND_LINE_BYTES_MAX, Event, FIRMWARE_BYTES_MAX, Hardware, INITRD_BYTES_MAX,
     KERNEL_BYTES_MAX, KernelHeader, MEMORY_BYTES_MAX, MeasureError, PROCESSORS_MAX, PageOrder,
     ProcessorModel, SnpGuest, TdxGuest, extended,
 };
-pub use policy::{ACCEPTED_MAX, AmdPolicy, GpuPolicy, IntelPolicy, POLICY_BYTES_MAX, Policy, REVOKED_MAX};
+pub use tacit_policy::{
+    ACCEPTED_MAX, AmdPolicy, DecodeError, Fingerprint, GpuPolicy, ImageId, IntelPolicy, POLICY_BYTES_MAX,
+    Policy, PolicyError, Product, REVOKED_MAX, TcbStatus, VersionField, Versions,
+};
 pub use trust::{KNOWN_MAX, Trust, TrustError};
 pub use verify::{Attested, Cpu, verify};

@@ -1,7 +1,8 @@
 //! Whom evidence is believed from: the roots of three vendors, as they are built in, or others.
 
-use crate::amd::{Authority, Product};
+use crate::amd::Authority;
 use tacit_nvidia::{Anchors, ChainError, Rim, RimError};
+use tacit_policy::Product;
 
 /// Roots, and reference files that have been checked under them.
 #[derive(Debug, Clone)]

@@ -1,15 +1,15 @@
 //! The one call: evidence, policy, session and time in; what was shown, or the first property that was not, out.
 
+use crate::Binding;
 use crate::amd::SnpReport;
 use crate::error::Refusal;
 use crate::evidence::{CpuEvidence, Evidence, GPUS_MAX, REFERENCES_MAX};
 use crate::intel::IntelQuote;
-use crate::policy::{AmdPolicy, Policy};
 use crate::trust::Trust;
-use crate::{Binding, ImageId};
 use alloy_primitives::B256;
 use std::collections::BTreeSet;
-use tacit_nvidia::{Fingerprint, Measured, Rim};
+use tacit_nvidia::{Measured, Rim};
+use tacit_policy::{AmdPolicy, Fingerprint, ImageId, Policy};
 
 /// A session whose key lives in hardware that shows what the policy asks for.
 ///
@@ -96,6 +96,11 @@ fn revoked(policy: &Policy, certificates: &[Fingerprint]) -> Result<(), Refusal>
     found.map_or(Ok(()), |print| Err(Refusal::Revoked { got: *print }))
 }
 
+/// As policies name them.
+fn named(certificates: &[tacit_nvidia::Fingerprint]) -> Vec<Fingerprint> {
+    certificates.iter().map(|print| Fingerprint(print.0)).collect()
+}
+
 /// Compares a report with the policy's rules.
 fn amd(rules: &AmdPolicy, shown: &SnpReport) -> Result<(), Refusal> {
     let min = rules.versions_min.iter().find(|(product, _)| *product == shown.product);
@@ -142,7 +147,7 @@ fn gpus(
     for (at, gpu) in evidence.gpus.iter().enumerate() {
         let checked = tacit_nvidia::verify(&gpu.report, &gpu.chain, &nonce, trust.gpu(), now);
         let checked = checked.map_err(|error| Refusal::Gpu { at, error })?;
-        revoked(policy, checked.certificates())?;
+        revoked(policy, &named(checked.certificates()))?;
         if !devices.insert(checked.device()) {
             return Err(Refusal::GpuTwice { at });
         }
@@ -151,7 +156,7 @@ fn gpus(
     let mut references: Vec<Rim> = Vec::with_capacity(evidence.references.len());
     for (at, text) in evidence.references.iter().enumerate() {
         let rim = trust.reference(text, now).map_err(|error| Refusal::Reference { at, error })?;
-        revoked(policy, rim.certificates())?;
+        revoked(policy, &named(rim.certificates()))?;
         references.push(rim);
     }
     let references: Vec<&Rim> = references.iter().collect();

@@ -86,6 +86,7 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Verify(arguments) => commands::prove::verify(arguments, output),
         Command::Receipt(command) => commands::receipt::receipt(command, output).await,
         Command::Wallet(command) => commands::wallet::wallet(command, output).await,
+        Command::Policy(command) => commands::policy::policy(command, output).await,
         Command::Node(command) => commands::node::node(command, output).await,
         Command::Worker(arguments) => commands::worker::worker(arguments, output).await,
         Command::Gateway(arguments) => commands::gateway::gateway(arguments, output).await,

@@ -39,7 +39,7 @@ pub struct AskRequest {
     /// Who can see the input.
     #[serde(default = "sealed")]
     pub privacy: Privacy,
-    /// Why the answer is believed; when left out, the most that one job can give: proved, or signed under encryption.
+    /// Why the answer is believed; when left out, the most that one job can give: proved, signed under encryption, attested in a guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// Most to pay; the gateway's default when left out.
@@ -87,7 +87,11 @@ impl AskRequest {
     /// Why the answer will be believed.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
-        let most = if self.privacy == Privacy::Encrypted { Evidence::Signed } else { Evidence::Proved };
+        let most = match self.privacy {
+            Privacy::Encrypted => Evidence::Signed,
+            Privacy::Enclave => Evidence::Attested,
+            Privacy::Clear | Privacy::Sealed | Privacy::Shared => Evidence::Proved,
+        };
         self.evidence.unwrap_or(most)
     }
 
@@ -95,7 +99,8 @@ impl AskRequest {
     fn check_mode(&self) -> Result<(), GatewayError> {
         match (self.privacy, self.evidence()) {
             (Privacy::Clear | Privacy::Sealed, Evidence::Signed | Evidence::Audited | Evidence::Proved)
-            | (Privacy::Encrypted, Evidence::Signed | Evidence::Audited) => Ok(()),
+            | (Privacy::Encrypted, Evidence::Signed | Evidence::Audited)
+            | (Privacy::Enclave, Evidence::Attested) => Ok(()),
             (Privacy::Encrypted, Evidence::Proved) => Err(GatewayError::Unprovable),
             (privacy, evidence) => Err(GatewayError::Unsupported { privacy, evidence }),
         }
@@ -303,6 +308,10 @@ impl Gateway {
         let model = self.known_model(question.model_id, offer).await?;
         let values = input.values(model.graph())?;
         stages::reached(question.purpose, StageEvent::found(offer.worker, offer.price));
+        if question.privacy == Privacy::Enclave {
+            let delivery = self.ask_guest(question, offer, &model, &values).await?;
+            return Ok(Asked { delivery, spent: Amount::ZERO });
+        }
         if question.privacy != Privacy::Encrypted {
             let delivery = self.ask_over_channel(question, offer, &model, &values, None).await?;
             return Ok(Asked { delivery, spent: Amount::ZERO });
@@ -320,6 +329,28 @@ impl Gateway {
             self.forget_encrypted_offer(offer.worker, question.model_id);
         }
         asked
+    }
+
+    /// Asks a guest: judges it first, and seals to the key that its hardware vouches for. A worker that was restarted has forgotten its sessions: it
+    /// is asked for another one, once.
+    async fn ask_guest(
+        &self,
+        question: &Question<'_>,
+        offer: &Offer,
+        model: &VerifyingModel,
+        values: &[i64],
+    ) -> Result<Delivery, GatewayError> {
+        let mut again = true;
+        loop {
+            let session = self.session(question.model_id, offer).await?;
+            let (sealing_key, attested) = (session.messages.key, Some(session.attested.evidence()));
+            let judged = Offer { sealing_key, attested, ..offer.clone() };
+            match self.ask_over_channel(question, &judged, model, values, None).await {
+                Err(GatewayError::Refused { code, .. }) if code == "no_session" && again => again = false,
+                asked => return asked,
+            }
+            self.forget_session(offer.worker, question.model_id);
+        }
     }
 
     /// Asks over the channel to a worker, which is opened first where there is none.
@@ -413,6 +444,7 @@ impl Gateway {
             purpose: question.purpose,
             sent_at: unix_time_s(),
             max_price: Some(question.max_price),
+            attested: offer.attested,
             state: JobState::Sent,
         })
     }

@@ -5,7 +5,8 @@
 //! in the answer, and says whether they are the row of the proof that the answer names; the receipt only has to agree with
 //! it. The other rows of the proof are other people's: nothing is known or believed about them. For `audited` the checks show that the trace
 //! whose root the receipt commits to begins with this input and ends with this output; what lies between is the worker's word, for which its
-//! stake answers to whoever does the run again (`specs/0011-audits.md`). For `signed` the output is
+//! stake answers to whoever does the run again (`specs/0011-audits.md`). For `attested` they show that the answer came from whoever opened the session's
+//! key, which hardware said lives in a guest that the policy accepts; the output is that guest's word (`specs/0012-attestation.md`). For `signed` the output is
 //! the worker's word: the checks bind the worker to that word, and to nothing more. For an encrypted job they bind it to the ciphertexts
 //! both ways, and to the randomness with which its answer can be done again.
 
@@ -15,6 +16,7 @@ use tacit_abi::{
     channels::SignedVoucher,
     receipts::{self, SignedReceipt},
 };
+use tacit_attest::Attested;
 use tacit_encrypt::{Offer, WireError, client::Secret};
 use tacit_graph::{
     AnswerError,
@@ -26,7 +28,7 @@ use tacit_wire::{
     Wallet, answer::AnswerFormatReject, wallet::receipt_signer,
 };
 
-use crate::canary;
+use crate::{attested::AttestedReject, canary};
 
 /// An answer that passed every check. Only [`check`] makes one, and only one of these can be paid.
 #[must_use = "a checked answer is owed a voucher"]
@@ -45,6 +47,13 @@ pub struct CheckedAnswer {
 pub enum Asked<'a> {
     /// Raw values that the worker could read.
     Values(&'a [i64]),
+    /// Raw values that only a guest could read whose hardware was judged.
+    Attested {
+        /// The values.
+        values: &'a [i64],
+        /// What its hardware showed.
+        attested: &'a Attested,
+    },
     /// A query that it could not, and what decrypts its answer.
     Encrypted {
         /// The bytes that were sent.
@@ -141,6 +150,18 @@ pub enum AnswerReject {
     /// The proof is not one of this model, input and output.
     #[error("the proof is false: {0}")]
     Proof(#[from] Reject),
+    /// Nothing names the evidence of hardware that the answer stands on.
+    #[error("the answer does not name the hardware's evidence, and stands on nothing else")]
+    NoAttestation,
+    /// It names evidence where none was agreed.
+    #[error("the answer names evidence of hardware, and none was asked for")]
+    UnexpectedAttestation,
+    /// It names other evidence than that of the session, or the session is another worker's or model's.
+    #[error("the answer names other evidence of hardware than its session began with")]
+    OtherAttestation,
+    /// What the session began with does not hold at the time of the answer.
+    #[error(transparent)]
+    Attestation(#[from] Box<AttestedReject>),
     /// A hidden question was answered otherwise than its proved answer says.
     #[error("a hidden question, whose answer is proved, was answered falsely")]
     WrongCanary,
@@ -182,7 +203,7 @@ pub fn check(
         return Err(AnswerReject::ReceiptField { field: "model" });
     }
     let input_commitment = match asked {
-        Asked::Values(values) => answer.salts.commit_input(values),
+        Asked::Values(values) | Asked::Attested { values, .. } => answer.salts.commit_input(values),
         Asked::Encrypted { query, .. } | Asked::Unopened { query, .. } => answer.salts.commit_query(query),
     };
     if receipt.inputCommitment != input_commitment {
@@ -195,7 +216,7 @@ pub fn check(
         return Err(AnswerReject::EvidenceCommitment);
     }
     let logits = match (&answer.output, asked) {
-        (Output::Logits(logits), Asked::Values(_)) => logits.clone(),
+        (Output::Logits(logits), Asked::Values(_) | Asked::Attested { .. }) => logits.clone(),
         (Output::Ciphertext(ciphertext), Asked::Encrypted { secret, .. }) => secret.decrypt(ciphertext)?,
         (Output::Ciphertext(ciphertext), Asked::Unopened { offer, output, .. }) => {
             offer.check_answer(ciphertext)?;
@@ -211,6 +232,14 @@ pub fn check(
         }
         (Evidence::Signed | Evidence::Audited, _, AnswerEvidence::Trace(_)) => {
             return Err(AnswerReject::UnexpectedTrace);
+        }
+        (Evidence::Signed | Evidence::Audited, _, AnswerEvidence::Attested(_)) => {
+            return Err(AnswerReject::UnexpectedAttestation);
+        }
+        (Evidence::Attested, Asked::Attested { attested, .. }, evidence) => {
+            let id = evidence.attested().ok_or(AnswerReject::NoAttestation)?;
+            check_session(header, attested, id)?;
+            None
         }
         (Evidence::Signed, _, AnswerEvidence::Proof(_)) => return Err(AnswerReject::UnexpectedProof),
         (Evidence::Audited, Asked::Encrypted { .. } | Asked::Unopened { .. }, AnswerEvidence::Proof(_)) => {
@@ -273,6 +302,17 @@ fn check_trace(
     Ok(check_faces(model.graph(), &encoded, output, &faces, &trace.root.0)?)
 }
 
+/// Checks that an answer stands on the session that was judged.
+fn check_session(header: &JobHeader, attested: &Attested, evidence: B256) -> Result<(), AnswerReject> {
+    let binding = attested.binding();
+    let same = (binding.worker(), binding.model()) == (header.worker, header.model_id);
+    if header.privacy == Privacy::Enclave && same && evidence == attested.evidence() {
+        Ok(())
+    } else {
+        Err(AnswerReject::OtherAttestation)
+    }
+}
+
 fn index_of(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -329,6 +369,10 @@ impl AnswerReject {
             Self::UnexpectedProof => "unexpected_proof",
             Self::UncheckableEvidence { .. } => "uncheckable_evidence",
             Self::Proof(_) => "false_proof",
+            Self::NoAttestation => "no_attestation",
+            Self::UnexpectedAttestation => "unexpected_attestation",
+            Self::OtherAttestation => "other_attestation",
+            Self::Attestation(reject) => reject.code(),
             Self::WrongCanary => canary::WRONG_CANARY,
             Self::NoTrace => "no_trace",
             Self::UnexpectedTrace => "unexpected_trace",

@@ -17,6 +17,7 @@ use tacit_wire::{
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
+    attested::AttestedMessages,
     channel::Delivery,
     check::{self, AnswerReject, Asked, CheckedAnswer},
     dispute::is_traced,
@@ -187,6 +188,13 @@ impl Gateway {
         };
         let header = &job.request.header;
         let answer = checked.answer();
+        if let Some(session) = self.session_of(job)? {
+            let now_s =
+                self.attesting.as_ref().map_or_else(unix_time_s, |attesting| attesting.config.now_s());
+            if let Err(reject) = check_between(answer.receipt.receipt.completedAt, session.begun_s, now_s) {
+                return Err(self.reject(job, reject)?);
+            }
+        }
         if is_traced(header.privacy, header.evidence)
             && let Err(reject) = check_time(job, answer.receipt.receipt.completedAt)
         {
@@ -243,16 +251,33 @@ impl Gateway {
         let (values, encrypted) = (job.values.clone(), job.encrypted.clone());
         let keys = encrypted.as_ref().and_then(|question| question.keys);
         let keys = keys.map(|id| self.kept_keys(id)).transpose()?;
+        let session = self.session_of(job)?;
+        let trust = session.as_ref().map(|_| self.trust()).transpose()?;
         let watcher = stages::watcher(job.purpose);
         tokio::task::spawn_blocking(move || {
-            let opened = |asked: Asked<'_>| {
+            let open = || -> Result<Answer, AnswerReject> {
                 let opened = path.unwrap(&response.body)?;
                 let answer = Answer::decode(&opened)?;
                 if let Some(watcher) = &watcher {
                     watcher.opened(&answer, response.body.len());
                 }
-                check::check(&header, &model, asked, answer)
+                Ok(answer)
             };
+            let opened = |asked: Asked<'_>| check::check(&header, &model, asked, open()?);
+            if let Some((session, trust)) = session.zip(trust) {
+                return Ok(open().and_then(|answer| {
+                    // Judged before the question was sealed, and again at the time of the answer, as whoever has the receipt does.
+                    let at = answer.receipt.receipt.completedAt;
+                    let judged = session.verify(header.chain_id, header.worker, header.model_id, &trust, at);
+                    let attested = judged.map_err(|reject| AnswerReject::from(Box::new(reject)))?;
+                    check::check(
+                        &header,
+                        &model,
+                        Asked::Attested { values: &values, attested: &attested },
+                        answer,
+                    )
+                }));
+            }
             let Some(question) = encrypted else { return Ok(opened(Asked::Values(&values))) };
             // Made again from what was kept; it was made once already.
             let made = question.encrypt(model.graph(), &values, keys.as_deref());
@@ -261,6 +286,12 @@ impl Gateway {
         })
         .await
         .map_err(|_| GatewayError::Internal)?
+    }
+
+    /// The session that a job was sealed to, where it was one's.
+    fn session_of(&self, job: &JobRecord) -> Result<Option<AttestedMessages>, GatewayError> {
+        let Some(evidence) = job.attested else { return Ok(None) };
+        Ok(Some(self.store.session(evidence)?.ok_or(GatewayError::Internal)?))
     }
 
     /// Whether a canary is answered as the job that proved its row says.
@@ -347,15 +378,18 @@ fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
 
 /// Whether a receipt that may be disputed is of the time in which its question was asked. An answer that is fetched late, after a crash, is as old as it is.
 fn check_time(job: &JobRecord, got: u64) -> Result<(), AnswerReject> {
-    let from = job.sent_at.saturating_sub(CLOCKS_DIFFER_S);
-    let to = unix_time_s().saturating_add(CLOCKS_DIFFER_S);
+    check_between(got, job.sent_at, unix_time_s())
+}
+
+fn check_between(got: u64, from_s: u64, to_s: u64) -> Result<(), AnswerReject> {
+    let (from, to) = (from_s.saturating_sub(CLOCKS_DIFFER_S), to_s.saturating_add(CLOCKS_DIFFER_S));
     if (from..=to).contains(&got) { Ok(()) } else { Err(AnswerReject::CompletedAt { got, from, to }) }
 }
 
 fn return_path(job: &JobRecord) -> Option<ReturnPath> {
     match (&job.request.payload, job.response_key) {
         (Payload::Clear { .. } | Payload::Encrypted { .. }, None) => Some(ReturnPath::Clear),
-        (Payload::Sealed { enc, .. }, Some(key)) => {
+        (Payload::Sealed { enc, .. } | Payload::Enclave { enc, .. }, Some(key)) => {
             Some(ReturnPath::Sealed { enc: enc.0, key: ResponseKey::from_bytes(key.0) })
         }
         _ => None,

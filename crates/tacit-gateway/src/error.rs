@@ -8,7 +8,8 @@ use tacit_wire::{
 };
 
 use crate::{
-    canary::WRONG_CANARY, check::AnswerReject, dispute::FALSE_RUN, input::InputReject, store::StoreError,
+    attested::AttestedReject, canary::WRONG_CANARY, check::AnswerReject, dispute::FALSE_RUN,
+    input::InputReject, store::StoreError,
 };
 
 /// Why a question gets no answer. Unless the variant says so, nothing was paid and nothing was sent.
@@ -83,6 +84,37 @@ pub enum GatewayError {
         /// Who.
         worker: Address,
         /// Its words.
+        reason: String,
+    },
+    /// Nothing says which hardware and software to accept.
+    #[error("no policy says which hardware and software to accept")]
+    NoPolicy,
+    /// The ledger keeps no policy or line of this name.
+    #[error("the ledger keeps no policy and no line {policy}")]
+    UnknownPolicy {
+        /// The name.
+        policy: B256,
+    },
+    /// The ledger's node gives something else for a policy than its hash names.
+    #[error("what the ledger's node gives for policy {policy} is another one")]
+    FalsePolicy {
+        /// The name.
+        policy: B256,
+    },
+    /// A worker's hardware does not show what the policy asks for. Nothing was sealed to it.
+    #[error("worker {worker} is not asked: {reject}")]
+    EvidenceRefused {
+        /// Who.
+        worker: Address,
+        /// What is missing.
+        reject: Box<AttestedReject>,
+    },
+    /// A worker's hardware did not show it lately.
+    #[error("worker {worker} is not asked again for now: {reason}")]
+    NotAttested {
+        /// Who.
+        worker: Address,
+        /// What was missing.
         reason: String,
     },
     /// A worker asks a price for encrypted jobs, and does not say how they are done.
@@ -345,7 +377,7 @@ impl GatewayError {
             Self::Unsupported { .. } => (
                 "unsupported",
                 422,
-                "this version does clear and sealed with signed, audited and proved, and encrypted with signed and audited",
+                "this version does clear and sealed with signed, audited and proved, encrypted with signed and audited, and enclave with attested",
             ),
             Self::Unprovable => (
                 "unprovable",
@@ -360,6 +392,11 @@ impl GatewayError {
             }
             Self::KeysNotTaken { .. } => ("keys_not_taken", 502, "ask again, or ask another worker"),
             Self::NotThisBuild => ("not_this_build", 501, "build tacit with the feature pbs"),
+            Self::NoPolicy => ("no_policy", 422, "start the gateway with --policy LINE, or --policy ID"),
+            Self::UnknownPolicy { .. } => ("unknown_policy", 404, "see the line: tacit policy show LINE"),
+            Self::FalsePolicy { .. } => ("false_policy", 502, "use another ledger node: this one is wrong"),
+            Self::EvidenceRefused { reject, .. } => (reject.code(), 502, reject.hint()),
+            Self::NotAttested { .. } => ("not_attested", 502, "ask another worker, or try again later"),
             Self::NoOffer { .. } => ("no_offer", 502, "ask another worker"),
             Self::BadOffer { .. } => ("bad_offer", 502, "ask another worker"),
             Self::NoAsk { .. } => ("no_ask", 404, "see who serves what: tacit model list"),
@@ -449,6 +486,8 @@ impl GatewayError {
             self,
             Self::ModelMismatch { .. }
                 | Self::NoOffer { .. }
+                | Self::EvidenceRefused { .. }
+                | Self::NotAttested { .. }
                 | Self::BadOffer { .. }
                 | Self::Vague { .. }
                 | Self::KeysNotTaken { .. }

@@ -15,6 +15,7 @@ use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 use tokio::sync::Semaphore;
 
 use crate::{
+    attested::{Attestation, Attesting},
     canary::CanaryPolicy,
     dispute::AuditPolicy,
     error::GatewayError,
@@ -43,6 +44,8 @@ pub struct GatewayConfig {
     pub audits: AuditPolicy,
     /// Who may ask at the OpenAI interface, and how patiently.
     pub door: DoorConfig,
+    /// What evidence of hardware is judged by; without it, nothing is asked in `enclave`.
+    pub attestation: Option<Attestation>,
 }
 
 /// The OpenAI interface.
@@ -99,6 +102,7 @@ pub struct Gateway {
     pub(crate) spending: Spending,
     pub(crate) canaries: CanaryPolicy,
     pub(crate) audits: AuditPolicy,
+    pub(crate) attesting: Option<Attesting>,
     /// One at a time decides whether an answer is audited: a coin is tossed once.
     pub(crate) deciding: tokio::sync::Mutex<()>,
     /// One at a time takes steps of disputes.
@@ -169,7 +173,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] when the file is unreadable or HTTP is not available.
     pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
-        let GatewayConfig { wallet, ledger, store, spending, canaries, audits, door } = config;
+        let GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation } = config;
         store.channels()?;
         Ok(Arc::new(Self {
             wallet,
@@ -178,6 +182,7 @@ impl Gateway {
             spending,
             canaries,
             audits,
+            attesting: attestation.map(Attesting::new),
             deciding: tokio::sync::Mutex::default(),
             disputing: tokio::sync::Mutex::default(),
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,

@@ -3,7 +3,7 @@
 //! A [`Gateway`] runs on the user's own machine and holds the user's key. For each [`AskRequest`] it looks the model up
 //! on the ledger, recomputes the model's id from what the worker serves, picks the cheapest ask, validates the input,
 //! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher. What a worker answers to encrypted questions is audited by questions
-//! hidden among them ([`canary`]). Language models are asked as any program asks OpenAI's, and paid by the token ([`openai`]).
+//! hidden among them ([`canary`]). Before a question is sealed to a guest, the guest's hardware is judged by a policy ([`attested`]). Language models are asked as any program asks OpenAI's, and paid by the token ([`openai`]).
 //!
 //! # What the client risks
 //! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
@@ -17,6 +17,7 @@
 //! **Boundary:** workers and their endpoints are untrusted; the ledger's JSON-RPC is the user's own node or one the
 //! user trusts for the state of channels and asks. Proofs and receipts need no trust in it.
 
+pub mod attested;
 pub mod canary;
 pub mod check;
 pub mod dispute;
@@ -43,6 +44,7 @@ mod second;
 pub mod view;
 
 pub use ask::AskRequest;
+pub use attested::{Attestation, AttestedMessages, AttestedReject, AttestedSummary};
 pub use canary::{CanaryPolicy, CanaryRate};
 pub use check::{AnswerReject, Asked, CheckedAnswer};
 pub use compare::WalkFault;
@@ -52,7 +54,9 @@ pub use fraud::{FraudBundle, FraudReject, VerifiedFraud, verify_fraud};
 pub use gateway::{DoorConfig, Gateway, GatewayConfig, KEPT_BYTES_DEFAULT, Spending};
 pub use http::{Forgive, FraudEntries, SentKeys};
 pub use input::{Input, InputReject, NamedRow};
-pub use receipt::{Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle};
+pub use receipt::{
+    Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle, verify_bundle_under,
+};
 pub use store::{Audit, Other, Store, StoreError};
 pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream};
 pub use tacit_market::Ratio;

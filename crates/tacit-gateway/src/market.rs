@@ -22,6 +22,8 @@ pub(crate) struct Offer {
     pub(crate) price: Amount,
     pub(crate) sealing_key: B256,
     pub(crate) endpoint: String,
+    /// Id of the evidence of the session whose key this is, where it is one's.
+    pub(crate) attested: Option<B256>,
 }
 
 const MODEL_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -178,7 +180,8 @@ pub(crate) fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
     let IAsks::Ask { worker, terms, .. } = ask;
     let endpoint = origin(&terms.endpoint)?;
     let flat = terms.promptPrice == 0 && terms.completionPrice == 0;
-    flat.then_some(Offer { worker, price: Amount(terms.price), sealing_key: terms.sealingKey, endpoint })
+    let (price, sealing_key) = (Amount(terms.price), terms.sealingKey);
+    flat.then_some(Offer { worker, price, sealing_key, endpoint, attested: None })
 }
 
 /// The model, if graph and weight root give this id.

@@ -13,6 +13,7 @@ use tacit_abi::{
     Evidence, Privacy, Receipt,
     receipts::{self, SignedReceipt},
 };
+use tacit_attest::Trust;
 use tacit_graph::LabelScores;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{
@@ -24,6 +25,7 @@ use tacit_wire::{
 };
 
 use crate::{
+    attested::{AttestedMessages, AttestedSummary},
     check::{self, AnswerReject, Asked, CheckedAnswer},
     encrypted::{EncryptedAnswer, EncryptedQuestion, QuestionReject},
     keys::KeyOpening,
@@ -58,6 +60,9 @@ pub struct Bundle {
     /// The trace that the receipt commits to, where the evidence is `audited` and the job was not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceEvidence>,
+    /// What vouched for the guest that answered, where the evidence is `attested`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<AttestedMessages>,
     /// What travelled, where nobody else could read it.
     pub encrypted: Option<EncryptedMessages>,
     /// Inclusion in an anchored batch, once it is.
@@ -90,6 +95,7 @@ pub struct VerifiedReceipt {
     scores: Option<LabelScores>,
     security_bits: Option<u8>,
     opened: bool,
+    attested: Option<AttestedSummary>,
     anchor: Option<AnchorProof>,
 }
 
@@ -136,6 +142,9 @@ pub enum BundleReject {
     /// Encrypted messages are missing, or there are some and the job was not encrypted.
     #[error("the file does not hold the messages of a job of the receipt's privacy")]
     Messages,
+    /// Evidence of hardware beside another kind of evidence, or none where the receipt stands on it.
+    #[error("the file does not hold what a receipt of this evidence stands on")]
+    Attestation,
     /// The query cannot be made again.
     #[error("the query cannot be made again: {0}")]
     Question(#[from] QuestionReject),
@@ -287,6 +296,20 @@ impl core::fmt::Debug for Bundle {
 /// # Errors
 /// [`BundleReject`]; no input makes this panic.
 pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
+    // Roots are parsed where there is evidence under them only.
+    let trust = bundle.attested.as_ref().map(|_| Trust::vendors()).transpose();
+    verify_under(bundle, trust.map_err(|_| BundleReject::Attestation)?.as_ref())
+}
+
+/// The same where evidence of hardware is judged under these roots, instead of those of Intel, AMD and NVIDIA.
+///
+/// # Errors
+/// [`BundleReject`]; no input makes this panic.
+pub fn verify_bundle_under(bundle: &Bundle, trust: &Trust) -> Result<VerifiedReceipt, BundleReject> {
+    verify_under(bundle, Some(trust))
+}
+
+fn verify_under(bundle: &Bundle, trust: Option<&Trust>) -> Result<VerifiedReceipt, BundleReject> {
     if bundle.version != BUNDLE_VERSION {
         return Err(BundleReject::Version { expected: BUNDLE_VERSION, got: bundle.version });
     }
@@ -310,7 +333,16 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         return Err(BundleReject::Model);
     }
     let model = market::recompute(receipt.modelId, &bundle.model).ok_or(BundleReject::Model)?;
+    let mut shown = None;
     let checked = match (&bundle.encrypted, privacy) {
+        _ if bundle.attested.is_some() != (evidence == Evidence::Attested) => {
+            return Err(BundleReject::Attestation);
+        }
+        (None, Privacy::Enclave) => {
+            let (checked, summary) = check_attested(&header, &model, bundle, trust)?;
+            shown = Some(summary);
+            checked
+        }
         (None, Privacy::Encrypted) => return Err(BundleReject::Messages),
         (Some(messages), Privacy::Encrypted) => check_encrypted(&header, &model, bundle, messages)?,
         (Some(_), _) => return Err(BundleReject::Messages),
@@ -336,8 +368,33 @@ pub fn verify_bundle(bundle: &Bundle) -> Result<VerifiedReceipt, BundleReject> {
         scores: model.graph().label_scores(&bundle.output),
         security_bits: checked.verified().map(tacit_verify::Verified::security_bits),
         opened: bundle.encrypted.as_ref().is_none_or(EncryptedMessages::opens),
+        attested: shown,
         anchor: bundle.anchor.clone(),
     })
+}
+
+/// Judges the guest again, at the time of the answer, and then the answer.
+fn check_attested(
+    header: &JobHeader,
+    model: &VerifyingModel,
+    bundle: &Bundle,
+    trust: Option<&Trust>,
+) -> Result<(CheckedAnswer, AttestedSummary), BundleReject> {
+    let (messages, trust) = bundle.attested.as_ref().zip(trust).ok_or(BundleReject::Attestation)?;
+    if bundle.proof.is_some() {
+        return Err(AnswerReject::UnexpectedProof.into());
+    }
+    if bundle.trace.is_some() {
+        return Err(AnswerReject::UnexpectedTrace.into());
+    }
+    let at = bundle.receipt.receipt.completedAt;
+    let judged = messages.verify(header.chain_id, header.worker, header.model_id, trust, at);
+    let attested = judged.map_err(|reject| AnswerReject::from(Box::new(reject)))?;
+    let answer =
+        bundle.answer(Output::Logits(bundle.output.clone()), AnswerEvidence::Attested(attested.evidence()));
+    let asked = Asked::Attested { values: &bundle.input, attested: &attested };
+    let checked = check::check(header, model, asked, answer)?;
+    Ok((checked, messages.summary(&attested)))
 }
 
 fn check_encrypted(
@@ -470,6 +527,12 @@ impl VerifiedReceipt {
     #[must_use]
     pub fn opened(&self) -> bool {
         self.opened
+    }
+
+    /// What the hardware showed of the guest that answered, where the receipt stands on that.
+    #[must_use]
+    pub fn attested(&self) -> Option<&AttestedSummary> {
+        self.attested.as_ref()
     }
 
     /// The batch that the receipt belongs to, if the bundle says; whether a ledger anchored it is for

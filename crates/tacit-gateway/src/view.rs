@@ -470,6 +470,7 @@ impl Gateway {
             evidence_salt: B256::from(answer.salts.evidence),
             proof: answer.proof,
             trace: answer.trace,
+            attested: job.attested.map(|evidence| self.store.session(evidence)).transpose()?.flatten(),
             encrypted,
             anchor: answer.anchor,
         })

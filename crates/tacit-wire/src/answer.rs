@@ -7,7 +7,8 @@
 //! Evidence is nothing for `signed`, and `rows (u32) || index (u32) || row salt (32) || proof` for `proved`: a proof may
 //! be about the rows of several jobs, and the row salt shows whoever knows the question and the answer that one is theirs.
 //! For an encrypted job it is the 32 bytes of the commitment to the answer's seed ([`crate::audit`]); its length tells it from a row.
-//! For `audited` otherwise it is `2^32 - 1 (u32) || trace root (32) || siblings (32 each)` ([`TraceEvidence`]); no proof has so many rows.
+//! For `audited` otherwise it is `2^32 - 1 (u32) || trace root (32) || siblings (32 each)` ([`TraceEvidence`]), for `attested`
+//! `2^32 - 2 (u32) || id (32)` of the hardware's evidence, which the client has from the session; no proof has so many rows.
 //!
 //! # Commitments
 //! `BLAKE3 derive_key(context, salt || canonical bytes)` with a context for each kind and a fresh salt for each value. The canonical bytes
@@ -59,6 +60,8 @@ pub enum AnswerEvidence {
     Seed(SeedCommitment),
     /// The root of the run's trace, which can be disputed on the ledger.
     Trace(TraceEvidence),
+    /// The id of the hardware's evidence that the session began with.
+    Attested(B256),
 }
 
 /// A run as a worker commits to it, and what shows that it begins with the job's input and ends with its output.
@@ -165,6 +168,8 @@ const RECEIPT_BYTES: usize = 13 * 32;
 const SIGNATURE_BYTES: usize = 65;
 /// In front of a trace, where the number of a proof's rows would be.
 const TRACE_MARK: [u8; 4] = [0xff; 4];
+/// In front of the id of hardware's evidence likewise.
+const ATTESTED_MARK: [u8; 4] = [0xfe, 0xff, 0xff, 0xff];
 const INPUT_CONTEXT: &str = "tacit 2026 input commitment v1";
 const OUTPUT_CONTEXT: &str = "tacit 2026 output commitment v1";
 const EVIDENCE_CONTEXT: &str = "tacit 2026 evidence commitment v1";
@@ -277,6 +282,7 @@ impl AnswerEvidence {
     fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Trace(trace) => trace.to_bytes(),
+            Self::Attested(id) => [ATTESTED_MARK.as_slice(), id.as_slice()].concat(),
             Self::None | Self::Proof(_) | Self::Seed(_) => self.committed(),
         }
     }
@@ -289,6 +295,7 @@ impl AnswerEvidence {
             Self::Proof(row) => row.to_bytes(),
             Self::Seed(SeedCommitment(commitment)) => commitment.to_vec(),
             Self::Trace(trace) => trace.root.to_vec(),
+            Self::Attested(id) => id.to_vec(),
         }
     }
 
@@ -297,6 +304,10 @@ impl AnswerEvidence {
             (0, _) => Ok(Self::None),
             (SEED_COMMITMENT_BYTES, _) => Ok(Self::Seed(SeedCommitment(B256::from_slice(bytes)))),
             (_, Some((&TRACE_MARK, trace))) => TraceEvidence::from_bytes(trace).map(Self::Trace),
+            (_, Some((&ATTESTED_MARK, id))) => {
+                let id = <[u8; 32]>::try_from(id).map_err(|_| AnswerFormatReject::Truncated)?;
+                Ok(Self::Attested(B256::from(id)))
+            }
             _ => RowProof::from_bytes(bytes).map(Self::Proof),
         }
     }
@@ -305,6 +316,12 @@ impl AnswerEvidence {
     #[must_use]
     pub fn trace(&self) -> Option<&TraceEvidence> {
         if let Self::Trace(trace) = self { Some(trace) } else { None }
+    }
+
+    /// The id of hardware's evidence, if that is what it is.
+    #[must_use]
+    pub fn attested(&self) -> Option<B256> {
+        if let Self::Attested(id) = self { Some(*id) } else { None }
     }
 
     /// The row of a proof, if there is one.
@@ -595,6 +612,12 @@ mod tests {
             assert_eq!(trace.committed(), [3; 32]);
             let longer = [trace.to_bytes().as_slice(), &[0]].concat();
             assert_eq!(with(&longer), Err(AnswerFormatReject::Truncated));
+        }
+        let attested = AnswerEvidence::Attested(B256::repeat_byte(3));
+        assert_eq!(with(&attested.to_bytes()), Ok(attested.clone()));
+        assert_eq!(attested.committed(), [3; 32]);
+        for other in [&attested.to_bytes()[..35], &[attested.to_bytes().as_slice(), &[0]].concat()] {
+            assert_eq!(with(other), Err(AnswerFormatReject::Truncated));
         }
         // What the ledger opens is what the receipt commits to.
         let root = audited.evidence.trace().unwrap().root;

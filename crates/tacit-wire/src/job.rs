@@ -1,4 +1,4 @@
-//! A job: its public terms, and its payload in the clear, sealed or encrypted.
+//! A job: its public terms, and its payload in the clear, sealed to a worker or to a guest, or encrypted.
 //!
 //! # Binding
 //! The HPKE `info` names the protocol version, chain, worker and model; the associated data is the whole header. The
@@ -65,6 +65,16 @@ pub enum Payload {
     },
     /// Readable by the worker only.
     Sealed {
+        /// Encapsulated key.
+        enc: B256,
+        /// Sealed payload bytes.
+        #[serde(with = "crate::message::base64_bytes")]
+        body: Vec<u8>,
+    },
+    /// Readable by the one guest only that the session's key lives in.
+    Enclave {
+        /// Public key of the session, which hardware vouched for.
+        session: B256,
         /// Encapsulated key.
         enc: B256,
         /// Sealed payload bytes.
@@ -206,6 +216,7 @@ impl core::fmt::Debug for Payload {
         let (form, body) = match self {
             Self::Clear { body } => ("clear", body),
             Self::Sealed { body, .. } => ("sealed", body),
+            Self::Enclave { body, .. } => ("enclave", body),
             Self::Encrypted { body } => ("encrypted", body),
         };
         write!(f, "Payload({form}, {} bytes)", body.len())
@@ -273,7 +284,8 @@ pub fn domain(chain_id: u64) -> Eip712Domain {
 }
 
 impl Payload {
-    /// Puts raw values in the form that the header's privacy asks for; for encrypted jobs, see [`Self::encrypted`].
+    /// Puts raw values in the form that the header's privacy asks for; for encrypted jobs, see [`Self::encrypted`]. The key is the one in the
+    /// worker's ask, or with privacy `enclave` that of a session, which the caller MUST have had vouched for.
     ///
     /// # Errors
     /// [`PayloadReject::UnsupportedPrivacy`], [`PayloadReject::TooManyValues`] or a bad `sealing_key`.
@@ -285,11 +297,16 @@ impl Payload {
         let body = encode_values(values)?;
         match header.privacy {
             Privacy::Clear => Ok((Self::Clear { body: body.to_vec() }, ReturnPath::Clear)),
-            Privacy::Sealed => {
-                let (Sealed { enc, ciphertext }, key) =
+            Privacy::Sealed | Privacy::Enclave => {
+                let (Sealed { enc, ciphertext: body }, key) =
                     sealing::seal(sealing_key, &header.info(), &header.associated_data(), &body)?;
-                let payload = Self::Sealed { enc: B256::from(enc), body: ciphertext };
-                Ok((payload, ReturnPath::Sealed { enc, key }))
+                let path = ReturnPath::Sealed { enc, key };
+                let enc = B256::from(enc);
+                let payload = match header.privacy {
+                    Privacy::Enclave => Self::Enclave { session: sealing_key, enc, body },
+                    _ => Self::Sealed { enc, body },
+                };
+                Ok((payload, path))
             }
             privacy => Err(PayloadReject::UnsupportedPrivacy { privacy }),
         }
@@ -304,7 +321,7 @@ impl Payload {
         Ok((Self::Encrypted { body: query }, ReturnPath::Clear))
     }
 
-    /// Reads, as the worker, what there is to read.
+    /// Reads, as the worker, what there is to read; with privacy `enclave` with the key of the session that the payload names.
     ///
     /// # Errors
     /// [`PayloadReject`].
@@ -317,7 +334,8 @@ impl Payload {
             (Self::Clear { body }, Privacy::Clear) => {
                 Ok((Contents::Values(decode_values(body)?), ReturnPath::Clear))
             }
-            (Self::Sealed { enc, body }, Privacy::Sealed) => {
+            (Self::Sealed { enc, body }, Privacy::Sealed)
+            | (Self::Enclave { enc, body, .. }, Privacy::Enclave) => {
                 let sealed = Sealed { enc: enc.0, ciphertext: body.clone() };
                 let (opened, key) = key.open(&sealed, &header.info(), &header.associated_data())?;
                 Ok((Contents::Values(decode_values(&opened)?), ReturnPath::Sealed { enc: enc.0, key }))
@@ -326,7 +344,7 @@ impl Payload {
                 check_query_length(body)?;
                 Ok((Contents::Query(body.clone()), ReturnPath::Clear))
             }
-            (_, privacy @ (Privacy::Clear | Privacy::Sealed | Privacy::Encrypted)) => {
+            (_, privacy @ (Privacy::Clear | Privacy::Sealed | Privacy::Enclave | Privacy::Encrypted)) => {
                 Err(PayloadReject::WrongForm { privacy })
             }
             (_, privacy) => Err(PayloadReject::UnsupportedPrivacy { privacy }),
@@ -336,17 +354,29 @@ impl Payload {
     /// Bytes that travel.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        let (Self::Clear { body } | Self::Sealed { body, .. } | Self::Encrypted { body }) = self;
+        let (Self::Clear { body }
+        | Self::Sealed { body, .. }
+        | Self::Enclave { body, .. }
+        | Self::Encrypted { body }) = self;
         body
     }
 
-    /// `keccak256(form || enc || body)`; only a sealed payload has `enc`.
+    /// The session that the payload is sealed to, where it is one's.
+    #[must_use]
+    pub fn session(&self) -> Option<B256> {
+        if let Self::Enclave { session, .. } = self { Some(*session) } else { None }
+    }
+
+    /// `keccak256(form || session || enc || body)`; only a sealed payload has `enc`, and only one sealed to a session names it.
     #[must_use]
     pub fn hash(&self) -> B256 {
         match self {
             Self::Clear { body } => keccak256([[0].as_slice(), body].concat()),
             Self::Sealed { enc, body } => keccak256([[1].as_slice(), enc.as_slice(), body].concat()),
             Self::Encrypted { body } => keccak256([[2].as_slice(), body].concat()),
+            Self::Enclave { session, enc, body } => {
+                keccak256([[3].as_slice(), session.as_slice(), enc.as_slice(), body].concat())
+            }
         }
     }
 }
@@ -452,7 +482,7 @@ pub(crate) mod tests {
     fn values_arrive_in_both_forms() {
         let key = SealingKey::random();
         let values = [0, -1, i64::MAX, i64::MIN];
-        for privacy in [Privacy::Clear, Privacy::Sealed] {
+        for privacy in [Privacy::Clear, Privacy::Sealed, Privacy::Enclave] {
             let header = header(privacy);
             let (payload, client_path) = Payload::make(&header, key.public(), &values).unwrap();
             let json = serde_json::to_string(&payload).unwrap();
@@ -502,6 +532,32 @@ pub(crate) mod tests {
         }
     }
 
+    /// What is sealed to a guest is nothing that the same key opens as sealed to a worker, nor is its hash the other's.
+    #[test]
+    fn a_payload_for_a_session_is_no_sealed_one() {
+        let (key, enclave) = (SealingKey::random(), header(Privacy::Enclave));
+        let (payload, _) = Payload::make(&enclave, key.public(), &[1, 2, 3]).unwrap();
+        assert_eq!(payload.session(), Some(key.public()));
+        assert!(!format!("{payload:?}").contains("[1, 2, 3]"));
+        let Payload::Enclave { session, enc, body } = payload.clone() else { panic!("no session") };
+        let sealed = Payload::Sealed { enc, body: body.clone() };
+        assert_eq!(sealed.session(), None);
+        assert_ne!(sealed.hash(), payload.hash());
+        assert_ne!(Payload::Enclave { session: enc, enc, body }.hash(), payload.hash());
+        assert_ne!(session, enc);
+        for (payload, privacy) in [(&sealed, Privacy::Enclave), (&payload, Privacy::Sealed)] {
+            let wrong = Some(PayloadReject::WrongForm { privacy });
+            assert_eq!(payload.open(&header(privacy), &key).err(), wrong);
+        }
+        let opened = sealed.open(&header(Privacy::Sealed), &key).err();
+        assert_eq!(opened, Some(PayloadReject::Seal(SealReject::Open)));
+        for other in altered(enclave) {
+            assert_eq!(payload.open(&other, &key).err(), Some(PayloadReject::Seal(SealReject::Open)));
+        }
+        let another = payload.open(&enclave, &SealingKey::random()).err();
+        assert_eq!(another, Some(PayloadReject::Seal(SealReject::Open)));
+    }
+
     #[test]
     fn a_signature_covers_every_field_and_the_payload() {
         let wallet = Wallet::random();
@@ -541,6 +597,11 @@ pub(crate) mod tests {
             let payload = match header.privacy {
                 Privacy::Sealed => Payload::Sealed { enc: text(&case["enc"]).parse().unwrap(), body },
                 Privacy::Encrypted => Payload::Encrypted { body },
+                Privacy::Enclave => Payload::Enclave {
+                    session: text(&case["session"]).parse().unwrap(),
+                    enc: text(&case["enc"]).parse().unwrap(),
+                    body,
+                },
                 _ => Payload::Clear { body },
             };
             assert_eq!(payload.hash(), text(&message["payloadHash"]).parse::<B256>().unwrap());

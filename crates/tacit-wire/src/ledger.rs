@@ -4,6 +4,7 @@
 //! one before is in a block, so that nonces neither collide nor leave gaps.
 
 mod disputes;
+mod policies;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -38,6 +38,26 @@ pub struct JobRequest {
     pub signature: Bytes,
 }
 
+/// Asks for a session with a guest: for a key, and for hardware to vouch for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttestRequest {
+    /// The model that will be asked.
+    pub model_id: B256,
+    /// The client's, drawn for this session.
+    pub nonce: B256,
+}
+
+/// A session. Nothing of it has been checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestResponse {
+    /// Public key that jobs are to be sealed to.
+    pub key: B256,
+    /// What vouches for it (`tacit-attest`, `Evidence`).
+    #[serde(with = "base64_bytes")]
+    pub evidence: Vec<u8>,
+}
+
 /// Carries one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobResponse {

@@ -8,6 +8,7 @@ use tacit_abi::{
     IChannels::{self, IChannelsErrors},
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
+    IPolicies::{self, IPoliciesErrors},
     IReceipts::{self, IReceiptsErrors},
     IStakes::{self, IStakesErrors},
     IValidators::{self, IValidatorsErrors},
@@ -33,6 +34,8 @@ pub enum Revert {
     Asks(IAsksErrors),
     /// By the disputes about audited answers.
     Audits(IAuditsErrors),
+    /// By the lines of attestation policies.
+    Policies(IPoliciesErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -71,6 +74,9 @@ impl Revert {
         if let Ok(error) = IAuditsErrors::abi_decode(data) {
             return Self::Audits(error);
         }
+        if let Ok(error) = IPoliciesErrors::abi_decode(data) {
+            return Self::Policies(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -91,6 +97,7 @@ impl core::fmt::Display for Revert {
             Self::Stakes(error) => stakes(error, f),
             Self::Asks(error) => asks(error, f),
             Self::Audits(error) => audits(error, f),
+            Self::Policies(error) => policies(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -282,6 +289,37 @@ fn audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
     }
 }
 
+fn policies(error: &IPoliciesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IPoliciesErrors::UnknownLine(IPolicies::UnknownLine { line }) => write!(f, "there is no line {line}"),
+        IPoliciesErrors::UnknownPolicy(IPolicies::UnknownPolicy { policy }) => {
+            write!(f, "the ledger does not keep policy {policy}")
+        }
+        IPoliciesErrors::UnknownProposal(IPolicies::UnknownProposal { proposal }) => {
+            write!(f, "there is no proposal {proposal}")
+        }
+        IPoliciesErrors::BadPolicy(IPolicies::BadPolicy { check }) => {
+            write!(f, "the bytes are no policy: {check}")
+        }
+        IPoliciesErrors::SamePolicy(_) => f.write_str("this policy is in force already"),
+        IPoliciesErrors::ProposalBond(IPolicies::ProposalBond { bond }) => {
+            write!(f, "a proposal needs a bond of {}", Amount(*bond))
+        }
+        IPoliciesErrors::NoVote(IPolicies::NoVote { caller }) => {
+            write!(f, "{caller} has no validator that votes in this epoch")
+        }
+        IPoliciesErrors::AlreadyVoted(_) => f.write_str("this validator has voted so already"),
+        IPoliciesErrors::Outdated(_) => f.write_str("another policy came into force since it was proposed"),
+        IPoliciesErrors::VoteOver(IPolicies::VoteOver { until }) => {
+            write!(f, "it could be approved until time {until}")
+        }
+        IPoliciesErrors::StillWaiting(IPolicies::StillWaiting { until }) => {
+            write!(f, "it waits until time {until}")
+        }
+        other => write!(f, "the policies module refused: {other:?}"),
+    }
+}
+
 fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -326,6 +364,7 @@ mod tests {
             ),
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),
+            (IPolicies::ProposalBond { bond: 10_u128.pow(18) }.abi_encode(), "a proposal needs a bond of 1"),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | who this is and what it serves |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | models, with graph and weight root |
 //! | `POST /v1/jobs` | one answer |
+//! | `POST /v1/attest` | a session with a guest, and what vouches for it ([`crate::attest`]) |
 //! | `POST /v1/vouchers` | one payment |
 //! | `POST /v1/walks` | a part of an audited run, for whoever knows its receipt's salt ([`tacit_wire::walk`]) |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
@@ -35,8 +36,8 @@ use tacit_wire::{
     JobId, WalkRequest, WalkResponse,
     keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER},
     message::{
-        ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo, ModelTerms, ReceiptInfo, VoucherReply,
-        VoucherRequest, WorkerInfo,
+        AttestRequest, AttestResponse, ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo,
+        ModelTerms, ReceiptInfo, VoucherReply, VoucherRequest, WorkerInfo,
     },
     owner::{OwnerReport, OwnerRequest},
 };
@@ -76,6 +77,7 @@ impl Worker {
             .route("/v1/models", get(models))
             .route("/v1/models/{id}", get(model))
             .route("/v1/jobs", post(job))
+            .route("/v1/attest", post(attest))
             .route("/v1/vouchers", post(voucher))
             .route("/v1/walks", post(walk))
             .route("/v1/channels/{id}", get(channel))
@@ -169,6 +171,15 @@ async fn job(
     worker.answer(request).await.map(Json).inspect_err(|reject| worker.refused.count(reject.describe().0))
 }
 
+async fn attest(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AttestResponse>, JobReject> {
+    let request: AttestRequest = read(&headers, body).await?;
+    worker.attest(request).await.map(Json)
+}
+
 async fn voucher(
     State(worker): State<Arc<Worker>>,
     headers: HeaderMap,
@@ -244,7 +255,7 @@ pub(crate) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
 impl IntoResponse for JobReject {
     fn into_response(self) -> Response {
         let (_, status, _) = self.describe();
-        if status == 500 || matches!(self, Self::Ledger(_)) {
+        if status == 500 || matches!(self, Self::Ledger(_) | Self::Attest(_)) {
             tracing::error!(error = ?self, "a request failed");
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -9,7 +9,7 @@ use tacit_abi::{
 };
 use tacit_encrypt::{KeyId, Variant, server::EvaluationKeys};
 use tacit_wire::{
-    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts,
+    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts, SealingKey,
     job::{Contents, PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
     keys::{KeyGrant, KeyReply},
     ledger::receipt_digest,
@@ -36,6 +36,8 @@ struct Admitted {
     model: ServedModel,
     channel: ChannelRecord,
     path: ReturnPath,
+    /// Id of the evidence of the session that it came over.
+    attested: Option<B256>,
     reservation: Reservation,
     counting: Counting,
     _place: OwnedSemaphorePermit,
@@ -107,9 +109,12 @@ impl Worker {
         self.check_balance(&header, &channel)?;
         let counting = self.count(&header, &model)?;
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
-        let (input, path) = self.open_payload(&header, &payload, &model).await?;
+        let session = payload.session().map(|key| self.session(key, &header)).transpose()?;
+        let key = session.as_ref().map_or(&self.sealing, |session| &*session.key);
+        let (input, path) = self.open_payload(&header, &payload, key, &model).await?;
         let opened = Arc::new(OpenedJob { header, input });
-        Ok(Admitted { opened, digest, model, channel, path, reservation, counting, _place: place })
+        let attested = session.map(|session| session.evidence);
+        Ok(Admitted { opened, digest, model, channel, path, attested, reservation, counting, _place: place })
     }
 
     /// What there is to compute on, once its shape is the model's.
@@ -117,9 +122,10 @@ impl Worker {
         &self,
         header: &JobHeader,
         payload: &Payload,
+        key: &SealingKey,
         model: &ServedModel,
     ) -> Result<(JobInput, ReturnPath), JobReject> {
-        let (contents, path) = payload.open(header, &self.sealing)?;
+        let (contents, path) = payload.open(header, key)?;
         let input = match contents {
             Contents::Values(values) => {
                 let (expected, got) = (model.features(), values.len());
@@ -308,9 +314,10 @@ impl Worker {
     }
 
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
-        let Admitted { opened, digest, model, channel, path, reservation, counting, _place } = admitted;
+        let Admitted { opened, digest, model, channel, path, attested, reservation, counting, _place } =
+            admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
-        let (job, body, salt) = self.finish(&opened, digest, answered, time, &path)?;
+        let (job, body, salt) = self.finish(&opened, digest, answered, time, (&path, attested))?;
         let run = self.run_of(&opened, &job, salt);
         self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day(), run.as_ref())?;
         drop((reservation, counting));
@@ -336,7 +343,7 @@ impl Worker {
         digest: B256,
         answered: EngineAnswer,
         time: EngineTime,
-        path: &ReturnPath,
+        (path, attested): (&ReturnPath, Option<B256>),
     ) -> Result<(JobRecord, Vec<u8>, B256), JobReject> {
         let header = &opened.header;
         let bill = self.billing.bill(header);
@@ -346,7 +353,9 @@ impl Worker {
         let (input_commitment, evidence) = match &opened.input {
             JobInput::Values(values) => {
                 let proof = proof.map(AnswerEvidence::Proof);
-                let evidence = proof.or(trace.map(AnswerEvidence::Trace)).unwrap_or(AnswerEvidence::None);
+                let attested = attested.map(AnswerEvidence::Attested);
+                let evidence = attested.or(proof).or(trace.map(AnswerEvidence::Trace));
+                let evidence = evidence.unwrap_or(AnswerEvidence::None);
                 (salts.commit_input(values), evidence)
             }
             JobInput::Query { bytes, seed, .. } => {

@@ -7,6 +7,8 @@
 //! A job may be encrypted: the engine then computes on what it cannot read, and nothing in this crate or below it, built alone, has a name
 //! for what could ([`JobInput`]).
 //!
+//! A guest on hardware that vouches for it serves `enclave` with `attested` ([`attest`]).
+//!
 //! Language models of other people's engines are served by the token, beside ([`language`]).
 //!
 //! # What the worker risks
@@ -19,6 +21,7 @@
 //!
 //! **Boundary:** requests are untrusted; the ledger's JSON-RPC is the operator's own node.
 
+pub mod attest;
 pub mod audit;
 pub mod billing;
 pub mod clock;
@@ -44,6 +47,7 @@ mod together;
 mod walk;
 mod worker;
 
+pub use attest::{AttestError, Attester, GpuCommand, TSM_REPORTS, TsmAttester};
 pub use audit::{Comparison, Difference, ReexecutionReject, SeedSource, reexecute};
 pub use billing::{AskedPrice, Bill, Billing};
 pub use clock::{Clock, SystemClock};

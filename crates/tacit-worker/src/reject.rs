@@ -5,6 +5,7 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_wire::{Amount, JobId, LedgerError, SignatureReject, job::PayloadReject, message::ErrorBody};
 
 use crate::{
+    attest::AttestError,
     engine::EngineError,
     keys::KeyError,
     quota::{Counted, Day},
@@ -168,6 +169,15 @@ pub enum JobReject {
     /// Keys that are none, or others than their id names.
     #[error("the evaluation keys are refused: {0}")]
     Keys(#[source] KeyError),
+    /// No session has this key, or not any more.
+    #[error("there is no session with the key {key}")]
+    NoSession {
+        /// The payload's.
+        key: B256,
+    },
+    /// Our hardware gives no evidence.
+    #[error("the worker's hardware gives no evidence now")]
+    Attest(#[source] AttestError),
     /// Another number of values than the model takes.
     #[error("the model takes {expected} values, not {got}")]
     WrongShape {
@@ -282,6 +292,8 @@ impl JobReject {
             Self::Query(_) => ("bad_query", 422, "encrypt the row for the offer that comes with the model"),
             Self::UnknownKeys { .. } => ("unknown_keys", 409, "send the keys: PUT /v1/keys/{id}"),
             Self::Keys(_) => ("bad_keys", 422, "make keys for the parameters in the model's offer"),
+            Self::NoSession { .. } => ("no_session", 409, "begin another one: POST /v1/attest"),
+            Self::Attest(_) => ("attest_failed", 503, "ask another worker"),
             Self::WrongShape { .. } => ("wrong_shape", 422, "send one row with one value per feature"),
             Self::QuotaExceeded { .. } => {
                 ("quota_exceeded", 429, "ask again when it opens, or ask another worker")

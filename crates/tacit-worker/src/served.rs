@@ -53,10 +53,14 @@ impl ServedModel {
 
     /// Also serves this mode at this price; a later price for the same mode replaces the earlier. Modes that nobody could serve are left
     /// out: encrypted ones where the engine has no offer, and `proved` beside them; and `audited` of what can be read where the engine's runs
-    /// cannot be disputed, because a worker that could not answer a challenge would lose its stake (`specs/0011-audits.md`).
+    /// cannot be disputed, because a worker that could not answer a challenge would lose its stake (`specs/0011-audits.md`); `enclave` without
+    /// `attested`, and `attested` without it. Both together are asked for only by a worker with an [`Attester`](crate::Attester).
     #[must_use]
     pub fn ask(mut self, privacy: Privacy, evidence: Evidence, price: Amount) -> Self {
         if privacy == Privacy::Encrypted && (self.offer.is_none() || evidence == Evidence::Proved) {
+            return self;
+        }
+        if (privacy == Privacy::Enclave) != (evidence == Evidence::Attested) {
             return self;
         }
         if may_be_disputed(privacy, evidence) && self.engine.weights_root().is_none() {
@@ -64,6 +68,12 @@ impl ServedModel {
         }
         self.asks.retain(|ask| (ask.privacy, ask.evidence) != (privacy, evidence));
         self.asks.push(AskTerms { privacy, evidence, price });
+        self
+    }
+
+    /// Not asked for in modes that only hardware can vouch for.
+    pub(crate) fn unattested(mut self) -> Self {
+        self.asks.retain(|ask| ask.evidence != Evidence::Attested);
         self
     }
 

@@ -22,6 +22,7 @@ use tacit_wire::{
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
+    attest::{Attester, Sessions},
     billing::Billing,
     clock::Clock,
     counters::Refused,
@@ -57,6 +58,8 @@ pub struct WorkerConfig {
     pub languages: Vec<LanguageModel>,
     /// Key that sessions are agreed with.
     pub session: SessionKey,
+    /// Has hardware vouch for this guest; without it, nothing is served in `enclave`.
+    pub attester: Option<Arc<dyn Attester>>,
     /// What receipts charge.
     pub billing: Arc<dyn Billing>,
     /// When to settle and anchor.
@@ -134,6 +137,7 @@ pub struct Worker {
     pub(crate) store: Store,
     pub(crate) keys: Arc<KeyShelf>,
     pub(crate) models: HashMap<B256, ServedModel>,
+    pub(crate) sessions: Option<Sessions>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) settlement: SettlementPolicy,
     pub(crate) limits: Limits,
@@ -245,6 +249,7 @@ impl Worker {
             models,
             languages,
             session,
+            attester,
             billing,
             settlement,
             limits,
@@ -253,6 +258,9 @@ impl Worker {
         // Reading once here turns an unreadable file into an error at start rather than at the first job.
         store.channels()?;
         let owner = Owner::new(store.drained_since_s()?, clock.unix_time_s());
+        // What hardware is to vouch for is not asked for where none does.
+        let models =
+            models.into_iter().map(|model| if attester.is_some() { model } else { model.unattested() });
         let admitted = limits.running_max.saturating_add(limits.waiting_max);
         Ok(Arc::new(Self {
             wallet,
@@ -261,7 +269,8 @@ impl Worker {
             ledger,
             store,
             keys: Arc::new(keys),
-            models: models.into_iter().map(|model| (model.model_id(), model)).collect(),
+            models: models.map(|model| (model.model_id(), model)).collect(),
+            sessions: attester.map(Sessions::new),
             billing,
             settlement,
             limits,

@@ -10,6 +10,7 @@ use tacit_abi::{
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
+    IPolicies::{self, IPoliciesCalls, IPoliciesErrors, IPoliciesEvents},
     IProofs::{self, IProofsCalls, IProofsErrors, IProofsEvents},
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
     IStakes::{self, IStakesCalls, IStakesErrors, IStakesEvents},
@@ -79,6 +80,10 @@ fn methods_have_solc_selectors() {
     assert_eq!(selectors(&artifact("IStakes")), paired(IStakesCalls::SIGNATURES, IStakesCalls::SELECTORS));
     assert_eq!(selectors(&artifact("IAsks")), paired(IAsksCalls::SIGNATURES, IAsksCalls::SELECTORS));
     assert_eq!(selectors(&artifact("IAudits")), paired(IAuditsCalls::SIGNATURES, IAuditsCalls::SELECTORS));
+    assert_eq!(
+        selectors(&artifact("IPolicies")),
+        paired(IPoliciesCalls::SIGNATURES, IPoliciesCalls::SELECTORS)
+    );
 }
 
 #[test]
@@ -91,6 +96,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IStakes"), "error"), set(IStakesErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IAsks"), "error"), set(IAsksErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IAudits"), "error"), set(IAuditsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IPolicies"), "error"), set(IPoliciesErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -104,6 +110,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IStakes"), "event"), set(IStakesEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IAsks"), "event"), set(IAsksEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IAudits"), "event"), set(IAuditsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IPolicies"), "event"), set(IPoliciesEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -136,6 +143,9 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
     assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
+    assert_eq!(returned_fields("IPolicies", "lineOf"), fields::<IPolicies::Line>());
+    assert_eq!(returned_fields("IPolicies", "proposalOf"), fields::<IPolicies::Proposal>());
+    assert_eq!(returned_fields("IPolicies", "tallyOf"), fields::<IPolicies::Tally>());
     // What a transaction carries is what was signed.
     assert_eq!(fields::<IAudits::Receipt>(), fields::<Receipt>());
 }
@@ -179,10 +189,27 @@ fn methods_return_what_solc_says() {
         returns::<IAudits::challengeCall>(),
         returns::<IAudits::challengeOfCall>(),
         returns::<IAudits::isConvictedCall>(),
+        returns::<IPolicies::openCall>(),
+        returns::<IPolicies::proposeCall>(),
+        returns::<IPolicies::lineOfCall>(),
+        returns::<IPolicies::policyOfCall>(),
+        returns::<IPolicies::proposalOfCall>(),
+        returns::<IPolicies::proposalIdCall>(),
+        returns::<IPolicies::tallyOfCall>(),
     ];
     let mut compared = 0;
-    for name in ["IChannels", "IModels", "IReceipts", "IProofs", "IValidators", "IStakes", "IAsks", "IAudits"]
-    {
+    let names = [
+        "IChannels",
+        "IModels",
+        "IReceipts",
+        "IProofs",
+        "IValidators",
+        "IStakes",
+        "IAsks",
+        "IAudits",
+        "IPolicies",
+    ];
+    for name in names {
         let contract = artifact(name);
         for entry in contract["abi"].as_array().unwrap().iter().filter(|entry| entry["type"] == "function") {
             let signature = format!("{}({})", entry["name"].as_str().unwrap(), types(&entry["inputs"]));

@@ -1,9 +1,9 @@
 //! Certificates of AMD's chips, and AMD's keys that sign them: RSA-PSS with SHA-384.
 
-use super::{AmdError, Product, Versions};
+use super::AmdError;
 use crate::signature::{self, POINT_BYTES, RsaKey};
 use crate::trust::Trust;
-use tacit_nvidia::Fingerprint;
+use tacit_policy::{Fingerprint, Product, Versions};
 use x509_cert::{
     Certificate,
     der::{

@@ -5,10 +5,9 @@ use alloy_primitives::{B256, hex};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use tacit_attest::{
-    AmdPolicy, CpuEvidence, DecodeError, Evidence, GPUS_MAX, GpuPolicy, ImageId, IntelPolicy,
+    AmdPolicy, CpuEvidence, DecodeError, Evidence, Fingerprint, GPUS_MAX, GpuPolicy, ImageId, IntelPolicy,
     POLICY_BYTES_MAX, Policy, PolicyError, Product, QUOTE_BYTES_MAX, TcbStatus, Versions,
 };
-use tacit_nvidia::Fingerprint;
 
 #[test]
 fn evidence_is_read_as_it_was_written() {

@@ -5,10 +5,10 @@ use crate::world::{Either, KEY, World};
 use alloy_primitives::{Address, B256};
 use std::collections::BTreeSet;
 use tacit_attest::{
-    AmdError, Binding, Cpu, ImageId, IntelError, KNOWN_MAX, Product, Refusal, TcbStatus, Trust, TrustError,
-    VersionField, Versions, verify,
+    AmdError, Binding, Cpu, Fingerprint, ImageId, IntelError, KNOWN_MAX, Product, Refusal, TcbStatus, Trust,
+    TrustError, VersionField, Versions, verify,
 };
-use tacit_nvidia::{CompareError, Fingerprint, GpuError, RimError};
+use tacit_nvidia::{CompareError, GpuError, RimError};
 
 fn refused(mut world: World, change: impl FnOnce(&mut World)) -> Refusal {
     change(&mut world);
@@ -268,9 +268,9 @@ fn certificates_that_the_policy_refuses() {
 fn a_signer_of_references_that_the_policy_refuses() {
     let world = World::intel();
     let rim = world.verify().unwrap().gpus()[0].references()[0];
-    assert_eq!(rim, Fingerprint::of(world.nvidia.references[0].as_bytes()));
+    assert_eq!(rim.0, Fingerprint::of(world.nvidia.references[0].as_bytes()).0);
     let print = tacit_nvidia::Rim::verify(&world.nvidia.references[0], &world.nvidia.roots().1, world.now());
-    let print = print.unwrap().certificates()[0];
+    let print = Fingerprint(print.unwrap().certificates()[0].0);
     let found = refused(world, |world| world.rules.revoked = vec![print]);
     assert_eq!(found, Refusal::Revoked { got: print });
 }
@@ -366,4 +366,37 @@ fn sessions_differ_in_all_that_they_are_about() {
     let nonces: BTreeSet<_> = bindings.iter().map(Binding::gpu_nonce).collect();
     assert_eq!((distinct.len(), nonces.len()), (6, 6));
     assert_ne!(ImageId(B256::ZERO), World::intel().rules.images[0]);
+}
+
+/// A policy that narrows another accepts no evidence that the other refuses: each change of the rules that is refused somewhere, both ways.
+#[test]
+fn what_a_narrower_policy_accepts_the_wider_one_does() {
+    type Change = fn(&mut crate::world::Rules);
+    let changes: [Change; 9] = [
+        |_| (),
+        |rules| rules.images = vec![ImageId(B256::ZERO)],
+        |rules| rules.images.push(ImageId(B256::ZERO)),
+        |rules| rules.models.push(B256::ZERO),
+        |rules| rules.revoked = vec![Fingerprint([9; 32])],
+        |rules| rules.intel = None,
+        |rules| rules.amd = None,
+        |rules| rules.intel.as_mut().unwrap().evaluation_min += 1,
+        |rules| rules.gpu.as_mut().unwrap().count_min = 1,
+    ];
+    for world in [World::intel(), World::amd()] {
+        let judged: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                let mut world = world.clone();
+                change(&mut world.rules);
+                (world.policy(), world.verify().is_ok())
+            })
+            .collect();
+        assert!(judged.iter().any(|(_, accepted)| !accepted));
+        for (narrow, accepts) in &judged {
+            for (wide, also) in &judged {
+                assert!(!narrow.narrows(wide) || !accepts || *also);
+            }
+        }
+    }
 }

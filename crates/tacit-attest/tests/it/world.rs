@@ -10,10 +10,11 @@ use sha2::{Digest as _, Sha256, Sha384};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use tacit_attest::{
-    AmdPolicy, Attested, Binding, Collateral, CpuEvidence, Evidence, GpuEvidence, GpuPolicy, IntelPolicy,
-    IntelQuote, Policy, Product, REPORT_BYTES, Refusal, SnpReport, TcbStatus, Trust, Versions, verify,
+    AmdPolicy, Attested, Binding, Collateral, CpuEvidence, Evidence, Fingerprint, GpuEvidence, GpuPolicy,
+    IntelPolicy, IntelQuote, Policy, Product, REPORT_BYTES, Refusal, SnpReport, TcbStatus, Trust, Versions,
+    verify,
 };
-use tacit_nvidia::{Anchors, Fingerprint, Report};
+use tacit_nvidia::{Anchors, Report};
 
 /// A key of Intel's world that depends on a number alone.
 pub(crate) fn key(number: u8) -> SigningKey {

@@ -1,6 +1,7 @@
 //! The local door.
 
 use super::{DEFAULT_GATEWAY, LedgerAddress, Lifetime, audit_rate, canary_rate};
+use alloy_primitives::B256;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ pub(crate) struct GatewayRun {
     /// How many of those answers are done again, here or by a second worker, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
     #[arg(long, value_name = "RATE", value_parser = audit_rate)]
     pub(crate) audit_rate: Option<Ratio>,
+    /// What evidence of hardware is judged by, for questions with --privacy enclave: a line of policies that is followed, or a policy, by its id.
+    #[arg(long, value_name = "LINE|ID")]
+    pub(crate) policy: Option<B256>,
     /// Most that one answer may cost where neither the question nor a key says, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.01")]
     pub(crate) per_request: Amount,

@@ -4,6 +4,7 @@ mod bench;
 mod gateway;
 mod model;
 mod node;
+mod policy;
 mod receipt;
 mod wallet;
 mod worker;
@@ -12,6 +13,7 @@ pub(crate) use bench::{Bench, BenchDoor, BenchEncrypt, BenchGateway, BenchLedger
 pub(crate) use gateway::{Gateway, GatewayCommand, GatewayKey, GatewayRun};
 pub(crate) use model::{Import, LanguageKind, LanguageModel, Measure, Model, Prove, Run, Verify};
 pub(crate) use node::{Ceremony, Export, Follow, FromCheckpoint, InitNetwork, NewValidator, Node};
+pub(crate) use policy::{Policy, PolicySigned};
 pub(crate) use receipt::{Audit, Receipt};
 pub(crate) use wallet::{StakeChange, Wallet};
 pub(crate) use worker::{
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     /// Make, show and use a wallet.
     #[command(subcommand)]
     Wallet(Wallet),
+    /// Show, propose and approve what evidence of hardware is accepted.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Keep a ledger.
     #[command(subcommand)]
     Node(Node),
@@ -107,10 +112,10 @@ pub(crate) struct Ask {
     /// Which row of a table, counted from 1.
     #[arg(long, value_name = "N")]
     pub(crate) row: Option<NonZeroUsize>,
-    /// Who can see the input: clear, sealed or encrypted (nobody but you; linear models only).
+    /// Who can see the input: clear, sealed, enclave (a guest on attested hardware, as the gateway's --policy asks) or encrypted (nobody but you; linear models only).
     #[arg(long, default_value = "sealed")]
     pub(crate) privacy: Privacy,
-    /// Why the answer is believed: signed; proved; audited, on the worker's stake, by whoever does the run again (a gateway with --audit-model does), or, for encrypted, by hidden questions. When left out: proved, or signed for encrypted.
+    /// Why the answer is believed: signed; proved; audited, on the worker's stake, by whoever does the run again (a gateway with --audit-model does), or, for encrypted, by hidden questions; attested, for enclave. When left out: proved, signed for encrypted, attested for enclave.
     #[arg(long)]
     pub(crate) evidence: Option<Evidence>,
     /// Most to pay for the answer, in coins.

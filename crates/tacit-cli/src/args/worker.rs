@@ -198,6 +198,15 @@ pub(crate) struct Serve {
     /// Also offer answers that anyone may have audited: without a proof, and with the stake for each. Registers the tree of the weights of models that this account publishes. Whoever disputes an answer is shown values of its run.
     #[arg(long)]
     pub(crate) audited: bool,
+    /// Also answer as a guest whose hardware vouches for it: TDX or SEV-SNP. Without such hardware the worker does not start.
+    #[arg(long, requires = "collateral")]
+    pub(crate) attested: bool,
+    /// What vendors sign for everybody, kept current by you: intel.json, amd-vcek.der, *.swidtag (docs/attested.md).
+    #[arg(long, value_name = "DIR", requires = "attested")]
+    pub(crate) collateral: Option<PathBuf>,
+    /// Command that shows this machine's GPUs: gets a nonce in hexadecimal, prints JSON (docs/attested.md).
+    #[arg(long, value_name = "COMMAND", requires = "attested")]
+    pub(crate) gpu_evidence: Option<PathBuf>,
     /// Most questions about a model that one client gets answered in a UTC day, in all modes together; no limit when left out.
     #[arg(long, value_name = "N")]
     pub(crate) quota: Option<NonZeroU64>,

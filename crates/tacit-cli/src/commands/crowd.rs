@@ -132,7 +132,7 @@ async fn gateway(data: &Path, owner: &str, ledger: &str) -> Result<Arc<Gateway>,
     let store = Store::open(&data.join(format!("{owner}.redb"))).failed("gateway", owner, "")?;
     let (spending, canaries) = (Spending::default(), CanaryPolicy::default());
     let (audits, door) = (AuditPolicy::default(), DoorConfig::default());
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
+    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation: None };
     Gateway::open(config).failed("gateway", "a gateway cannot start", "")
 }
 

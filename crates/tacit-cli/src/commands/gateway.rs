@@ -10,7 +10,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use tacit_gateway::openai::{ApiKey, ApiKeys};
 use tacit_gateway::{
-    AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Ratio, Spending, Store, StoreError,
+    Attestation, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Ratio, Spending, Store,
+    StoreError,
 };
 use tacit_wire::Amount;
 
@@ -120,7 +121,9 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
         ..DoorConfig::default()
     };
     let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door };
+    let attestation = arguments.policy.map(Attestation::new).transpose();
+    let attestation = attestation.failed("gateway", "the roots of hardware vendors", "")?;
+    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation };
     let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;
     let listener = bind(arguments.listen, "gateway").await?;
     let url = url(&listener)?;

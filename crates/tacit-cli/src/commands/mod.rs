@@ -22,6 +22,7 @@ pub(crate) mod model;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod owner;
+pub(crate) mod policy;
 pub(crate) mod prove;
 pub(crate) mod receipt;
 pub(crate) mod run;

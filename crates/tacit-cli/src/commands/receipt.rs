@@ -204,7 +204,13 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
     );
     text += &match verified.security_bits() {
         Some(bits) => format!(", proved at {bits} bits"),
-        None => ", on the worker's word".to_owned(),
+        None => match verified.attested() {
+            Some(shown) => format!(
+                ", from image {} on {} and {} GPUs, as policy {} asks (key {}, at the time of the answer)",
+                shown.image, shown.cpu, shown.gpus, shown.policy, shown.key
+            ),
+            None => ", on the worker's word".to_owned(),
+        },
     };
     if !verified.opened() {
         text += ". The worker signed for these encrypted messages; that they hold this question and this answer is the word of whoever saved them, \
@@ -246,7 +252,7 @@ pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
         "margin": margin, "model_id": receipt.modelId,
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId,
         "price": tacit_wire::Amount(receipt.price), "opened": verified.opened(), "security_bits": verified.security_bits(),
-        "completed_at": receipt.completedAt,
+        "completed_at": receipt.completedAt, "attested": verified.attested(),
     })
 }
 

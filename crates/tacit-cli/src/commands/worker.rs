@@ -18,8 +18,9 @@ use tacit_graph::{Agreement, ModelFile};
 use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
-    AskedPrice, Billing, GraphEngine, LanguageModel, Limits, Quota, ServedModel, SettlementPolicy,
-    StoreError, SystemClock, Worker, WorkerConfig, WorkerError, WorkerFolder,
+    AskedPrice, Attester, Billing, GpuCommand, GraphEngine, LanguageModel, Limits, Quota, ServedModel,
+    SettlementPolicy, StoreError, SystemClock, TSM_REPORTS, TsmAttester, Worker, WorkerConfig, WorkerError,
+    WorkerFolder,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
@@ -41,6 +42,7 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
     let wallet = open_wallet(key)?;
     let ledger = network::ledger(&arguments.ledger.url).await?;
     let quota = Quota { per_client: arguments.quota, total: arguments.quota_total };
+    let attester = attester(arguments)?;
     let (mut models, mut encrypted) = (Vec::new(), Vec::new());
     for text in &arguments.models {
         let (file, price) = text.rsplit_once('=').ok_or_else(|| {
@@ -63,6 +65,9 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
                 served = served.ask(privacy, Evidence::Audited, price);
             }
         }
+        if attester.is_some() {
+            served = served.ask(Privacy::Enclave, Evidence::Attested, price);
+        }
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
         models.push(served.with_quota(quota).with_misfit(misfit));
     }
@@ -70,7 +75,7 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
-    let models = Models { models, languages };
+    let models = Models { models, languages, attester };
     let worker = open(data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
     let metrics = match arguments.metrics {
@@ -100,6 +105,20 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
         None => serving.await,
     };
     ended.failed("worker", "the worker stopped", "")
+}
+
+/// What vouches for this machine, asked once: without hardware that does, the worker does not start.
+fn attester(arguments: &args::Serve) -> Result<Option<Arc<dyn Attester>>, Failure> {
+    let Some(collateral) = arguments.collateral.as_deref().filter(|_| arguments.attested) else {
+        return Ok(None);
+    };
+    let gpus = arguments.gpu_evidence.as_deref().map(GpuCommand::new);
+    let opened = TsmAttester::open(Path::new(TSM_REPORTS), collateral, gpus).failed(
+        "not_attested",
+        "this worker cannot serve attested answers",
+        "start it in a TDX or SEV-SNP guest on Linux 6.7 or newer, as docs/attested.md says, or without --attested",
+    )?;
+    Ok(Some(Arc::new(opened)))
 }
 
 /// How much one proof may be about.
@@ -222,12 +241,13 @@ const UNMEASURED: &str = "its answers would be approximate, and how often they a
 pub(crate) struct Models {
     models: Vec<ServedModel>,
     languages: Vec<LanguageModel>,
+    attester: Option<Arc<dyn Attester>>,
 }
 
 impl Models {
     /// One model.
     pub(crate) fn of(model: ServedModel) -> Self {
-        Self { models: vec![model], languages: Vec::new() }
+        Self { models: vec![model], languages: Vec::new(), attester: None }
     }
 }
 
@@ -236,7 +256,7 @@ pub(crate) async fn open(
     data: &Path,
     wallet: Wallet,
     ledger: LedgerClient,
-    Models { models, languages }: Models,
+    Models { models, languages, attester }: Models,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
     let opened = lifetime::once_free(
@@ -260,6 +280,7 @@ pub(crate) async fn open(
         models,
         languages,
         session,
+        attester,
         billing,
         settlement,
         limits,

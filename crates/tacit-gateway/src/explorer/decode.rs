@@ -11,8 +11,8 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IProofs, IReceipts, IStakes, IValidators, Privacy, asks,
-    audits, channels, models, proofs, receipts, stakes, validators,
+    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, IValidators,
+    Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, validators,
 };
 use tacit_wire::Amount;
 
@@ -82,6 +82,7 @@ pub(crate) fn module_name(address: Address) -> Option<&'static str> {
         stakes::ADDRESS => "stakes",
         asks::ADDRESS => "asks",
         audits::ADDRESS => "audits",
+        policies::ADDRESS => "policies",
         _ => return None,
     })
 }
@@ -98,6 +99,7 @@ pub(crate) fn call(to: Address, input: &[u8]) -> Option<Decoded> {
         stakes::ADDRESS => stakes_call(input),
         asks::ADDRESS => asks_call(input),
         audits::ADDRESS => audits_call(input),
+        policies::ADDRESS => policies_call(input),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -115,6 +117,7 @@ pub(crate) fn event(from: Address, topics: &[B256], data: &[u8]) -> Option<Decod
         stakes::ADDRESS => stakes_event(topics, data),
         asks::ADDRESS => asks_event(topics, data),
         audits::ADDRESS => audits_event(topics, data),
+        policies::ADDRESS => policies_event(topics, data),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -295,6 +298,31 @@ interface! {
     }
 }
 
+interface! {
+    IPolicies IPoliciesCalls IPoliciesEvents => policies_call policies_event,
+    calls {
+        open openCall { policy, delay, quorum }
+        propose proposeCall { line, policy }
+        approve approveCall { proposal }
+        takeBack takeBackCall { proposal }
+        settle settleCall { proposal }
+        lineOf lineOfCall { line }
+        policyOf policyOfCall { policy }
+        proposalOf proposalOfCall { proposal }
+        proposalId proposalIdCall { line, index }
+        tallyOf tallyOfCall { proposal }
+    }
+    events {
+        Opened { line, policy, delay, quorum }
+        Proposed { proposal, line, policy, proposer, narrows, until }
+        Approved { proposal, key, approving, total }
+        Accepted { proposal, until }
+        Objected { proposal, key, objecting, total }
+        InForce { proposal, line, policy, version }
+        Closed { proposal, status }
+    }
+}
+
 /// A value of an interface, as it is shown under a name.
 trait Shown {
     fn shown(&self, name: &str) -> (Kind, Value);
@@ -325,7 +353,7 @@ macro_rules! texts {
     )*};
 }
 
-texts!(Address => Address, B256 => Hash, u16 => Number, u32 => Number, i32 => Number, i64 => Number);
+texts!(bool => Text, Address => Address, B256 => Hash, u16 => Number, u32 => Number, i32 => Number, i64 => Number);
 
 impl Shown for u128 {
     /// Amounts are what the interfaces have of this size.
@@ -336,7 +364,8 @@ impl Shown for u128 {
 
 impl Shown for u64 {
     fn shown(&self, name: &str) -> (Kind, Value) {
-        let is_time = matches!(name, "closeAt" | "releaseAt" | "validUntil" | "completedAt" | "deadline");
+        let is_time =
+            matches!(name, "closeAt" | "releaseAt" | "validUntil" | "completedAt" | "deadline" | "until");
         (if is_time { Kind::Time } else { Kind::Number }, Value::String(self.to_string()))
     }
 }

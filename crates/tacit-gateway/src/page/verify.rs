@@ -1,6 +1,6 @@
 //! Checks a kept receipt once more, from its bytes, as anybody with its file does.
 //!
-//! What is believed is [`verify_bundle`] or, of a stream, [`verify_stream`], the functions behind `tacit receipt verify`. The parts of it that can be told apart are done before it
+//! What is believed is [`verify_bundle_under`] or, of a stream, [`verify_stream`], the functions behind `tacit receipt verify`. The parts of it that can be told apart are done before it
 //! by themselves, so that each has its time, and a receipt that was tampered with is refused by the check that sees it.
 
 use core::time::Duration;
@@ -8,6 +8,7 @@ use core::time::Duration;
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, receipts::SignedReceipt};
+use tacit_attest::Trust;
 use tacit_wire::{
     Amount, JobId, Output, Salts,
     language::{LanguageManifest, TokenCount},
@@ -20,7 +21,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     market,
-    receipt::{self, Anchored, Bundle, BundleReject, VerifiedReceipt, verify_bundle},
+    receipt::{self, Anchored, Bundle, BundleReject, VerifiedReceipt, verify_bundle_under},
     stream_receipt::{Judgement, StreamBundle, VerifiedStream, verify_stream},
 };
 
@@ -101,9 +102,10 @@ impl Gateway {
             tracing::debug!(%error, "the receipt's place is not known yet");
         }
         let bundle = self.bundle_with_keys(job_id)?;
+        let trust = self.trust()?;
         let begun = Instant::now();
         let (bundle, mut checks, believed) = tokio::task::spawn_blocking(move || {
-            let (checks, believed) = check_offline(&bundle);
+            let (checks, believed) = check_offline(&bundle, &trust);
             (bundle, checks, believed)
         })
         .await
@@ -187,7 +189,7 @@ fn check(name: CheckName, part: impl FnOnce() -> Result<String, String>) -> Chec
 }
 
 /// Everything that needs no network. What cannot be believed ends it.
-fn check_offline(bundle: &Bundle) -> (Vec<Check>, Option<VerifiedReceipt>) {
+fn check_offline(bundle: &Bundle, trust: &Trust) -> (Vec<Check>, Option<VerifiedReceipt>) {
     let mut checks = check_parts(
         bundle,
         [
@@ -198,7 +200,7 @@ fn check_offline(bundle: &Bundle) -> (Vec<Check>, Option<VerifiedReceipt>) {
         ],
     );
     let begun = Instant::now();
-    let verdict = verify_bundle(bundle);
+    let verdict = verify_bundle_under(bundle, trust);
     let evidence = |believed: &VerifiedReceipt| Ok(evidence_words(bundle.receipt.receipt.evidence, believed));
     let believed = conclude(&mut checks, begun, verdict, evidence);
     if let Some(believed) = &believed {
@@ -302,6 +304,12 @@ fn evidence_words(evidence: u8, believed: &VerifiedReceipt) -> String {
             "the run that the worker committed to begins with this question and ends with this answer"
                 .to_owned()
         }
+        (None, Some(Evidence::Attested)) => believed.attested().map_or_else(String::new, |shown| {
+            format!(
+                "{}, {} GPUs, image {}, model and key, by policy {}",
+                shown.cpu, shown.gpus, shown.image, shown.policy
+            )
+        }),
         (None, _) => "the worker's word, and it is bound to it".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ use tacit_wire::{
     message::{AnchorProof, ModelInfo},
 };
 
-use crate::keys::KeyOpening;
+use crate::{attested::AttestedMessages, keys::KeyOpening};
 
 mod audits;
 mod records;
@@ -80,6 +80,8 @@ const KNOWN_ROWS: TableDefinition<'_, ([u8; 32], [u8; 32]), [u8; 20]> = TableDef
 /// Jobs that proved what a canary should have been answered, by the canary's job.
 const FALSE_ANSWERS: TableDefinition<'_, [u8; 32], [u8; 32]> = TableDefinition::new("false_answers");
 
+/// Sessions with guests, by the id of their evidence.
+const SESSIONS: Bytes32Table<'_> = TableDefinition::new("sessions");
 const KEYS: Bytes32Table<'_> = TableDefinition::new("keys");
 /// Evaluation keys, by their hash.
 const KEY_BYTES: Bytes32Table<'_> = TableDefinition::new("key_bytes");
@@ -138,6 +140,7 @@ impl Store {
         write.open_table(CANARIES)?;
         write.open_table(KNOWN_ROWS)?;
         write.open_table(FALSE_ANSWERS)?;
+        write.open_table(SESSIONS)?;
         write.open_table(KEYS)?;
         write.open_table(KEY_BYTES)?;
         write.open_table(CURRENT_KEYS)?;
@@ -267,6 +270,24 @@ impl Store {
             jobs.push((JobId(B256::from(canary.value())), JobId(B256::from(truth.value()))));
         }
         Ok(jobs)
+    }
+
+    /// A session with a guest, by the id of its evidence.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn session(&self, evidence: B256) -> Result<Option<AttestedMessages>, StoreError> {
+        self.read(SESSIONS, evidence)
+    }
+
+    /// Keeps a session with a guest that was judged.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_session(&self, evidence: B256, messages: &AttestedMessages) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put(&write, SESSIONS, evidence, messages)?;
+        Ok(write.commit()?)
     }
 
     /// Keys that were made.

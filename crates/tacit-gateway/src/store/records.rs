@@ -36,6 +36,9 @@ pub struct JobRecord {
     /// Most that was to be paid for it, and so for the same question to another worker; its price where none is noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<Amount>,
+    /// Id of the evidence of the session that it was sealed to, where it was one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<B256>,
     /// How far it is.
     pub state: JobState,
 }

@@ -429,7 +429,7 @@ fn some_proof() -> AnswerEvidence {
 pub(crate) fn sign(header: &JobHeader, asked: Asked<'_>, output: Output, evidence: AnswerEvidence) -> Answer {
     let salts = Salts::random();
     let input_commitment = match asked {
-        Asked::Values(values) => salts.commit_input(values),
+        Asked::Values(values) | Asked::Attested { values, .. } => salts.commit_input(values),
         Asked::Encrypted { query, .. } | Asked::Unopened { query, .. } => salts.commit_query(query),
     };
     let receipt = Receipt {

@@ -2,10 +2,12 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a helper of tests fails by panicking, as a test does"
 )]
 
+mod attested;
 mod audit;
 mod canaries;
 #[cfg(feature = "pbs")]
@@ -16,6 +18,13 @@ mod disk;
 mod disputes;
 mod encrypted;
 mod failures;
+#[path = "../../../tacit-attest/tests/it/files.rs"]
+#[expect(dead_code, reason = "the crate's own tests use more of it")]
+mod files;
+#[path = "../../../tacit-nvidia/tests/it/forge.rs"]
+#[expect(dead_code, reason = "the crate's own tests use more of it")]
+mod forge;
+mod guests;
 mod openai;
 mod page;
 mod quota;
@@ -28,3 +37,6 @@ mod stream_receipts;
 mod support;
 mod together;
 mod worker_rejects;
+#[path = "../../../tacit-attest/tests/it/world.rs"]
+#[expect(dead_code, reason = "the crate's own tests use more of it")]
+mod world;

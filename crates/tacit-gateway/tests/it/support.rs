@@ -5,21 +5,22 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{
-    AskRequest, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
+    AskRequest, Attestation, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
     Store as GatewayStore,
 };
 use tacit_graph::{Model, synthetic_mlp};
+use tacit_modules::validators::Founder;
 use tacit_node::{Node, NodeConfig};
 use tacit_prove::{CommittedModel, Hiding, Seed};
 use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet, session::SessionKey};
 use tacit_worker::{
-    AskedPrice, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, LanguageModel, Limits,
-    Openings, ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
+    AskedPrice, Attester, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, LanguageModel,
+    Limits, Openings, ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -72,9 +73,40 @@ pub(crate) struct RunningWorker {
     _keys: Arc<tempfile::TempDir>,
 }
 
+impl Ledger {
+    /// Lets so much time pass on the ledger.
+    pub(crate) async fn wait_s(&self, seconds: u64) {
+        let rpc = reqwest::Client::new();
+        for (method, params) in
+            [("evm_increaseTime", serde_json::json!([seconds])), ("evm_mine", serde_json::json!([]))]
+        {
+            let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+            let reply = rpc.post(self.client.url()).json(&body).send().await.unwrap();
+            let reply: serde_json::Value = reply.json().await.unwrap();
+            assert!(reply.get("error").is_none(), "{reply}");
+        }
+    }
+}
+
 pub(crate) async fn ledger(funded: &[Address]) -> Ledger {
+    ledger_of(NodeConfig::dev(balances(funded))).await
+}
+
+/// A ledger on which the stake of one validator decides.
+pub(crate) async fn ledger_staked(funded: &[Address], key: B256, owner: Address) -> Ledger {
+    let mut config = NodeConfig::dev(balances(funded));
+    let stake = Amount::coins(100).0;
+    config.genesis.staking.founders.push(Founder { key, owner, stake, payer: None });
+    ledger_of(config).await
+}
+
+fn balances(funded: &[Address]) -> Vec<(Address, U256)> {
     let balance = U256::from(Amount::coins(1_000).0);
-    let node = Node::open(NodeConfig::dev(funded.iter().map(|address| (*address, balance)))).unwrap();
+    funded.iter().map(|address| (*address, balance)).collect()
+}
+
+async fn ledger_of(config: NodeConfig) -> Ledger {
+    let node = Node::open(config).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -207,6 +239,7 @@ pub(crate) struct WorkerPlan {
     pub(crate) key: u8,
     pub(crate) models: Vec<ServedModel>,
     pub(crate) languages: Vec<LanguageModel>,
+    pub(crate) attester: Option<Arc<dyn Attester>>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) disk: Disk,
     /// Holds clients' evaluation keys.
@@ -226,6 +259,7 @@ impl WorkerPlan {
             key,
             models: vec![honest()],
             languages: Vec::new(),
+            attester: None,
             billing: Arc::new(AskedPrice),
             disk: Disk::default(),
             keys: Arc::new(tempfile::tempdir().unwrap()),
@@ -257,6 +291,7 @@ impl WorkerPlan {
             models: self.models,
             languages: self.languages,
             session: SessionKey::load_or_create(&self.keys.path().join("session.key")).unwrap(),
+            attester: self.attester,
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,
@@ -303,16 +338,32 @@ pub(crate) fn auditing_gateway(
     canaries: CanaryPolicy,
     audits: AuditPolicy,
 ) -> Arc<Gateway> {
-    Gateway::open(GatewayConfig {
+    let config = config(ledger, key, disk);
+    Gateway::open(GatewayConfig { canaries, audits, ..config }).unwrap()
+}
+
+/// A gateway that asks guests.
+pub(crate) fn gateway_judging(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    attestation: Attestation,
+) -> Arc<Gateway> {
+    let config = config(ledger, key, disk);
+    Gateway::open(GatewayConfig { attestation: Some(attestation), ..config }).unwrap()
+}
+
+fn config(ledger: &LedgerClient, key: u8, disk: &Disk) -> GatewayConfig {
+    GatewayConfig {
         wallet: wallet(key),
         ledger: ledger.clone(),
         store: GatewayStore::with_backend(disk.open()).unwrap(),
         spending: Spending::default(),
-        canaries,
-        audits,
+        canaries: CanaryPolicy::default(),
+        audits: AuditPolicy::default(),
         door: DoorConfig::default(),
-    })
-    .unwrap()
+        attestation: None,
+    }
 }
 
 pub(crate) fn gateway(ledger: &LedgerClient, key: u8) -> Arc<Gateway> {

@@ -9,15 +9,19 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IProofs, IReceipts, IStakes, IValidators, Privacy, Receipt,
+    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, IValidators,
+    Privacy, Receipt,
     asks::{self, ASK_STAKE},
     audits::{self, CHALLENGE_BOND, STEP_S},
     channels::{self, channel_id},
-    models, proofs, receipts,
+    models,
+    policies::{self, BOND, DELAY_MIN_S, QUORUM_MIN, VOTE_S, line_id, proposal_id},
+    proofs, receipts,
     stakes::{self, UNBONDING_S},
     validators,
 };
 use tacit_graph::trace::{Kind, evidence_commitment};
+use tacit_policy::{ImageId, Policy};
 
 alloy_sol_types::sol! {
     interface IModelsLayout {
@@ -59,6 +63,27 @@ alloy_sol_types::sol! {
             bytes32 node;
         }
         function seed(bytes32 model, bytes32 root, bytes32 id, ChallengeRecord calldata record) external;
+    }
+    interface IPoliciesLayout {
+        struct Line {
+            bytes32 policy;
+            uint64 delay;
+            uint16 quorum;
+            uint64 version;
+            uint48 since;
+            uint32 proposals;
+            bytes32 first;
+        }
+        struct Proposal {
+            address proposer;
+            uint64 until;
+            uint8 status;
+            bool narrows;
+            bytes32 line;
+            bytes32 policy;
+            uint64 version;
+        }
+        function seed(bytes32 id, Line calldata line, bytes32 proposal, Proposal calldata record, bytes32 key, uint8 vote) external;
     }
     interface IChannelsLayout {
         struct Record {
@@ -330,6 +355,60 @@ fn channels_are_laid_out_as_solc_does() {
         ],
     );
     assert_eq!(slots(&net, channels::ADDRESS), slots(&net, twin));
+}
+
+#[test]
+fn policies_are_laid_out_as_solc_does() {
+    let mut net = Net::from(&founders(&[(2, 300), (3, 300)]));
+    let twin = net.deploy(1, &bytecode("PoliciesLayout"));
+    let policy = |images: &[u8]| {
+        let images = images.iter().map(|image| ImageId(B256::repeat_byte(*image)));
+        Policy::new(images, [B256::repeat_byte(7)]).unwrap()
+    };
+    let (first, next) = (policy(&[1, 2]), policy(&[2]));
+    let line = line_id(first.id(), DELAY_MIN_S, QUORUM_MIN);
+    let proposal = proposal_id(line, 0);
+    let now = net.head.timestamp + 1;
+    let seed = IPoliciesLayout::seedCall {
+        id: line,
+        line: IPoliciesLayout::Line {
+            policy: first.id(),
+            delay: DELAY_MIN_S,
+            quorum: QUORUM_MIN,
+            version: 1,
+            since: alloy_primitives::Uint::from(now),
+            proposals: 1,
+            first: first.id(),
+        },
+        proposal,
+        record: IPoliciesLayout::Proposal {
+            proposer: address(2),
+            until: now + VOTE_S,
+            status: 1,
+            narrows: true,
+            line,
+            policy: next.id(),
+            version: 1,
+        },
+        key: voter_key(2),
+        vote: 1,
+    };
+    let bytes = first.encode().into();
+    let open = IPolicies::openCall { policy: bytes, delay: DELAY_MIN_S, quorum: QUORUM_MIN };
+    let propose = IPolicies::proposeCall { line, policy: next.encode().into() };
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, seed.abi_encode()),
+            (policies::ADDRESS, 0, open.abi_encode()),
+            (policies::ADDRESS, BOND, propose.abi_encode()),
+            (policies::ADDRESS, 0, IPolicies::approveCall { proposal }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 3 + 4 + 1);
+    assert_eq!(slots(&net, policies::ADDRESS), expected);
 }
 
 #[test]

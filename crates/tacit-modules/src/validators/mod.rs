@@ -56,9 +56,9 @@ pub use tacit_abi::{IValidators::Seat, validators::ADDRESS};
 
 use crate::{
     dispatch::{Access, Failure, check_name, decode, revert},
-    host::{Host, HostError},
+    host::{Host, HostError, as_module},
 };
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use parameters::Rules;
 use record::{Record, Status};
@@ -117,6 +117,23 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             Ok(IValidators::namespaceCall::abi_encode_returns(&namespace).into())
         }
     }
+}
+
+/// Who votes in the epoch of the block being executed, with which stake; nobody on a ledger without rules of stake. For other modules.
+pub(crate) fn seats(host: &mut dyn Host) -> Result<Vec<Seat>, HostError> {
+    as_module(host, ADDRESS, |host| match Rules::load(host) {
+        Ok(rules) => {
+            let epoch = rules.epoch_of(host.context().block);
+            roster::set(host, &rules.parameters, epoch)
+        }
+        Err(Failure::Revert(_)) => Ok(Vec::new()),
+        Err(Failure::Halt(error)) => Err(error),
+    })
+}
+
+/// Key of an owner's validator, zero when it has none. For other modules.
+pub(crate) fn key_of(host: &mut dyn Host, owner: Address) -> Result<B256, HostError> {
+    as_module(host, ADDRESS, |host| roster::key_of(host, owner))
 }
 
 /// Rules, and the epoch of the block being executed.

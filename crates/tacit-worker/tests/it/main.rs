@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod attest;
 mod client;
 mod crash;
 mod disk;

@@ -326,6 +326,38 @@ fn audits() {
 }
 
 #[test]
+fn policies() {
+    use IPolicies::*;
+    let bytes = || Bytes::from_static(&[4]);
+    let calls = [
+        openCall { policy: bytes(), delay: 1, quorum: 2 }.abi_encode(),
+        proposeCall { line: HASH, policy: bytes() }.abi_encode(),
+        approveCall { proposal: HASH }.abi_encode(),
+        takeBackCall { proposal: HASH }.abi_encode(),
+        settleCall { proposal: HASH }.abi_encode(),
+        lineOfCall { line: HASH }.abi_encode(),
+        policyOfCall { policy: HASH }.abi_encode(),
+        proposalOfCall { proposal: HASH }.abi_encode(),
+        proposalIdCall { line: HASH, index: 1 }.abi_encode(),
+        tallyOfCall { proposal: HASH }.abi_encode(),
+    ];
+    assert_eq!(calls.len(), IPoliciesCalls::COUNT);
+    check_calls(tacit_abi::policies::ADDRESS, source!("IPolicies"), &calls);
+    let events = [
+        Opened { line: HASH, policy: HASH, delay: 1, quorum: 2 }.encode_log_data(),
+        Proposed { proposal: HASH, line: HASH, policy: HASH, proposer: WHO, narrows: true, until: 1 }
+            .encode_log_data(),
+        Approved { proposal: HASH, key: HASH, approving: 1, total: 2 }.encode_log_data(),
+        Accepted { proposal: HASH, until: 1 }.encode_log_data(),
+        Objected { proposal: HASH, key: HASH, objecting: 1, total: 2 }.encode_log_data(),
+        InForce { proposal: HASH, line: HASH, policy: HASH, version: 1 }.encode_log_data(),
+        Closed { proposal: HASH, status: 4 }.encode_log_data(),
+    ];
+    assert_eq!(events.len(), IPoliciesEvents::COUNT);
+    check_events(tacit_abi::policies::ADDRESS, source!("IPolicies"), &events);
+}
+
+#[test]
 fn what_is_no_call_of_a_module_is_not_decoded() {
     let settle = IChannels::topUpCall { channelId: HASH }.abi_encode();
     assert_eq!(call(WHO, &settle), None);

@@ -6,14 +6,10 @@
 //! the platform (8 each), VMPL (1), then for Milan, Genoa and Turin `00`, or `01` and versions (5); GPUs: `00`, or `01`, number (1), references.
 //! Its id is a hash of that: two policies with the same id are the same.
 
-use crate::ImageId;
-use crate::amd::{Product, Versions};
 use crate::codec::{Reader, Writer};
-use crate::error::{DecodeError, PolicyError};
-use crate::intel::TcbStatus;
+use crate::{DecodeError, Fingerprint, ImageId, PolicyError, Product, TcbStatus, Versions};
 use alloy_primitives::B256;
 use std::collections::BTreeSet;
-use tacit_nvidia::Fingerprint;
 
 /// Rules for evidence. Debugged guests are never accepted, nor guests that may be moved to another machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +166,18 @@ impl Policy {
         &self.revoked
     }
 
+    /// The images that it accepts.
+    #[must_use]
+    pub fn images(&self) -> &BTreeSet<ImageId> {
+        &self.images
+    }
+
+    /// The models that it accepts.
+    #[must_use]
+    pub fn models(&self) -> &BTreeSet<B256> {
+        &self.models
+    }
+
     /// Its rules for Intel's CPUs; without, they are refused.
     #[must_use]
     pub fn intel(&self) -> Option<&IntelPolicy> {
@@ -220,7 +228,7 @@ impl Policy {
             writer.put(&[gpu.count_min]);
             writer.hashes(gpu.references.iter().map(|print| &print.0).collect::<Vec<_>>().into_iter());
         }
-        writer.0
+        writer.into_bytes()
     }
 
     /// Reads a policy.
