@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
-    &["tacit-graph", "tacit-abi", "tacit-policy", "tacit-nvidia"],
+    &["tacit-graph", "tacit-abi", "tacit-policy", "tacit-nvidia", "tacit-yuma"],
     &["tacit-verify", "tacit-encrypt", "tacit-attest"],
     &["tacit-prove", "tacit-modules"],
     &["tacit-ledger", "tacit-light", "tacit-market"],
@@ -27,6 +27,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-init", "tokio", "the first process of an image does five things in order"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
+    ("tacit-yuma", "alloy-primitives", "consensus on weights is arithmetic, it knows no ledger"),
     ("tacit-modules", "tacit-prove", "the ledger checks proofs, it makes none"),
     ("tacit-modules", "revm", "modules know their host, not the EVM"),
     ("tacit-modules", "tacit-attest", "the ledger compares policies, it judges no evidence"),

@@ -26,6 +26,7 @@ pub mod policies;
 pub mod proofs;
 pub mod receipts;
 pub mod stakes;
+pub mod subnets;
 pub mod validators;
 
 pub use asks::IAsks;
@@ -38,4 +39,5 @@ pub use policies::IPolicies;
 pub use proofs::IProofs;
 pub use receipts::{IReceipts, Receipt};
 pub use stakes::IStakes;
+pub use subnets::ISubnets;
 pub use validators::IValidators;

@@ -87,6 +87,7 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Receipt(command) => commands::receipt::receipt(command, output).await,
         Command::Wallet(command) => commands::wallet::wallet(command, output).await,
         Command::Policy(command) => commands::policy::policy(command, output).await,
+        Command::Subnet(command) => commands::subnet::subnet(command, output).await,
         Command::Node(command) => commands::node::node(command, output).await,
         Command::Worker(arguments) => commands::worker::worker(arguments, output).await,
         Command::Gateway(arguments) => commands::gateway::gateway(arguments, output).await,

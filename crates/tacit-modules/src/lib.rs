@@ -1,7 +1,7 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `proofs` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `proofs` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is, `subnets` Yuma consensus. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
@@ -42,6 +42,7 @@ mod signature;
 mod slots;
 pub mod stakes;
 mod storage;
+pub mod subnets;
 #[cfg(test)]
 mod testing;
 pub mod validators;
@@ -63,7 +64,7 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 9] = [
+pub const MODULES: [Module; 10] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
@@ -73,4 +74,5 @@ pub const MODULES: [Module; 9] = [
     Module { address: tacit_abi::asks::ADDRESS, name: "asks", run: asks::run },
     Module { address: tacit_abi::audits::ADDRESS, name: "audits", run: audits::run },
     Module { address: tacit_abi::policies::ADDRESS, name: "policies", run: policies::run },
+    Module { address: tacit_abi::subnets::ADDRESS, name: "subnets", run: subnets::run },
 ];

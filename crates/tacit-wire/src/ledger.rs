@@ -195,8 +195,29 @@ impl LedgerClient {
     /// # Errors
     /// [`LedgerError::Reverted`] with the module's reason, and the rest of [`LedgerError`].
     pub async fn call<C: SolCall + Sync>(&self, to: Address, call: &C) -> Result<C::Return, LedgerError> {
+        self.call_at("latest", to, call).await
+    }
+
+    /// Calls a view method as the next block would see it: where nothing happens, time passes all the same.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_next<C: SolCall + Sync>(
+        &self,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, LedgerError> {
+        self.call_at("pending", to, call).await
+    }
+
+    async fn call_at<C: SolCall + Sync>(
+        &self,
+        block: &str,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, LedgerError> {
         let data = Bytes::from(call.abi_encode());
-        let returned: Bytes = self.request("eth_call", json!([{ "to": to, "data": data }, "latest"])).await?;
+        let returned: Bytes = self.request("eth_call", json!([{ "to": to, "data": data }, block])).await?;
         C::abi_decode_returns_validate(&returned).map_err(|_| LedgerError::Malformed { method: "eth_call" })
     }
 

@@ -11,6 +11,7 @@ use tacit_abi::{
     IPolicies::{self, IPoliciesErrors},
     IReceipts::{self, IReceiptsErrors},
     IStakes::{self, IStakesErrors},
+    ISubnets::{self, ISubnetsErrors},
     IValidators::{self, IValidatorsErrors},
 };
 
@@ -36,6 +37,8 @@ pub enum Revert {
     Audits(IAuditsErrors),
     /// By the lines of attestation policies.
     Policies(IPoliciesErrors),
+    /// By the subnets.
+    Subnets(ISubnetsErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -77,6 +80,9 @@ impl Revert {
         if let Ok(error) = IPoliciesErrors::abi_decode(data) {
             return Self::Policies(error);
         }
+        if let Ok(error) = ISubnetsErrors::abi_decode(data) {
+            return Self::Subnets(error);
+        }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
         }
@@ -98,6 +104,7 @@ impl core::fmt::Display for Revert {
             Self::Asks(error) => asks(error, f),
             Self::Audits(error) => audits(error, f),
             Self::Policies(error) => policies(error, f),
+            Self::Subnets(error) => subnets(error, f),
             Self::Module(error) => module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -320,6 +327,47 @@ fn policies(error: &IPoliciesErrors, f: &mut core::fmt::Formatter<'_>) -> core::
     }
 }
 
+fn subnets(error: &ISubnetsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        ISubnetsErrors::UnknownSubnet(ISubnets::UnknownSubnet { id }) => write!(f, "there is no subnet {id}"),
+        ISubnetsErrors::BadTerms(ISubnets::BadTerms { field }) => {
+            write!(f, "a subnet's {field} cannot be so")
+        }
+        ISubnetsErrors::WrongFee(ISubnets::WrongFee { fee }) => {
+            write!(f, "the fee to register is {}", Amount(*fee))
+        }
+        ISubnetsErrors::AlreadyRegistered(ISubnets::AlreadyRegistered { seat }) => {
+            write!(f, "this account has seat {seat} already")
+        }
+        ISubnetsErrors::NotRegistered(_) => f.write_str("this account is no worker of the subnet"),
+        ISubnetsErrors::Full(_) => {
+            f.write_str("all seats are taken, by workers that may still show what they can")
+        }
+        ISubnetsErrors::TooLittleStake(ISubnets::TooLittleStake { least }) => {
+            write!(f, "a validator needs {}", Amount(*least))
+        }
+        ISubnetsErrors::NotValidator(_) => f.write_str("this account is no validator of the subnet"),
+        ISubnetsErrors::StillBonded(ISubnets::StillBonded { releaseAt }) => {
+            write!(f, "the stake comes home at time {releaseAt}")
+        }
+        ISubnetsErrors::WrongEpoch(ISubnets::WrongEpoch { epoch }) => {
+            write!(f, "it is the turn of epoch {epoch}")
+        }
+        ISubnetsErrors::NotInWindow(ISubnets::NotInWindow { from, until: u64::MAX }) => {
+            write!(f, "not before time {from}")
+        }
+        ISubnetsErrors::NotInWindow(ISubnets::NotInWindow { from, until }) => {
+            write!(f, "only from time {from} until {until}")
+        }
+        ISubnetsErrors::NoCommitment(_) => f.write_str("nothing was committed to for this epoch"),
+        ISubnetsErrors::BadReveal(_) => f.write_str("something else was committed to for this epoch"),
+        ISubnetsErrors::AlreadyRevealed(_) => f.write_str("the weights are revealed already"),
+        ISubnetsErrors::NothingToClaim(_) => f.write_str("nothing was earned that is not paid out"),
+        ISubnetsErrors::NothingLeaving(_) => f.write_str("no stake is on its way home"),
+        other => write!(f, "the subnets module refused: {other:?}"),
+    }
+}
+
 fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -365,6 +413,9 @@ mod tests {
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),
             (IPolicies::ProposalBond { bond: 10_u128.pow(18) }.abi_encode(), "a proposal needs a bond of 1"),
+            (ISubnets::TooLittleStake { least: 10_u128.pow(18) }.abi_encode(), "a validator needs 1"),
+            (ISubnets::NotInWindow { from: 5, until: u64::MAX }.abi_encode(), "not before time 5"),
+            (ISubnets::NotInWindow { from: 5, until: 9 }.abi_encode(), "only from time 5 until 9"),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

@@ -6,3 +6,4 @@ mod eip712;
 mod modes;
 mod receipts;
 mod solidity;
+mod subnets;

@@ -14,6 +14,7 @@ use tacit_abi::{
     IProofs::{self, IProofsCalls, IProofsErrors, IProofsEvents},
     IReceipts::{self, IReceiptsCalls, IReceiptsErrors, IReceiptsEvents},
     IStakes::{self, IStakesCalls, IStakesErrors, IStakesEvents},
+    ISubnets::{self, ISubnetsCalls, ISubnetsErrors, ISubnetsEvents},
     IValidators::{self, IValidatorsCalls, IValidatorsErrors, IValidatorsEvents},
     Receipt,
 };
@@ -84,6 +85,7 @@ fn methods_have_solc_selectors() {
         selectors(&artifact("IPolicies")),
         paired(IPoliciesCalls::SIGNATURES, IPoliciesCalls::SELECTORS)
     );
+    assert_eq!(selectors(&artifact("ISubnets")), paired(ISubnetsCalls::SIGNATURES, ISubnetsCalls::SELECTORS));
 }
 
 #[test]
@@ -97,6 +99,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IAsks"), "error"), set(IAsksErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IAudits"), "error"), set(IAuditsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "error"), set(IPoliciesErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("ISubnets"), "error"), set(ISubnetsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -111,6 +114,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IAsks"), "event"), set(IAsksEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IAudits"), "event"), set(IAuditsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "event"), set(IPoliciesEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("ISubnets"), "event"), set(ISubnetsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -146,6 +150,9 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IPolicies", "lineOf"), fields::<IPolicies::Line>());
     assert_eq!(returned_fields("IPolicies", "proposalOf"), fields::<IPolicies::Proposal>());
     assert_eq!(returned_fields("IPolicies", "tallyOf"), fields::<IPolicies::Tally>());
+    assert_eq!(returned_fields("ISubnets", "workers"), fields::<ISubnets::Worker>());
+    assert_eq!(returned_fields("ISubnets", "validators"), fields::<ISubnets::Validator>());
+    assert_eq!(returned_fields("ISubnets", "leavingOf"), fields::<ISubnets::Leaving>());
     // What a transaction carries is what was signed.
     assert_eq!(fields::<IAudits::Receipt>(), fields::<Receipt>());
 }
@@ -196,6 +203,14 @@ fn methods_return_what_solc_says() {
         returns::<IPolicies::proposalOfCall>(),
         returns::<IPolicies::proposalIdCall>(),
         returns::<IPolicies::tallyOfCall>(),
+        returns::<ISubnets::createCall>(),
+        returns::<ISubnets::registerCall>(),
+        returns::<ISubnets::countCall>(),
+        returns::<ISubnets::subnetCall>(),
+        returns::<ISubnets::workersCall>(),
+        returns::<ISubnets::validatorsCall>(),
+        returns::<ISubnets::leavingOfCall>(),
+        returns::<ISubnets::creditOfCall>(),
     ];
     let mut compared = 0;
     let names = [
@@ -208,6 +223,7 @@ fn methods_return_what_solc_says() {
         "IAsks",
         "IAudits",
         "IPolicies",
+        "ISubnets",
     ];
     for name in names {
         let contract = artifact(name);

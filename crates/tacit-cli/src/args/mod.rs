@@ -6,6 +6,7 @@ mod model;
 mod node;
 mod policy;
 mod receipt;
+mod subnet;
 mod wallet;
 mod worker;
 
@@ -15,6 +16,7 @@ pub(crate) use model::{Import, LanguageKind, LanguageModel, Measure, Model, Prov
 pub(crate) use node::{Ceremony, Export, Follow, FromCheckpoint, InitNetwork, NewValidator, Node};
 pub(crate) use policy::{Policy, PolicySigned};
 pub(crate) use receipt::{Audit, Receipt};
+pub(crate) use subnet::{CreateSubnet, Rule, ScoreSubnet, Subnet, SubnetTransaction};
 pub(crate) use wallet::{StakeChange, Wallet};
 pub(crate) use worker::{
     EarningsBy, EngineModel, Serve, Worker, WorkerCommand, WorkerDrain, WorkerEarnings, WorkerEstimate,
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// Show, propose and approve what evidence of hardware is accepted.
     #[command(subcommand)]
     Policy(Policy),
+    /// Score workers on an open task, and be paid by what is agreed.
+    #[command(subcommand)]
+    Subnet(Subnet),
     /// Keep a ledger.
     #[command(subcommand)]
     Node(Node),

@@ -28,6 +28,8 @@ pub(crate) mod receipt;
 pub(crate) mod run;
 pub(crate) mod sources;
 pub(crate) mod stream_receipt;
+pub(crate) mod subnet;
+pub(crate) mod subnet_score;
 pub(crate) mod sync;
 pub(crate) mod up;
 pub(crate) mod validators;

@@ -21,6 +21,7 @@ mod owner;
 mod pbs;
 mod roles;
 mod state_sync;
+mod subnets;
 mod validators;
 
 use serde_json::Value;

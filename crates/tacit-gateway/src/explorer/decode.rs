@@ -11,8 +11,8 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, IValidators,
-    Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, validators,
+    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    IValidators, Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, subnets, validators,
 };
 use tacit_wire::Amount;
 
@@ -83,6 +83,7 @@ pub(crate) fn module_name(address: Address) -> Option<&'static str> {
         asks::ADDRESS => "asks",
         audits::ADDRESS => "audits",
         policies::ADDRESS => "policies",
+        subnets::ADDRESS => "subnets",
         _ => return None,
     })
 }
@@ -100,6 +101,7 @@ pub(crate) fn call(to: Address, input: &[u8]) -> Option<Decoded> {
         asks::ADDRESS => asks_call(input),
         audits::ADDRESS => audits_call(input),
         policies::ADDRESS => policies_call(input),
+        subnets::ADDRESS => subnets_call(input),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -118,6 +120,7 @@ pub(crate) fn event(from: Address, topics: &[B256], data: &[u8]) -> Option<Decod
         asks::ADDRESS => asks_event(topics, data),
         audits::ADDRESS => audits_event(topics, data),
         policies::ADDRESS => policies_event(topics, data),
+        subnets::ADDRESS => subnets_event(topics, data),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -323,6 +326,42 @@ interface! {
     }
 }
 
+interface! {
+    ISubnets ISubnetsCalls ISubnetsEvents => subnets_call subnets_event,
+    calls {
+        create createCall { terms }
+        deposit depositCall { id }
+        register registerCall { id }
+        resign resignCall { id }
+        bond bondCall { id }
+        unbond unbondCall { id, amount }
+        withdraw withdrawCall { id }
+        commit commitCall { id, epoch, commitment }
+        reveal revealCall { id, epoch, salt, weights }
+        close closeCall { id, epoch }
+        claim claimCall {}
+        count countCall {}
+        subnet subnetCall { id }
+        workers workersCall { id }
+        validators validatorsCall { id }
+        leavingOf leavingOfCall { id, validator }
+        creditOf creditOfCall { account }
+    }
+    events {
+        Created { id, creator, task }
+        Deposited { id, from, amount }
+        Registered { id, worker, seat }
+        Resigned { id, worker, seat }
+        Bonded { id, validator, amount, stake }
+        Unbonding { id, validator, amount, releaseAt }
+        Withdrawn { id, validator, amount }
+        Committed { id, epoch, validator, commitment }
+        Revealed { id, epoch, validator, weights }
+        Closed { id, epoch, agreed, paid }
+        Claimed { account, amount }
+    }
+}
+
 /// A value of an interface, as it is shown under a name.
 trait Shown {
     fn shown(&self, name: &str) -> (Kind, Value);
@@ -427,6 +466,10 @@ structs! {
         price, cumulative, completedAt
     }
     IAudits Opening { tiles, siblings }
+    ISubnets Terms {
+        task, text, kappa, bondsPenalty, bondsAverage, rule, alphaLow, alphaHigh, alphaSteepness, quorum, workersMax,
+        validatorsMax, epochSeconds, revealSeconds, payout, fee, stakeMin
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, IValidators,
+    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets, IValidators,
     Privacy, Receipt,
     asks::{self, ASK_STAKE},
     audits::{self, CHALLENGE_BOND, STEP_S},
@@ -18,6 +18,7 @@ use tacit_abi::{
     policies::{self, BOND, DELAY_MIN_S, QUORUM_MIN, VOTE_S, line_id, proposal_id},
     proofs, receipts,
     stakes::{self, UNBONDING_S},
+    subnets::{self, Commitment},
     validators,
 };
 use tacit_graph::trace::{Kind, evidence_commitment};
@@ -125,6 +126,63 @@ alloy_sol_types::sol! {
     }
     interface IReceiptsLayout {
         function seed(bytes32 root, uint32 count) external;
+    }
+    interface ISubnetsLayout {
+        struct Subnet {
+            bytes32 task;
+            uint16 kappa;
+            uint16 bondsPenalty;
+            uint32 bondsAverage;
+            uint8 rule;
+            uint16 alphaLow;
+            uint16 alphaHigh;
+            uint16 alphaSteepness;
+            uint16 quorum;
+            uint16 workersMax;
+            uint16 validatorsMax;
+            uint32 epochSeconds;
+            uint32 revealSeconds;
+            uint128 fee;
+            uint128 stakeMin;
+            uint128 pool;
+            uint64 start;
+            uint32 payout;
+            uint128 paid;
+            uint64 next;
+            string text;
+        }
+        struct Worker {
+            address account;
+            uint64 since;
+            uint64 consensus;
+            uint64 rank;
+            uint64 trust;
+            uint64 incentive;
+            uint128 reward;
+        }
+        struct Committed {
+            bytes32 commitment;
+            uint128 stake;
+            uint64 epoch;
+            bool revealed;
+            uint16[64] weights;
+        }
+        struct Validator {
+            address account;
+            uint64 since;
+            uint128 stake;
+            uint128 reward;
+            uint64 trust;
+            uint64 dividends;
+            Committed[3] committed;
+            uint16[64] bonds;
+        }
+        struct Leaving {
+            uint128 amount;
+            uint64 releaseAt;
+        }
+        function seed(Subnet calldata subnet, uint16 worker, Worker calldata record) external;
+        function seedValidator(uint16 seat, Validator calldata record, Leaving calldata rest) external;
     }
 }
 
@@ -508,4 +566,129 @@ fn validators_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 4 + 1 + 2 + 2 * 4 + 2);
     assert_eq!(slots(&net, validators::ADDRESS), expected);
+}
+
+/// A subnet of seventeen seats, so that rows fill more than a slot, whose first worker came second.
+fn subnet_terms() -> ISubnets::Terms {
+    ISubnets::Terms {
+        task: B256::repeat_byte(0xd1),
+        text: "held-out rows whose description fills more than one slot".into(),
+        kappa: 32_767,
+        bondsPenalty: 65_535,
+        bondsAverage: 900_000,
+        rule: 2,
+        alphaLow: 6_553,
+        alphaHigh: 19_660,
+        alphaSteepness: 1_000,
+        quorum: 40_000,
+        workersMax: 17,
+        validatorsMax: 2,
+        epochSeconds: 4,
+        revealSeconds: 4,
+        payout: 100_000,
+        fee: 7,
+        stakeMin: 100,
+    }
+}
+
+#[test]
+fn subnets_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("SubnetsLayout"));
+    let (terms, id) = (subnet_terms(), 0);
+    let start = net.head.timestamp + 1;
+    together(
+        &mut net,
+        2,
+        vec![
+            (subnets::ADDRESS, 0, ISubnets::createCall { terms: terms.clone() }.abi_encode()),
+            (subnets::ADDRESS, 1_000_000, ISubnets::depositCall { id }.abi_encode()),
+            (subnets::ADDRESS, 1_000, ISubnets::bondCall { id }.abi_encode()),
+        ],
+    );
+    net.send(3, subnets::ADDRESS, 7, ISubnets::registerCall { id }.abi_encode());
+    let wait = |net: &mut Net, until: u64| {
+        while net.head.timestamp + 1 < until {
+            let _ = net.mine(Vec::new());
+        }
+    };
+    let (salt, validator) = (B256::repeat_byte(5), address(2));
+    let weights: Vec<u16> = (1..=17).collect();
+    let said = Commitment { chain_id: CHAIN_ID, id, epoch: 1, validator, salt, weights: &weights };
+    let commitment = said.hash();
+    wait(&mut net, start + 4);
+    net.send(2, subnets::ADDRESS, 0, ISubnets::commitCall { id, epoch: 1, commitment }.abi_encode());
+    wait(&mut net, start + 8);
+    let reveal = ISubnets::revealCall { id, epoch: 1, salt, weights: weights.clone() };
+    net.send(2, subnets::ADDRESS, 0, reveal.abi_encode());
+    wait(&mut net, start + 12);
+    net.send(3, subnets::ADDRESS, 0, ISubnets::closeCall { id, epoch: 1 }.abi_encode());
+    net.send(2, subnets::ADDRESS, 0, ISubnets::unbondCall { id, amount: 100 }.abi_encode());
+
+    let whole = 1 << 32;
+    let mut row = [0_u16; 64];
+    row[..17].copy_from_slice(&weights);
+    // One worker is registered: what was said of free seats does not count.
+    let mut bonds = [0_u16; 64];
+    // A tenth, and of two tenths what the sigmoid gives a weight that consensus shares: 0.1013, as in upstream's scenarios.
+    bonds[0] = 6_640;
+    let nothing = || ISubnetsLayout::Committed {
+        commitment: B256::ZERO,
+        stake: 0,
+        epoch: 0,
+        revealed: false,
+        weights: [0; 64],
+    };
+    let committed =
+        ISubnetsLayout::Committed { commitment, stake: 1_000, epoch: 1, revealed: true, weights: row };
+    let listed = net.view(subnets::ADDRESS, &ISubnets::validatorsCall { id });
+    let subnet = ISubnetsLayout::Subnet {
+        task: terms.task,
+        kappa: terms.kappa,
+        bondsPenalty: terms.bondsPenalty,
+        bondsAverage: terms.bondsAverage,
+        rule: terms.rule,
+        alphaLow: terms.alphaLow,
+        alphaHigh: terms.alphaHigh,
+        alphaSteepness: terms.alphaSteepness,
+        quorum: terms.quorum,
+        workersMax: terms.workersMax,
+        validatorsMax: terms.validatorsMax,
+        epochSeconds: terms.epochSeconds,
+        revealSeconds: terms.revealSeconds,
+        fee: terms.fee,
+        stakeMin: terms.stakeMin,
+        pool: 900_007,
+        start,
+        payout: terms.payout,
+        paid: 100_000,
+        next: 2,
+        text: terms.text.clone(),
+    };
+    let record = ISubnetsLayout::Worker {
+        account: address(3),
+        since: 0,
+        consensus: whole,
+        rank: whole,
+        trust: whole,
+        incentive: whole,
+        reward: 50_000,
+    };
+    net.send(1, twin, 0, ISubnetsLayout::seedCall { subnet, worker: 0, record }.abi_encode());
+    let record = ISubnetsLayout::Validator {
+        account: validator,
+        since: 0,
+        stake: 900,
+        reward: listed[0].reward,
+        trust: whole,
+        dividends: whole,
+        committed: [nothing(), committed, nothing()],
+        bonds,
+    };
+    let rest = ISubnetsLayout::Leaving { amount: 100, releaseAt: start + 20 };
+    net.send(1, twin, 0, ISubnetsLayout::seedValidatorCall { seat: 0, record, rest }.abi_encode());
+
+    let expected = slots(&net, twin);
+    assert_eq!(listed[0].reward, 50_000);
+    assert_eq!(slots(&net, subnets::ADDRESS), expected);
 }

@@ -358,6 +358,67 @@ fn policies() {
 }
 
 #[test]
+fn subnets() {
+    use ISubnets::*;
+    let terms = Terms {
+        task: HASH,
+        text: "digits: 450 held-out rows".to_owned(),
+        kappa: 1,
+        bondsPenalty: 2,
+        bondsAverage: 3,
+        rule: 0,
+        alphaLow: 4,
+        alphaHigh: 5,
+        alphaSteepness: 6,
+        quorum: 7,
+        workersMax: 8,
+        validatorsMax: 9,
+        epochSeconds: 10,
+        revealSeconds: 11,
+        payout: 12,
+        fee: 13,
+        stakeMin: 14,
+    };
+    let (id, epoch) = (1, 2);
+    let calls = [
+        createCall { terms }.abi_encode(),
+        depositCall { id }.abi_encode(),
+        registerCall { id }.abi_encode(),
+        resignCall { id }.abi_encode(),
+        bondCall { id }.abi_encode(),
+        unbondCall { id, amount: 1 }.abi_encode(),
+        withdrawCall { id }.abi_encode(),
+        commitCall { id, epoch, commitment: HASH }.abi_encode(),
+        revealCall { id, epoch, salt: HASH, weights: vec![1, 2] }.abi_encode(),
+        closeCall { id, epoch }.abi_encode(),
+        claimCall {}.abi_encode(),
+        countCall {}.abi_encode(),
+        subnetCall { id }.abi_encode(),
+        workersCall { id }.abi_encode(),
+        validatorsCall { id }.abi_encode(),
+        leavingOfCall { id, validator: WHO }.abi_encode(),
+        creditOfCall { account: WHO }.abi_encode(),
+    ];
+    assert_eq!(calls.len(), ISubnetsCalls::COUNT);
+    check_calls(tacit_abi::subnets::ADDRESS, source!("ISubnets"), &calls);
+    let events = [
+        Created { id, creator: WHO, task: HASH }.encode_log_data(),
+        Deposited { id, from: WHO, amount: 1 }.encode_log_data(),
+        Registered { id, worker: WHO, seat: 1 }.encode_log_data(),
+        Resigned { id, worker: WHO, seat: 1 }.encode_log_data(),
+        Bonded { id, validator: WHO, amount: 1, stake: 2 }.encode_log_data(),
+        Unbonding { id, validator: WHO, amount: 1, releaseAt: 2 }.encode_log_data(),
+        Withdrawn { id, validator: WHO, amount: 1 }.encode_log_data(),
+        Committed { id, epoch, validator: WHO, commitment: HASH }.encode_log_data(),
+        Revealed { id, epoch, validator: WHO, weights: vec![1] }.encode_log_data(),
+        Closed { id, epoch, agreed: true, paid: 1 }.encode_log_data(),
+        Claimed { account: WHO, amount: 1 }.encode_log_data(),
+    ];
+    assert_eq!(events.len(), ISubnetsEvents::COUNT);
+    check_events(tacit_abi::subnets::ADDRESS, source!("ISubnets"), &events);
+}
+
+#[test]
 fn what_is_no_call_of_a_module_is_not_decoded() {
     let settle = IChannels::topUpCall { channelId: HASH }.abi_encode();
     assert_eq!(call(WHO, &settle), None);
