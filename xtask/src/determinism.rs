@@ -9,6 +9,7 @@ const DETERMINISTIC: &[&str] = &[
     "crates/tacit-graph/src",
     "crates/tacit-verify/src",
     "crates/tacit-abi/src",
+    "crates/tacit-yuma/src",
     "crates/tacit-modules/src",
     "crates/tacit-ledger/src",
     "crates/tacit-light/src",

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["tacit-ledger", "tacit-light", "tacit-market"],
     &["tacit-consensus"],
     &["tacit-wire", "tacit-node", "tacit-web"],
-    &["tacit-worker", "tacit-gateway", "tacit-validator"],
+    &["tacit-worker", "tacit-gateway", "tacit-relay", "tacit-validator"],
     &["tacit-cli", "tacit-init"],
 ];
 
@@ -41,6 +41,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-ledger", "redb", "the executor knows no disk"),
     ("tacit-ledger", "axum", "the executor knows no network"),
     ("tacit-ledger", "commonware-runtime", "the executor knows no consensus"),
+    ("tacit-relay", "redb", "a relay writes nothing down"),
     ("tacit-light", "tacit-modules", "a light client knows the interfaces, not the modules"),
     ("tacit-light", "revm", "a light client executes nothing"),
     ("tacit-light", "commonware-consensus", "a light client takes no part in consensus"),

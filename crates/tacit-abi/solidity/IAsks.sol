@@ -26,8 +26,21 @@ interface IAsks {
         Terms terms;
     }
 
+    /// What a worker sells prepaid tokens under. `keyHash` is the RFC 9578 key id of its token key (SHA-256 of the public key's encoding), `price` what a token
+    /// of it pays for, `since` (Unix seconds) when it was set. The key before it is good until `previousUntil`. All zero: the worker sells none.
+    struct Tokens {
+        bytes32 keyHash;
+        uint128 price;
+        uint64 since;
+        bytes32 previousKeyHash;
+        uint128 previousPrice;
+        uint64 previousUntil;
+    }
+
     event AskSet(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence, uint128 price, uint128 promptPrice, uint128 completionPrice);
     event AskRemoved(bytes32 indexed modelId, address indexed worker, uint8 privacy, uint8 evidence);
+
+    event TokensSet(address indexed worker, bytes32 keyHash, uint128 price);
 
     error UnknownModel(bytes32 modelId);
     error BadMode(uint8 privacy, uint8 evidence);
@@ -37,6 +50,8 @@ interface IAsks {
     error NoSuchAsk();
     error StillBacked();
     error PageTooLong(uint32 limit);
+    error BadTokens();
+    error TokensTooSoon(uint64 earliest);
 
     /// Sets or replaces the caller's ask for (model, privacy, evidence). Endpoint: 1 to 128 visible ASCII characters.
     /// Each ask needs ASK_STAKE of the caller's stake.
@@ -45,8 +60,12 @@ interface IAsks {
     /// Removes somebody's ask that has ended, or that its worker's stake no longer backs.
     function prune(bytes32 modelId, address worker, uint8 privacy, uint8 evidence) external;
 
+    /// Sells tokens under another key from now on. The caller's key before it stays good for TOKENS_KEPT_S; until that time is over, no other is set.
+    function setTokens(bytes32 keyHash, uint128 price) external;
+
     function count(bytes32 modelId) external view returns (uint64);
     /// Asks number `from` up to `from + limit`, in an order that removals change; `limit` is at most 64.
     function page(bytes32 modelId, uint64 from, uint32 limit) external view returns (Ask[] memory);
     function ask(bytes32 modelId, address worker, uint8 privacy, uint8 evidence) external view returns (Ask memory);
+    function tokens(address worker) external view returns (Tokens memory);
 }

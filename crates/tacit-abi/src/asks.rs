@@ -1,6 +1,6 @@
 //! `asks`: what workers ask for serving models.
 
-use alloy_primitives::{Address, address};
+use alloy_primitives::{Address, B256, address};
 
 /// Where the module lives on every Tacit ledger.
 pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000007");
@@ -9,6 +9,8 @@ pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000007"
 pub const ASK_STAKE: u128 = 10_u128.pow(16);
 /// Longest that an ask may be valid without being set again, in seconds: thirty days.
 pub const ASK_LIFE_S: u64 = 30 * 24 * 3600;
+/// How long tokens stay good once their worker sells others, in seconds: thirty days. As long as that, no third key is set.
+pub const TOKENS_KEPT_S: u64 = 30 * 24 * 3600;
 /// Most asks in one page.
 pub const PAGE_MAX: u32 = 64;
 
@@ -19,6 +21,20 @@ impl IAsks::Ask {
     #[must_use]
     pub fn is_live(&self, now: u64) -> bool {
         self.terms.validUntil >= now && is_backed(self.bonded, self.asks)
+    }
+}
+
+impl IAsks::Tokens {
+    /// What a token under this key pays for at `now` (Unix seconds). `None`: it is not, or no longer, good for anything.
+    #[must_use]
+    pub fn price_of(&self, key_hash: B256, now: u64) -> Option<u128> {
+        if key_hash.is_zero() {
+            None
+        } else if key_hash == self.keyHash {
+            Some(self.price)
+        } else {
+            (key_hash == self.previousKeyHash && now <= self.previousUntil).then_some(self.previousPrice)
+        }
     }
 }
 

@@ -88,9 +88,12 @@ async fn run(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Wallet(command) => commands::wallet::wallet(command, output).await,
         Command::Policy(command) => commands::policy::policy(command, output).await,
         Command::Subnet(command) => commands::subnet::subnet(command, output).await,
+        Command::Tokens(command) => commands::tokens::tokens(command, output).await,
+        Command::Relay(arguments) => commands::relay::relay(arguments, output).await,
         Command::Node(command) => commands::node::node(command, output).await,
         Command::Worker(arguments) => commands::worker::worker(arguments, output).await,
         Command::Gateway(arguments) => commands::gateway::gateway(arguments, output).await,
+        Command::Attest(command) => commands::attest::attest(command, output),
         Command::Bench(command) => commands::bench::bench(command, output).await,
     }
 }

@@ -51,6 +51,9 @@ pub struct AskRequest {
     /// Ask this worker only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<Address>,
+    /// Asks through the relay, and pays with tokens, so that nobody can tell whose question it is.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unlinkable: bool,
     /// How long to wait for the receipt's place on the ledger once the answer is there, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor_wait_ms: Option<u64>,
@@ -80,6 +83,7 @@ impl AskRequest {
             max_price: None,
             job_id: None,
             worker: None,
+            unlinkable: false,
             anchor_wait_ms: None,
         }
     }
@@ -123,6 +127,9 @@ impl Gateway {
     /// [`GatewayError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskAnswer, GatewayError> {
         request.input.check()?;
+        if request.unlinkable {
+            return self.ask_unlinkably(request).await;
+        }
         let (privacy, evidence) = (request.privacy, request.evidence());
         let mut question = Question {
             model: &request.model,
@@ -248,7 +255,8 @@ impl Gateway {
         fingerprint: B256,
     ) -> Result<Option<Delivery>, GatewayError> {
         let job_id = job.request.header.job_id;
-        if job.fingerprint != fingerprint {
+        // Over a channel is another question than with tokens.
+        if job.fingerprint != fingerprint || job.prepaid.is_some() || job.purchase.is_some() {
             return Err(GatewayError::JobIdReused { job_id });
         }
         let lane = self.lane(job.request.header.worker);
@@ -270,7 +278,7 @@ impl Gateway {
     }
 
     /// Offers within the price, from workers not caught before, cheapest first.
-    async fn affordable(
+    pub(crate) async fn affordable(
         &self,
         question: &Question<'_>,
         only: Option<Address>,
@@ -342,14 +350,14 @@ impl Gateway {
     ) -> Result<Delivery, GatewayError> {
         let mut again = true;
         loop {
-            let session = self.session(question.model_id, offer).await?;
+            let session = self.guest_session(question.model_id, offer).await?;
             let (sealing_key, attested) = (session.messages.key, Some(session.attested.evidence()));
             let judged = Offer { sealing_key, attested, ..offer.clone() };
             match self.ask_over_channel(question, &judged, model, values, None).await {
                 Err(GatewayError::Refused { code, .. }) if code == "no_session" && again => again = false,
                 asked => return asked,
             }
-            self.forget_session(offer.worker, question.model_id);
+            self.forget_guest(offer.worker, question.model_id);
         }
     }
 
@@ -445,11 +453,13 @@ impl Gateway {
             sent_at: unix_time_s(),
             max_price: Some(question.max_price),
             attested: offer.attested,
+            purchase: None,
+            prepaid: None,
             state: JobState::Sent,
         })
     }
 
-    async fn answered(
+    pub(crate) async fn answered(
         &self,
         request: &AskRequest,
         job_id: JobId,

@@ -25,7 +25,10 @@ use tacit_graph::{
 use tacit_verify::{Reject, Row, RowSalt, Verified, VerifyingModel};
 use tacit_wire::{
     Amount, Answer, AnswerEvidence, JobHeader, Output, RowProof, SealReject, SignatureReject, TraceEvidence,
-    Wallet, answer::AnswerFormatReject, wallet::receipt_signer,
+    Wallet,
+    answer::AnswerFormatReject,
+    token::{Token, TokenReject},
+    wallet::receipt_signer,
 };
 
 use crate::{attested::AttestedReject, canary};
@@ -181,6 +184,9 @@ pub enum AnswerReject {
         /// When the answer came, and what clocks may differ.
         to: u64,
     },
+    /// What was bought is no tokens.
+    #[error("what answers the purchase is no tokens: {0}")]
+    Tokens(#[from] TokenReject),
     /// The trace is not one of this input and output.
     #[error("the trace is false: {0}")]
     Trace(#[from] FacesError),
@@ -270,6 +276,80 @@ pub fn check(
     };
     let verify_cpu_us = thread_cpu_us().saturating_sub(start);
     Ok(CheckedAnswer { header: *header, answer, logits, decoded, verified, verify_cpu_us })
+}
+
+/// Blind signatures that a worker answers for. They are paid for once they make tokens.
+#[must_use = "blind signatures are worth nothing until they are unblinded"]
+pub(crate) struct SignedBlind {
+    header: JobHeader,
+    signatures: Vec<u8>,
+}
+
+/// Tokens that were checked. Only [`SignedBlind::with_tokens`] makes one, and only one of these can be paid.
+#[must_use = "checked tokens are owed a voucher"]
+pub(crate) struct CheckedPurchase {
+    header: JobHeader,
+    tokens: Vec<Token>,
+}
+
+/// Checks what answers a purchase of tokens, but for the signatures themselves, which whoever blinded the messages checks.
+///
+/// # Errors
+/// [`AnswerReject`].
+pub(crate) fn check_blind(
+    header: &JobHeader,
+    query: &[u8],
+    answer: Answer,
+) -> Result<SignedBlind, AnswerReject> {
+    check_receipt(header, &answer.receipt)?;
+    let receipt = &answer.receipt.receipt;
+    if receipt.inputCommitment != answer.salts.commit_query(query) {
+        return Err(AnswerReject::InputCommitment);
+    }
+    if receipt.outputCommitment != answer.salts.commit_output(&answer.output) {
+        return Err(AnswerReject::OutputCommitment);
+    }
+    if receipt.evidenceHash != answer.salts.commit_evidence(&answer.evidence.committed()) {
+        return Err(AnswerReject::EvidenceCommitment);
+    }
+    match (answer.output, answer.evidence) {
+        (Output::Ciphertext(signatures), AnswerEvidence::None) => {
+            Ok(SignedBlind { header: *header, signatures })
+        }
+        (Output::Logits(_), _) => Err(AnswerReject::OutputForm),
+        (_, AnswerEvidence::Proof(_)) => Err(AnswerReject::UnexpectedProof),
+        (_, AnswerEvidence::Seed(_)) => Err(AnswerReject::UnexpectedSeed),
+        (_, AnswerEvidence::Trace(_)) => Err(AnswerReject::UnexpectedTrace),
+        (_, AnswerEvidence::Attested(_)) => Err(AnswerReject::UnexpectedAttestation),
+    }
+}
+
+impl SignedBlind {
+    pub(crate) fn signatures(&self) -> &[u8] {
+        &self.signatures
+    }
+
+    /// What the caller made of the signatures: each a token that checks under the key of the purchase.
+    pub(crate) fn with_tokens(self, tokens: Vec<Token>) -> CheckedPurchase {
+        CheckedPurchase { header: self.header, tokens }
+    }
+}
+
+impl CheckedPurchase {
+    pub(crate) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// Signs the voucher that pays for these tokens.
+    pub(crate) fn sign_voucher(&self, wallet: &Wallet) -> SignedVoucher {
+        sign_voucher(&self.header, wallet)
+    }
+}
+
+/// The header's cumulative amount, whatever the worker wrote.
+fn sign_voucher(header: &JobHeader, wallet: &Wallet) -> SignedVoucher {
+    let voucher = Voucher { channelId: header.channel_id, cumulative: header.cumulative.0 };
+    wallet.sign_voucher(voucher, header.chain_id)
 }
 
 /// Checks the proof, and that its row is this question with this output.
@@ -376,6 +456,7 @@ impl AnswerReject {
             Self::WrongCanary => canary::WRONG_CANARY,
             Self::NoTrace => "no_trace",
             Self::UnexpectedTrace => "unexpected_trace",
+            Self::Tokens(_) => "false_tokens",
             Self::Trace(_) => "false_trace",
             Self::CompletedAt { .. } => "receipt_time",
         }
@@ -419,10 +500,9 @@ impl CheckedAnswer {
         receipts::leaf(&self.answer.receipt.receipt, self.header.chain_id)
     }
 
-    /// Signs the voucher that pays for this answer: the header's cumulative amount, whatever the worker wrote.
+    /// Signs the voucher that pays for this answer.
     pub(crate) fn sign_voucher(&self, wallet: &Wallet) -> SignedVoucher {
-        let voucher = Voucher { channelId: self.header.channel_id, cumulative: self.header.cumulative.0 };
-        wallet.sign_voucher(voucher, self.header.chain_id)
+        sign_voucher(&self.header, wallet)
     }
 }
 

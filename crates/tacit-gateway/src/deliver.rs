@@ -12,7 +12,8 @@ use tacit_wire::{
     http::HttpError,
     job::{Payload, ReturnPath},
     ledger::unix_time_s,
-    message::{ErrorBody, JobResponse},
+    message::{ErrorBody, JobResponse, PrepaidRequest},
+    unlinked::UnlinkedWorker,
 };
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
@@ -81,7 +82,7 @@ impl Gateway {
         while let Some(resumed) = resuming.join_next().await {
             result = result.and(resumed.map_err(|_| GatewayError::Internal).flatten());
         }
-        result
+        result.and(self.resume_prepaid().await)
     }
 
     async fn resume_channel(&self, channel_id: B256, worker: Address) -> Result<(), GatewayError> {
@@ -147,14 +148,17 @@ impl Gateway {
                 &moved
             }
         };
-        let url = format!("{}/v1/jobs", job.endpoint);
+        let unlinked = match job.prepaid {
+            Some(_) => Some(self.unlinked_worker(job).await?),
+            None => None,
+        };
         let (worker, job_id) = (job.request.header.worker, job.request.header.job_id);
         let start = Instant::now();
         stages::reached(job.purpose, StageEvent::sent());
         // Once the worker may be at work, only what it says about this very job tells that it is not.
         let mut begun = sending == Sending::Again;
         for _ in 0..IN_PROGRESS_RETRIES {
-            match self.http.post::<_, JobResponse>(&url, &job.request, RESPONSE_BYTES_MAX).await {
+            match self.send_job(job, unlinked.as_ref()).await {
                 Ok(response) => return Ok(self.receive(job, response).await?),
                 Err(HttpError::Refused { body, .. }) if body.code == "in_progress" => {
                     if start.elapsed() > IN_PROGRESS_MAX {
@@ -179,8 +183,28 @@ impl Gateway {
         Err(GatewayError::Timeout.into())
     }
 
+    async fn send_job(
+        &self,
+        job: &JobRecord,
+        unlinked: Option<&UnlinkedWorker>,
+    ) -> Result<JobResponse, HttpError> {
+        match (unlinked, &job.prepaid) {
+            (Some(worker), Some(prepaid)) => {
+                let request = PrepaidRequest { job: job.request.clone(), tokens: prepaid.tokens.clone() };
+                worker.post("/v1/prepaid", &request, RESPONSE_BYTES_MAX).await
+            }
+            _ => {
+                let url = format!("{}/v1/jobs", job.endpoint);
+                self.http.post(&url, &job.request, RESPONSE_BYTES_MAX).await
+            }
+        }
+    }
+
     /// Checks a response; only if every check passes is a voucher signed, kept, and handed over.
     async fn receive(&self, job: &JobRecord, response: JobResponse) -> Result<Delivery, GatewayError> {
+        if let Some(purchase) = &job.purchase {
+            return self.receive_tokens(job, purchase, response).await;
+        }
         let answer_bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
         let checked = match self.open_and_check(job, response).await? {
             Ok(checked) => checked,
@@ -227,6 +251,11 @@ impl Gateway {
             return Err(GatewayError::Rejected { worker, job_id, reject: Box::new(reject) });
         }
         stages::reached(job.purpose, StageEvent::verified(record.verify_cpu_us));
+        if job.prepaid.is_some() {
+            self.store.put_prepaid_answered(job, &record)?;
+            stages::reached(job.purpose, StageEvent::paid(header.price));
+            return Ok(Delivery::Acknowledged);
+        }
         let voucher = checked.sign_voucher(&self.wallet);
         self.store.put_signed(job, &record, &voucher)?;
         let channel = self.store.channel(header.channel_id)?.ok_or(GatewayError::Internal)?;
@@ -308,7 +337,7 @@ impl Gateway {
         agrees.map_err(|_| GatewayError::Internal)
     }
 
-    fn reject(&self, job: &JobRecord, reject: AnswerReject) -> Result<GatewayError, GatewayError> {
+    pub(crate) fn reject(&self, job: &JobRecord, reject: AnswerReject) -> Result<GatewayError, GatewayError> {
         self.store.put_rejected(job, reject.code(), &reject.to_string())?;
         let header = &job.request.header;
         Ok(GatewayError::Rejected { worker: header.worker, job_id: header.job_id, reject: Box::new(reject) })
@@ -324,6 +353,9 @@ impl Gateway {
 
     async fn explain(&self, job: &JobRecord, body: &ErrorBody) -> Result<Undelivered, GatewayError> {
         let header = &job.request.header;
+        if job.prepaid.is_some() {
+            return Ok(Undelivered::Failed(self.refused_prepaid(job, body)?));
+        }
         let demanded = body.demand.unwrap_or_default();
         match body.code.as_str() {
             "wrong_cumulative" | "payment_required" => {
@@ -336,6 +368,10 @@ impl Gateway {
                     let reject = AnswerReject::Overcharge { agreed: header.cumulative, demanded };
                     return Ok(Undelivered::Failed(self.reject(job, reject)?));
                 }
+            }
+            "stale_price" if job.purchase.is_some() => {
+                self.store.put_refused(job, &body.code, &body.message)?;
+                return Ok(Undelivered::Failed(GatewayError::StalePrice { worker: header.worker }));
             }
             "stale_price" => {
                 let asked = self.asked_price(job).await?;

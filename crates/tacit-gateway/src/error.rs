@@ -324,6 +324,50 @@ pub enum GatewayError {
     /// The question took too long. It goes on at the next one, and is paid once.
     #[error("the question took too long")]
     Timeout,
+    /// There is no relay to ask through.
+    #[error("there is no relay, without which the worker would see who asks")]
+    NoRelay,
+    /// A mode that takes more than one message, or names the asker.
+    #[error("{privacy} with {evidence} cannot be asked unlinkably")]
+    NotUnlinkable {
+        /// Asked for.
+        privacy: Privacy,
+        /// Asked for.
+        evidence: Evidence,
+    },
+    /// Not enough tokens of this worker.
+    #[error("there are too few tokens of worker {worker}{}", .needed.map_or_else(String::new, |needed| format!(": {needed} pay for this question")))]
+    NoTokens {
+        /// Whose.
+        worker: Address,
+        /// As many as the price needs; none where the worker takes none for it.
+        needed: Option<usize>,
+    },
+    /// Nobody who serves the model sells tokens.
+    #[error("nobody who serves this model sells tokens")]
+    NoTokenSale,
+    /// A key that may have been made for this buyer.
+    #[error(
+        "worker {worker} lists its token key since too short a time: who buys before {opens_at} (seconds since 1970) may be the only one"
+    )]
+    YoungTokenKey {
+        /// Who.
+        worker: Address,
+        /// From when on it is old enough, seconds since 1970.
+        opens_at: u64,
+    },
+    /// The worker's token key is not the one on the ledger.
+    #[error("worker {worker} gives another token key than the ledger lists")]
+    TokenKeyMismatch {
+        /// Who.
+        worker: Address,
+    },
+    /// No tokens, or more than are sold at once.
+    #[error("from 1 to {limit} tokens are bought at once")]
+    TokenCount {
+        /// The limit.
+        limit: usize,
+    },
     /// The payload cannot be made: the ask's sealing key is bad.
     #[error("the job cannot be sealed: {0}")]
     Payload(#[from] PayloadReject),
@@ -455,6 +499,17 @@ impl GatewayError {
             Self::UnknownBlock { .. } => ("unknown_block", 404, "see the newest ones: GET /tacit/v1/blocks"),
             Self::Busy => ("busy", 503, "try again in a moment"),
             Self::Timeout => ("timeout", 504, "ask again with the same job id: it is paid once"),
+            Self::NoRelay => ("no_relay", 422, "start the gateway with --relay URL"),
+            Self::NotUnlinkable { .. } => {
+                ("not_unlinkable", 422, "ask with --privacy sealed or clear, and --evidence signed or proved")
+            }
+            Self::NoTokens { .. } => ("no_tokens", 402, "buy some, and ask later: tacit tokens buy"),
+            Self::NoTokenSale => ("no_token_sale", 404, "ask without --unlinkable, or ask another model"),
+            Self::YoungTokenKey { .. } => {
+                ("young_token_key", 403, "buy later, or of another worker: --worker")
+            }
+            Self::TokenKeyMismatch { .. } => ("token_key_mismatch", 502, "buy of another worker: --worker"),
+            Self::TokenCount { .. } => ("token_count", 422, "buy fewer, more often"),
             Self::Payload(_) => ("bad_sealing_key", 502, "ask another worker"),
             Self::Overflow => ("overflow", 422, ""),
             Self::Ledger(LedgerError::Reverted(Revert::Other(_))) | Self::Ledger(LedgerError::Http(_)) => {
@@ -475,7 +530,11 @@ impl GatewayError {
             Self::AuditTooExpensive { in_all, .. } => Some(*in_all),
             _ => None,
         };
-        let opens_at = if let Self::Refused { opens_at, .. } = self { *opens_at } else { None };
+        let opens_at = match self {
+            Self::Refused { opens_at, .. } => *opens_at,
+            Self::YoungTokenKey { opens_at, .. } => Some(*opens_at),
+            _ => None,
+        };
         let (code, hint) = (code.to_owned(), hint.to_owned());
         ErrorBody { code, message: self.to_string(), hint, demand, opens_at }
     }
@@ -496,6 +555,7 @@ impl GatewayError {
                 | Self::StalePrice { .. }
                 | Self::Distrusted { .. }
                 | Self::Payload(_)
+                | Self::NoTokens { .. }
         )
     }
 }

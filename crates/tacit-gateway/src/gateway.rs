@@ -25,6 +25,7 @@ use crate::{
     },
     page::stages::WATCHED_MAX,
     store::Store,
+    tokens::UnlinkablePolicy,
 };
 
 /// What a gateway is made of.
@@ -42,6 +43,8 @@ pub struct GatewayConfig {
     pub canaries: CanaryPolicy,
     /// Which audited answers are done again that were not encrypted, and with what.
     pub audits: AuditPolicy,
+    /// How questions are asked that nobody can join to a payment.
+    pub unlinkable: UnlinkablePolicy,
     /// Who may ask at the OpenAI interface, and how patiently.
     pub door: DoorConfig,
     /// What evidence of hardware is judged by; without it, nothing is asked in `enclave`.
@@ -103,6 +106,7 @@ pub struct Gateway {
     pub(crate) canaries: CanaryPolicy,
     pub(crate) audits: AuditPolicy,
     pub(crate) attesting: Option<Attesting>,
+    pub(crate) unlinkable: UnlinkablePolicy,
     /// One at a time decides whether an answer is audited: a coin is tossed once.
     pub(crate) deciding: tokio::sync::Mutex<()>,
     /// One at a time takes steps of disputes.
@@ -173,7 +177,17 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] when the file is unreadable or HTTP is not available.
     pub fn open(config: GatewayConfig) -> Result<Arc<Self>, GatewayError> {
-        let GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation } = config;
+        let GatewayConfig {
+            wallet,
+            ledger,
+            store,
+            spending,
+            canaries,
+            audits,
+            unlinkable,
+            door,
+            attestation,
+        } = config;
         store.channels()?;
         Ok(Arc::new(Self {
             wallet,
@@ -183,6 +197,7 @@ impl Gateway {
             canaries,
             audits,
             attesting: attestation.map(Attesting::new),
+            unlinkable,
             deciding: tokio::sync::Mutex::default(),
             disputing: tokio::sync::Mutex::default(),
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,

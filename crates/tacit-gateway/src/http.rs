@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `GET /` | the page (`tacit-web`), which asks for what is below and in [`page`] |
 //! | `POST /tacit/v1/ask` | [`AskRequest`] in, [`AskAnswer`] out, or events ([`page::stages`]) |
+//! | `POST /tacit/v1/tokens` | [`BuyTokens`] in, [`TokensBought`] out |
+//! | `GET /tacit/v1/tokens` | [`TokensEntry`] of each worker and key |
 //! | `GET /tacit/v1/models` | models on the ledger, with asks |
 //! | `GET /tacit/v1/receipts` | receipts of jobs and streams, newest first |
 //! | `GET /tacit/v1/receipts/{id}` | one receipt, by hash or job id, with its block once anchored |
@@ -58,6 +60,7 @@ use crate::{
     page,
     receipt::Bundle,
     store::StreamRecord,
+    tokens::{BuyTokens, TokensBought, TokensEntry},
     view::{AnyBundle, AskAnswer, Channels, ModelEntry, ReceiptEntry, Status},
 };
 
@@ -116,6 +119,7 @@ impl Gateway {
         let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
         let router = Router::new()
             .route("/tacit/v1/ask", post(ask))
+            .route("/tacit/v1/tokens", get(tokens).post(buy_tokens))
             .route("/tacit/v1/models", get(models))
             .route("/tacit/v1/receipts", get(receipts))
             .route("/tacit/v1/receipts/{id}", get(receipt))
@@ -252,6 +256,21 @@ async fn ask(State(gateway): Shared, headers: HeaderMap, body: Body) -> Result<R
     // On its own task: a caller that hangs up does not leave a job half done.
     let answer = tokio::spawn(async move { gateway.ask(request).await });
     answer.await.map_err(|_| GatewayError::Internal)?.map(|answer: AskAnswer| Json(answer).into_response())
+}
+
+async fn buy_tokens(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<TokensBought>, GatewayError> {
+    let request: BuyTokens = read_json(&headers, body).await?;
+    // On its own task, as a question.
+    let bought = tokio::spawn(async move { gateway.buy_tokens(request).await });
+    bought.await.map_err(|_| GatewayError::Internal)?.map(Json)
+}
+
+async fn tokens(State(gateway): Shared) -> Result<Json<Vec<TokensEntry>>, GatewayError> {
+    gateway.tokens().await.map(Json)
 }
 
 async fn models(State(gateway): Shared) -> Result<Json<Vec<ModelEntry>>, GatewayError> {

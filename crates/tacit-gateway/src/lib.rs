@@ -5,9 +5,11 @@
 //! seals or encrypts it, checks the answer ([`check`]), and only then signs a voucher. What a worker answers to encrypted questions is audited by questions
 //! hidden among them ([`canary`]). Before a question is sealed to a guest, the guest's hardware is judged by a policy ([`attested`]). Language models are asked as any program asks OpenAI's, and paid by the token ([`openai`]).
 //!
+//! A question may also be asked so that nobody can join it to a payment: with tokens that were bought before ([`tokens`]), through a relay ([`unlinkable`]).
+//!
 //! # What the client risks
 //! Nothing but gas for its channel: a voucher exists only for a [`CheckedAnswer`], at the price agreed before. A worker
-//! whose answer is refused is not asked again, and its channel is closed.
+//! whose answer is refused is not asked again, and its channel is closed. Tokens are paid for before they are used ([`unlinkable`]).
 //!
 //! # What survives a crash
 //! The request is on disk before it is sent, the signed voucher before it is sent. After a restart the same bytes are
@@ -30,6 +32,8 @@ pub mod openai;
 pub mod receipt;
 pub mod store;
 pub mod stream_receipt;
+pub mod tokens;
+pub mod unlinkable;
 
 mod ask;
 mod channel;
@@ -60,4 +64,5 @@ pub use receipt::{
 pub use store::{Audit, Other, Store, StoreError};
 pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream};
 pub use tacit_market::Ratio;
+pub use tokens::{BuyTokens, TOKEN_KEY_AGE, TokensBought, TokensEntry, UnlinkablePolicy};
 pub use view::{Approximate, AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

@@ -26,7 +26,7 @@ pub(crate) struct Offer {
     pub(crate) attested: Option<B256>,
 }
 
-const MODEL_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const MODEL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Gateway {
     /// Id of a model by name or by id.
@@ -68,7 +68,8 @@ impl Gateway {
     /// ledger does not say.
     pub(crate) async fn whereabouts(&self, job: &JobRecord) -> String {
         let header = &job.request.header;
-        self.endpoint_of(header.model_id, header.worker, &job.endpoint).await
+        let model_id = job.purchase.as_ref().map_or(header.model_id, |purchase| purchase.model_id);
+        self.endpoint_of(model_id, header.worker, &job.endpoint).await
     }
 
     /// Where a worker that serves a model is now, or where it was.

@@ -9,6 +9,7 @@ use tacit_encrypt::{Approximation, Closeness};
 use tacit_graph::{LabelScore, LabelScores};
 use tacit_wire::{
     Amount, JobId,
+    http::HttpError,
     message::{AnchorProof, AskTerms, ReceiptInfo},
 };
 use tokio::time::Instant;
@@ -486,8 +487,7 @@ impl Gateway {
         if let Some(anchor) = &answer.anchor {
             return Ok(Some(anchor.block));
         }
-        let url = format!("{}/v1/receipts/{job_id}", self.whereabouts(&job).await);
-        let asked = self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX);
+        let asked = self.ask_for_receipt(&job, job_id);
         let Ok(asked) = tokio::time::timeout(RECEIPT_TIMEOUT, asked).await else { return Ok(None) };
         let info = match asked {
             Ok(info) => info,
@@ -503,6 +503,19 @@ impl Gateway {
         };
         self.store.put_anchor(job_id, &anchor)?;
         Ok(Some(anchor.block))
+    }
+
+    /// Through the relay, where the job went through it: whoever asks for a receipt is whoever asked the question.
+    async fn ask_for_receipt(&self, job: &JobRecord, job_id: JobId) -> Result<ReceiptInfo, HttpError> {
+        let path = format!("/v1/receipts/{job_id}");
+        if job.prepaid.is_none() {
+            let url = format!("{}{path}", self.whereabouts(job).await);
+            return self.http.get(&url, RECEIPT_BYTES_MAX).await;
+        }
+        match self.unlinked_worker(job).await {
+            Ok(worker) => worker.get(&path, RECEIPT_BYTES_MAX).await,
+            Err(error) => Err(HttpError::Relay { url: path, detail: error.to_string() }),
+        }
     }
 
     /// A place that a worker named, with the ledger's block, if the ledger says so too.

@@ -96,6 +96,14 @@ pub enum HttpError {
         /// What it said; written by the other side.
         text: String,
     },
+    /// A relay did not bring an answer that is the worker's.
+    #[error("the relay at {url} brought no answer of the worker's: {detail}")]
+    Relay {
+        /// Where it is.
+        url: String,
+        /// What it said, or what is wrong with what it brought.
+        detail: String,
+    },
     /// The body is longer than its limit.
     #[error("{url} answered with more than {limit_bytes} bytes")]
     TooLong {
@@ -143,7 +151,7 @@ impl HttpError {
             Self::Unreachable { source, .. } => !source.is_connect(),
             Self::Refused { status, .. } | Self::Status { status, .. } => *status >= 500,
             Self::Told { status, .. } => *status >= 500,
-            Self::TooLong { .. } | Self::Malformed { .. } | Self::Stalled { .. } => true,
+            Self::TooLong { .. } | Self::Malformed { .. } | Self::Stalled { .. } | Self::Relay { .. } => true,
         }
     }
 }
@@ -386,7 +394,7 @@ pub fn origin(endpoint: &str) -> Option<String> {
         .then(|| url.origin().ascii_serialization())
 }
 
-fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
+pub(crate) fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
     let status = status.as_u16();
     match serde_json::from_slice::<ErrorReply>(bytes) {
         Ok(ErrorReply { mut error }) => {

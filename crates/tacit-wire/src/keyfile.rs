@@ -1,4 +1,4 @@
-//! Secret keys of 32 bytes in files that only their owner can read.
+//! Secret keys, most of them of 32 bytes, in files that only their owner can read.
 
 use std::{
     fs::{self, OpenOptions},
@@ -46,6 +46,11 @@ pub enum KeyFileError {
 /// # Errors
 /// The file is missing, readable by others or not a key.
 pub fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    read_sized(path)
+}
+
+/// Reads a key of any length, as [`read`] does.
+pub(crate) fn read_sized<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>, KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.display().to_string(), source };
     let mut file = fs::File::open(path).map_err(failed)?;
     #[cfg(unix)]
@@ -56,7 +61,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
         }
     }
     let malformed = || KeyFileError::Malformed { path: path.display().to_string() };
-    let mut text = Zeroizing::new([0_u8; 80]);
+    let mut text = Zeroizing::new(vec![0_u8; 2 * N + 16]);
     let mut length = 0;
     while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match file.read(rest).map_err(failed)? {
@@ -68,8 +73,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
 }
 
 /// Hex text of a key, with or without `0x`, surrounding blanks ignored.
-pub(crate) fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0_u8; 32]);
+pub(crate) fn parse<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+    let mut key = Zeroizing::new([0_u8; N]);
     hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice()).ok()?;
     Some(key)
 }
@@ -79,6 +84,11 @@ pub(crate) fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 /// # Errors
 /// The file exists or cannot be written.
 pub fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
+    create_sized(path, key.as_slice())
+}
+
+/// Writes a new key of any length, as [`create`] does.
+pub(crate) fn create_sized(path: &Path, key: &[u8]) -> Result<(), KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.display().to_string(), source };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed)?;
@@ -92,7 +102,7 @@ pub fn create(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    let mut text = hex::encode(key.as_slice());
+    let mut text = hex::encode(key);
     let written = options.open(&aside).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()

@@ -480,6 +480,28 @@ impl LedgerClient {
         self.send(wallet, asks::ADDRESS, Amount::ZERO, call.abi_encode()).await
     }
 
+    /// What a worker sells prepaid tokens under.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn tokens(&self, worker: Address) -> Result<IAsks::Tokens, LedgerError> {
+        self.call(asks::ADDRESS, &IAsks::tokensCall { worker }).await
+    }
+
+    /// Sells tokens under another key from now on.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn set_tokens(
+        &self,
+        wallet: &Wallet,
+        key_hash: B256,
+        price: Amount,
+    ) -> Result<Mined, LedgerError> {
+        let call = IAsks::setTokensCall { keyHash: key_hash, price: price.0 };
+        self.send(wallet, asks::ADDRESS, Amount::ZERO, call.abi_encode()).await
+    }
+
     /// What a worker has at stake.
     ///
     /// # Errors

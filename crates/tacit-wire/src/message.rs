@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, Privacy, channels::SignedVoucher, receipts::SignedReceipt};
 
-use crate::{Amount, JobHeader, JobId, Payload, language::TokenPrices};
+use crate::{Amount, JobHeader, JobId, Payload, language::TokenPrices, token::Token};
 
 /// A model as a worker describes it. The reader recomputes the id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,24 @@ pub struct AttestResponse {
     /// What vouches for it (`tacit-attest`, `Evidence`).
     #[serde(with = "base64_bytes")]
     pub evidence: Vec<u8>,
+}
+
+/// Asks for one answer, which tokens pay for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepaidRequest {
+    /// The job; its header names no channel, but these tokens ([`crate::token::payment_id`]).
+    pub job: JobRequest,
+    /// What pays for it.
+    pub tokens: Vec<Token>,
+}
+
+/// What a worker sells tokens under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenKeyInfo {
+    /// The key as RFC 9578 encodes it; its hash stands on the ledger.
+    #[serde(with = "base64_bytes")]
+    pub key: Vec<u8>,
 }
 
 /// Carries one answer.

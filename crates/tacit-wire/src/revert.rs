@@ -268,6 +268,13 @@ fn asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Res
         IAsksErrors::PageTooLong(IAsks::PageTooLong { limit }) => {
             write!(f, "a page has at most {limit} asks")
         }
+        IAsksErrors::BadTokens(_) => f.write_str("a token key is set once, with a price"),
+        IAsksErrors::TokensTooSoon(IAsks::TokensTooSoon { earliest }) => {
+            write!(
+                f,
+                "the token key before this one is good until then: another can be set from time {earliest}"
+            )
+        }
         #[expect(unreachable_patterns, reason = "the interface may gain errors")]
         other => write!(f, "the asks module refused: {other:?}"),
     }

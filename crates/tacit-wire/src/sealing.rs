@@ -102,6 +102,17 @@ impl SealingKey {
         Ok(key)
     }
 
+    /// The key with these bytes; `None` where they are none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        <Kem as hpke::Kem>::PrivateKey::from_bytes(bytes).ok().map(Self)
+    }
+
+    /// For the other things that are sealed to this key ([`crate::oblivious`]).
+    pub(crate) fn secret(&self) -> &<Kem as hpke::Kem>::PrivateKey {
+        &self.0
+    }
+
     /// The public half, as it stands in asks on the ledger.
     #[must_use]
     pub fn public(&self) -> B256 {
@@ -214,7 +225,7 @@ pub fn bucket(length: usize) -> usize {
     bucket_from(length, BUCKET_BYTES_MIN)
 }
 
-fn bucket_from(length: usize, least: usize) -> usize {
+pub(crate) fn bucket_from(length: usize, least: usize) -> usize {
     let length = length.max(least);
     let exponent = length.ilog2();
     let mantissa_bits = exponent.ilog2() + 1;

@@ -6,6 +6,10 @@
 //! | `GET /v1/models`, `GET /v1/models/{id}` | models, with graph and weight root |
 //! | `POST /v1/jobs` | one answer |
 //! | `POST /v1/attest` | a session with a guest, and what vouches for it ([`crate::attest`]) |
+//! | `POST /v1/prepaid` | one answer, which tokens pay for |
+//! | `GET /v1/token-key` | the key that tokens are sold under |
+//! | `POST /v1/ohttp` | an encapsulated request for a model, a job or a receipt (RFC 9458) |
+//! | `GET /v1/ohttp-keys` | its key configuration |
 //! | `POST /v1/vouchers` | one payment |
 //! | `POST /v1/walks` | a part of an audited run, for whoever knows its receipt's salt ([`tacit_wire::walk`]) |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
@@ -34,12 +38,15 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tacit_wire::{
     JobId, WalkRequest, WalkResponse,
+    binary_http::{BinaryRequest, BinaryResponse},
     keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER},
     message::{
         AttestRequest, AttestResponse, ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo,
-        ModelTerms, ReceiptInfo, VoucherReply, VoucherRequest, WorkerInfo,
+        ModelTerms, PrepaidRequest, ReceiptInfo, TokenKeyInfo, VoucherReply, VoucherRequest, WorkerInfo,
     },
+    oblivious,
     owner::{OwnerReport, OwnerRequest},
+    unlinked::{ENCAPSULATED_REQUEST_BYTES_MAX, ENCAPSULATED_RESPONSE_BYTES_MAX},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
@@ -78,6 +85,10 @@ impl Worker {
             .route("/v1/models/{id}", get(model))
             .route("/v1/jobs", post(job))
             .route("/v1/attest", post(attest))
+            .route("/v1/prepaid", post(prepaid))
+            .route("/v1/token-key", get(token_key))
+            .route(oblivious::PATH, post(unlinked))
+            .route("/v1/ohttp-keys", get(oblivious_keys))
             .route("/v1/vouchers", post(voucher))
             .route("/v1/walks", post(walk))
             .route("/v1/channels/{id}", get(channel))
@@ -178,6 +189,70 @@ async fn attest(
 ) -> Result<Json<AttestResponse>, JobReject> {
     let request: AttestRequest = read(&headers, body).await?;
     worker.attest(request).await.map(Json)
+}
+
+async fn prepaid(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<JobResponse>, JobReject> {
+    let request: PrepaidRequest = read(&headers, body).await?;
+    let answered = worker.answer_prepaid(request).await;
+    answered.map(Json).inspect_err(|reject| worker.refused.count(reject.describe().0))
+}
+
+async fn token_key(State(worker): State<Arc<Worker>>) -> Result<Json<TokenKeyInfo>, JobReject> {
+    worker.token_key().map(Json)
+}
+
+async fn oblivious_keys(State(worker): State<Arc<Worker>>) -> Response {
+    let keys = oblivious::key_configurations(worker.sealing.public());
+    ([(CONTENT_TYPE, HeaderValue::from_static(oblivious::KEYS_TYPE))], keys).into_response()
+}
+
+/// Opens a request that came through a relay, and seals what answers it, whatever that is: the relay sees no refusal but of what does not open.
+async fn unlinked(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, JobReject> {
+    if headers.get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != oblivious::REQUEST_TYPE.as_bytes()) {
+        let detail = format!("the content type is not {}", oblivious::REQUEST_TYPE);
+        return Err(JobReject::Malformed { detail });
+    }
+    let message = axum::body::to_bytes(body, ENCAPSULATED_REQUEST_BYTES_MAX).await;
+    let (request, reply) = worker.sealing.decapsulate(&message.map_err(|_| JobReject::Body)?)?;
+    let response = match BinaryRequest::decode(&request) {
+        Ok(request) => inner(worker, request).await,
+        Err(reject) => JobReject::Malformed { detail: reject.to_string() }.into_response(),
+    };
+    let (parts, body) = response.into_parts();
+    let content = axum::body::to_bytes(body, ENCAPSULATED_RESPONSE_BYTES_MAX).await;
+    let content = content.map_err(|_| JobReject::Internal)?.to_vec();
+    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let response = BinaryResponse { status: parts.status.as_u16(), content_type, content };
+    let sealed = reply.seal(&response.encode())?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(oblivious::RESPONSE_TYPE))], sealed).into_response())
+}
+
+/// What an encapsulated request may ask for: what a question needs, and nothing that names a channel.
+async fn inner(worker: Arc<Worker>, request: BinaryRequest) -> Response {
+    let BinaryRequest { method, path, content_type, content } = request;
+    let mut headers = HeaderMap::new();
+    if let Ok(kind) = HeaderValue::from_str(&content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    let (worker, body) = (State(worker), Body::from(content));
+    match (method.as_str(), path.as_str()) {
+        ("POST", "/v1/prepaid") => prepaid(worker, headers, body).await.into_response(),
+        ("GET", path) => match (path.strip_prefix("/v1/models/"), path.strip_prefix("/v1/receipts/")) {
+            (Some(id), _) => model(worker, Path(id.to_owned())).await.into_response(),
+            (_, Some(id)) => receipt(worker, Path(id.to_owned())).await.into_response(),
+            _ => JobReject::NotFound.into_response(),
+        },
+        _ => JobReject::NotFound.into_response(),
+    }
 }
 
 async fn voucher(

@@ -9,7 +9,7 @@ use tacit_abi::{
 };
 use tacit_encrypt::{KeyId, Variant, server::EvaluationKeys};
 use tacit_wire::{
-    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Revert, Salts, SealingKey,
+    Amount, Answer, AnswerEvidence, EngineTime, JobHeader, JobId, LedgerError, Output, Revert, Salts,
     job::{Contents, PAYLOAD_BYTES_MAX, Payload, PayloadReject, ReturnPath},
     keys::{KeyGrant, KeyReply},
     ledger::receipt_digest,
@@ -22,6 +22,7 @@ use crate::{
     disputes::KEEP_S,
     engine::{EngineAnswer, JobInput, OpenedJob},
     keys::KeyError,
+    prepaid::Spent,
     quota::Counting,
     reject::JobReject,
     served::{ServedModel, may_be_disputed},
@@ -30,11 +31,11 @@ use crate::{
 };
 
 /// A job that passed every check. Only [`Worker::admit`] makes one, and only an admitted job is computed.
-struct Admitted {
+pub(crate) struct Admitted {
     opened: Arc<OpenedJob>,
     digest: B256,
     model: ServedModel,
-    channel: ChannelRecord,
+    payment: Payment,
     path: ReturnPath,
     /// Id of the evidence of the session that it came over.
     attested: Option<B256>,
@@ -43,15 +44,47 @@ struct Admitted {
     _place: OwnedSemaphorePermit,
 }
 
-/// Holds a channel for one job; gives it back when dropped.
+/// What pays for a job.
+pub(crate) enum Payment {
+    /// A voucher, later.
+    Channel(ChannelRecord),
+    /// Tokens, as soon as there is an answer.
+    Tokens(Vec<Spent>),
+}
+
+/// Holds a channel, or tokens, for one job; gives them back when dropped.
 pub(crate) struct Reservation {
     worker: Arc<Worker>,
-    channel_id: B256,
+    held: Vec<B256>,
+}
+
+impl Reservation {
+    pub(crate) fn of(worker: Arc<Worker>, held: Vec<B256>) -> Self {
+        Self { worker, held }
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.worker.busy().remove(&self.channel_id);
+        let mut busy = self.worker.busy();
+        for held in &self.held {
+            busy.remove(held);
+        }
+    }
+}
+
+impl Admitted {
+    pub(crate) fn new(
+        (opened, path, attested): (OpenedJob, ReturnPath, Option<B256>),
+        digest: B256,
+        model: ServedModel,
+        payment: Payment,
+        reservation: Reservation,
+        counting: Counting,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let opened = Arc::new(opened);
+        Self { opened, digest, model, payment, path, attested, reservation, counting, _place: place }
     }
 }
 
@@ -65,16 +98,26 @@ impl Worker {
         if let Some(body) = self.answered(&request)? {
             return Ok(JobResponse { job_id, body });
         }
+        if self.sale(&request.header).is_some() {
+            return self.sell(request).await;
+        }
         let admitted = self.admit(request).await?;
+        self.compute_beside(job_id, admitted).await
+    }
+
+    /// On its own task: a client that hangs up does not stop work that it will ask for again.
+    pub(crate) async fn compute_beside(
+        self: &Arc<Self>,
+        job_id: JobId,
+        admitted: Admitted,
+    ) -> Result<JobResponse, JobReject> {
         let worker = Arc::clone(self);
-        // On its own task: a client that hangs up does not stop work that it will ask for again.
-        let body = tokio::spawn(async move { worker.compute(admitted).await })
-            .await
-            .map_err(|_| JobReject::Internal)??;
+        let computing = tokio::spawn(async move { worker.compute(admitted).await });
+        let body = computing.await.map_err(|_| JobReject::Internal)??;
         Ok(JobResponse { job_id, body })
     }
 
-    fn answered(&self, request: &JobRequest) -> Result<Option<Vec<u8>>, JobReject> {
+    pub(crate) fn answered(&self, request: &JobRequest) -> Result<Option<Vec<u8>>, JobReject> {
         let job_id = request.header.job_id;
         let Some(job) = self.store.job(job_id)? else { return Ok(None) };
         if job.digest != request.header.digest(&request.payload) {
@@ -87,12 +130,25 @@ impl Worker {
         if self.is_drained() {
             return Err(JobReject::Draining);
         }
+        let model = self.check_terms(&request.header, &request.payload)?.clone();
+        self.check_disputable(&request.header, &model).await?;
+        let (channel, reservation) = self.admit_channel(&request).await?;
+        let JobRequest { header, payload, .. } = request;
+        let counting = self.count(&header, &model)?;
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
+        let opened = self.open_payload(header, &payload, &model).await?;
+        let (digest, payment) = (header.digest(&payload), Payment::Channel(channel));
+        Ok(Admitted::new(opened, digest, model, payment, reservation, counting, place))
+    }
+
+    /// The channel that pays for a job, kept for it.
+    pub(crate) async fn admit_channel(
+        self: &Arc<Self>,
+        request: &JobRequest,
+    ) -> Result<(ChannelRecord, Reservation), JobReject> {
         let JobRequest { header, payload, signature } = request;
-        let model = self.check_terms(&header, &payload)?.clone();
-        self.check_disputable(&header, &model).await?;
-        let digest = header.digest(&payload);
-        let signer = header.signer(&payload, &signature)?;
-        let listed = self.check_channel(&header).await?;
+        let signer = header.signer(payload, signature)?;
+        let listed = self.check_channel(header).await?;
         if signer != listed.signer {
             return Err(JobReject::NotSigner { expected: listed.signer, got: signer });
         }
@@ -105,27 +161,21 @@ impl Worker {
         if self.store.job(header.job_id)?.is_some() {
             return Err(JobReject::InProgress { job_id: header.job_id });
         }
-        let channel = self.held_channel(&header, &listed)?;
-        self.check_balance(&header, &channel)?;
-        let counting = self.count(&header, &model)?;
-        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| JobReject::Busy)?;
-        let session = payload.session().map(|key| self.session(key, &header)).transpose()?;
-        let key = session.as_ref().map_or(&self.sealing, |session| &*session.key);
-        let (input, path) = self.open_payload(&header, &payload, key, &model).await?;
-        let opened = Arc::new(OpenedJob { header, input });
-        let attested = session.map(|session| session.evidence);
-        Ok(Admitted { opened, digest, model, channel, path, attested, reservation, counting, _place: place })
+        let channel = self.held_channel(header, &listed)?;
+        self.check_balance(header, &channel)?;
+        Ok((channel, reservation))
     }
 
     /// What there is to compute on, once its shape is the model's.
-    async fn open_payload(
+    pub(crate) async fn open_payload(
         &self,
-        header: &JobHeader,
+        header: JobHeader,
         payload: &Payload,
-        key: &SealingKey,
         model: &ServedModel,
-    ) -> Result<(JobInput, ReturnPath), JobReject> {
-        let (contents, path) = payload.open(header, key)?;
+    ) -> Result<(OpenedJob, ReturnPath, Option<B256>), JobReject> {
+        let session = payload.session().map(|key| self.session(key, &header)).transpose()?;
+        let key = session.as_ref().map_or(&self.sealing, |session| &*session.key);
+        let (contents, path) = payload.open(&header, key)?;
         let input = match contents {
             Contents::Values(values) => {
                 let (expected, got) = (model.features(), values.len());
@@ -135,7 +185,7 @@ impl Worker {
                 JobInput::Values(values)
             }
             Contents::Query(bytes) => {
-                let JobHeader { job_id, model_id, privacy, evidence, .. } = *header;
+                let JobHeader { job_id, model_id, privacy, evidence, .. } = header;
                 let offer = model.offer().ok_or(JobReject::UnsupportedMode { privacy, evidence })?;
                 let keys = match offer.check_query(&bytes)? {
                     Some(id) => Some(self.expanded(header.client, id, offer.variant()).await?),
@@ -144,7 +194,7 @@ impl Worker {
                 JobInput::Query { bytes, keys, seed: self.audit.seed(job_id, model_id, payload.hash()) }
             }
         };
-        Ok((input, path))
+        Ok((OpenedJob { header, input }, path, session.map(|session| session.evidence)))
     }
 
     /// A client's keys, ready to compute with.
@@ -200,7 +250,8 @@ impl Worker {
         keeping.await.map_err(|_| JobReject::Internal)?.map_err(key_reject)
     }
 
-    fn check_terms(&self, header: &JobHeader, payload: &Payload) -> Result<&ServedModel, JobReject> {
+    /// Whether a job is for this worker, on its ledger.
+    pub(crate) fn check_addressed(&self, header: &JobHeader) -> Result<(), JobReject> {
         let expected = self.ledger.chain_id();
         if header.chain_id != expected {
             return Err(JobReject::WrongChain { expected, got: header.chain_id });
@@ -208,6 +259,15 @@ impl Worker {
         if header.worker != self.address() {
             return Err(JobReject::WrongWorker { expected: self.address(), got: header.worker });
         }
+        Ok(())
+    }
+
+    pub(crate) fn check_terms(
+        &self,
+        header: &JobHeader,
+        payload: &Payload,
+    ) -> Result<&ServedModel, JobReject> {
+        self.check_addressed(header)?;
         let unknown = JobReject::UnknownModel { model_id: header.model_id };
         let model = self.models.get(&header.model_id).ok_or(unknown)?;
         let (privacy, evidence) = (header.privacy, header.evidence);
@@ -256,7 +316,7 @@ impl Worker {
             }),
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(job_id);
-                Ok(Reservation { worker: Arc::clone(self), channel_id })
+                Ok(Reservation::of(Arc::clone(self), vec![channel_id]))
             }
         }
     }
@@ -314,12 +374,22 @@ impl Worker {
     }
 
     async fn compute(self: Arc<Self>, admitted: Admitted) -> Result<Vec<u8>, JobReject> {
-        let Admitted { opened, digest, model, channel, path, attested, reservation, counting, _place } =
+        let Admitted { opened, digest, model, payment, path, attested, reservation, counting, _place } =
             admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
         let (job, body, salt) = self.finish(&opened, digest, answered, time, (&path, attested))?;
-        let run = self.run_of(&opened, &job, salt);
-        self.store.put_answer(opened.header.job_id, &job, &body, channel, counting.day(), run.as_ref())?;
+        let (job_id, day) = (opened.header.job_id, counting.day());
+        match payment {
+            Payment::Channel(channel) => {
+                let run = self.run_of(&opened, &job, salt);
+                self.store.put_answer(job_id, &job, &body, channel, day, run.as_ref())?;
+            }
+            Payment::Tokens(spent) => {
+                self.store.put_prepaid(job_id, &job, &body, &spent, day)?;
+                // It is paid: its receipt waits for no voucher.
+                self.paid.notify_one();
+            }
+        }
         drop((reservation, counting));
         Ok(body)
     }
@@ -345,10 +415,7 @@ impl Worker {
         time: EngineTime,
         (path, attested): (&ReturnPath, Option<B256>),
     ) -> Result<(JobRecord, Vec<u8>, B256), JobReject> {
-        let header = &opened.header;
-        let bill = self.billing.bill(header);
         let salts = Salts::random();
-        let salt = B256::from(salts.evidence);
         let EngineAnswer { output, proof, trace } = answered;
         let (input_commitment, evidence) = match &opened.input {
             JobInput::Values(values) => {
@@ -362,6 +429,21 @@ impl Worker {
                 (salts.commit_query(bytes), AnswerEvidence::Seed(seed.commitment()))
             }
         };
+        self.sign_answer(&opened.header, digest, input_commitment, (output, evidence, salts), time, path)
+    }
+
+    /// Signs the receipt for an output and what there is besides, and wraps them.
+    pub(crate) fn sign_answer(
+        &self,
+        header: &JobHeader,
+        digest: B256,
+        input_commitment: B256,
+        (output, evidence, salts): (Output, AnswerEvidence, Salts),
+        time: EngineTime,
+        path: &ReturnPath,
+    ) -> Result<(JobRecord, Vec<u8>, B256), JobReject> {
+        let bill = self.billing.bill(header);
+        let salt = B256::from(salts.evidence);
         let receipt = Receipt {
             jobId: header.job_id.0,
             modelId: header.model_id,

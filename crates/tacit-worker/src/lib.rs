@@ -11,6 +11,8 @@
 //!
 //! Language models of other people's engines are served by the token, beside ([`language`]).
 //!
+//! A job may be paid for with prepaid tokens, which the worker sells without seeing them, and reach it through a relay: then it does not know whose job it is ([`prepaid`]).
+//!
 //! # What the worker risks
 //! One job per channel: the next one is refused until the last one is paid. A voucher is on disk before it is
 //! acknowledged, and settled before the channel's grace period ends.
@@ -30,6 +32,7 @@ pub mod engine;
 pub mod gguf;
 pub mod keys;
 pub mod language;
+pub mod prepaid;
 pub mod quota;
 pub mod reject;
 pub mod served;
@@ -56,6 +59,7 @@ pub use engine::{
 };
 pub use keys::{KEY_BYTES_DEFAULT, KeyError, KeyMeter, KeyShelf};
 pub use language::{EngineFault, LanguageEngine, LanguageError, LanguageModel, StreamRefusal};
+pub use prepaid::{Spent, TokenSale};
 pub use quota::{Day, Quota};
 pub use reject::JobReject;
 pub use served::ServedModel;

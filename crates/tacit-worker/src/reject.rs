@@ -2,7 +2,10 @@
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, Privacy};
-use tacit_wire::{Amount, JobId, LedgerError, SignatureReject, job::PayloadReject, message::ErrorBody};
+use tacit_wire::{
+    Amount, JobId, LedgerError, SignatureReject, job::PayloadReject, message::ErrorBody,
+    oblivious::ObliviousReject, token::TokenReject,
+};
 
 use crate::{
     attest::AttestError,
@@ -242,6 +245,29 @@ pub enum JobReject {
     /// The voucher names another channel than its job.
     #[error("the voucher is for another channel than the job")]
     WrongChannel,
+    /// No tokens are taken, here or for this model at this price.
+    #[error("this worker takes no tokens for this")]
+    NoTokens,
+    /// A token, or a request for one, is none.
+    #[error(transparent)]
+    Token(#[from] TokenReject),
+    /// A token paid for another job, or stands there twice.
+    #[error("a token was spent before")]
+    TokenSpent,
+    /// The header is about other tokens than those that came.
+    #[error("the job is about other tokens than these")]
+    OtherPayment,
+    /// More or fewer tokens than the price needs.
+    #[error("{expected} tokens pay for this, not {got}")]
+    WrongPayment {
+        /// As many as the price needs.
+        expected: usize,
+        /// As many came.
+        got: usize,
+    },
+    /// An encapsulated request that is none.
+    #[error(transparent)]
+    Oblivious(#[from] ObliviousReject),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -310,6 +336,18 @@ impl JobReject {
             Self::WalkedEnough => ("walked_enough", 429, "dispute the receipt on the ledger"),
             Self::Underpaid { .. } => ("underpaid", 402, "sign a voucher for the amount on the receipt"),
             Self::WrongChannel => ("wrong_channel", 409, "send the voucher of the job's channel"),
+            Self::NoTokens => ("no_tokens", 422, "pay over a channel, or ask another worker"),
+            Self::Token(_) => ("bad_token", 402, "buy tokens under the key that the ledger lists"),
+            Self::TokenSpent => ("token_spent", 402, "pay with tokens that were not shown before"),
+            Self::OtherPayment => {
+                ("other_payment", 402, "sign the job with the id of its tokens as its channel")
+            }
+            Self::WrongPayment { .. } => {
+                ("wrong_payment", 402, "read the price and the tokens' on the ledger")
+            }
+            Self::Oblivious(_) => {
+                ("bad_encapsulation", 400, "encapsulate to the key in the worker's current ask")
+            }
             Self::Engine(_) => ("engine_failed", 500, "ask another worker"),
             Self::Timeout => ("timeout", 503, "try again"),
             Self::Store(_) => ("store_failed", 500, "try again later"),
@@ -348,6 +386,7 @@ impl From<StoreError> for JobReject {
         match error {
             // A job that ended after its channel was given to streams.
             StoreError::OtherUse { channel_id } => Self::ChannelForStreams { channel_id },
+            StoreError::TokenSpent => Self::TokenSpent,
             error => Self::Store(error),
         }
     }

@@ -30,6 +30,7 @@ use crate::{
     keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
     language::{LanguageModel, Languages, MODE},
     owner::Owner,
+    prepaid::TokenSale,
     quota::{Day, Question},
     served::{ServedModel, may_be_disputed},
     settle::SettlementPolicy,
@@ -60,6 +61,8 @@ pub struct WorkerConfig {
     pub session: SessionKey,
     /// Has hardware vouch for this guest; without it, nothing is served in `enclave`.
     pub attester: Option<Arc<dyn Attester>>,
+    /// Where tokens are sold: what they are sold under.
+    pub tokens: Option<TokenSale>,
     /// What receipts charge.
     pub billing: Arc<dyn Billing>,
     /// When to settle and anchor.
@@ -138,6 +141,7 @@ pub struct Worker {
     pub(crate) keys: Arc<KeyShelf>,
     pub(crate) models: HashMap<B256, ServedModel>,
     pub(crate) sessions: Option<Sessions>,
+    pub(crate) tokens: Option<TokenSale>,
     pub(crate) billing: Arc<dyn Billing>,
     pub(crate) settlement: SettlementPolicy,
     pub(crate) limits: Limits,
@@ -151,7 +155,7 @@ pub struct Worker {
     pub(crate) walking: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) languages: Languages,
-    /// The job that each busy channel is computing.
+    /// The job that each busy channel pays for, and each token that is shown.
     pub(crate) busy: Mutex<HashMap<B256, JobId>>,
     /// Questions that are being answered, each of which counts.
     counting: Mutex<Vec<Question>>,
@@ -190,6 +194,16 @@ pub enum WorkerError {
     WeightRoot {
         /// The model.
         model_id: B256,
+    },
+    /// Tokens of one key have one price.
+    #[error(
+        "tokens of this key cost {listed}, and {wanted} needs another key: rename tokens.key to tokens.previous.key"
+    )]
+    TokenPrice {
+        /// On the ledger.
+        listed: Amount,
+        /// In this worker's configuration.
+        wanted: Amount,
     },
     /// Clients would not follow this endpoint.
     #[error("{endpoint:?} is not an endpoint: use http://host:port and nothing after it")]
@@ -250,6 +264,7 @@ impl Worker {
             languages,
             session,
             attester,
+            tokens,
             billing,
             settlement,
             limits,
@@ -271,6 +286,7 @@ impl Worker {
             keys: Arc::new(keys),
             models: models.map(|model| (model.model_id(), model)).collect(),
             sessions: attester.map(Sessions::new),
+            tokens,
             billing,
             settlement,
             limits,
@@ -358,6 +374,7 @@ impl Worker {
             return self.withdraw_asks().await;
         }
         self.back_asks().await?;
+        self.list_tokens().await?;
         for model in self.models.values() {
             let info = model.info();
             self.publish(info.model_id, info.weight_root, &info.name).await?;

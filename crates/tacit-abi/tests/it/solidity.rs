@@ -192,6 +192,7 @@ fn methods_return_what_solc_says() {
         returns::<IAsks::countCall>(),
         returns::<IAsks::pageCall>(),
         returns::<IAsks::askCall>(),
+        returns::<IAsks::tokensCall>(),
         returns::<IAudits::weightsOfCall>(),
         returns::<IAudits::challengeCall>(),
         returns::<IAudits::challengeOfCall>(),

@@ -5,24 +5,6 @@
 //!
 //! - [`SnpGuest::image`]: AMD SEV-SNP, whole;
 //! - [`TdxGuest::image`]: Intel TDX; the files that QEMU makes ACPI tables from are inputs, as digests.
-//!
-//! # Examples
-//! ```no_run
-//! use tacit_attest::{Boot, MeasureError, ProcessorModel, SnpGuest};
-//!
-//! # fn main() -> Result<(), MeasureError> {
-//! # let (firmware, kernel, initrd) = ([0_u8; 0], [0_u8; 0], [0_u8; 0]);
-//! let boot = Boot { kernel: &kernel, initrd: &initrd, command_line: "console=ttyS0" };
-//! let guest = SnpGuest {
-//!     firmware: &firmware,
-//!     boot: Some(boot),
-//!     processors: 4,
-//!     model: ProcessorModel::GENOA,
-//!     features: SnpGuest::FEATURES,
-//! };
-//! println!("{}", guest.image([0; 32])?.id().0);
-//! # Ok(()) }
-//! ```
 
 mod boot;
 mod error;

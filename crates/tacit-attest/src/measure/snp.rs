@@ -49,6 +49,24 @@ impl ProcessorModel {
 }
 
 /// An SEV-SNP guest, as QEMU starts it.
+///
+/// # Examples
+/// ```no_run
+/// use tacit_attest::{Boot, MeasureError, ProcessorModel, SnpGuest};
+///
+/// # fn main() -> Result<(), MeasureError> {
+/// # let (firmware, kernel, initrd) = ([0_u8; 0], [0_u8; 0], [0_u8; 0]);
+/// let boot = Boot { kernel: &kernel, initrd: &initrd, command_line: "console=ttyS0" };
+/// let guest = SnpGuest {
+///     firmware: &firmware,
+///     boot: Some(boot),
+///     processors: 4,
+///     model: ProcessorModel::GENOA,
+///     features: SnpGuest::FEATURES,
+/// };
+/// println!("{}", guest.image([0; 32])?.id().0);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SnpGuest<'a> {
     /// The file of the firmware: `-bios`.

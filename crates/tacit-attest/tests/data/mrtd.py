@@ -1,7 +1,11 @@
-"""MRTD of the firmware that tests/it/firmware.rs makes, by another reading of the same documents (`python3 mrtd.py`)."""
+"""MRTD, by another reading of the same documents: of a file, or of the firmware that tests/it/firmware.rs makes.
+
+python3 mrtd.py [FIRMWARE]
+"""
 
 import hashlib
 import struct
+import sys
 
 PAGE = 4096
 
@@ -69,8 +73,15 @@ def mrtd(data, sections, pages_first):
     return hashlib.sha384(total).hexdigest()
 
 
+def read(path):
+    data = open(path, "rb").read()
+    at = data.index(b"TDVF")
+    count = struct.unpack_from("<I", data, at + 12)[0]
+    return data, [struct.unpack_from("<IIQQII", data, at + 16 + 32 * index) for index in range(count)]
+
+
 if __name__ == "__main__":
-    image, listed = firmware()
+    image, listed = read(sys.argv[1]) if sys.argv[1:] else firmware()
     print("sha256", hashlib.sha256(image).hexdigest())
     print("each page", mrtd(image, listed, False))
     print("each section", mrtd(image, listed, True))

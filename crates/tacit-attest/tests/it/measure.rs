@@ -3,6 +3,7 @@
 use crate::firmware::{
     CERTIFICATE, OPTIONAL, PAGE, Parts, SNP_BACK, TDX_BACK, TdxSection, hex, kernel, put, sha256,
 };
+use proptest::prelude::{any, prop, prop_assert_ne, proptest};
 use sha2::{Digest as _, Sha384};
 use tacit_attest::{
     AcpiDigests, Boot, COMMAND_LINE_BYTES_MAX, FIRMWARE_BYTES_MAX, Hardware, KernelHeader, MEMORY_BYTES_MAX,
@@ -560,5 +561,29 @@ fn files_that_are_cut() {
     }
     for length in 0..file.len() {
         assert!(guest(&firmware, &file[..length]).events().is_err());
+    }
+}
+
+proptest! {
+    /// Whatever stands in descriptions and tables: no panic, and no other files of the same measurement.
+    #[test]
+    fn changed_descriptions_give_another_image_or_none(
+        changes in prop::collection::vec((0..2 * PAGE, any::<u8>()), 1..12),
+        memory_bytes in any::<u64>(),
+    ) {
+        for honest in [Parts::snp().build(), Parts::tdx_with(vec![0xff; PAGE]).build()] {
+            let mut changed = honest.clone();
+            let start = changed.len() - 2 * PAGE;
+            changes.iter().for_each(|(at, byte)| changed[start + at] = *byte);
+            if changed == honest {
+                continue;
+            }
+            let file = kernel();
+            let _ = TdxGuest { memory_bytes, ..guest(&changed, &file) }.image();
+            match snp(&honest, "") {
+                Ok(image) => prop_assert_ne!(snp(&changed, ""), Ok(image)),
+                Err(_) => prop_assert_ne!(tdx(&changed), tdx(&honest)),
+            }
+        }
     }
 }

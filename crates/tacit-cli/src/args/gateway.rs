@@ -89,6 +89,12 @@ pub(crate) struct GatewayRun {
     /// What evidence of hardware is judged by, for questions with --privacy enclave: a line of policies that is followed, or a policy, by its id.
     #[arg(long, value_name = "LINE|ID")]
     pub(crate) policy: Option<B256>,
+    /// Relay that unlinkable questions go through, such as http://relay.example:8548. Choose one that is not the worker's.
+    #[arg(long, value_name = "URL")]
+    pub(crate) relay: Option<String>,
+    /// How long a worker's token key must have been on the ledger before tokens are bought under it, in seconds: less leaves fewer buyers to hide among.
+    #[arg(long, value_name = "SECONDS", default_value_t = tacit_gateway::TOKEN_KEY_AGE.as_secs())]
+    pub(crate) token_key_age: u64,
     /// Most that one answer may cost where neither the question nor a key says, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.01")]
     pub(crate) per_request: Amount,

@@ -1,5 +1,6 @@
 //! The command line, from which help is generated.
 
+mod attest;
 mod bench;
 mod gateway;
 mod model;
@@ -7,9 +8,11 @@ mod node;
 mod policy;
 mod receipt;
 mod subnet;
+mod tokens;
 mod wallet;
 mod worker;
 
+pub(crate) use attest::{Attest, BootFiles, MeasureImage, MeasureSnp, MeasureTdx, SnpProcessor};
 pub(crate) use bench::{Bench, BenchDoor, BenchEncrypt, BenchGateway, BenchLedger, BenchModel, Load};
 pub(crate) use gateway::{Gateway, GatewayCommand, GatewayKey, GatewayRun};
 pub(crate) use model::{Import, LanguageKind, LanguageModel, Measure, Model, Prove, Run, Verify};
@@ -17,6 +20,7 @@ pub(crate) use node::{Ceremony, Export, Follow, FromCheckpoint, InitNetwork, New
 pub(crate) use policy::{Policy, PolicySigned};
 pub(crate) use receipt::{Audit, Receipt};
 pub(crate) use subnet::{CreateSubnet, Rule, ScoreSubnet, Subnet, SubnetTransaction};
+pub(crate) use tokens::{Relay, Tokens};
 pub(crate) use wallet::{StakeChange, Wallet};
 pub(crate) use worker::{
     EarningsBy, EngineModel, Serve, Worker, WorkerCommand, WorkerDrain, WorkerEarnings, WorkerEstimate,
@@ -70,6 +74,9 @@ pub(crate) enum Command {
     /// Score workers on an open task, and be paid by what is agreed.
     #[command(subcommand)]
     Subnet(Subnet),
+    /// Buy and list prepaid tokens, which pay for questions that nobody can join to a payment.
+    #[command(subcommand)]
+    Tokens(Tokens),
     /// Keep a ledger.
     #[command(subcommand)]
     Node(Node),
@@ -77,6 +84,11 @@ pub(crate) enum Command {
     Worker(Box<Worker>),
     /// Open the local door through which questions are asked and paid.
     Gateway(Gateway),
+    /// Pass on questions that are asked with tokens, without being able to read them.
+    Relay(Relay),
+    /// Compute what hardware reports of images.
+    #[command(subcommand)]
+    Attest(Attest),
     /// Measure this machine.
     #[command(subcommand)]
     Bench(Bench),
@@ -123,6 +135,9 @@ pub(crate) struct Ask {
     /// Why the answer is believed: signed; proved; audited, on the worker's stake, by whoever does the run again (a gateway with --audit-model does), or, for encrypted, by hidden questions; attested, for enclave. When left out: proved, signed for encrypted, attested for enclave.
     #[arg(long)]
     pub(crate) evidence: Option<Evidence>,
+    /// Ask through the gateway's relay and pay with tokens, so that nobody can tell whose question it is: sealed or clear, signed or proved.
+    #[arg(long)]
+    pub(crate) unlinkable: bool,
     /// Most to pay for the answer, in coins.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) max_price: Option<String>,
@@ -137,6 +152,7 @@ pub(crate) struct Ask {
 pub(crate) struct GatewayAddress {
     /// The gateway to ask.
     #[arg(
+        id = "gateway-url",
         long = "gateway",
         value_name = "URL",
         env = "TACIT_GATEWAY",
@@ -149,6 +165,7 @@ pub(crate) struct GatewayAddress {
 pub(crate) struct LedgerAddress {
     /// JSON-RPC of the ledger.
     #[arg(
+        id = "ledger-url",
         long = "ledger",
         value_name = "URL",
         env = "TACIT_LEDGER",

@@ -213,6 +213,9 @@ pub(crate) struct Serve {
     /// Most questions about a model that all clients get answered in a UTC day: what holds against a client with many accounts.
     #[arg(long, value_name = "N")]
     pub(crate) quota_total: Option<NonZeroU64>,
+    /// Sell prepaid tokens, each good for so many coins, and take them for jobs: whoever pays with them is not known. The price stays as long as the key in DATA/tokens.key.
+    #[arg(long, value_name = "COINS")]
+    pub(crate) token_price: Option<tacit_wire::Amount>,
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,

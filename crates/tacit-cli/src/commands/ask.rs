@@ -24,6 +24,9 @@ pub(crate) async fn ask(arguments: &Ask, output: Output) -> Result<(), Failure> 
     if let Some(evidence) = arguments.evidence {
         request["evidence"] = json!(evidence);
     }
+    if arguments.unlinkable {
+        request["unlinkable"] = json!(true);
+    }
     if let Some(price) = &arguments.max_price {
         let price: tacit_wire::Amount =
             price.parse().failed("bad_amount", format!("{price:?}"), "an amount looks like 0.0005")?;

@@ -21,7 +21,7 @@ use std::time::Instant;
 use tacit_abi::Evidence;
 use tacit_gateway::{
     AskAnswer, AskRequest, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
-    Store,
+    Store, UnlinkablePolicy,
 };
 use tacit_graph::{HidingKey, ImportReport, ModelFile};
 
@@ -132,7 +132,18 @@ async fn gateway(data: &Path, owner: &str, ledger: &str) -> Result<Arc<Gateway>,
     let store = Store::open(&data.join(format!("{owner}.redb"))).failed("gateway", owner, "")?;
     let (spending, canaries) = (Spending::default(), CanaryPolicy::default());
     let (audits, door) = (AuditPolicy::default(), DoorConfig::default());
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation: None };
+    let unlinkable = UnlinkablePolicy::default();
+    let config = GatewayConfig {
+        wallet,
+        ledger,
+        store,
+        spending,
+        canaries,
+        audits,
+        unlinkable,
+        door,
+        attestation: None,
+    };
     Gateway::open(config).failed("gateway", "a gateway cannot start", "")
 }
 

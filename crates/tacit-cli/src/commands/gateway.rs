@@ -6,12 +6,13 @@ use crate::commands::worker::open_wallet;
 use crate::failure::{Context, Failure};
 use crate::output::Output;
 use crate::{lifetime, network, question};
+use core::time::Duration;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tacit_gateway::openai::{ApiKey, ApiKeys};
 use tacit_gateway::{
     Attestation, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Ratio, Spending, Store,
-    StoreError,
+    StoreError, UnlinkablePolicy,
 };
 use tacit_wire::Amount;
 
@@ -123,7 +124,12 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
     let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;
     let attestation = arguments.policy.map(Attestation::new).transpose();
     let attestation = attestation.failed("gateway", "the roots of hardware vendors", "")?;
-    let config = GatewayConfig { wallet, ledger, store, spending, canaries, audits, door, attestation };
+    let unlinkable = UnlinkablePolicy {
+        relay: arguments.relay.clone(),
+        key_age: Duration::from_secs(arguments.token_key_age),
+    };
+    let config =
+        GatewayConfig { wallet, ledger, store, spending, canaries, audits, unlinkable, door, attestation };
     let gateway = Gateway::open(config).failed("gateway", "the gateway cannot start", "")?;
     let listener = bind(arguments.listen, "gateway").await?;
     let url = url(&listener)?;

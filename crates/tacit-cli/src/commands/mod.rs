@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod ask;
+pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod bench;
 #[cfg(feature = "pbs")]
@@ -25,12 +26,14 @@ pub(crate) mod owner;
 pub(crate) mod policy;
 pub(crate) mod prove;
 pub(crate) mod receipt;
+pub(crate) mod relay;
 pub(crate) mod run;
 pub(crate) mod sources;
 pub(crate) mod stream_receipt;
 pub(crate) mod subnet;
 pub(crate) mod subnet_score;
 pub(crate) mod sync;
+pub(crate) mod tokens;
 pub(crate) mod up;
 pub(crate) mod validators;
 pub(crate) mod wallet;

@@ -19,8 +19,8 @@ use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
 use tacit_worker::engine::TOGETHER_BYTES_DEFAULT;
 use tacit_worker::{
     AskedPrice, Attester, Billing, GpuCommand, GraphEngine, LanguageModel, Limits, Quota, ServedModel,
-    SettlementPolicy, StoreError, SystemClock, TSM_REPORTS, TsmAttester, Worker, WorkerConfig, WorkerError,
-    WorkerFolder,
+    SettlementPolicy, StoreError, SystemClock, TSM_REPORTS, TokenSale, TsmAttester, Worker, WorkerConfig,
+    WorkerError, WorkerFolder,
 };
 
 pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(), Failure> {
@@ -76,7 +76,7 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
     let models = Models { models, languages, attester };
-    let worker = open(data, wallet, ledger, models, Arc::new(AskedPrice)).await?;
+    let worker = open(data, wallet, ledger, models, arguments.token_price, Arc::new(AskedPrice)).await?;
     publish(&worker, &endpoint).await?;
     let metrics = match arguments.metrics {
         Some(address) => Some(bind(address, "worker's metrics").await?),
@@ -257,6 +257,7 @@ pub(crate) async fn open(
     wallet: Wallet,
     ledger: LedgerClient,
     Models { models, languages, attester }: Models,
+    token_price: Option<Amount>,
     billing: Arc<dyn Billing>,
 ) -> Result<Arc<Worker>, Failure> {
     let opened = lifetime::once_free(
@@ -268,6 +269,8 @@ pub(crate) async fn open(
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
+    let tokens = token_price.map(|price| TokenSale::open(data, price)).transpose();
+    let tokens = tokens.failed("key_file", data.display(), "check tokens.key and its permissions")?;
     let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
     let clock = Arc::new(SystemClock);
     let config = WorkerConfig {
@@ -281,6 +284,7 @@ pub(crate) async fn open(
         languages,
         session,
         attester,
+        tokens,
         billing,
         settlement,
         limits,

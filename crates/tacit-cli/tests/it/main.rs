@@ -19,6 +19,7 @@ mod network;
 mod owner;
 #[cfg(feature = "pbs")]
 mod pbs;
+mod policies;
 mod roles;
 mod state_sync;
 mod subnets;

@@ -1,6 +1,6 @@
 //! Sessions with guests: a policy to judge by, evidence that satisfies it, and a key to seal to, in this order.
 //!
-//! A question with privacy `enclave` is sealed to no key but one of a [`Session`], and a session is made of nothing but an [`Attested`], which only
+//! A question with privacy `enclave` is sealed to no key but one of a session, and a session is made of nothing but an [`Attested`], which only
 //! [`tacit_attest::verify`] makes: CPU, GPUs, image, model and key are checked in one call, offline, before anything of the question leaves.
 //! Evidence, policy, key and nonce are kept beside the receipt ([`AttestedMessages`]), so that the same call can be made again, years later.
 //!
@@ -48,6 +48,9 @@ pub(crate) struct Session {
     pub(crate) messages: AttestedMessages,
 }
 
+/// By worker, model and policy.
+type Refusals = HashMap<(Address, B256, B256), (u64, String)>;
+
 /// Policies, sessions and refusals, and what they are judged by.
 pub(crate) struct Attesting {
     pub(crate) config: Attestation,
@@ -55,7 +58,7 @@ pub(crate) struct Attesting {
     policies: Mutex<HashMap<B256, Arc<Policy>>>,
     sessions: Mutex<HashMap<(Address, B256), Arc<Session>>>,
     /// Until when a worker is not asked for a session about a model under a policy, and why.
-    refused: Mutex<HashMap<(Address, B256, B256), (u64, String)>>,
+    refused: Mutex<Refusals>,
 }
 
 /// How long a session is used, in seconds: less than workers keep it.
@@ -103,7 +106,7 @@ impl Attesting {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused(&self) -> MutexGuard<'_, HashMap<(Address, B256, B256), (u64, String)>> {
+    fn refused(&self) -> MutexGuard<'_, Refusals> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,14 +126,18 @@ impl Gateway {
     }
 
     /// Has a worker begin another session when it is asked next.
-    pub(crate) fn forget_session(&self, worker: Address, model_id: B256) {
+    pub(crate) fn forget_guest(&self, worker: Address, model_id: B256) {
         if let Some(attesting) = &self.attesting {
             attesting.sessions().remove(&(worker, model_id));
         }
     }
 
     /// A session with a worker about a model, judged by the policy that is in force now.
-    pub(crate) async fn session(&self, model_id: B256, offer: &Offer) -> Result<Arc<Session>, GatewayError> {
+    pub(crate) async fn guest_session(
+        &self,
+        model_id: B256,
+        offer: &Offer,
+    ) -> Result<Arc<Session>, GatewayError> {
         let attesting = self.attesting()?;
         let policy = self.policy_in_force(attesting).await?;
         let (worker, policy_id, now_s) = (offer.worker, policy.id(), attesting.config.now_s());

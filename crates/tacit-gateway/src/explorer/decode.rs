@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
     Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
-    IValidators, Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, subnets, validators,
+    IValidators, Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, subnets,
+    validators,
 };
 use tacit_wire::Amount;
 
@@ -269,10 +270,13 @@ interface! {
         count countCall { modelId }
         page pageCall { modelId, from, limit }
         ask askCall { modelId, worker, privacy, evidence }
+        setTokens setTokensCall { keyHash, price }
+        tokens tokensCall { worker }
     }
     events {
         AskSet { modelId, worker, privacy, evidence, price, promptPrice, completionPrice }
         AskRemoved { modelId, worker, privacy, evidence }
+        TokensSet { worker, keyHash, price }
     }
 }
 

@@ -118,7 +118,8 @@ impl Gateway {
             };
             checks.push(anchor_check(asked, found));
         }
-        let mut verification = verification(job_id, begun, checks, believed.as_ref().map(VerifiedReceipt::hash));
+        let mut verification =
+            verification(job_id, begun, checks, believed.as_ref().map(VerifiedReceipt::hash));
         verification.security_bits = believed.as_ref().and_then(VerifiedReceipt::security_bits);
         Ok(verification)
     }
@@ -258,14 +259,19 @@ fn count_words(believed: &VerifiedStream) -> Result<String, String> {
     match believed.judgement() {
         Judgement::True { counted } => {
             let claimed = tokens(believed.bill().tokens);
-            Ok(format!("counted again: {}; the worker says {claimed}, and charged {charged}", tokens(counted)))
+            Ok(format!(
+                "counted again: {}; the worker says {claimed}, and charged {charged}",
+                tokens(counted)
+            ))
         }
         // Never with a tokenizer.
         Judgement::Uncounted => Err("nobody counted".to_owned()),
         Judgement::False(account) => {
             let counted = account.counted.map_or_else(|| "fewer".to_owned(), tokens);
             let (claimed, due) = (tokens(account.claimed), account.due);
-            Err(format!("the worker signed {claimed} and {charged}; there are {counted}, worth {due} at most"))
+            Err(format!(
+                "the worker signed {claimed} and {charged}; there are {counted}, worth {due} at most"
+            ))
         }
     }
 }

@@ -20,11 +20,14 @@ use crate::{attested::AttestedMessages, keys::KeyOpening};
 mod audits;
 mod records;
 mod streams;
+mod tokens;
 
 pub(crate) use audits::Fault as AuditFault;
 pub use audits::{Audit, Other};
 pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
 pub use streams::{Exchange, Fault, Holder, LanguageRecord, StreamReceipt, StreamRecord};
+pub use tokens::TokenBalance;
+pub(crate) use tokens::UNUSABLE_CODES;
 
 /// The gateway's file.
 #[derive(Debug)]
@@ -146,6 +149,7 @@ impl Store {
         write.open_table(CURRENT_KEYS)?;
         audits::prepare(&write)?;
         streams::prepare(&write)?;
+        tokens::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -386,6 +390,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn put_refused(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+        if job.prepaid.is_some() {
+            return self.put_prepaid_refused(job, code, message);
+        }
         let header = &job.request.header;
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
@@ -403,6 +410,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn put_rejected(&self, job: &JobRecord, code: &str, message: &str) -> Result<(), StoreError> {
+        if job.prepaid.is_some() {
+            return self.put_prepaid_rejected(job, code, message);
+        }
         let write = self.database.begin_write()?;
         reject(&write, job, code, message)?;
         forget_due(&write, &job.request.header)?;
@@ -516,15 +526,7 @@ impl Store {
         })?;
         note_answered(&write, job)?;
         audits::note_due(&write, job)?;
-        put(&write, ANSWERS, header.job_id.0, answer)?;
-        let hash = receipts::leaf(&answer.receipt.receipt, header.chain_id);
-        write.open_table(RECEIPTS)?.insert(hash.0, header.job_id.0.0)?;
-        {
-            let mut answered = write.open_table(ANSWERED)?;
-            let last = answered.last()?.map(|(number, _)| number.value());
-            let next = last.map_or(Some(0), |last| last.checked_add(1)).ok_or(StoreError::Overflow)?;
-            answered.insert(next, header.job_id.0.0)?;
-        }
+        put_answered(&write, header, answer)?;
         Ok(write.commit()?)
     }
 
@@ -557,6 +559,22 @@ impl Store {
         let found = read.open_table(table)?.get(key.0)?;
         found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
     }
+}
+
+/// Keeps a checked answer, and that it is the newest.
+fn put_answered(
+    write: &WriteTransaction,
+    header: &JobHeader,
+    answer: &AnswerRecord,
+) -> Result<(), StoreError> {
+    put(write, ANSWERS, header.job_id.0, answer)?;
+    let hash = receipts::leaf(&answer.receipt.receipt, header.chain_id);
+    write.open_table(RECEIPTS)?.insert(hash.0, header.job_id.0.0)?;
+    let mut answered = write.open_table(ANSWERED)?;
+    let last = answered.last()?.map(|(number, _)| number.value());
+    let next = last.map_or(Some(0), |last| last.checked_add(1)).ok_or(StoreError::Overflow)?;
+    answered.insert(next, header.job_id.0.0)?;
+    Ok(())
 }
 
 fn update(

@@ -8,7 +8,11 @@ use tacit_wire::{
     message::{AnchorProof, JobRequest, optional_voucher_json, receipt_json},
 };
 
-use crate::encrypted::{EncryptedAnswer, EncryptedQuestion};
+use crate::{
+    encrypted::{EncryptedAnswer, EncryptedQuestion},
+    tokens::Purchase,
+    unlinkable::Prepaid,
+};
 
 /// A job from the moment before it was sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,12 @@ pub struct JobRecord {
     /// Id of the evidence of the session that it was sealed to, where it was one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attested: Option<B256>,
+    /// What makes tokens of the answer, where the job buys some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<Purchase>,
+    /// What pays for it, where that is no channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepaid: Option<Prepaid>,
     /// How far it is.
     pub state: JobState,
 }

@@ -103,7 +103,7 @@ async fn a_guest_answers_is_paid_and_its_receipt_is_checked_offline() {
     assert!(matches!(verify_bundle(&bundle), Err(BundleReject::Answer(AnswerReject::Attestation(_)))));
     let checked = scene.gateway.verify_receipt(answer.job_id).await.unwrap();
     assert!(checked.verified, "{checked:?}");
-    assert!(checked.checks.iter().any(|check| check.detail.contains("image, model and key")));
+    assert!(checked.checks.iter().any(|check| check.detail.contains("model and key, by policy")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,7 @@ async fn a_policy_that_its_name_is_no_hash_of() {
     lax.rules.images.push(ImageId(B256::ZERO));
     let lax = policy(&lax, in_guest().model_id());
     let line = open_line(&scene.ledger.client, &lax).await;
-    NAMES.set([id, lax.id(), line].map(|name| alloy_primitives::hex::encode(name))).unwrap();
+    NAMES.set([id, lax.id(), line].map(alloy_primitives::hex::encode)).unwrap();
     let another_policy = |_: &str, value: &mut serde_json::Value| {
         let [name, lax, _] = NAMES.get().unwrap();
         *value = serde_json::from_str(&value.to_string().replace(name, lax)).unwrap();
@@ -532,7 +532,7 @@ async fn every_part_of_what_a_receipt_stands_on_counts() {
     let session = AttestedReject::Refused(Refusal::ReportData);
     assert_eq!(refused(with(&|messages| messages.key = B256::ZERO)), session);
     assert_eq!(refused(with(&|messages| messages.nonce = B256::ZERO)), session);
-    let short = refused(with(&|messages| drop(messages.policy.pop())));
+    let short = refused(with(&|messages| messages.policy.truncate(messages.policy.len() - 1)));
     assert_eq!(short, AttestedReject::Policy(DecodeError::Short));
     let bytes = good.attested.as_ref().unwrap().evidence.len();
     for at in (0..bytes).step_by(bytes / 60) {

@@ -36,6 +36,9 @@ mod story;
 mod stream_receipts;
 mod support;
 mod together;
+mod token_crash;
+mod tokens;
+mod unlinkable;
 mod worker_rejects;
 #[path = "../../../tacit-attest/tests/it/world.rs"]
 #[expect(dead_code, reason = "the crate's own tests use more of it")]

@@ -41,12 +41,14 @@ pub(crate) async fn open(
     door: DoorConfig,
 ) -> (Arc<Gateway>, Server) {
     let gateway = Gateway::open(GatewayConfig {
+        attestation: None,
         wallet: wallet(2),
         ledger: ledger.clone(),
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,
         canaries: tacit_gateway::CanaryPolicy::default(),
         audits: tacit_gateway::AuditPolicy::default(),
+        unlinkable: tacit_gateway::UnlinkablePolicy::default(),
         door,
     })
     .unwrap();

@@ -32,8 +32,9 @@ async fn a_bad_question_costs_nothing() {
     assert!(matches!(error, GatewayError::Input(InputReject::ManyRows { .. })));
     let error = ask(with(floats(&[9], FEATURES))).await;
     assert!(matches!(error, GatewayError::Input(InputReject::ShapeMismatch { .. })));
-    for privacy in [Privacy::Enclave, Privacy::Shared] {
-        let error = ask(AskRequest { privacy, ..question(1) }).await;
+    let half = [(Privacy::Shared, None), (Privacy::Enclave, Some(Evidence::Proved))];
+    for (privacy, evidence) in half {
+        let error = ask(AskRequest { privacy, evidence, ..question(1) }).await;
         assert!(matches!(error, GatewayError::Unsupported { .. }));
     }
     let error = ask(AskRequest { evidence: Some(Evidence::Attested), ..question(1) }).await;

@@ -117,12 +117,14 @@ async fn openais_sdk_is_served() {
     let key = keys.create("mine", None, None).unwrap();
     let poor = keys.create("poor", Some(Amount(10_000)), None).unwrap();
     let gateway = Gateway::open(GatewayConfig {
+        attestation: None,
         wallet: wallet(2),
         ledger: ledger.client.clone(),
         store: Store::with_backend(Disk::default().open()).unwrap(),
         spending: Spending { max_price_default: Amount(100_000_000), ..Spending::default() },
         canaries: tacit_gateway::CanaryPolicy::default(),
         audits: tacit_gateway::AuditPolicy::default(),
+        unlinkable: tacit_gateway::UnlinkablePolicy::default(),
         door: DoorConfig { api_keys: Some(file), ..DoorConfig::default() },
     })
     .unwrap();

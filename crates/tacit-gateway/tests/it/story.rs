@@ -180,12 +180,14 @@ async fn an_exhausted_channel_is_topped_up() {
     let disk = crate::disk::Disk::default();
     let spending = tacit_gateway::Spending { deposit: PRICE, ..Default::default() };
     let gateway = tacit_gateway::Gateway::open(tacit_gateway::GatewayConfig {
+        attestation: None,
         wallet: wallet(2),
         ledger: ledger.client.clone(),
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,
         canaries: tacit_gateway::CanaryPolicy::default(),
         audits: tacit_gateway::AuditPolicy::default(),
+        unlinkable: tacit_gateway::UnlinkablePolicy::default(),
         door: tacit_gateway::DoorConfig::default(),
     })
     .unwrap();

@@ -193,7 +193,10 @@ async fn a_false_account_is_refused_when_it_is_checked_again() {
     assert!(!found.verified);
     assert_eq!(failed(&found), [CheckName::Evidence]);
     let detail = &found.checks[4].detail;
-    assert!(detail.contains("signed 6 + 43 tokens") && detail.contains("there are 6 + 11 tokens"), "{detail}");
+    assert!(
+        detail.contains("signed 6 + 43 tokens") && detail.contains("there are 6 + 11 tokens"),
+        "{detail}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_encrypt::server::EncryptedModel;
 use tacit_gateway::{
     AskRequest, Attestation, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Input, Spending,
-    Store as GatewayStore,
+    Store as GatewayStore, UnlinkablePolicy,
 };
 use tacit_graph::{Model, synthetic_mlp};
 use tacit_modules::validators::Founder;
@@ -20,7 +20,8 @@ use tacit_verify::SecurityBits;
 use tacit_wire::{Amount, AuditKey, LedgerClient, Output, SealingKey, Wallet, session::SessionKey};
 use tacit_worker::{
     AskedPrice, Attester, Billing, Clock, Engine, GraphEngine, KEY_BYTES_DEFAULT, KeyShelf, LanguageModel,
-    Limits, Openings, ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, Worker, WorkerConfig,
+    Limits, Openings, ServedModel, SettlementPolicy, Store as WorkerStore, SystemClock, TokenSale, Worker,
+    WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -246,6 +247,8 @@ pub(crate) struct WorkerPlan {
     pub(crate) keys: Arc<tempfile::TempDir>,
     pub(crate) sealing: SealingKey,
     pub(crate) audit: AuditKey,
+    /// What tokens cost, where some are sold, under a key in the folder of keys.
+    pub(crate) token_price: Option<Amount>,
     /// Listens here, so that a restarted worker is found again.
     pub(crate) port: u16,
     pub(crate) settlement: SettlementPolicy,
@@ -265,6 +268,7 @@ impl WorkerPlan {
             keys: Arc::new(tempfile::tempdir().unwrap()),
             sealing: SealingKey::random(),
             audit: AuditKey::random(),
+            token_price: None,
             port: 0,
             settlement: SettlementPolicy { anchor_delay: core::time::Duration::ZERO, ..Default::default() },
             limits: Limits::default(),
@@ -292,6 +296,7 @@ impl WorkerPlan {
             languages: self.languages,
             session: SessionKey::load_or_create(&self.keys.path().join("session.key")).unwrap(),
             attester: self.attester,
+            tokens: self.token_price.map(|price| TokenSale::open(self.keys.path(), price).unwrap()),
             billing: self.billing,
             settlement: self.settlement,
             limits: self.limits,
@@ -353,6 +358,17 @@ pub(crate) fn gateway_judging(
     Gateway::open(GatewayConfig { attestation: Some(attestation), ..config }).unwrap()
 }
 
+/// A gateway that asks through a relay where it is asked to, and buys tokens under any key.
+pub(crate) fn unlinkable_gateway(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    unlinkable: UnlinkablePolicy,
+) -> Arc<Gateway> {
+    let config = config(ledger, key, disk);
+    Gateway::open(GatewayConfig { unlinkable, ..config }).unwrap()
+}
+
 fn config(ledger: &LedgerClient, key: u8, disk: &Disk) -> GatewayConfig {
     GatewayConfig {
         wallet: wallet(key),
@@ -361,6 +377,7 @@ fn config(ledger: &LedgerClient, key: u8, disk: &Disk) -> GatewayConfig {
         spending: Spending::default(),
         canaries: CanaryPolicy::default(),
         audits: AuditPolicy::default(),
+        unlinkable: UnlinkablePolicy::default(),
         door: DoorConfig::default(),
         attestation: None,
     }

@@ -346,5 +346,5 @@ fn the_first_block_has_its_golden_hash() {
     assert_eq!(first.block.hash(), GOLDEN_HASH);
 }
 
-const GOLDEN_STATE_ROOT: B256 = b256!("d3da96409d8bbf5125e4afe13b5014de3ba3e4afc9204d5d46469d117adfe483");
-const GOLDEN_HASH: B256 = b256!("0680b43ca1b57677e0fc8365afbcd2920faccc149d4c586aedaef50c0063a060");
+const GOLDEN_STATE_ROOT: B256 = b256!("cc7db189cda1d4eab49b4b6118440683a910dd55eb33fc5a47d0ddb74360bc22");
+const GOLDEN_HASH: B256 = b256!("3e3add898060ec44b921f6423a8db42081d36a5554a735acc78102ef01c9cee1");

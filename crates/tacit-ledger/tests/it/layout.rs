@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets, IValidators,
-    Privacy, Receipt,
-    asks::{self, ASK_STAKE},
+    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    IValidators, Privacy, Receipt,
+    asks::{self, ASK_STAKE, TOKENS_KEPT_S},
     audits::{self, CHALLENGE_BOND, STEP_S},
     channels::{self, channel_id},
     models,
@@ -49,7 +49,16 @@ alloy_sol_types::sol! {
             bytes32 sealingKey;
             string endpoint;
         }
+        struct TokensRecord {
+            bytes32 keyHash;
+            uint128 price;
+            uint64 since;
+            bytes32 previousKeyHash;
+            uint128 previousPrice;
+            uint64 previousUntil;
+        }
         function seed(bytes32 id, AskRecord calldata record) external;
+        function seedTokens(address worker, TokensRecord calldata record) external;
     }
     interface IAuditsLayout {
         struct ChallengeRecord {
@@ -347,6 +356,34 @@ fn asks_are_laid_out_as_solc_does() {
         assert!(expected.len() >= 8);
         assert_eq!(slots(&net, asks::ADDRESS), expected, "{endpoint}");
     }
+}
+
+#[test]
+fn tokens_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("AsksLayout"));
+    let (first, second) = (B256::repeat_byte(0xa1), B256::repeat_byte(0xa2));
+    let now = net.head.timestamp + 1;
+    let record = IAsksLayout::TokensRecord {
+        keyHash: second,
+        price: u128::MAX - 9,
+        since: now,
+        previousKeyHash: first,
+        previousPrice: u128::MAX - 8,
+        previousUntil: now + TOKENS_KEPT_S,
+    };
+    together(
+        &mut net,
+        2,
+        vec![
+            (twin, 0, IAsksLayout::seedTokensCall { worker: address(2), record }.abi_encode()),
+            (asks::ADDRESS, 0, IAsks::setTokensCall { keyHash: first, price: u128::MAX - 8 }.abi_encode()),
+            (asks::ADDRESS, 0, IAsks::setTokensCall { keyHash: second, price: u128::MAX - 9 }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 4);
+    assert_eq!(slots(&net, asks::ADDRESS), expected);
 }
 
 #[test]

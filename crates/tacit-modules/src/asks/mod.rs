@@ -6,21 +6,26 @@
 //! | 0 | `mapping(bytes32 => AskRecord[]) asks`, by model |
 //! | 1 | `mapping(bytes32 => mapping(address => mapping(uint256 => uint256))) askIndex`: position plus one in `asks`, by model, worker and `privacy * 256 + evidence` |
 //! | 2 | `mapping(address => uint32) counts`: asks of each worker |
+//! | 3 | `mapping(address => Tokens) tokens`: what each worker sells prepaid tokens under |
 //!
 //! # Messages
-//! `set`, `remove` (the worker), `prune` (anyone, an ask that has ended or is no longer backed), and the views `count`, `page`, `ask`.
+//! `set`, `remove` (the worker), `prune` (anyone, an ask that has ended or is no longer backed), `setTokens` (the worker), and the views
+//! `count`, `page`, `ask`, `tokens`.
 //!
 //! # Invariants
 //! - At most one ask for each (model, worker, privacy, evidence), and `askIndex` points at it.
 //! - `counts` is the number of a worker's asks. When an ask is set, [`ASK_STAKE`] for each of them is bonded; a worker that unbonds
 //!   more loses its asks to whoever prunes them, and readers see that they are not backed ([`IAsks::Ask::is_live`]).
 //! - An ask ends by itself, [`ASK_LIFE_S`] seconds after it was set at the latest.
+//! - At most two token keys of a worker are good at once, everybody reads the same two, and each is good for [`TOKENS_KEPT_S`] after it was replaced. Neither of two
+//!   keys that are listed is set again, so a key that is good has one price.
 //! - There is no limit on a model's list, which costs stake in proportion to its length; no reader reads more than a page of it at once.
 //!
 //! # Gas
 //! EVM prices. `page` reads at most [`PAGE_MAX`] asks of up to nine slots each, and three slots for each of their workers.
 
 mod record;
+mod tokens;
 
 use crate::{
     dispatch::{Access, Failure, decode, revert},
@@ -34,7 +39,7 @@ use tacit_abi::{
     Evidence,
     IAsks::{self, IAsksCalls},
     Privacy,
-    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX},
+    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX, TOKENS_KEPT_S},
 };
 
 /// Longest endpoint in bytes.
@@ -46,8 +51,12 @@ pub const MAX_ENDPOINT: usize = 128;
 /// [`Failure::Revert`] with an ABI-encoded error of [`IAsks`] or [`tacit_abi::IModule`], or [`Failure::Halt`].
 pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
     let call = decode::<IAsksCalls>(host, input, |call| match call {
-        IAsksCalls::set(_) | IAsksCalls::remove(_) | IAsksCalls::prune(_) => Access::Write,
-        IAsksCalls::count(_) | IAsksCalls::page(_) | IAsksCalls::ask(_) => Access::View,
+        IAsksCalls::set(_) | IAsksCalls::remove(_) | IAsksCalls::prune(_) | IAsksCalls::setTokens(_) => {
+            Access::Write
+        }
+        IAsksCalls::count(_) | IAsksCalls::page(_) | IAsksCalls::ask(_) | IAsksCalls::tokens(_) => {
+            Access::View
+        }
     })?;
     match call {
         IAsksCalls::set(call) => set(host, call).map(|()| Bytes::new()),
@@ -59,6 +68,11 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
         IAsksCalls::prune(call) => {
             let IAsks::pruneCall { modelId: model, worker, privacy, evidence } = call;
             prune(host, AskKey { model, worker, privacy, evidence }).map(|()| Bytes::new())
+        }
+        IAsksCalls::setTokens(call) => set_tokens(host, &call).map(|()| Bytes::new()),
+        IAsksCalls::tokens(call) => {
+            let tokens = tokens::load(host, call.worker)?;
+            Ok(IAsks::tokensCall::abi_encode_returns(&tokens).into())
         }
         IAsksCalls::count(call) => {
             let count = record::count(host, call.modelId)?;
@@ -123,6 +137,31 @@ fn prune(host: &mut dyn Host, key: AskKey) -> Result<(), Failure> {
         return Err(revert(IAsks::StillBacked {}));
     }
     remove(host, key)
+}
+
+fn set_tokens(host: &mut dyn Host, call: &IAsks::setTokensCall) -> Result<(), Failure> {
+    let IAsks::setTokensCall { keyHash, price } = *call;
+    let context = host.context();
+    let (worker, now) = (context.caller, context.now);
+    let held = tokens::load(host, worker)?;
+    // A key that was good once would give old tokens a new price.
+    if keyHash.is_zero() || price == 0 || keyHash == held.keyHash || keyHash == held.previousKeyHash {
+        return Err(revert(IAsks::BadTokens {}));
+    }
+    if now <= held.previousUntil {
+        return Err(revert(IAsks::TokensTooSoon { earliest: held.previousUntil.saturating_add(1) }));
+    }
+    let previous_until = if held.keyHash.is_zero() { 0 } else { now.saturating_add(TOKENS_KEPT_S) };
+    let set = IAsks::Tokens {
+        keyHash,
+        price,
+        since: now,
+        previousKeyHash: held.keyHash,
+        previousPrice: held.price,
+        previousUntil: previous_until,
+    };
+    tokens::store(host, worker, &set)?;
+    Ok(host.emit(IAsks::TokensSet { worker, keyHash, price }.encode_log_data())?)
 }
 
 fn page(host: &mut dyn Host, model: B256, from: u64, limit: u32) -> Result<Vec<IAsks::Ask>, Failure> {

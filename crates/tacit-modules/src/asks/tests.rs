@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tacit_abi::{
     IAsks, IModels, IModule, IStakes,
-    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX},
+    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX, TOKENS_KEPT_S},
 };
 
 const MODELS: Module = MODULES[0];
@@ -225,6 +225,63 @@ fn malformed_arguments_are_refused() {
         bad[4 + 32 * word] = 0xff;
         assert_eq!(world.send(ASKS, WORKER, alloy_primitives::U256::ZERO, &bad), malformed, "word {word}");
     }
+}
+
+fn set_tokens(world: &mut World, key: u8, price: u128) -> Result<(), Failure> {
+    let call = IAsks::setTokensCall { keyHash: B256::repeat_byte(key), price };
+    world.call(ASKS, WORKER, &call).map(|_| ())
+}
+
+fn tokens(world: &mut World, worker: Address) -> IAsks::Tokens {
+    world.call(ASKS, OWNER, &IAsks::tokensCall { worker }).unwrap()
+}
+
+#[test]
+fn a_token_key_is_listed_and_the_one_before_stays_good_for_a_time() {
+    let mut world = published(0);
+    assert_eq!(tokens(&mut world, WORKER).price_of(B256::ZERO, world.now), None);
+    set_tokens(&mut world, 1, 50).unwrap();
+    let event: IAsks::TokensSet = world.last();
+    assert_eq!((event.worker, event.keyHash, event.price), (WORKER, B256::repeat_byte(1), 50));
+    let first = tokens(&mut world, WORKER);
+    assert_eq!((first.since, first.previousKeyHash, first.previousUntil), (world.now, B256::ZERO, 0));
+    assert_eq!(first.price_of(B256::ZERO, world.now), None);
+    assert_eq!(tokens(&mut world, OWNER).keyHash, B256::ZERO);
+    world.now += 100;
+    set_tokens(&mut world, 2, 70).unwrap();
+    let second = tokens(&mut world, WORKER);
+    let until = world.now + TOKENS_KEPT_S;
+    assert_eq!((second.since, second.previousUntil), (world.now, until));
+    assert_eq!(second.price_of(B256::repeat_byte(1), until), Some(50));
+    assert_eq!(second.price_of(B256::repeat_byte(1), until + 1), None);
+    assert_eq!(second.price_of(B256::repeat_byte(2), u64::MAX), Some(70));
+    assert_eq!(second.price_of(B256::repeat_byte(3), world.now), None);
+}
+
+#[test]
+fn no_third_token_key_is_set_while_two_are_good() {
+    let mut world = published(0);
+    set_tokens(&mut world, 1, 50).unwrap();
+    set_tokens(&mut world, 2, 70).unwrap();
+    let earliest = world.now + TOKENS_KEPT_S + 1;
+    world.now = earliest - 1;
+    assert_eq!(set_tokens(&mut world, 3, 70), Err(reverts(IAsks::TokensTooSoon { earliest })));
+    world.now = earliest;
+    set_tokens(&mut world, 3, 70).unwrap();
+    assert_eq!(tokens(&mut world, WORKER).previousKeyHash, B256::repeat_byte(2));
+}
+
+#[test]
+fn a_token_key_has_one_price_and_is_set_once() {
+    let mut world = published(0);
+    let bad = Err(reverts(IAsks::BadTokens {}));
+    assert_eq!(set_tokens(&mut world, 0, 50), bad);
+    assert_eq!(set_tokens(&mut world, 1, 0), bad);
+    set_tokens(&mut world, 1, 50).unwrap();
+    assert_eq!(set_tokens(&mut world, 1, 60), bad);
+    set_tokens(&mut world, 2, 60).unwrap();
+    world.now += TOKENS_KEPT_S + 1;
+    assert_eq!(set_tokens(&mut world, 1, 60), bad);
 }
 
 proptest! {

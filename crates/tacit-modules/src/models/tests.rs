@@ -134,7 +134,7 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(
         module in 0_usize..MODULES.len(),
-        method in 0_usize..16,
+        method in 0_usize..32,
         arguments in prop::collection::vec(any::<u8>(), 0..300),
         small in any::<bool>(),
     ) {
@@ -148,6 +148,8 @@ proptest! {
             tacit_abi::IStakes::IStakesCalls::SELECTORS,
             tacit_abi::IAsks::IAsksCalls::SELECTORS,
             tacit_abi::IAudits::IAuditsCalls::SELECTORS,
+            tacit_abi::IPolicies::IPoliciesCalls::SELECTORS,
+            tacit_abi::ISubnets::ISubnetsCalls::SELECTORS,
         ][module];
         let mut input = selectors[method % selectors.len()].to_vec();
         // Small words make it past the decoder more often.

@@ -2,7 +2,7 @@
 //!
 //! The command is run without a shell, with one argument, the nonce as 64 hexadecimal digits. It asks each GPU for a report on that nonce and prints JSON:
 //! `[{"evidence": "…", "certificate": "…"}, …]`, of each GPU the report and the chain of its key in PEM, both in base64. Other fields are left out. It ends with 0
-//! within [`GPU_COMMAND_S`] seconds.
+//! within half a minute.
 
 use std::{
     io::Read as _,
@@ -19,7 +19,7 @@ use tacit_attest::{GPUS_MAX, GpuEvidence};
 use super::error::AttestError;
 
 /// How long the command may take, in seconds.
-pub const GPU_COMMAND_S: u64 = 30;
+const GPU_COMMAND_S: u64 = 30;
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 const POLL: Duration = Duration::from_millis(5);
 

@@ -236,7 +236,12 @@ fn refuse_account(write: &WriteTransaction, channel_id: B256) -> Result<(), Stor
 }
 
 /// One more answer in a day. Counts of days that no clock in order goes back to are dropped.
-fn count(write: &WriteTransaction, day: Day, model_id: B256, client: Address) -> Result<(), StoreError> {
+pub(super) fn count(
+    write: &WriteTransaction,
+    day: Day,
+    model_id: B256,
+    client: Address,
+) -> Result<(), StoreError> {
     let kept_from = day.before().0;
     let more = |count: u64| count.checked_add(1).ok_or(StoreError::Overflow);
     let mut clients = write.open_table(CLIENT_DAYS)?;
@@ -253,7 +258,7 @@ fn count(write: &WriteTransaction, day: Day, model_id: B256, client: Address) ->
 }
 
 /// Drops the bytes of the oldest paid answers beyond the limit. Unpaid ones are at most one a channel, and stay.
-fn drop_old_answers(write: &WriteTransaction) -> Result<(), StoreError> {
+pub(super) fn drop_old_answers(write: &WriteTransaction) -> Result<(), StoreError> {
     let mut order = write.open_table(ANSWERED)?;
     let mut answers = write.open_table(ANSWERS)?;
     while order.len()? > ANSWERS_KEPT_MAX {

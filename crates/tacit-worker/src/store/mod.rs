@@ -8,6 +8,7 @@ mod batches;
 mod jobs;
 mod owner;
 mod runs;
+mod tokens;
 
 use std::{fs::OpenOptions, path::Path};
 
@@ -47,6 +48,9 @@ pub enum StoreError {
         /// The channel.
         channel_id: B256,
     },
+    /// A token paid for another job.
+    #[error("a token was spent before")]
+    TokenSpent,
     /// An amount or counter would overflow.
     #[error("a counter of the worker's database overflows")]
     Overflow,
@@ -132,6 +136,7 @@ impl Store {
         write.open_table(MODEL_DAYS)?;
         runs::prepare(&write)?;
         owner::prepare(&write)?;
+        tokens::prepare(&write)?;
         write.commit()?;
         Ok(Self { database })
     }

@@ -155,6 +155,7 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
         languages: core::iter::once(model(engine, plan.capacity)).chain(away(plan)).collect(),
         session: SessionKey::load_or_create(&session_file).unwrap(),
         attester: None,
+        tokens: None,
         billing: Arc::new(AskedPrice),
         settlement,
         limits: plan.limits,

@@ -222,9 +222,11 @@ fn stakes_and_asks_with_their_terms() {
         setCall { modelId: HASH, terms }.abi_encode(),
         removeCall { modelId: HASH, privacy: 4, evidence: 9 }.abi_encode(),
         pruneCall { modelId: HASH, worker: WHO, privacy: 0, evidence: 0 }.abi_encode(),
+        setTokensCall { keyHash: HASH, price: 1 }.abi_encode(),
         countCall { modelId: HASH }.abi_encode(),
         pageCall { modelId: HASH, from: 0, limit: 64 }.abi_encode(),
         askCall { modelId: HASH, worker: WHO, privacy: 0, evidence: 0 }.abi_encode(),
+        tokensCall { worker: WHO }.abi_encode(),
     ];
     assert_eq!(calls.len(), IAsksCalls::COUNT);
     check_calls(tacit_abi::asks::ADDRESS, source!("IAsks"), &calls);
@@ -240,6 +242,7 @@ fn stakes_and_asks_with_their_terms() {
         }
         .encode_log_data(),
         AskRemoved { modelId: HASH, worker: WHO, privacy: 1, evidence: 3 }.encode_log_data(),
+        TokensSet { worker: WHO, keyHash: HASH, price: 1 }.encode_log_data(),
     ];
     assert_eq!(events.len(), IAsksEvents::COUNT);
     check_events(tacit_abi::asks::ADDRESS, source!("IAsks"), &events);

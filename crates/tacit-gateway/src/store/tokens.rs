@@ -1,0 +1,242 @@
+//! Tokens that were bought, and jobs that they pay for.
+
+use alloy_primitives::{Address, B256};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use tacit_abi::channels::SignedVoucher;
+use tacit_wire::{Amount, JobId, token::Token};
+
+use super::{
+    AnswerRecord, Distrust, JOBS, JobRecord, JobState, Store, StoreError, get, put, put_answered,
+    put_distrust, update,
+};
+
+/// By worker, key and token.
+type TokenKey = ([u8; 20], [u8; 32], [u8; 32]);
+
+const TOKENS: TableDefinition<'_, TokenKey, &[u8]> = TableDefinition::new("tokens");
+/// Jobs that tokens pay for, sent and without an end yet.
+const PREPAID: TableDefinition<'_, [u8; 32], ()> = TableDefinition::new("prepaid");
+
+#[derive(Serialize, Deserialize)]
+struct TokenRecord {
+    token: Token,
+    /// The question that it was shown with, which was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shown_with: Option<B256>,
+}
+
+/// How many tokens there are of one worker and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenBalance {
+    /// Whose.
+    pub worker: Address,
+    /// Id of their key.
+    pub key_id: B256,
+    /// Never shown to anybody.
+    pub fresh: u64,
+    /// Shown with a question that was refused.
+    pub shown: u64,
+}
+
+/// Codes by which a worker says that it takes these tokens for nothing.
+pub(crate) const UNUSABLE_CODES: [&str; 2] = ["bad_token", "token_spent"];
+
+/// By which it says that it answered, and no longer has the answer: the tokens are spent.
+const EXPIRED: &str = "answer_expired";
+
+pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
+    write.open_table(TOKENS)?;
+    write.open_table(PREPAID)?;
+    Ok(())
+}
+
+fn key_of(worker: Address, token: &Token) -> TokenKey {
+    (worker.into_array(), token.key_id().0, token.spent_id().0)
+}
+
+impl Store {
+    /// Keeps tokens that were bought and the signed voucher that pays for them, before the voucher leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_bought(
+        &self,
+        job: &JobRecord,
+        tokens: &[Token],
+        voucher: &SignedVoucher,
+    ) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        let write = self.database.begin_write()?;
+        update(&write, header.job_id, header.channel_id, |stored, channel| {
+            channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
+            if channel.signed.0 < voucher.voucher.cumulative {
+                channel.signed = Amount(voucher.voucher.cumulative);
+                channel.voucher = Some(voucher.clone());
+                channel.last_job = Some(header.job_id);
+            }
+            if let Some(stored) = stored {
+                stored.state = JobState::Signed;
+                // What joins these tokens to this purchase is needed no more.
+                if let Some(purchase) = &mut stored.purchase {
+                    purchase.secrets.clear();
+                }
+            }
+        })?;
+        {
+            let mut table = write.open_table(TOKENS)?;
+            for token in tokens {
+                let record = TokenRecord { token: token.clone(), shown_with: None };
+                table.insert(key_of(header.worker, token), serde_json::to_vec(&record)?.as_slice())?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// At most `count` tokens of a worker and key: those that were shown with this question first, and none that was shown with another.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn tokens_of(
+        &self,
+        worker: Address,
+        key_id: B256,
+        question: B256,
+        count: usize,
+    ) -> Result<Vec<Token>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(TOKENS)?;
+        let (mut shown, mut fresh) = (Vec::new(), Vec::new());
+        let worker = worker.into_array();
+        for entry in table.range((worker, key_id.0, [0; 32])..=(worker, key_id.0, [0xff; 32]))? {
+            let record: TokenRecord = serde_json::from_slice(entry?.1.value())?;
+            match record.shown_with {
+                Some(with) if with == question => shown.push(record.token),
+                Some(_) => {}
+                None => fresh.push(record.token),
+            }
+        }
+        shown.append(&mut fresh);
+        shown.truncate(count);
+        Ok(shown)
+    }
+
+    /// How many tokens there are, by worker and key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn token_balances(&self) -> Result<Vec<TokenBalance>, StoreError> {
+        let read = self.database.begin_read()?;
+        let mut balances: Vec<TokenBalance> = Vec::new();
+        for entry in read.open_table(TOKENS)?.iter()? {
+            let (key, record) = entry?;
+            let (worker, key_id, _) = key.value();
+            let (worker, key_id) = (Address::from(worker), B256::from(key_id));
+            let record: TokenRecord = serde_json::from_slice(record.value())?;
+            // In the order of the table, so that those of one key come together.
+            if balances.last().is_none_or(|last| (last.worker, last.key_id) != (worker, key_id)) {
+                balances.push(TokenBalance { worker, key_id, fresh: 0, shown: 0 });
+            }
+            let Some(balance) = balances.last_mut() else { continue };
+            let count = if record.shown_with.is_some() { &mut balance.shown } else { &mut balance.fresh };
+            *count = count.checked_add(1).ok_or(StoreError::Overflow)?;
+        }
+        Ok(balances)
+    }
+
+    /// Keeps a job that is about to be sent, and takes the tokens that pay for it out of the wallet.
+    ///
+    /// # Errors
+    /// [`StoreError`]; replacing a job that was answered or is awaited, and a token that is not there, is [`StoreError::Conflict`].
+    pub fn put_prepaid_sent(&self, job: &JobRecord) -> Result<(), StoreError> {
+        let header = &job.request.header;
+        let write = self.database.begin_write()?;
+        let before = get::<JobRecord>(&write, JOBS, header.job_id.0)?;
+        if before.is_some_and(|before| !matches!(before.state, JobState::Refused { .. })) {
+            return Err(StoreError::Conflict);
+        }
+        {
+            let mut table = write.open_table(TOKENS)?;
+            for token in job.prepaid.iter().flat_map(|prepaid| &prepaid.tokens) {
+                if table.remove(key_of(header.worker, token))?.is_none() {
+                    return Err(StoreError::Conflict);
+                }
+            }
+            write.open_table(PREPAID)?.insert(header.job_id.0.0, ())?;
+        }
+        put(&write, JOBS, header.job_id.0, job)?;
+        Ok(write.commit()?)
+    }
+
+    /// Jobs that tokens pay for, and that were sent and have no end yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn prepaid_in_flight(&self) -> Result<Vec<JobId>, StoreError> {
+        let read = self.database.begin_read()?;
+        let mut jobs = Vec::new();
+        for entry in read.open_table(PREPAID)?.iter()? {
+            jobs.push(JobId(B256::from(entry?.0.value())));
+        }
+        Ok(jobs)
+    }
+
+    /// Keeps a checked answer that tokens paid for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_prepaid_answered(&self, job: &JobRecord, answer: &AnswerRecord) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        end(&write, job, JobState::Signed)?;
+        put_answered(&write, &job.request.header, answer)?;
+        Ok(write.commit()?)
+    }
+
+    /// Notes that a job that tokens pay for was refused. They go back to the wallet, for the same question alone; those that the worker takes for nothing do not.
+    pub(super) fn put_prepaid_refused(
+        &self,
+        job: &JobRecord,
+        code: &str,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        if end(&write, job, JobState::Refused { code: code.to_owned(), message: message.to_owned() })?
+            && !UNUSABLE_CODES.contains(&code)
+            && code != EXPIRED
+        {
+            let mut table = write.open_table(TOKENS)?;
+            for token in job.prepaid.iter().flat_map(|prepaid| &prepaid.tokens) {
+                let record = TokenRecord { token: token.clone(), shown_with: Some(job.fingerprint) };
+                let key = key_of(job.request.header.worker, token);
+                table.insert(key, serde_json::to_vec(&record)?.as_slice())?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Notes that the answer to a job that tokens paid for was false: its worker is not asked again.
+    pub(super) fn put_prepaid_rejected(
+        &self,
+        job: &JobRecord,
+        code: &str,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        let job_id = job.request.header.job_id;
+        let write = self.database.begin_write()?;
+        end(&write, job, JobState::Rejected { code: code.clone(), message: message.clone() })?;
+        put_distrust(&write, job.request.header.worker, &Distrust { code, message, job_id })?;
+        Ok(write.commit()?)
+    }
+}
+
+/// Ends a job that tokens pay for. Whether it had no end yet: only then are its tokens anybody's.
+fn end(write: &WriteTransaction, job: &JobRecord, state: JobState) -> Result<bool, StoreError> {
+    let job_id = job.request.header.job_id.0;
+    let mut stored: JobRecord = get(write, JOBS, job_id)?.ok_or(StoreError::Missing)?;
+    let was_open = stored.state == JobState::Sent;
+    stored.state = state;
+    put(write, JOBS, job_id, &stored)?;
+    write.open_table(PREPAID)?.remove(job_id.0)?;
+    Ok(was_open)
+}
