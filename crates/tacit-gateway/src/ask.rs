@@ -131,16 +131,7 @@ impl Gateway {
             return self.ask_unlinkably(request).await;
         }
         let (privacy, evidence) = (request.privacy, request.evidence());
-        let mut question = Question {
-            model: &request.model,
-            privacy,
-            evidence,
-            max_price: request.max_price.unwrap_or(self.spending.max_price_default),
-            fingerprint: fingerprint(&request.model, privacy, evidence, &request.input),
-            job_id: request.job_id.unwrap_or_else(JobId::random),
-            model_id: B256::ZERO,
-            purpose: Purpose::default(),
-        };
+        let mut question = Question::of(&request, self.spending.max_price_default);
         let _turn = self.job_turn(question.job_id).await;
         if let Some(asked) = self.ask_again(&mut question).await? {
             return self.answered_audited(&request, question.job_id, asked).await;
@@ -487,6 +478,23 @@ pub(crate) struct Question<'a> {
     pub(crate) job_id: JobId,
     pub(crate) model_id: B256,
     pub(crate) purpose: Purpose,
+}
+
+impl<'a> Question<'a> {
+    /// What a user asks, of a model that is not looked up yet.
+    pub(crate) fn of(request: &'a AskRequest, max_price_default: Amount) -> Self {
+        let (model, privacy, evidence) = (&request.model, request.privacy, request.evidence());
+        Self {
+            model,
+            privacy,
+            evidence,
+            max_price: request.max_price.unwrap_or(max_price_default),
+            fingerprint: fingerprint(model, privacy, evidence, &request.input),
+            job_id: request.job_id.unwrap_or_else(JobId::random),
+            model_id: B256::ZERO,
+            purpose: Purpose::default(),
+        }
+    }
 }
 
 /// What became of a question that was answered.

@@ -27,14 +27,14 @@ use tacit_wire::{
 };
 
 use crate::{
-    ask::{AskRequest, Asked, Question, WORKERS_TRIED_MAX, fingerprint},
+    ask::{AskRequest, Asked, Question, WORKERS_TRIED_MAX},
     channel::Delivery,
     deliver::{Sending, Undelivered},
     error::GatewayError,
     gateway::Gateway,
     market::{MODEL_BYTES_MAX, Offer, recompute},
     page::stages::{self, StageEvent},
-    store::{Distrust, JobRecord, JobState, Purpose, UNUSABLE_CODES},
+    store::{Distrust, JobRecord, JobState, UNUSABLE_CODES},
     view::AskAnswer,
 };
 
@@ -68,16 +68,7 @@ impl Gateway {
         ) {
             return Err(GatewayError::NotUnlinkable { privacy, evidence });
         }
-        let mut question = Question {
-            model: &request.model,
-            privacy,
-            evidence,
-            max_price: request.max_price.unwrap_or(self.spending.max_price_default),
-            fingerprint: fingerprint(&request.model, privacy, evidence, &request.input),
-            job_id: request.job_id.unwrap_or_else(JobId::random),
-            model_id: B256::ZERO,
-            purpose: Purpose::default(),
-        };
+        let mut question = Question::of(&request, self.spending.max_price_default);
         let _turn = self.job_turn(question.job_id).await;
         let asked = Asked { delivery: Delivery::Acknowledged, spent: Amount::ZERO };
         if self.finish_prepaid(question.job_id, Some(question.fingerprint)).await? {

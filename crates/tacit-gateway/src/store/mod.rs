@@ -514,12 +514,7 @@ impl Store {
         let header = &job.request.header;
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
-            channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
-            if channel.signed.0 < voucher.voucher.cumulative {
-                channel.signed = Amount(voucher.voucher.cumulative);
-                channel.voucher = Some(voucher.clone());
-                channel.last_job = Some(header.job_id);
-            }
+            channel.paid(header.job_id, voucher);
             if let Some(stored) = stored {
                 stored.state = JobState::Signed;
             }

@@ -198,6 +198,16 @@ impl ChannelRecord {
             ceiling: None,
         }
     }
+
+    /// What came of a job was checked, and is paid for.
+    pub(super) fn paid(&mut self, job_id: JobId, voucher: &SignedVoucher) {
+        self.in_flight = self.in_flight.filter(|awaited| *awaited != job_id);
+        if self.signed.0 < voucher.voucher.cumulative {
+            self.signed = Amount(voucher.voucher.cumulative);
+            self.voucher = Some(voucher.clone());
+            self.last_job = Some(job_id);
+        }
+    }
 }
 
 /// Why a worker is not asked again.

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tacit_abi::channels::SignedVoucher;
-use tacit_wire::{Amount, JobId, token::Token};
+use tacit_wire::{JobId, token::Token};
 
 use super::{
     AnswerRecord, Distrust, JOBS, JobRecord, JobState, Store, StoreError, get, put, put_answered,
@@ -69,12 +69,7 @@ impl Store {
         let header = &job.request.header;
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
-            channel.in_flight = channel.in_flight.filter(|job_id| *job_id != header.job_id);
-            if channel.signed.0 < voucher.voucher.cumulative {
-                channel.signed = Amount(voucher.voucher.cumulative);
-                channel.voucher = Some(voucher.clone());
-                channel.last_job = Some(header.job_id);
-            }
+            channel.paid(header.job_id, voucher);
             if let Some(stored) = stored {
                 stored.state = JobState::Signed;
                 // What joins these tokens to this purchase is needed no more.
