@@ -2,7 +2,7 @@
 
 use crate::{
     dispatch::{Failure, revert},
-    host::Host,
+    host::{Host, HostError},
     subnets::{
         MILLION, gas, people,
         record::SubnetRecord,
@@ -82,11 +82,13 @@ pub(super) fn close(host: &mut dyn Host, id: u64, epoch: u64) -> Result<(), Fail
     let heard = said.is_quorum(&subnet);
     let agreed = heard && outcome.agreed;
     let share = U256::from(subnet.pool).saturating_mul(U256::from(subnet.terms.payout));
-    let share: u128 = share.checked_div(U256::from(MILLION)).unwrap_or_default().saturating_to();
+    let share = u128::try_from(share.checked_div(U256::from(MILLION)).unwrap_or_default());
+    // At most the pool: the terms' share is at most a million millionths.
+    let share = share.map_err(|_| HostError::Payment)?;
     // Where too few were heard, they change nothing either.
     subnet.paid = if heard { said.settle(host, &outcome, if agreed { share } else { 0 })? } else { 0 };
-    // What was paid is at most a share of the pool.
-    subnet.pool = subnet.pool.saturating_sub(subnet.paid);
+    // Credits beyond the pool would be of others' coins: then nothing of this happens.
+    subnet.pool = subnet.pool.checked_sub(subnet.paid).ok_or(HostError::Payment)?;
     subnet.next = epoch.saturating_add(1);
     subnet.store(host)?;
     let closed = ISubnets::Closed { id, epoch, agreed, paid: subnet.paid };
@@ -207,5 +209,5 @@ fn pay(host: &mut dyn Host, paid: u128, account: Address, reward: u128) -> Resul
     if reward > 0 {
         people::credit(host, account, reward)?;
     }
-    Ok(paid.saturating_add(reward))
+    Ok(paid.checked_add(reward).ok_or(HostError::Payment)?)
 }
