@@ -1,6 +1,6 @@
 //! What the ledger's modules say when they refuse, as values and as sentences.
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::{SolError, SolInterface};
 use tacit_abi::{
     IAsks::{self, IAsksErrors},
@@ -13,6 +13,7 @@ use tacit_abi::{
     IStakes::{self, IStakesErrors},
     ISubnets::{self, ISubnetsErrors},
     IValidators::{self, IValidatorsErrors},
+    asks, audits, channels, models, policies, receipts, stakes, subnets, validators,
 };
 
 use crate::Amount;
@@ -52,36 +53,30 @@ alloy_sol_types::sol! {
     error Error(string text);
 }
 
+/// Reads what one module says.
+type Reader = fn(&[u8]) -> Option<Revert>;
+
+/// Every module that says something of its own. Errors of one name and form are the same bytes, whoever says them.
+const READERS: [(Address, Reader); 9] = [
+    (models::ADDRESS, |data| IModelsErrors::abi_decode(data).ok().map(Revert::Models)),
+    (channels::ADDRESS, |data| IChannelsErrors::abi_decode(data).ok().map(Revert::Channels)),
+    (receipts::ADDRESS, |data| IReceiptsErrors::abi_decode(data).ok().map(Revert::Receipts)),
+    (validators::ADDRESS, |data| IValidatorsErrors::abi_decode(data).ok().map(Revert::Validators)),
+    (stakes::ADDRESS, |data| IStakesErrors::abi_decode(data).ok().map(Revert::Stakes)),
+    (asks::ADDRESS, |data| IAsksErrors::abi_decode(data).ok().map(Revert::Asks)),
+    (audits::ADDRESS, |data| IAuditsErrors::abi_decode(data).ok().map(Revert::Audits)),
+    (policies::ADDRESS, |data| IPoliciesErrors::abi_decode(data).ok().map(Revert::Policies)),
+    (subnets::ADDRESS, |data| ISubnetsErrors::abi_decode(data).ok().map(Revert::Subnets)),
+];
+
 impl Revert {
-    /// Reads revert data.
+    /// Reads the revert data of a call to `callee`; where that is no module, or not one that says such a thing, the first that does.
     #[must_use]
-    pub fn decode(data: &Bytes) -> Self {
-        if let Ok(error) = IModelsErrors::abi_decode(data) {
-            return Self::Models(error);
-        }
-        if let Ok(error) = IChannelsErrors::abi_decode(data) {
-            return Self::Channels(error);
-        }
-        if let Ok(error) = IReceiptsErrors::abi_decode(data) {
-            return Self::Receipts(error);
-        }
-        if let Ok(error) = IValidatorsErrors::abi_decode(data) {
-            return Self::Validators(error);
-        }
-        if let Ok(error) = IStakesErrors::abi_decode(data) {
-            return Self::Stakes(error);
-        }
-        if let Ok(error) = IAsksErrors::abi_decode(data) {
-            return Self::Asks(error);
-        }
-        if let Ok(error) = IAuditsErrors::abi_decode(data) {
-            return Self::Audits(error);
-        }
-        if let Ok(error) = IPoliciesErrors::abi_decode(data) {
-            return Self::Policies(error);
-        }
-        if let Ok(error) = ISubnetsErrors::abi_decode(data) {
-            return Self::Subnets(error);
+    pub fn decode(callee: Option<Address>, data: &Bytes) -> Self {
+        let (own, others): (Vec<_>, Vec<_>) =
+            READERS.iter().partition(|(address, _)| Some(*address) == callee);
+        if let Some(revert) = own.into_iter().chain(others).find_map(|(_, read)| read(data)) {
+            return revert;
         }
         if let Ok(error) = IModuleErrors::abi_decode(data) {
             return Self::Module(error);
@@ -96,16 +91,16 @@ impl Revert {
 impl core::fmt::Display for Revert {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Models(error) => models(error, f),
-            Self::Channels(error) => channels(error, f),
-            Self::Receipts(error) => receipts(error, f),
-            Self::Validators(error) => validators(error, f),
-            Self::Stakes(error) => stakes(error, f),
-            Self::Asks(error) => asks(error, f),
-            Self::Audits(error) => audits(error, f),
-            Self::Policies(error) => policies(error, f),
-            Self::Subnets(error) => subnets(error, f),
-            Self::Module(error) => module(error, f),
+            Self::Models(error) => say_models(error, f),
+            Self::Channels(error) => say_channels(error, f),
+            Self::Receipts(error) => say_receipts(error, f),
+            Self::Validators(error) => say_validators(error, f),
+            Self::Stakes(error) => say_stakes(error, f),
+            Self::Asks(error) => say_asks(error, f),
+            Self::Audits(error) => say_audits(error, f),
+            Self::Policies(error) => say_policies(error, f),
+            Self::Subnets(error) => say_subnets(error, f),
+            Self::Module(error) => say_module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
             Self::Other(data) => write!(f, "refused with {data}"),
@@ -113,7 +108,7 @@ impl core::fmt::Display for Revert {
     }
 }
 
-fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModelsErrors::AlreadyPublished(IModels::AlreadyPublished { modelId }) => {
             write!(f, "model {modelId} is published already")
@@ -134,7 +129,7 @@ fn models(error: &IModelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
     }
 }
 
-fn channels(error: &IChannelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_channels(error: &IChannelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IChannelsErrors::ChannelExists(IChannels::ChannelExists { channelId }) => {
             write!(f, "channel {channelId} exists already")
@@ -172,7 +167,7 @@ fn channels(error: &IChannelsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
     }
 }
 
-fn receipts(error: &IReceiptsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_receipts(error: &IReceiptsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IReceiptsErrors::AlreadyAnchored(IReceipts::AlreadyAnchored { root }) => {
             write!(f, "batch {root} is anchored already")
@@ -187,7 +182,7 @@ fn receipts(error: &IReceiptsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
     }
 }
 
-fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IValidatorsErrors::StakeTooSmall(IValidators::StakeTooSmall { stake, least }) => {
             write!(f, "{} coins are too few: a validator needs {}", Amount(*stake), Amount(*least))
@@ -232,7 +227,7 @@ fn validators(error: &IValidatorsErrors, f: &mut core::fmt::Formatter<'_>) -> co
     }
 }
 
-fn stakes(error: &IStakesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_stakes(error: &IStakesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IStakesErrors::ZeroAmount(_) => f.write_str("the amount is zero"),
         IStakesErrors::StakeTooLarge(_) => f.write_str("the stake is too large"),
@@ -248,7 +243,7 @@ fn stakes(error: &IStakesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
     }
 }
 
-fn asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IAsksErrors::UnknownModel(IAsks::UnknownModel { modelId }) => {
             write!(f, "model {modelId} is not published")
@@ -280,7 +275,7 @@ fn asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Res
     }
 }
 
-fn audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IAuditsErrors::AlreadyConvicted(_) => f.write_str("a stake was taken for this receipt already"),
         IAuditsErrors::Rejected(IAudits::Rejected { check }) => {
@@ -303,7 +298,7 @@ fn audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
     }
 }
 
-fn policies(error: &IPoliciesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_policies(error: &IPoliciesErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IPoliciesErrors::UnknownLine(IPolicies::UnknownLine { line }) => write!(f, "there is no line {line}"),
         IPoliciesErrors::UnknownPolicy(IPolicies::UnknownPolicy { policy }) => {
@@ -334,7 +329,7 @@ fn policies(error: &IPoliciesErrors, f: &mut core::fmt::Formatter<'_>) -> core::
     }
 }
 
-fn subnets(error: &ISubnetsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_subnets(error: &ISubnetsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         ISubnetsErrors::UnknownSubnet(ISubnets::UnknownSubnet { id }) => write!(f, "there is no subnet {id}"),
         ISubnetsErrors::BadTerms(ISubnets::BadTerms { field }) => {
@@ -375,7 +370,7 @@ fn subnets(error: &ISubnetsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fm
     }
 }
 
-fn module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+fn say_module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
             write!(f, "this ledger has no method {selector}")
@@ -428,7 +423,35 @@ mod tests {
             (vec![1, 2], "refused with 0x0102"),
         ];
         for (data, text) in cases {
-            assert_eq!(Revert::decode(&data.into()).to_string(), text);
+            assert_eq!(Revert::decode(None, &data.into()).to_string(), text);
         }
+    }
+
+    #[test]
+    fn two_modules_that_say_the_same_are_told_apart() {
+        let caller = address!("0000000000000000000000000000000000000001");
+        let data = Bytes::from(IValidators::NotOwner { caller }.abi_encode());
+        let said = |callee| Revert::decode(callee, &data).to_string();
+        let of_models = "0x0000000000000000000000000000000000000001 does not own the model";
+        assert_eq!(
+            said(Some(validators::ADDRESS)),
+            "0x0000000000000000000000000000000000000001 owns no validator"
+        );
+        assert_eq!(said(Some(models::ADDRESS)), of_models);
+        // Who says nothing like it, and nobody in particular.
+        assert_eq!(said(Some(channels::ADDRESS)), of_models);
+        assert_eq!(said(None), of_models);
+    }
+
+    #[test]
+    fn every_reader_reads_its_own_module() {
+        let said = |callee, data: Vec<u8>| Revert::decode(Some(callee), &data.into());
+        let id = B256::ZERO;
+        let asked = said(asks::ADDRESS, IAsks::UnknownModel { modelId: id }.abi_encode());
+        assert!(matches!(asked, Revert::Asks(_)), "{asked:?}");
+        let staked = said(stakes::ADDRESS, IStakes::StillBonded { releaseAt: 1 }.abi_encode());
+        assert!(matches!(staked, Revert::Stakes(_)), "{staked:?}");
+        let seated = said(subnets::ADDRESS, ISubnets::StillBonded { releaseAt: 1 }.abi_encode());
+        assert!(matches!(seated, Revert::Subnets(_)), "{seated:?}");
     }
 }

@@ -78,12 +78,14 @@ impl RpcClient {
         params: Value,
         limit_bytes: usize,
     ) -> Result<Option<R>, LedgerError> {
+        // Of a call: the first parameter.
+        let callee = params.get(0).and_then(|call| call.get("to")?.as_str()?.parse().ok());
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let reply: Reply = self.http.post(&self.url, &body, limit_bytes).await?;
         if let Some(error) = reply.error {
             let data = error.data.as_ref().and_then(Value::as_str);
             return Err(match data.and_then(|data| hex::decode(data).ok()) {
-                Some(data) => LedgerError::Reverted(Revert::decode(&data.into())),
+                Some(data) => LedgerError::Reverted(Revert::decode(callee, &data.into())),
                 None if error.code == REVERT_CODE => LedgerError::Reverted(Revert::Text(error.message)),
                 None => LedgerError::Rpc { code: error.code, message: printable(&error.message) },
             });
