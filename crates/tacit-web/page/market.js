@@ -93,6 +93,6 @@ function earned(worker) {
   for (const tally of worker.tallies) byDay.set(tally.day, (byDay.get(tally.day) ?? 0) + coinNumber(tally.earned));
   return h("section", {},
     h("h2", {}, "Earned by the worker on this machine"),
-    h("p", { class: "soft small" }, "By the token, worker ", short(worker.worker), "; what all its channels owe: ", h("code", {}, "tacit worker earnings")),
+    h("p", { class: "soft small" }, "Worker ", short(worker.worker), "; by model: ", h("code", {}, "tacit worker earnings --by model")),
     bars([...byDay].map(([name, value]) => ({ name: name.slice(5), parts: [value], say: `${name}: ${value} coin` })), { unit: "coins", title: "Coins earned by day", below: "day (UTC)" }));
 }

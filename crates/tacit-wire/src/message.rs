@@ -151,9 +151,9 @@ pub struct WorkerInfo {
     /// Models of other engines that it serves by the token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<LanguageStatus>,
-    /// What those brought in the last days, oldest first.
+    /// What all its models brought in the last days, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tallies: Vec<StreamTally>,
+    pub tallies: Vec<ModelTally>,
 }
 
 /// A model of another engine, and how it is.
@@ -173,15 +173,15 @@ pub struct LanguageStatus {
     pub available: bool,
 }
 
-/// What the streams of a model brought in a UTC day.
+/// What a model brought in a UTC day: its streams, and its jobs once they are paid. Blind tokens bring what they are sold for, under the id of their key, and their spending nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StreamTally {
+pub struct ModelTally {
     /// The date, `2026-01-31`.
     pub day: String,
     /// The model.
     pub model_id: B256,
-    /// Requests that were begun.
+    /// Streams that were begun, jobs that were paid.
     pub requests: u64,
     /// Those of them that the engine failed.
     pub failures: u64,
@@ -193,7 +193,7 @@ pub struct StreamTally {
     pub earned: Amount,
 }
 
-impl StreamTally {
+impl ModelTally {
     /// Nothing yet.
     #[must_use]
     pub fn none(day: String, model_id: B256) -> Self {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tacit_wire::Amount;
 use tacit_wire::http::JsonClient;
 use tacit_wire::language::{LanguageManifest, MANIFEST_BYTES_MAX, TOKENIZER_BYTES_MAX, TokenPrices};
-use tacit_wire::message::{LanguageStatus, StreamTally, WorkerInfo};
+use tacit_wire::message::{LanguageStatus, ModelTally, WorkerInfo};
 use tacit_worker::gguf::{Gguf, tokenizer_json};
 use tacit_worker::{LanguageEngine, LanguageModel};
 
@@ -193,7 +193,7 @@ pub(crate) fn line(model: &LanguageStatus) -> String {
     format!("  {name} {id} (a million tokens: {prompt} in, {completion} out; a request: {request}{away})")
 }
 
-/// What the languages of a running worker brought.
+/// What the models of a running worker brought.
 pub(crate) async fn earnings(arguments: &WorkerEarnings, output: Output) -> Result<(), Failure> {
     let client = JsonClient::new(STATUS_TIMEOUT).failed("worker", "HTTP", "")?;
     let url = format!("{}/v1/status", arguments.worker.trim_end_matches('/'));
@@ -203,16 +203,17 @@ pub(crate) async fn earnings(arguments: &WorkerEarnings, output: Output) -> Resu
         "name the address at which it listens: --worker",
     )?;
     let name_of = |id: B256| {
-        let known = info.languages.iter().find(|model| model.model_id == id);
-        known.map_or_else(|| id.to_string(), |model| model.name.clone())
+        let languages = info.languages.iter().map(|model| (model.model_id, &model.name));
+        let mut known = languages.chain(info.models.iter().map(|model| (model.model_id, &model.name)));
+        known.find(|(known, _)| *known == id).map_or_else(|| id.to_string(), |(_, name)| name.clone())
     };
-    let mut sums: BTreeMap<String, StreamTally> = BTreeMap::new();
+    let mut sums: BTreeMap<String, ModelTally> = BTreeMap::new();
     for tally in &info.tallies {
         let key = match arguments.by {
             EarningsBy::Day => tally.day.clone(),
             EarningsBy::Model => name_of(tally.model_id),
         };
-        let sum = sums.entry(key).or_insert_with(|| StreamTally::none(tally.day.clone(), tally.model_id));
+        let sum = sums.entry(key).or_insert_with(|| ModelTally::none(tally.day.clone(), tally.model_id));
         sum.requests = sum.requests.saturating_add(tally.requests);
         sum.failures = sum.failures.saturating_add(tally.failures);
         sum.prompt_tokens = sum.prompt_tokens.saturating_add(tally.prompt_tokens);
@@ -240,7 +241,7 @@ pub(crate) async fn earnings(arguments: &WorkerEarnings, output: Output) -> Resu
             "requests", "failures", "tokens in", "tokens out"
         );
         let lines = sums.iter().map(|(key, sum)| {
-            let StreamTally { requests, failures, prompt_tokens, completion_tokens, earned, .. } = sum;
+            let ModelTally { requests, failures, prompt_tokens, completion_tokens, earned, .. } = sum;
             format!(
                 "{key:<32} {requests:>10} {failures:>9} {prompt_tokens:>14} {completion_tokens:>14}  {earned}"
             )

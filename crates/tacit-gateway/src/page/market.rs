@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tacit_wire::{
     Amount,
     http::origin,
-    message::{LanguageStatus, StreamTally, WorkerInfo},
+    message::{LanguageStatus, ModelTally, WorkerInfo},
 };
 use tokio::time::Instant;
 
@@ -40,8 +40,8 @@ pub struct WorkerView {
     pub trouble: Option<String>,
     /// Models of other engines that it serves by the token, as it says.
     pub languages: Vec<LanguageStatus>,
-    /// What those brought by day, as it says.
-    pub tallies: Vec<StreamTally>,
+    /// What its models brought by day, as it says.
+    pub tallies: Vec<ModelTally>,
     /// How it did at the OpenAI interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<WorkerHealth>,

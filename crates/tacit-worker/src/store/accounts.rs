@@ -3,11 +3,11 @@
 use alloy_primitives::{Address, B256};
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use tacit_abi::{channels::SignedVoucher, receipts::SignedReceipt};
+use tacit_abi::{Receipt, channels::SignedVoucher, receipts::SignedReceipt};
 use tacit_wire::{
     Amount, JobId,
     language::TokenCount,
-    message::{StreamTally, optional_voucher_json},
+    message::{ModelTally, optional_voucher_json},
 };
 
 use super::{
@@ -161,11 +161,11 @@ impl Store {
         Ok(paid)
     }
 
-    /// What streams brought since a day, oldest first.
+    /// What models brought since a day, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn tallies(&self, from: Day) -> Result<Vec<StreamTally>, StoreError> {
+    pub fn tallies(&self, from: Day) -> Result<Vec<ModelTally>, StoreError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(TALLIES)?;
         let mut tallies = Vec::new();
@@ -197,15 +197,21 @@ fn pay(write: &WriteTransaction, channel_id: B256, promised: Amount) -> Result<b
     Ok(!covered.is_empty())
 }
 
+/// A job that is paid counts for the day on which it was answered.
+pub(super) fn add_job(write: &WriteTransaction, receipt: &Receipt, earned: Amount) -> Result<(), StoreError> {
+    let (day, model_id) = (Day::of(receipt.completedAt), receipt.modelId);
+    add(write, &Tally { day, model_id, tokens: TokenCount::default(), earned, failed: false })
+}
+
 fn add(write: &WriteTransaction, tally: &Tally) -> Result<(), StoreError> {
     let Tally { day, model_id, tokens, earned, failed } = *tally;
     let mut table = write.open_table(TALLIES)?;
     let key = (day.0, model_id.0);
     let held =
-        table.get(key)?.map(|bytes| serde_json::from_slice::<StreamTally>(bytes.value())).transpose()?;
-    let held = held.unwrap_or_else(|| StreamTally::none(day.to_string(), model_id));
+        table.get(key)?.map(|bytes| serde_json::from_slice::<ModelTally>(bytes.value())).transpose()?;
+    let held = held.unwrap_or_else(|| ModelTally::none(day.to_string(), model_id));
     let count = |held: u64, more: u64| held.checked_add(more).ok_or(StoreError::Overflow);
-    let sum = StreamTally {
+    let sum = ModelTally {
         requests: count(held.requests, 1)?,
         failures: count(held.failures, u64::from(failed))?,
         prompt_tokens: count(held.prompt_tokens, tokens.prompt)?,

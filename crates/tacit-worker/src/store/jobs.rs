@@ -11,7 +11,7 @@ use tacit_wire::{
 
 use super::{
     ACCOUNTS, ANSWERED, ANSWERS, CHANNELS, CLIENT_DAYS, JOBS, MODEL_DAYS, Store, StoreError, UNANCHORED,
-    accounts::AccountRecord,
+    accounts::{AccountRecord, add_job},
     append, get, put,
     runs::{RunRecord, put_run},
 };
@@ -158,6 +158,7 @@ impl Store {
         let paid = Amount(job.receipt.receipt.cumulative) <= channel.promised();
         if paid {
             append(&write, UNANCHORED, job_id)?;
+            add_job(&write, &job.receipt.receipt, Amount(job.receipt.receipt.price))?;
         } else {
             channel.unpaid = Some(job_id);
         }
@@ -202,6 +203,7 @@ impl Store {
                 job.paid = true;
                 put(&write, JOBS, job_id.0, &job)?;
                 append(&write, UNANCHORED, job_id)?;
+                add_job(&write, &job.receipt.receipt, Amount(job.receipt.receipt.price))?;
             }
         }
         put(&write, CHANNELS, channel_id, &channel)?;

@@ -43,6 +43,26 @@ fn voucher(channel_id: B256, cumulative: u128) -> SignedVoucher {
 }
 
 #[test]
+fn a_job_is_earned_once_and_when_it_is_paid() {
+    let store = Store::with_backend(InMemoryBackend::new()).unwrap();
+    let channel_id = B256::repeat_byte(1);
+    let (job_id, job) = record(1, channel_id, 1);
+    store.put_answer(job_id, &job, b"answer", channel(), Day(1), None).unwrap();
+    assert!(store.tallies(Day(0)).unwrap().is_empty());
+    for _ in 0..2 {
+        store.put_voucher(channel(), &voucher(channel_id, 1), Some(job_id)).unwrap();
+        let [tally] = <[_; 1]>::try_from(store.tallies(Day(0)).unwrap()).unwrap();
+        assert_eq!((tally.requests, tally.failures, tally.earned), (1, 0, Amount(1)));
+        assert_eq!((tally.day.as_str(), tally.model_id), ("1970-01-01", B256::ZERO));
+    }
+    // What was promised before covers the next one at once.
+    let (job_id, job) = record(2, channel_id, 1);
+    store.put_answer(job_id, &job, b"answer", channel(), Day(1), None).unwrap();
+    let [tally] = <[_; 1]>::try_from(store.tallies(Day(0)).unwrap()).unwrap();
+    assert_eq!((tally.requests, tally.earned), (2, Amount(2)));
+}
+
+#[test]
 fn old_paid_answers_are_dropped_and_their_receipts_stay() {
     let store = Store::with_backend(InMemoryBackend::new()).unwrap();
     let channel_id = B256::repeat_byte(1);

@@ -2,10 +2,12 @@
 
 use alloy_primitives::B256;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
-use tacit_wire::JobId;
+use tacit_wire::{Amount, JobId};
 
 use super::{
-    ANSWERED, ANSWERS, JOBS, JobRecord, Store, StoreError, UNANCHORED, append,
+    ANSWERED, ANSWERS, JOBS, JobRecord, Store, StoreError, UNANCHORED,
+    accounts::add_job,
+    append,
     jobs::{count, drop_old_answers},
     put,
 };
@@ -58,6 +60,8 @@ impl Store {
         }
         put(&write, JOBS, job_id.0, &JobRecord { paid: true, ..job.clone() })?;
         append(&write, UNANCHORED, job_id)?;
+        // The tokens were paid for when they were sold.
+        add_job(&write, &job.receipt.receipt, Amount::ZERO)?;
         count(&write, day, job.receipt.receipt.modelId, job.receipt.receipt.client)?;
         write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
         append(&write, ANSWERED, job_id)?;
@@ -133,6 +137,8 @@ mod tests {
         assert!(store.job(first).unwrap().unwrap().paid);
         assert_eq!(store.answer(first).unwrap().unwrap(), b"answer");
         assert_eq!(store.unanchored_count().unwrap(), 1);
+        let [tally] = <[_; 1]>::try_from(store.tallies(Day(0)).unwrap()).unwrap();
+        assert_eq!((tally.requests, tally.earned), (1, Amount::ZERO));
     }
 
     #[test]
