@@ -17,13 +17,15 @@ pub(crate) struct Listen {
     pub(crate) ledger: SocketAddr,
     pub(crate) worker: SocketAddr,
     pub(crate) gateway: SocketAddr,
+    /// None: no relay, and nothing unlinkable.
+    pub(crate) relay: Option<SocketAddr>,
 }
 
 impl Listen {
     /// Free ports on the loopback address.
     pub(crate) fn free() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { ledger: free, worker: free, gateway: free }
+        Self { ledger: free, worker: free, gateway: free, relay: None }
     }
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct LocalNetwork {
     pub(crate) ledger: Role,
     pub(crate) worker: Role,
     pub(crate) gateway: Role,
+    pub(crate) relay: Option<Role>,
 }
 
 /// Imports the shipped models and writes them to the folder.
@@ -87,16 +90,19 @@ pub(crate) async fn start_ledger_with(
     Role::start("ledger", &arguments).await
 }
 
-/// Starts the worker; it publishes its models and prices, and those of a language model, before it says that it is ready.
+/// Starts the worker; it publishes its models and prices, and those of a language model, before it says that it is ready. Where there is to be a relay, it sells tokens.
 pub(crate) async fn start_worker(
     data: &Path,
-    listen: SocketAddr,
+    listen: Listen,
     ledger: &Role,
     offers: &[Offer],
     engine: Option<&EngineModel>,
 ) -> Result<Role, Failure> {
     let mut arguments =
-        words(&["worker", "--audited", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
+        words(&["worker", "--audited", "--ledger", &ledger.url(), "--listen", &listen.worker.to_string()]);
+    if listen.relay.is_some() {
+        arguments.extend(words(&["--token-price", TOKEN_PRICE]));
+    }
     arguments.extend(engine.map(EngineModel::words).unwrap_or_default());
     for offer in offers {
         let mut model = OsString::from("--model=");
@@ -108,16 +114,28 @@ pub(crate) async fn start_worker(
     Role::start("worker", &arguments).await
 }
 
+/// Starts a relay that goes to this machine's workers.
+pub(crate) async fn start_relay(listen: SocketAddr, ledger: &Role) -> Result<Role, Failure> {
+    let arguments =
+        ["relay", "--private-networks", "--ledger", &ledger.url(), "--listen", &listen.to_string()];
+    Role::start("relay", &words(&arguments)).await
+}
+
 /// Starts the gateway, which has the models and so can do answers again.
 pub(crate) async fn start_gateway(
     data: &Path,
     listen: SocketAddr,
     ledger: &Role,
     offers: &[Offer],
+    relay: Option<&Role>,
 ) -> Result<Role, Failure> {
     let mut arguments = words(&["gateway", "--ledger", &ledger.url(), "--listen", &listen.to_string()]);
     for offer in offers {
         arguments.extend(["--audit-model".into(), offer.path.clone().into()]);
+    }
+    if let Some(relay) = relay {
+        // There is nobody else to hide among.
+        arguments.extend(words(&["--relay", &relay.url(), "--token-key-age", "0"]));
     }
     push_folder(&mut arguments, data, "client", "gateway");
     Role::start("gateway", &arguments).await
@@ -130,16 +148,30 @@ impl LocalNetwork {
             () = self.ledger.ended() => "ledger",
             () = self.worker.ended() => "worker",
             () = self.gateway.ended() => "gateway",
+            () = ended(self.relay.as_mut()) => "relay",
         }
     }
 
     /// Stops every role, clients first, and waits for it.
     pub(crate) async fn stop(self) {
         self.gateway.stop().await;
+        if let Some(relay) = self.relay {
+            relay.stop().await;
+        }
         self.worker.stop().await;
         self.ledger.stop().await;
     }
 }
+
+async fn ended(role: Option<&mut Role>) {
+    match role {
+        Some(role) => role.ended().await,
+        None => core::future::pending().await,
+    }
+}
+
+/// What a token of the local worker is good for, in coins: two pay for an answer of the digits model.
+const TOKEN_PRICE: &str = "0.0001";
 
 fn push_folder(arguments: &mut Vec<OsString>, data: &Path, owner: &str, folder: &str) {
     arguments.push("--key".into());

@@ -115,6 +115,9 @@ pub(crate) struct Up {
     /// Where the gateway listens.
     #[arg(long, default_value = DEFAULT_GATEWAY)]
     pub(crate) gateway_listen: SocketAddr,
+    /// Where the relay listens.
+    #[arg(long, default_value = "127.0.0.1:8548")]
+    pub(crate) relay_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) engine: EngineModel,
 }

@@ -113,7 +113,7 @@ impl<'a> Stage<'a> {
 
         scene(output, 2, "A worker publishes its models and their prices");
         let offers = local::offers(data, output)?;
-        let worker = local::start_worker(data, listen.worker, &ledger, &offers, None).await?;
+        let worker = local::start_worker(data, listen, &ledger, &offers, None).await?;
         for offer in &offers {
             let report = &offer.file.report;
             output.line(format!(
@@ -132,10 +132,10 @@ impl<'a> Stage<'a> {
             short(worker.ready["info"]["worker"].as_str().unwrap_or("")),
             worker.url()
         ));
-        let gateway_role = local::start_gateway(data, listen.gateway, &ledger, &offers).await?;
+        let gateway_role = local::start_gateway(data, listen.gateway, &ledger, &offers, None).await?;
         output.line(format!("  and a client opens its gateway at {}", gateway_role.url()));
         let gateway = GatewayClient::new(&gateway_role.url())?;
-        let network = LocalNetwork { ledger, worker, gateway: gateway_role };
+        let network = LocalNetwork { ledger, worker, gateway: gateway_role, relay: None };
         Ok(Self { data, output, offers, network, gateway })
     }
 

@@ -15,7 +15,7 @@ struct Up {
 impl Up {
     fn start(data: &Path) -> Self {
         let free = "127.0.0.1:0";
-        let listen = ["--ledger-listen", free, "--worker-listen", free, "--gateway-listen", free];
+        let listen = ["ledger", "worker", "gateway", "relay"].map(|role| format!("--{role}-listen={free}"));
         let mut child = tacit()
             .args(["--json", "up", "--data"])
             .arg(data)
@@ -111,6 +111,15 @@ fn questions_are_answered_paid_and_receipted_and_bad_ones_cost_nothing() {
     assert!(["good", "bad"].contains(&second["label"].as_str().unwrap()));
     let nameless = folder.path().join("nameless.json");
     std::fs::write(&nameless, r#"{"pixel":1}"#).unwrap();
+
+    // Bought ahead, asked later through the relay; what was asked over the channel is still there.
+    let bought = ok(&["tokens", "buy", "digits", "--count", "4", "--gateway", up.url("gateway")]);
+    assert_eq!((&bought["count"], &bought["price"]), (&Value::from(4), &Value::from("0.0004")));
+    let unlinkable = ok(&as_words(&up.ask("digits", &seven, &["--unlinkable"])));
+    assert_eq!((&unlinkable["label"], &unlinkable["verified"]), (&answer["label"], &Value::Bool(true)));
+    let spent = ["ask", "german-credit", "--input", words(&person), "--unlinkable"];
+    let spent = [&spent[..], &["--gateway", up.url("gateway")]].concat();
+    assert_eq!(refused(&spent)["code"], "no_tokens");
 
     let paid = up.signed();
     let short = folder.path().join("short.json");
