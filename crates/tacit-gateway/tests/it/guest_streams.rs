@@ -487,12 +487,16 @@ async fn a_guest_that_was_restarted_is_judged_again() {
     let before = |engine: &Server| WorkerPlan { disk: disk.clone(), ..plan(&world, guest.clone(), engine) };
     let stage = Stage::with(&world, before).await;
     stage.answered().await;
+    let first = stage.saved(1).await;
     let stage = restarted(stage, &world, guest.clone(), &disk).await;
     // Its keys are gone with it: no session opens what is sealed to one from before.
     stage.answered().await;
     assert_eq!(guest.asked(), 2);
-    let [first, second] = [2, 1].map(|at| stage.gateway.store().streams(2).unwrap()[2 - at].attested);
-    assert!(first.is_some() && second.is_some() && first != second);
+    let second = stage.saved(2).await;
+    for bundle in [&first, &second] {
+        assert!(counted(bundle, &world).unwrap().attested().is_some());
+    }
+    assert_ne!(first.attested, second.attested);
 }
 
 /// The gateway looks for its channel anew, and has no session but the guest's, whose key is gone.
