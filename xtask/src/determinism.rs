@@ -21,7 +21,7 @@ const DETERMINISTIC: &[&str] = &[
 ];
 
 /// What would have hardware believed under other roots than the vendors', or at another time: for tests. No command may name it.
-const ROOTS: &[&str] = &["trusting", "verify_bundle_under", "with_nvidia"];
+const ROOTS: &[&str] = &["trusting", "verify_bundle_under", "verify_stream_under", "with_nvidia"];
 const COMMANDS: &str = "crates/tacit-cli/src";
 
 /// Where floats are the subject: reading float models, choosing scales, reporting scores; figures of security in bits; in which order workers are asked, and measuring

@@ -10,10 +10,11 @@ use tacit_wire::{
     Amount, JobHeader, JobId,
     job::{Payload, ReturnPath},
     ledger::unix_time_s,
-    message::JobRequest,
+    message::{GuestKey, JobRequest},
 };
 
 use crate::{
+    attested::Wanted,
     channel::Delivery,
     deliver::{Sending, Undelivered},
     dispute::{Audited, is_traced},
@@ -341,14 +342,19 @@ impl Gateway {
     ) -> Result<Delivery, GatewayError> {
         let mut again = true;
         loop {
-            let session = self.guest_session(question.model_id, offer).await?;
-            let (sealing_key, attested) = (session.messages.key, Some(session.attested.evidence()));
+            let Offer { worker, endpoint, .. } = offer;
+            let wanted =
+                Wanted { worker: *worker, endpoint, model_id: question.model_id, kind: GuestKey::Jobs };
+            let session = self.guest_session(wanted).await?;
+            let key = B256::try_from(&session.messages.key[..]);
+            let sealing_key = key.map_err(|_| GatewayError::Internal)?;
+            let attested = Some(session.attested.evidence());
             let judged = Offer { sealing_key, attested, ..offer.clone() };
             match self.ask_over_channel(question, &judged, model, values, None).await {
                 Err(GatewayError::Refused { code, .. }) if code == "no_session" && again => again = false,
                 asked => return asked,
             }
-            self.forget_guest(offer.worker, question.model_id);
+            self.forget_guest(&session);
         }
     }
 

@@ -213,8 +213,7 @@ impl Gateway {
         let header = &job.request.header;
         let answer = checked.answer();
         if let Some(session) = self.session_of(job)? {
-            let now_s =
-                self.attesting.as_ref().map_or_else(unix_time_s, |attesting| attesting.config.now_s());
+            let now_s = self.session_time_s();
             if let Err(reject) = check_between(answer.receipt.receipt.completedAt, session.begun_s, now_s) {
                 return Err(self.reject(job, reject)?);
             }
@@ -417,7 +416,8 @@ fn check_time(job: &JobRecord, got: u64) -> Result<(), AnswerReject> {
     check_between(got, job.sent_at, unix_time_s())
 }
 
-fn check_between(got: u64, from_s: u64, to_s: u64) -> Result<(), AnswerReject> {
+/// Whether an answer is of this time, less or more what clocks may differ.
+pub(crate) fn check_between(got: u64, from_s: u64, to_s: u64) -> Result<(), AnswerReject> {
     let (from, to) = (from_s.saturating_sub(CLOCKS_DIFFER_S), to_s.saturating_add(CLOCKS_DIFFER_S));
     if (from..=to).contains(&got) { Ok(()) } else { Err(AnswerReject::CompletedAt { got, from, to }) }
 }

@@ -62,7 +62,7 @@ pub use receipt::{
     Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle, verify_bundle_under,
 };
 pub use store::{Audit, Other, Store, StoreError};
-pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream};
+pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream, verify_stream_under};
 pub use tacit_market::Ratio;
 pub use tokens::{BuyTokens, TOKEN_KEY_AGE, TokensBought, TokensEntry, UnlinkablePolicy};
 pub use view::{Approximate, AskAnswer, ChannelEntry, Channels, ModelEntry, ReceiptEntry, Status};

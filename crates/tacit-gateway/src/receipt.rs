@@ -169,8 +169,8 @@ pub enum BundleReject {
     /// The receipt commits to another answer.
     #[error("the receipt is not about the answer in the file")]
     Reply,
-    /// The receipt commits to other tokens or prices.
-    #[error("the receipt is not about the tokens and prices in the file")]
+    /// The receipt commits to other tokens, prices, or evidence of hardware.
+    #[error("the receipt is not about the tokens, prices and evidence in the file")]
     Bill,
     /// The tokenizer is another model's.
     #[error("this is not the tokenizer that the model's manifest names")]
@@ -394,7 +394,7 @@ fn check_attested(
         bundle.answer(Output::Logits(bundle.output.clone()), AnswerEvidence::Attested(attested.evidence()));
     let asked = Asked::Attested { values: &bundle.input, attested: &attested };
     let checked = check::check(header, model, asked, answer)?;
-    Ok((checked, messages.summary(&attested)))
+    Ok((checked, AttestedMessages::summary(&attested)))
 }
 
 fn check_encrypted(

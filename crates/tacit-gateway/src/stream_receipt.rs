@@ -1,8 +1,8 @@
 //! Receipts of streams as files: everything that a third party needs to judge what a worker said that it counted, offline and without asking anybody.
 //!
 //! A file holds request and answer in the clear, as the receipt commits to them, and the **bill** that it commits to as its evidence: tokens and prices
-//! (`specs/0010-streams.md`). [`verify_stream`] recomputes the model's id, recovers the worker's signature, opens the three commitments, folds the inclusion
-//! proof, and, with the tokenizer that the manifest names, counts again. A receipt that holds may still be a false account: [`Judgement::False`].
+//! (`specs/0010-streams.md`), and where a guest answered, what vouched for it. [`verify_stream`] recomputes the model's id, recovers the worker's signature, judges the guest
+//! as of the time of the answer, opens the three commitments, folds the inclusion proof, and, with the tokenizer that the manifest names, counts again. A receipt that holds may still be a false account: [`Judgement::False`].
 //!
 //! # Soundness
 //! All that an honest worker is judged by is signed by it: bytes of request and answer, tokens, prices, and, through the model's id, the tokenizer. So nobody who saves a
@@ -17,9 +17,10 @@ use tacit_abi::{
     Evidence, Privacy, Receipt,
     receipts::{self, SignedReceipt},
 };
+use tacit_attest::Trust;
 use tacit_wire::{
     Amount, JobId, LedgerClient, Salts, SignatureReject,
-    language::{LanguageManifest, ManifestReject, TokenBill, TokenCount, TokenPrices},
+    language::{GUEST_MODE, LanguageManifest, MODE, ManifestReject, TokenBill, TokenCount, TokenPrices},
     message::{AnchorProof, ReceiptInfo, base64_bytes, receipt_json},
     meter::{Framing, Meter, MeterReject, Route},
     stream::EndReason,
@@ -27,6 +28,8 @@ use tacit_wire::{
 };
 
 use crate::{
+    attested::{AttestedMessages, AttestedSummary},
+    check::AnswerReject,
     error::GatewayError,
     gateway::Gateway,
     receipt::{self, Anchored, BUNDLE_BYTES_MAX, BundleReject},
@@ -62,8 +65,11 @@ pub struct StreamBundle {
     pub input_salt: B256,
     /// Opens the commitment to the answer.
     pub output_salt: B256,
-    /// Opens the commitment to the bill.
+    /// Opens the commitment to the bill, and to the evidence of a guest.
     pub evidence_salt: B256,
+    /// What vouched for the guest that answered, where the evidence is `attested`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<AttestedMessages>,
     /// Inclusion in an anchored batch, once it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<AnchorProof>,
@@ -78,6 +84,7 @@ pub struct VerifiedStream {
     model: String,
     bill: TokenBill,
     judgement: Judgement,
+    attested: Option<AttestedSummary>,
     anchor: Option<AnchorProof>,
 }
 
@@ -158,7 +165,8 @@ impl core::fmt::Debug for StreamBundle {
     }
 }
 
-/// Checks a file without a network; with the model's tokenizer (`tokenizer.json`), whose hash must be the manifest's, also what was counted.
+/// Checks a file without a network: CPU, GPUs, image, model and key of the guest that answered, where one did, by the policy in the file, of which the
+/// reader says whether it is acceptable; signature, request and answer; with the model's tokenizer (`tokenizer.json`), whose hash must be the manifest's, also what was counted.
 ///
 /// Whoever published the model chose the tokenizer: building it may take long, or panic, so that this belongs on a thread of its own where one is given.
 ///
@@ -168,16 +176,47 @@ pub fn verify_stream(
     bundle: &StreamBundle,
     tokenizer: Option<&[u8]>,
 ) -> Result<VerifiedStream, BundleReject> {
+    // Roots are parsed where there is evidence under them only.
+    let trust = bundle.attested.as_ref().map(|_| Trust::vendors()).transpose();
+    verify_under(bundle, tokenizer, trust.map_err(|_| BundleReject::Attestation)?.as_ref())
+}
+
+/// The same where evidence of hardware is judged under these roots, instead of those of Intel, AMD and NVIDIA.
+///
+/// # Errors
+/// As [`verify_stream`].
+pub fn verify_stream_under(
+    bundle: &StreamBundle,
+    tokenizer: Option<&[u8]>,
+    trust: &Trust,
+) -> Result<VerifiedStream, BundleReject> {
+    verify_under(bundle, tokenizer, Some(trust))
+}
+
+fn verify_under(
+    bundle: &StreamBundle,
+    tokenizer: Option<&[u8]>,
+    trust: Option<&Trust>,
+) -> Result<VerifiedStream, BundleReject> {
     bundle.check_version()?;
     let receipt = &bundle.receipt.receipt;
-    let modes = Privacy::from_u8(receipt.privacy).zip(Evidence::from_u8(receipt.evidence));
-    if modes != Some((Privacy::Sealed, Evidence::Signed)) {
-        return Err(BundleReject::Mode);
+    let mode = Privacy::from_u8(receipt.privacy).zip(Evidence::from_u8(receipt.evidence));
+    let mode = mode.filter(|mode| [MODE, GUEST_MODE].contains(mode)).ok_or(BundleReject::Mode)?;
+    if bundle.attested.is_some() != (mode == GUEST_MODE) {
+        return Err(BundleReject::Attestation);
     }
     let manifest = LanguageManifest::read(&bundle.manifest, receipt.modelId)?;
     if receipt_signer(&bundle.receipt, bundle.chain_id)? != receipt.worker {
         return Err(BundleReject::Signer);
     }
+    let judge = |messages: &AttestedMessages| {
+        let trust = trust.ok_or(BundleReject::Attestation)?;
+        let (worker, model_id, at) = (receipt.worker, receipt.modelId, receipt.completedAt);
+        let judged = messages.verify(bundle.chain_id, worker, model_id, trust, at);
+        let attested = judged.map_err(|reject| AnswerReject::from(Box::new(reject)))?;
+        Ok::<_, BundleReject>(AttestedMessages::summary(&attested))
+    };
+    let attested = bundle.attested.as_ref().map(judge).transpose()?;
     let [input, output, evidence] =
         [bundle.input_salt, bundle.output_salt, bundle.evidence_salt].map(|salt| salt.0);
     let salts = Salts { input, output, evidence };
@@ -189,7 +228,8 @@ pub fn verify_stream(
     if receipt.outputCommitment != answer.finish() {
         return Err(BundleReject::Reply);
     }
-    if receipt.evidenceHash != salts.commit_evidence(&bundle.bill.to_bytes()) {
+    let id = attested.as_ref().map(|shown| shown.evidence);
+    if receipt.evidenceHash != salts.commit_evidence(&bundle.bill.committed(id)) {
         return Err(BundleReject::Bill);
     }
     let hash = receipts::leaf(receipt, bundle.chain_id);
@@ -202,7 +242,8 @@ pub fn verify_stream(
         hash,
         model: manifest.name,
         bill: bundle.bill,
-        judgement: judge(bundle, counted),
+        judgement: judgement(bundle, counted),
+        attested,
         anchor: bundle.anchor.clone(),
     })
 }
@@ -232,7 +273,7 @@ fn count(
     Ok(TokenCount { prompt, completion })
 }
 
-fn judge(bundle: &StreamBundle, counted: Option<TokenCount>) -> Judgement {
+fn judgement(bundle: &StreamBundle, counted: Option<TokenCount>) -> Judgement {
     let TokenBill { tokens: claimed, prices } = bundle.bill;
     let charged = Amount(bundle.receipt.receipt.price);
     // What is more than any amount explains any.
@@ -283,6 +324,12 @@ impl VerifiedStream {
     #[must_use]
     pub fn judgement(&self) -> Judgement {
         self.judgement
+    }
+
+    /// What the hardware showed of the guest that answered, where the receipt stands on that.
+    #[must_use]
+    pub fn attested(&self) -> Option<&AttestedSummary> {
+        self.attested.as_ref()
     }
 
     /// The batch that the receipt belongs to, if the file says; whether a ledger anchored it is for [`Self::check_anchor`] to say.
@@ -369,6 +416,7 @@ impl Gateway {
             input_salt: B256::from(record.salts.input),
             output_salt: B256::from(record.salts.output),
             evidence_salt: B256::from(record.salts.evidence),
+            attested: record.attested.map(|evidence| self.store.session(evidence)).transpose()?.flatten(),
             receipt: record.receipt,
             anchor: record.anchor,
         })

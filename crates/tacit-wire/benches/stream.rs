@@ -86,6 +86,7 @@ fn opening() -> SessionOpen {
         client: Address::repeat_byte(2),
         worker: Address::repeat_byte(3),
         opened_at: 5,
+        guest_key: None,
         enc: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 //! Plain HTTP only. What must not be read on the way is sealed before it comes here ([`crate::sealing`]), and what must
 //! not be altered is signed or proved.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use reqwest::{Client, Method, StatusCode, redirect};
 use serde::{Serialize, de::DeserializeOwned};
@@ -394,6 +394,15 @@ pub fn origin(endpoint: &str) -> Option<String> {
         .then(|| url.origin().ascii_serialization())
 }
 
+/// Whether an address is this machine's own, by its number: a name is whatever resolves it says.
+#[must_use]
+pub fn is_loopback(url: &str) -> bool {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.as_ref().and_then(reqwest::Url::host_str);
+    let number = host.map(|host| host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>());
+    number.is_some_and(|number| number.is_ok_and(|number| number.is_loopback()))
+}
+
 pub(crate) fn refusal(url: &str, status: StatusCode, bytes: &[u8]) -> HttpError {
     let status = status.as_u16();
     match serde_json::from_slice::<ErrorReply>(bytes) {
@@ -453,6 +462,24 @@ mod tests {
 
     async fn get(url: &str) -> Result<u32, HttpError> {
         JsonClient::new(Duration::from_millis(500)).unwrap().get(url, 100).await
+    }
+
+    #[test]
+    fn this_machine_is_named_by_a_number_of_its_own() {
+        for here in ["http://127.0.0.1:8000", "http://127.9.9.9/v1", "http://[::1]:1", "http://127.1/x"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in [
+            "http://localhost:8000",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@example.org",
+            "http://[2001:db8::1]",
+            "http://10.0.0.1",
+            "127.0.0.1:8000",
+            "",
+        ] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub struct TokenCount {
     pub completion: u64,
 }
 
-/// What a receipt of a stream commits to as its evidence: the worker's count, and the prices that it charged by. So a price that its own count, or the
+/// What a receipt of a stream commits to as its evidence ([`Self::committed`]): the worker's count, and the prices that it charged by. So a price that its own count, or the
 /// bytes of request and answer, do not explain is signed by whoever asked it, and shown to be false without anybody else's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +135,11 @@ pub struct TokenBill {
     pub prices: TokenPrices,
 }
 
-/// Length of a [`TokenBill`] that is committed to.
+/// How language models are asked: sealed, on the worker's word.
+pub const MODE: (Privacy, Evidence) = (Privacy::Sealed, Evidence::Signed);
+/// Or sealed to a guest that hardware vouches for.
+pub const GUEST_MODE: (Privacy, Evidence) = (Privacy::Enclave, Evidence::Attested);
+/// Bytes of a [`TokenBill`].
 pub const BILL_BYTES: usize = 64;
 /// Longest manifest.
 pub const MANIFEST_BYTES_MAX: usize = 16 * 1024;
@@ -240,6 +244,12 @@ impl TokenBill {
         }
         bytes
     }
+
+    /// What is committed to: the bill, and where hardware vouched for whoever answered, the id of that evidence (32 bytes) behind it.
+    #[must_use]
+    pub fn committed(&self, attested: Option<B256>) -> Vec<u8> {
+        [self.to_bytes().as_slice(), attested.as_ref().map_or(&[][..], |id| id.as_slice())].concat()
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +265,9 @@ mod tests {
             expected[at] = byte;
         }
         assert_eq!(bill.to_bytes(), expected);
+        assert_eq!(bill.committed(None), expected);
+        let evidence = B256::repeat_byte(7);
+        assert_eq!(bill.committed(Some(evidence)), [expected.as_slice(), evidence.as_slice()].concat());
     }
 
     fn manifest() -> LanguageManifest {

@@ -4,7 +4,9 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use tacit_abi::{Evidence, Privacy, channels::SignedVoucher, receipts::SignedReceipt};
 
-use crate::{Amount, JobHeader, JobId, Payload, language::TokenPrices, token::Token};
+use crate::{
+    Amount, JobHeader, JobId, Payload, language::TokenPrices, session::SESSION_KEY_BYTES, token::Token,
+};
 
 /// A model as a worker describes it. The reader recomputes the id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +48,45 @@ pub struct AttestRequest {
     pub model_id: B256,
     /// The client's, drawn for this session.
     pub nonce: B256,
+    /// Which kind of key is asked for.
+    #[serde(default, skip_serializing_if = "GuestKey::is_for_jobs")]
+    pub kind: GuestKey,
+}
+
+/// What the key of a session with a guest is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestKey {
+    /// Jobs are sealed to it: X25519, 32 bytes.
+    #[default]
+    Jobs,
+    /// Sessions of streams are agreed with it: X-Wing, [`SESSION_KEY_BYTES`].
+    Streams,
 }
 
 /// A session. Nothing of it has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestResponse {
-    /// Public key that jobs are to be sealed to.
-    pub key: B256,
+    /// Public key of the kind that was asked for, in its one encoding.
+    pub key: Bytes,
     /// What vouches for it (`tacit-attest`, `Evidence`).
     #[serde(with = "base64_bytes")]
     pub evidence: Vec<u8>,
+}
+
+impl GuestKey {
+    /// Bytes of a public key.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Jobs => 32,
+            Self::Streams => SESSION_KEY_BYTES,
+        }
+    }
+
+    const fn is_for_jobs(&self) -> bool {
+        matches!(self, Self::Jobs)
+    }
 }
 
 /// Asks for one answer, which tokens pay for.
@@ -508,6 +539,17 @@ mod tests {
         let read: ReceiptInfo = serde_json::from_str(&serde_json::to_string(&info).unwrap()).unwrap();
         assert_eq!(read, info);
         assert_eq!(receipt_signer(&read.receipt, 7), Ok(wallet.address()));
+    }
+
+    #[test]
+    fn a_session_for_jobs_is_asked_for_as_before_there_were_others() {
+        let ask = |kind| AttestRequest { model_id: B256::ZERO, nonce: B256::ZERO, kind };
+        let json = serde_json::to_value(ask(GuestKey::Jobs)).unwrap();
+        assert_eq!(json, serde_json::json!({ "model_id": B256::ZERO, "nonce": B256::ZERO }));
+        assert_eq!(serde_json::from_value::<AttestRequest>(json).unwrap(), ask(GuestKey::Jobs));
+        let json = serde_json::to_value(ask(GuestKey::Streams)).unwrap();
+        assert_eq!(json["kind"], "streams");
+        assert_eq!(serde_json::from_value::<AttestRequest>(json).unwrap(), ask(GuestKey::Streams));
     }
 
     #[test]

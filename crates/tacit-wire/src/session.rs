@@ -5,7 +5,8 @@
 //! (RFC 9458, section 4.4), and derive a key for each message.
 //!
 //! # Binding
-//! The HPKE `info` names the protocol version, chain, worker, channel, client and session. The channel's signer signs the EIP-712 type `Session`, which
+//! The HPKE `info` names the protocol version, chain, worker, channel, client and session, and the key of a guest where the secret is agreed with one
+//! (`specs/0012-attestation.md`). The channel's signer signs the EIP-712 type `Session`, which
 //! covers the encapsulated key: whoever knows the secret besides the worker was allowed to spend the channel, so that requests in a session
 //! need no signature of their own.
 //!
@@ -16,8 +17,8 @@
 //! Lengths are padded by Padmé ([`crate::sealing`]), frames from 256 bytes on.
 //!
 //! # Security
-//! 128 bits against a quantum adversary who records today. The worker's operator reads what it computes on. No forward secrecy against the worker's
-//! session key until it is rotated; secrets of sessions live in memory only.
+//! 128 bits against a quantum adversary who records today. The worker's operator reads what it computes on, unless the key is a guest's that was judged. No forward
+//! secrecy against the worker's session key until it is rotated; secrets of sessions, and keys of guests, live in memory only.
 
 use std::path::Path;
 
@@ -99,6 +100,9 @@ pub struct SessionOpen {
     pub worker: Address,
     /// When, seconds since 1970, by the client's clock.
     pub opened_at: u64,
+    /// Hash of the guest's key that the secret is agreed with ([`session_key_hash`]); the key that the ask names when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_key: Option<B256>,
     /// Encapsulated secret.
     #[serde(with = "base64_bytes")]
     pub enc: Vec<u8>,
@@ -191,7 +195,7 @@ impl SessionKey {
     }
 }
 
-/// How an ask on the ledger names a public session key.
+/// How an ask on the ledger, and a session with a guest, names a public session key.
 #[must_use]
 pub fn session_key_hash(public: &[u8]) -> B256 {
     keccak256(public)
@@ -248,6 +252,7 @@ impl SessionOpen {
             self.channel_id.as_slice(),
             self.client.as_slice(),
             self.session_id.as_slice(),
+            self.guest_key.as_ref().map_or(&[][..], |key| key.as_slice()),
         ]
         .concat()
     }
@@ -410,6 +415,7 @@ mod tests {
             client: Address::repeat_byte(2),
             worker,
             opened_at: 5,
+            guest_key: None,
             enc: Vec::new(),
         }
     }
@@ -475,6 +481,9 @@ mod tests {
             assert!(key.accept(&other).unwrap().open_request(0, &sealed).is_err(), "{other:?}");
             assert_ne!(other.digest(), open.digest());
         }
+        // Whoever names a guest's key instead of the ask's, or the other way round, has another secret.
+        let moved = SessionOpen { guest_key: Some(session_key_hash(&key.public())), ..open.clone() };
+        assert!(key.accept(&moved).unwrap().open_request(0, &sealed).is_err());
         let late = SessionOpen { opened_at: 6, ..open.clone() };
         assert_ne!(late.digest(), open.digest());
         let short = SessionOpen { enc: open.enc[1..].to_vec(), ..open };

@@ -393,6 +393,7 @@ mod tests {
             client: Address::repeat_byte(2),
             worker: Address::repeat_byte(3),
             opened_at: 5,
+            guest_key: None,
             enc: Vec::new(),
         };
         let (open, client) = open.begin(&key.public()).unwrap();

@@ -99,6 +99,7 @@ impl Client {
             client,
             worker: info.worker,
             opened_at: now,
+            guest_key: None,
             enc: Vec::new(),
         }
         .begin(&info.session_key)?;

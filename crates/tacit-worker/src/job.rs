@@ -173,8 +173,8 @@ impl Worker {
         payload: &Payload,
         model: &ServedModel,
     ) -> Result<(OpenedJob, ReturnPath, Option<B256>), JobReject> {
-        let session = payload.session().map(|key| self.session(key, &header)).transpose()?;
-        let key = session.as_ref().map_or(&self.sealing, |session| &*session.key);
+        let session = payload.session().map(|key| self.session_for_job(key, header.model_id)).transpose()?;
+        let key = session.as_ref().map_or(&self.sealing, |(key, _)| &**key);
         let (contents, path) = payload.open(&header, key)?;
         let input = match contents {
             Contents::Values(values) => {
@@ -194,7 +194,7 @@ impl Worker {
                 JobInput::Query { bytes, keys, seed: self.audit.seed(job_id, model_id, payload.hash()) }
             }
         };
-        Ok((OpenedJob { header, input }, path, session.map(|session| session.evidence)))
+        Ok((OpenedJob { header, input }, path, session.map(|(_, evidence)| evidence)))
     }
 
     /// A client's keys, ready to compute with.

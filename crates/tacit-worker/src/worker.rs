@@ -28,7 +28,7 @@ use crate::{
     counters::Refused,
     engine::EngineError,
     keys::{KEY_BYTES_DEFAULT, KeyMeter, KeyShelf},
-    language::{LanguageModel, Languages, MODE},
+    language::{LanguageModel, Languages},
     owner::Owner,
     prepaid::TokenSale,
     quota::{Day, Question},
@@ -274,8 +274,9 @@ impl Worker {
         store.channels()?;
         let owner = Owner::new(store.drained_since_s()?, clock.unix_time_s());
         // What hardware is to vouch for is not asked for where none does.
-        let models =
-            models.into_iter().map(|model| if attester.is_some() { model } else { model.unattested() });
+        let is_guest = attester.is_some();
+        let models = models.into_iter().map(|model| if is_guest { model } else { model.unattested() });
+        let languages = languages.into_iter().map(|model| if is_guest { model } else { model.unattested() });
         let admitted = limits.running_max.saturating_add(limits.waiting_max);
         Ok(Arc::new(Self {
             wallet,
@@ -296,7 +297,7 @@ impl Worker {
             receiving: Semaphore::new(RECEIVING_MAX),
             walking: Arc::new(Semaphore::new(1)),
             queues: Queues::default(),
-            languages: Languages::new(languages, session, limits.streams_max),
+            languages: Languages::new(languages.collect(), session, limits.streams_max),
             busy: Mutex::default(),
             counting: Mutex::default(),
             paid: Notify::new(),
@@ -390,18 +391,17 @@ impl Worker {
             self.ask(info.model_id, asked.collect()).await?;
         }
         for model in self.languages.models().into_iter().filter(|model| !model.is_awaiting()) {
-            let (privacy, evidence) = MODE;
             let prices = model.prices();
             self.publish(model.model_id(), model.manifest().weights, &model.manifest().name).await?;
-            let asked = IAsks::Terms {
+            let asked = model.modes().map(|(privacy, evidence)| IAsks::Terms {
                 price: prices.request.0,
                 promptPrice: prices.prompt.0,
                 completionPrice: prices.completion.0,
                 capacity: model.capacity(),
                 sealingKey: session_key_hash(self.languages.public_key()),
                 ..Self::unpriced(privacy, evidence, endpoint)
-            };
-            self.ask(model.model_id(), vec![asked]).await?;
+            });
+            self.ask(model.model_id(), asked.collect()).await?;
         }
         Ok(())
     }
@@ -467,8 +467,8 @@ impl Worker {
     /// Bonds what is missing for the asks of every served model.
     async fn back_asks(&self) -> Result<(), WorkerError> {
         let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
-        let ready = self.languages.models().into_iter().filter(|model| !model.is_awaiting()).count();
-        let asks = asks.saturating_add(ready);
+        let ready = self.languages.models().into_iter().filter(|model| !model.is_awaiting());
+        let asks = asks.saturating_add(ready.map(|model| model.modes().count()).sum());
         let needed = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
         let bonded = self.ledger.stake_of(self.address()).await?.bonded;
         if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {

@@ -204,6 +204,9 @@ pub(crate) struct Serve {
     /// What vendors sign for everybody, kept current by you: intel.json, amd-vcek.der, *.swidtag (docs/attested.md).
     #[arg(long, value_name = "DIR", requires = "attested")]
     pub(crate) collateral: Option<PathBuf>,
+    /// The file of weights that the manifest names: hashed at the start, so that hardware may vouch for the language model too. The engine has to be in the guest, at 127.0.0.1.
+    #[arg(long, value_name = "FILE", requires_all = ["attested", "engine"])]
+    pub(crate) weights: Option<PathBuf>,
     /// Command that shows this machine's GPUs: gets a nonce in hexadecimal, prints JSON (docs/attested.md).
     #[arg(long, value_name = "COMMAND", requires = "attested")]
     pub(crate) gpu_evidence: Option<PathBuf>,

@@ -17,7 +17,7 @@ use tacit_wire::http::JsonClient;
 use tacit_wire::language::{LanguageManifest, MANIFEST_BYTES_MAX, TOKENIZER_BYTES_MAX, TokenPrices};
 use tacit_wire::message::{LanguageStatus, ModelTally, WorkerInfo};
 use tacit_worker::gguf::{Gguf, tokenizer_json};
-use tacit_worker::{LanguageEngine, LanguageModel};
+use tacit_worker::{LanguageEngine, LanguageError, LanguageModel};
 
 /// Describes a model whose weights are in a file: manifest and tokenizer.
 pub(crate) fn describe(arguments: &Describe, output: Output) -> Result<(), Failure> {
@@ -104,10 +104,15 @@ pub(crate) fn describe(arguments: &Describe, output: Output) -> Result<(), Failu
 
 const GIVE_TOKENIZER: &str = "give the model's own: --tokenizer tokenizer.json";
 
-/// Opens what `--engine` or `--models` names.
-pub(crate) async fn open(arguments: &EngineModel, output: Output) -> Result<Vec<LanguageModel>, Failure> {
+/// Opens what `--engine` or `--models` names; `attested` to be vouched for too, each with its weights.
+pub(crate) async fn open(
+    arguments: &EngineModel,
+    attested: bool,
+    weights: Option<&Path>,
+    output: Output,
+) -> Result<Vec<LanguageModel>, Failure> {
     if let Some(file) = &arguments.models_file {
-        return language_file::open(file, output).await;
+        return language_file::open(file, attested, output).await;
     }
     let EngineModel { engine, engine_model, manifest, tokenizer, .. } = arguments;
     let (Some(url), Some(manifest), Some(tokenizer)) = (engine, manifest, tokenizer) else {
@@ -121,6 +126,7 @@ pub(crate) async fn open(arguments: &EngineModel, output: Output) -> Result<Vec<
     let engine_model = engine_model.as_deref();
     let served = Served { url, engine_model, manifest, tokenizer, prices, capacity: arguments.capacity };
     let model = served.read().await?;
+    let model = if attested { in_guest(model, weights).await? } else { model };
     model.check().await.failed("engine", "the engine cannot be used", ENGINE_HINT)?;
     Ok(vec![model])
 }
@@ -160,6 +166,28 @@ impl Served<'_> {
     }
 }
 
+/// For hardware to vouch for, once its weights are hashed.
+pub(crate) async fn in_guest(model: LanguageModel, weights: Option<&Path>) -> Result<LanguageModel, Failure> {
+    let name = model.manifest().name.clone();
+    let Some(weights) = weights.map(Path::to_owned) else {
+        let message = format!("nothing shows that the weights of {name} are those that its manifest names");
+        return Err(Failure::new("no_weights", message, WEIGHTS_HINT));
+    };
+    let hashing = tokio::task::spawn_blocking(move || model.in_guest(&weights)).await;
+    let hashed = hashing.failed("bad_weights", &name, WEIGHTS_HINT)?;
+    hashed.map_err(|error| {
+        let hint = match &error {
+            LanguageError::EngineElsewhere { .. } => {
+                "run the engine in the guest, and give its address as http://127.0.0.1:PORT"
+            }
+            LanguageError::Weights { .. } => "check the path",
+            _ => "give the file that the manifest was made from, or make a manifest of this one: tacit model language",
+        };
+        Failure::new("not_attested", format!("{name} cannot be vouched for: {error}"), hint)
+    })
+}
+
+const WEIGHTS_HINT: &str = "with --attested give the file that the engine loads: --weights FILE, or weights = \"FILE\" in the file of models";
 const ENGINE_HINT: &str =
     "is it running? its address goes to --engine, its name for the model to --engine-model";
 const MANIFEST_FILE_MAX: u64 = MANIFEST_BYTES_MAX as u64;
@@ -258,6 +286,48 @@ const STATUS_BYTES_MAX: usize = 4 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A tokenizer of one letter, which is enough to read it.
+    const TOKENIZER: &[u8] =
+        br#"{"version":"1.0","added_tokens":[],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#;
+
+    fn model(engine: &str) -> LanguageModel {
+        let manifest = LanguageManifest {
+            kind: tacit_wire::language::LanguageKind::Language,
+            name: "small".to_owned(),
+            weights: B256::from(*blake3::hash(b"weights").as_bytes()),
+            tokenizer: B256::from(*blake3::hash(TOKENIZER).as_bytes()),
+            format: "gguf".to_owned(),
+            quantisation: "Q4_1".to_owned(),
+            context_tokens: 1,
+            message_tokens: 0,
+            licence: "MIT".to_owned(),
+        };
+        let engine = LanguageEngine::new(engine, "small").unwrap();
+        let bytes = manifest.write().unwrap().0;
+        LanguageModel::new(bytes, TOKENIZER.to_vec(), TokenPrices::default(), 1, engine).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_model_is_vouched_for_with_its_weights_and_an_engine_that_is_here() {
+        let here = "http://127.0.0.1:1";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        let missing = in_guest(model(here), Some(&path)).await.err().unwrap();
+        assert_eq!((missing.code.as_str(), missing.hint.as_str()), ("not_attested", "check the path"));
+        std::fs::write(&path, b"weights").unwrap();
+        assert!(in_guest(model(here), Some(&path)).await.is_ok());
+        let unnamed = in_guest(model(here), None).await.err().unwrap();
+        assert_eq!(unnamed.code, "no_weights");
+        assert!(unnamed.hint.contains("--weights FILE"), "{}", unnamed.hint);
+        let elsewhere = in_guest(model("http://engine:8000"), Some(&path)).await.err().unwrap();
+        assert_eq!(elsewhere.code, "not_attested");
+        assert!(elsewhere.hint.contains("127.0.0.1"), "{}", elsewhere.hint);
+        std::fs::write(&path, b"others").unwrap();
+        let others = in_guest(model(here), Some(&path)).await.err().unwrap();
+        assert!(others.message.contains("the manifest names"), "{}", others.message);
+        assert!(others.hint.contains("tacit model language"), "{}", others.hint);
+    }
 
     #[test]
     fn prices_are_for_a_million_tokens_and_exact() {

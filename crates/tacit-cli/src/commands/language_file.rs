@@ -1,6 +1,6 @@
 //! A file of language models for one worker: each with its engine, prices and capacity.
 
-use crate::commands::language::{PRICED_TOKENS, Served, price};
+use crate::commands::language::{PRICED_TOKENS, Served, in_guest, price};
 use crate::failure::{Failure, sentence};
 use crate::output::Output;
 use crate::tensor_file::read_limited;
@@ -27,6 +27,8 @@ struct ModelEntry {
     manifest: PathBuf,
     /// `tokenizer.json` beside the manifest when left out.
     tokenizer: Option<PathBuf>,
+    /// Read by a worker whose hardware vouches for its models.
+    weights: Option<PathBuf>,
     #[serde(default)]
     prompt_price: Coins,
     #[serde(default)]
@@ -71,10 +73,10 @@ const CAPACITY_DEFAULT: u32 = 8;
 const CAPACITY_MAX: u32 = 4096;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 const MODELS_MAX: usize = 64;
-const KEYS: &str = "a [[model]] has engine, manifest, and as it needs them engine_model, tokenizer, prompt_price, completion_price, request_price, capacity: docs/earn.md shows a file";
+const KEYS: &str = "a [[model]] has engine, manifest, and as it needs them engine_model, tokenizer, weights, prompt_price, completion_price, request_price, capacity: docs/earn.md shows a file";
 
-/// Reads the models of a file. Engines that do not answer are told of, and waited for: they do not hurt the others.
-pub(crate) async fn open(file: &Path, output: Output) -> Result<Vec<LanguageModel>, Failure> {
+/// Reads the models of a file; `attested` to be vouched for too, each with its weights. Engines that do not answer are told of, and waited for: they do not hurt the others.
+pub(crate) async fn open(file: &Path, attested: bool, output: Output) -> Result<Vec<LanguageModel>, Failure> {
     let bytes = read_limited(file, FILE_BYTES_MAX)?;
     let entries = read(&bytes).map_err(|(message, hint)| {
         Failure::new("bad_models_file", format!("{}: {message}", file.display()), hint)
@@ -83,7 +85,7 @@ pub(crate) async fn open(file: &Path, output: Output) -> Result<Vec<LanguageMode
     let (mut models, mut known) = (Vec::new(), BTreeMap::<B256, usize>::new());
     for (at, entry) in entries.iter().enumerate() {
         let number = at.saturating_add(1);
-        let model = opened(entry, folder).await.map_err(|failure| Failure {
+        let model = opened(entry, folder, attested).await.map_err(|failure| Failure {
             message: format!("model {number}: {}", failure.message),
             ..failure
         })?;
@@ -126,7 +128,7 @@ fn read(bytes: &[u8]) -> Result<Vec<ModelEntry>, (String, &'static str)> {
     Ok(file.model)
 }
 
-async fn opened(entry: &ModelEntry, folder: &Path) -> Result<LanguageModel, Failure> {
+async fn opened(entry: &ModelEntry, folder: &Path, attested: bool) -> Result<LanguageModel, Failure> {
     let manifest = folder.join(&entry.manifest);
     let tokenizer = match &entry.tokenizer {
         Some(tokenizer) => folder.join(tokenizer),
@@ -145,7 +147,12 @@ async fn opened(entry: &ModelEntry, folder: &Path) -> Result<LanguageModel, Fail
         prices,
         capacity: entry.capacity,
     };
-    served.read().await
+    let model = served.read().await?;
+    if !attested {
+        return Ok(model);
+    }
+    let weights = entry.weights.as_ref().map(|weights| folder.join(weights));
+    in_guest(model, weights.as_deref()).await
 }
 
 #[cfg(test)]
@@ -167,7 +174,7 @@ mod tests {
         assert_eq!(price(&first.prompt_price.text(), PRICED_TOKENS).unwrap().0, 20_000_000_000);
         // What is commented out there is what is taken when it is left out.
         assert_eq!((second.capacity, second.request_price.text()), (CAPACITY_DEFAULT, "0".to_owned()));
-        assert_eq!((&second.tokenizer, &second.engine_model), (&None, &None));
+        assert_eq!((&second.tokenizer, &second.engine_model, &second.weights), (&None, &None, &None));
         for line in ["# request_price = 0", "# capacity = 8"] {
             assert!(shown().contains(line), "{line}");
         }

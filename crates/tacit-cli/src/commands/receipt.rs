@@ -12,6 +12,7 @@ use crate::tensor_file::{read_limited, write_private};
 use alloy_primitives::B256;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tacit_gateway::AttestedSummary;
 use tacit_gateway::fraud::{FRAUD_BYTES_MAX, FraudEntry};
 use tacit_gateway::receipt;
 use tacit_gateway::view::{ReceiptEntry, ReceiptKind, score_entries};
@@ -204,13 +205,8 @@ async fn verify(file: &Path, ledger: Option<&str>, output: Output) -> Result<(),
     );
     text += &match verified.security_bits() {
         Some(bits) => format!(", proved at {bits} bits"),
-        None => match verified.attested() {
-            Some(shown) => format!(
-                ", from image {} on {} and {} GPUs, as policy {} asks (key {}, at the time of the answer)",
-                shown.image, shown.cpu, shown.gpus, shown.policy, shown.key
-            ),
-            None => ", on the worker's word".to_owned(),
-        },
+        None if verified.attested().is_some() => guest(verified.attested()),
+        None => ", on the worker's word".to_owned(),
     };
     if !verified.opened() {
         text += ". The worker signed for these encrypted messages; that they hold this question and this answer is the word of whoever saved them, \
@@ -253,6 +249,16 @@ pub(crate) fn result(verified: &VerifiedReceipt) -> Value {
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId,
         "price": tacit_wire::Amount(receipt.price), "opened": verified.opened(), "security_bits": verified.security_bits(),
         "completed_at": receipt.completedAt, "attested": verified.attested(),
+    })
+}
+
+/// What hardware showed of whoever answered, where it did.
+pub(crate) fn guest(shown: Option<&AttestedSummary>) -> String {
+    shown.map_or_else(String::new, |shown| {
+        format!(
+            ", from image {} on {} and {} GPUs, as policy {} asks (hash of the key {}, at the time of the answer)",
+            shown.image, shown.cpu, shown.gpus, shown.policy, shown.key
+        )
     })
 }
 

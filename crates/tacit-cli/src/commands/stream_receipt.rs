@@ -2,7 +2,7 @@
 
 use crate::client::GatewayClient;
 use crate::commands::light;
-use crate::commands::receipt::refused;
+use crate::commands::receipt::{guest, refused};
 use crate::failure::{Context, Failure};
 use crate::network;
 use crate::output::{Output, short};
@@ -147,7 +147,7 @@ fn result(verified: &VerifiedStream) -> Value {
         "verified": !is_false(verified), "receipt": verified.hash(), "model": verified.model(), "model_id": receipt.modelId,
         "worker": receipt.worker, "client": receipt.client, "job_id": receipt.jobId, "price": Amount(receipt.price),
         "tokens": tokens, "prices": prices, "account": verified.judgement(), "completed_at": receipt.completedAt,
-        "anchored_in": verified.anchor().map(|anchor| anchor.root),
+        "attested": verified.attested(), "anchored_in": verified.anchor().map(|anchor| anchor.root),
     })
 }
 
@@ -167,9 +167,10 @@ fn sentence(verified: &VerifiedStream) -> String {
             tokens(claimed)
         ),
         judgement => format!(
-            "receipt {hash} holds: {} by {}, for {price}, signed by worker {worker}; {}",
+            "receipt {hash} holds: {} by {}, for {price}, signed by worker {worker}{}; {}",
             tokens(claimed),
             verified.model(),
+            guest(verified.attested()),
             match judgement {
                 Judgement::True { .. } => "counted again, and it is so",
                 _ => "nobody counted again (--tokenizer)",

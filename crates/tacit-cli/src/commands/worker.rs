@@ -71,7 +71,8 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
         encrypted.push(Encrypted::new(&served, misfit.as_ref()));
         models.push(served.with_quota(quota).with_misfit(misfit));
     }
-    let languages = language::open(&arguments.engine, output).await?;
+    let weights = arguments.weights.as_deref();
+    let languages = language::open(&arguments.engine, arguments.attested, weights, output).await?;
     let listener = bind(arguments.listen, "worker").await?;
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());

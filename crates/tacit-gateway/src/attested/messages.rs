@@ -1,6 +1,6 @@
 //! What a session was judged by, as it is kept beside a receipt, and the one call that judges it again.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use tacit_attest::{
     Attested, Binding, Cpu, DecodeError, Evidence, IntelImage, Policy, Product, Refusal, TcbStatus, Trust,
@@ -12,8 +12,8 @@ use tacit_wire::message::base64_bytes;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttestedMessages {
-    /// Public key of the session.
-    pub key: B256,
+    /// Public key of the session, in its one encoding: what a job was sealed to, or the secret of a stream's session was agreed with.
+    pub key: Bytes,
     /// The client's nonce.
     pub nonce: B256,
     /// As the worker sent it.
@@ -36,6 +36,14 @@ pub enum AttestedReject {
     /// The bytes are no policy.
     #[error("what should be a policy is none: {0}")]
     Policy(#[source] DecodeError),
+    /// The session's key is of another kind than was asked for.
+    #[error("the session's key has {got} bytes, not {expected}")]
+    Key {
+        /// Bytes of a key of the kind.
+        expected: usize,
+        /// Bytes of what came.
+        got: usize,
+    },
     /// A property that the policy asks for is not shown.
     #[error("the evidence of hardware is refused: {0}")]
     Refused(#[from] Refusal),
@@ -54,7 +62,7 @@ pub struct AttestedSummary {
     pub cpu: String,
     /// GPUs that measure what NVIDIA says they should.
     pub gpus: u32,
-    /// The session's public key.
+    /// BLAKE3 of the session's public key, which is in the evidence.
     pub key: B256,
     /// Until when the same evidence says the same, seconds since 1970.
     pub valid_until: u64,
@@ -78,12 +86,12 @@ impl AttestedMessages {
     ) -> Result<Attested, AttestedReject> {
         let evidence = Evidence::decode(&self.evidence).map_err(AttestedReject::Evidence)?;
         let policy = Policy::decode(&self.policy).map_err(AttestedReject::Policy)?;
-        let binding = Binding::new(chain_id, worker, self.key.as_slice(), model_id, self.nonce);
+        let binding = Binding::new(chain_id, worker, &self.key, model_id, self.nonce);
         Ok(verify(&evidence, &policy, &binding, trust, now_s)?)
     }
 
     /// What they showed.
-    pub(crate) fn summary(&self, attested: &Attested) -> AttestedSummary {
+    pub(crate) fn summary(attested: &Attested) -> AttestedSummary {
         let cpu = match attested.cpu() {
             Cpu::Intel(quote) => {
                 let kind = match quote.image() {
@@ -115,7 +123,7 @@ impl AttestedMessages {
             image: attested.image().0,
             cpu,
             gpus: u32::try_from(attested.gpus().len()).unwrap_or(u32::MAX),
-            key: self.key,
+            key: attested.binding().key(),
             valid_until: attested.valid_until(),
         }
     }
@@ -128,6 +136,7 @@ impl AttestedReject {
         match self {
             Self::Evidence(_) => "evidence_malformed",
             Self::Policy(_) => "policy_malformed",
+            Self::Key { .. } => "attested_key",
             Self::Refused(refusal) => refusal_code(refusal),
         }
     }
@@ -174,6 +183,6 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
 
 impl core::fmt::Debug for AttestedMessages {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("AttestedMessages").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("AttestedMessages").field("begun_s", &self.begun_s).finish_non_exhaustive()
     }
 }

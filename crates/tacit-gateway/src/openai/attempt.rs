@@ -14,6 +14,7 @@ use tacit_wire::{
     Amount, JobId,
     http::{Download, HttpError, printable},
     language::{CHUNK_TOKENS, LanguageKind, TokenCount},
+    message::GuestKey,
     meter::Route,
     stream::{Envelope, StreamHead, seal_request},
 };
@@ -29,7 +30,11 @@ use super::{
     market::{Offered, TokenAsk},
     request::ApiRequest,
 };
-use crate::gateway::Gateway;
+use crate::{
+    attested::{Session as Guest, Wanted},
+    error::GatewayError,
+    gateway::Gateway,
+};
 
 /// What whoever asked is told, in this order: a beginning, data, and an end.
 #[derive(Debug)]
@@ -256,12 +261,22 @@ impl Gateway {
         pieces: &mpsc::Sender<Piece>,
         is_last: bool,
     ) -> Result<(), Failure> {
+        // A guest is judged before anything is opened, promised or sealed.
+        let mut guest = self.guest(one).await?;
         let link = self.link(&one.ask).await?;
         let terms = terms(one)?;
         // A session is opened again once. Others that run may use up what this request promised before it arrives.
         let (mut forgotten, mut demands) = (false, 0);
         loop {
-            let session = self.session(&link, one.offered.model_id, &one.ask).await?;
+            let opened = self.session(&link, one.offered.model_id, &one.ask, guest.as_deref()).await?;
+            let Some(session) = opened else {
+                if forgotten {
+                    return Err(Failure::unusable(&"it forgets its sessions at once"));
+                }
+                forgotten = true;
+                guest = self.guest_again(one, guest.as_ref()).await?;
+                continue;
+            };
             let want = want(request, one, terms)?;
             let reservation = self.budget.reserve(&self.store, asker.day, asker.key, asker.caps, want)?;
             let mut running = self.begin(&link, &one.ask, terms, reservation).await?;
@@ -270,14 +285,15 @@ impl Gateway {
             match sent {
                 Ok(download) => {
                     let frames = Frames::new(download, session.secret.opener(job_id.1));
+                    let (link, guest) = (&link, guest.as_deref());
                     let stream =
-                        Stream { request, one, link: &link, job_id: job_id.0, pieces, is_last, started };
+                        Stream { request, one, link, guest, job_id: job_id.0, pieces, is_last, started };
                     let followed = self.follow(stream, running, frames).await;
                     match followed {
                         Err(Failure { demand: Some(demand), .. }) if demands < DEMANDS_MAX => {
                             demands += 1;
                             link.bring_again();
-                            self.meet(&link, terms, demand).await?;
+                            self.meet(link, terms, demand).await?;
                         }
                         followed => return followed,
                     }
@@ -287,6 +303,7 @@ impl Gateway {
                     running.refuse();
                     link.forget_session(&session);
                     forgotten = true;
+                    guest = self.guest_again(one, guest.as_ref()).await?;
                 }
                 Err(error) => {
                     let refused = matches!(error, HttpError::Refused { status, .. } if status < 500);
@@ -306,6 +323,32 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// The guest behind an ask, judged by the policy in force; none behind an ask that names none.
+    async fn guest(&self, one: &Try) -> Result<Option<Arc<Guest>>, Failure> {
+        if !one.ask.is_guests() {
+            return Ok(None);
+        }
+        let (worker, endpoint, model_id) = (one.ask.worker, one.ask.endpoint.as_str(), one.offered.model_id);
+        let wanted = Wanted { worker, endpoint, model_id, kind: GuestKey::Streams };
+        self.guest_session(wanted).await.map(Some).map_err(|error| match error {
+            GatewayError::Refused { code, message, .. } if code == "busy" => crowded(&message),
+            GatewayError::Refused { .. } | GatewayError::Unreachable { .. } => Failure::unusable(&error),
+            // It saw nothing, and nothing is held against it: where its hardware is not asked for, it may answer.
+            GatewayError::EvidenceRefused { .. } | GatewayError::NotAttested { .. } => {
+                Failure { error: error.into(), next: true, blame: false, demand: None }
+            }
+            error => ApiError::from(error).into(),
+        })
+    }
+
+    /// The same once the one that was judged is not known any more: it was restarted, and its keys are gone with it.
+    async fn guest_again(&self, one: &Try, gone: Option<&Arc<Guest>>) -> Result<Option<Arc<Guest>>, Failure> {
+        if let Some(gone) = gone {
+            self.forget_guest(gone);
+        }
+        self.guest(one).await
     }
 
     /// Sends the request; gives its name and number.

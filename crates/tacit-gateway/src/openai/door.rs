@@ -5,9 +5,9 @@
 //!
 //! A stream that breaks off ends with an event that SDKs raise as an error; half an event is never given out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use axum::{
     Json, Router,
     body::{Body, Bytes},
@@ -131,12 +131,14 @@ fn entry(offered: &Offered) -> Value {
     let million = |price: Option<u128>| {
         price.and_then(|price| price.checked_mul(MILLION)).map(|price| tacit_wire::Amount(price).to_string())
     };
+    let workers: BTreeSet<Address> = offered.asks.iter().map(|ask| ask.worker).collect();
+    let guests = offered.asks.iter().filter(|ask| ask.is_guests()).count();
     let prompt = million(offered.asks.iter().map(|ask| ask.prices.prompt.0).min());
     let completion = million(offered.asks.iter().map(|ask| ask.prices.completion.0).min());
     json!({
         "id": offered.name, "object": "model", "created": 0, "owned_by": offered.owner,
         "tacit": {
-            "model_id": offered.model_id, "workers": offered.asks.len(),
+            "model_id": offered.model_id, "workers": workers.len(), "guests": guests,
             "prompt_price_per_million": prompt, "completion_price_per_million": completion,
         },
     })

@@ -112,6 +112,18 @@ pub enum ApiError {
         /// What it did.
         detail: String,
     },
+    /// Nothing says which hardware and software a guest may be.
+    #[error("guests are judged by a policy, and {detail}: tacit gateway --policy NAME")]
+    NoPolicy {
+        /// What is missing.
+        detail: String,
+    },
+    /// A worker's hardware does not show what the policy asks for. Nothing was sent to it.
+    #[error("{detail}")]
+    NotAttested {
+        /// Who, and what is missing.
+        detail: String,
+    },
     /// The answer reached what the request may cost.
     #[error("the answer ends here: more would cost more than {limit}")]
     Limit {
@@ -155,6 +167,8 @@ impl ApiError {
             Self::Limit { .. } => (402, "insufficient_quota", "limit_reached"),
             Self::Busy => (429, "rate_limit_error", "busy"),
             Self::Crowded { .. } => (429, "rate_limit_error", "workers_busy"),
+            Self::NoPolicy { .. } => (400, "invalid_request_error", "no_policy"),
+            Self::NotAttested { .. } => (502, "api_error", "not_attested"),
             Self::Upstream { .. } => (502, "api_error", "no_answer"),
             Self::BrokeOff { .. } => (502, "api_error", "broke_off"),
             Self::Dishonest { .. } => (502, "api_error", "dishonest_worker"),
@@ -171,6 +185,7 @@ impl ApiError {
         let param = match self {
             Self::Field { param, .. } => *param,
             Self::UnknownModel { .. } | Self::NoWorker { .. } => Some("model"),
+            Self::NoPolicy { .. } => Some("provider"),
             _ => None,
         };
         json!({"error": {"message": printable(&self.to_string()), "type": kind, "param": param, "code": code}})
@@ -204,6 +219,12 @@ impl From<GatewayError> for ApiError {
             GatewayError::NoFunds { address, balance, needed } => Self::NoFunds { address, balance, needed },
             GatewayError::Distrusted { worker, reason } => Self::Dishonest { worker, detail: reason },
             GatewayError::Ledger(error) => Self::from(error),
+            error @ (GatewayError::NoPolicy
+            | GatewayError::UnknownPolicy { .. }
+            | GatewayError::FalsePolicy { .. }) => Self::NoPolicy { detail: error.to_string() },
+            error @ (GatewayError::EvidenceRefused { .. } | GatewayError::NotAttested { .. }) => {
+                Self::NotAttested { detail: printable(&error.to_string()) }
+            }
             error => {
                 tracing::error!(%error, "a request failed");
                 Self::Internal

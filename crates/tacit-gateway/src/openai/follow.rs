@@ -20,10 +20,10 @@ use super::{
     attempt::{ANSWER_BYTES_MAX, Failure, Outcome, Piece, Try, crowded},
     error::ApiError,
     link::{Link, Running},
-    receipts::{Asked, Came, check_end},
+    receipts::{Asked, Came, Vouched, check_end},
     request::ApiRequest,
 };
-use crate::{gateway::Gateway, store::Exchange};
+use crate::{attested::Session as Guest, gateway::Gateway, store::Exchange};
 
 /// What is the same for all of an answer.
 #[derive(Clone, Copy)]
@@ -31,6 +31,8 @@ pub(crate) struct Stream<'a> {
     pub(crate) request: &'a ApiRequest,
     pub(crate) one: &'a Try,
     pub(crate) link: &'a Arc<Link>,
+    /// Who was judged, where the ask names a guest.
+    pub(crate) guest: Option<&'a Guest>,
     pub(crate) job_id: JobId,
     pub(crate) pieces: &'a mpsc::Sender<Piece>,
     pub(crate) is_last: bool,
@@ -232,7 +234,11 @@ impl Gateway {
         (counted, cost): (TokenCount, Amount),
         end: &End,
     ) -> Result<Piece, Failure> {
-        let Stream { one, link, .. } = *stream;
+        let Stream { one, link, guest, .. } = *stream;
+        let vouched = guest.map(|guest| {
+            let trust = self.attesting().map_err(ApiError::from)?.config.trust();
+            Ok::<_, ApiError>(Vouched { guest, trust, now_s: self.session_time_s() })
+        });
         let asked = Asked {
             chain_id: self.ledger.chain_id(),
             client: self.address(),
@@ -243,6 +249,7 @@ impl Gateway {
             body: &one.body,
             ask: &one.ask,
             model: &one.offered.name,
+            guest: vouched.transpose()?,
         };
         let came = Came { answer: &answer.bytes, counted, cost };
         let record = check_end(&asked, &came, end).map_err(|reject| {

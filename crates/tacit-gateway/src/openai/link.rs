@@ -1,7 +1,7 @@
 //! What a gateway has with one worker: a channel for streams, its account, a session, and vouchers on their way.
 //!
 //! Channel number `n` for streams has the salt `keccak256("tacit stream channel" || worker || n)`, beside the channels for jobs. A session is opened when it is needed, and
-//! again when the worker has forgotten it. Vouchers go one at a time, the best one last: what becomes due meanwhile is in the next.
+//! again when the worker has forgotten it; with a guest another one for each time that it was judged. Vouchers go one at a time, the best one last: what becomes due meanwhile is in the next.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use tacit_abi::{
 use tacit_wire::{
     Amount, JobId, LedgerError, Revert,
     http::HttpError,
-    session::{SessionOpen, SessionReply, SessionSecret, random_session_id},
+    session::{SessionOpen, SessionReply, SessionSecret, random_session_id, session_key_hash},
     stream::{Account as WorkersAccount, Payment},
     wallet::voucher_signer,
 };
@@ -36,6 +36,7 @@ use super::{
     market::TokenAsk,
 };
 use crate::{
+    attested::Session as Guest,
     channel::channel_salt,
     gateway::Gateway,
     store::{ChannelRecord, Distrust, StreamReceipt},
@@ -58,7 +59,8 @@ pub(crate) struct Link {
     pub(crate) channel_id: B256,
     account: Mutex<Account>,
     promised: Mutex<Promised>,
-    session: Mutex<Option<Arc<Session>>>,
+    /// By the evidence of the guest that each was agreed with; under none, with the worker.
+    sessions: Mutex<HashMap<Option<B256>, Arc<Session>>>,
     opening: tokio::sync::Mutex<()>,
     paying: AtomicBool,
     topping_up: tokio::sync::Mutex<()>,
@@ -154,19 +156,20 @@ impl Link {
 
     /// Forgets a session that its worker does not know.
     pub(crate) fn forget_session(&self, session: &Arc<Session>) {
-        let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, session)) {
-            *kept = None;
-        }
+        self.sessions().retain(|_, kept| !Arc::ptr_eq(kept, session));
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Option<B256>, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn promised(&self) -> MutexGuard<'_, Promised> {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn session(&self) -> Option<Arc<Session>> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        session.filter(|session| session.expires_at > now_s().saturating_add(RENEW_S))
+    fn session(&self, with: Option<B256>, now_s: u64) -> Option<Arc<Session>> {
+        let session = self.sessions().get(&with).cloned();
+        session.filter(|session| session.expires_at > now_s.saturating_add(RENEW_S))
     }
 }
 
@@ -319,42 +322,59 @@ impl Gateway {
         }
     }
 
-    /// A session with the worker, opened if there is none.
+    /// A session with the worker, or with a guest of its that was judged, opened if there is none. `None` when the guest's key is gone: it has to be judged anew.
     pub(crate) async fn session(
         &self,
         link: &Link,
         model_id: B256,
         ask: &TokenAsk,
-    ) -> Result<Arc<Session>, Failure> {
-        if let Some(session) = link.session() {
-            return Ok(session);
+        guest: Option<&Guest>,
+    ) -> Result<Option<Arc<Session>>, Failure> {
+        let (with, now_s) = (guest.map(|guest| guest.attested.evidence()), self.session_time_s());
+        if let Some(session) = link.session(with, now_s) {
+            return Ok(Some(session));
         }
         let _alone = link.opening.lock().await;
-        if let Some(session) = link.session() {
-            return Ok(session);
+        if let Some(session) = link.session(with, now_s) {
+            return Ok(Some(session));
         }
-        let info = self.language_info(model_id, ask).await.map_err(|error| Failure::unusable(&error))?;
+        let (key, guest_key) = match guest {
+            Some(guest) => {
+                let key = guest.messages.key.to_vec();
+                let name = session_key_hash(&key);
+                (key, Some(name))
+            }
+            None => {
+                let info = self.language_info(model_id, ask).await;
+                (info.map_err(|error| Failure::unusable(&error))?.session_key, None)
+            }
+        };
         let open = SessionOpen {
             chain_id: self.ledger.chain_id(),
             session_id: random_session_id(),
             channel_id: link.channel_id,
             client: self.address(),
             worker: ask.worker,
-            opened_at: now_s(),
+            opened_at: now_s,
+            guest_key,
             enc: Vec::new(),
         };
-        let (open, secret) = open.begin(&info.session_key).map_err(|error| Failure::unusable(&error))?;
+        let (open, secret) = open.begin(&key).map_err(|error| Failure::unusable(&error))?;
         let id = open.session_id;
         let request = open.sign(&self.wallet);
         let url = format!("{}/v1/sessions", ask.endpoint);
-        let reply: SessionReply = self
-            .quick
-            .post(&url, &request, REPLY_BYTES_MAX)
-            .await
-            .map_err(|error| Failure::unreachable(&error))?;
+        let reply: SessionReply = match self.quick.post(&url, &request, REPLY_BYTES_MAX).await {
+            Ok(reply) => reply,
+            Err(HttpError::Refused { body, .. }) if guest.is_some() && body.code == "no_session" => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Failure::unreachable(&error)),
+        };
         let session = Arc::new(Session { id, secret, next: AtomicU64::new(0), expires_at: reply.expires_at });
-        *link.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&session));
-        Ok(session)
+        let mut sessions = link.sessions();
+        sessions.retain(|_, session| session.expires_at > now_s);
+        sessions.insert(with, Arc::clone(&session));
+        Ok(Some(session))
     }
 
     /// Puts a request on the account, with room on the channel for it.
@@ -478,7 +498,7 @@ impl Link {
             channel_id,
             account: Mutex::new(account),
             promised: Mutex::new(Promised { best: voucher, delivered }),
-            session: Mutex::default(),
+            sessions: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             paying: AtomicBool::new(false),
             topping_up: tokio::sync::Mutex::default(),

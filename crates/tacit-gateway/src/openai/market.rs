@@ -9,7 +9,11 @@ use std::{
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, IAsks, Privacy};
 use tacit_market::routing;
-use tacit_wire::{Amount, language::TokenPrices, ledger::Listing};
+use tacit_wire::{
+    Amount,
+    language::{GUEST_MODE, MODE, TokenPrices},
+    ledger::Listing,
+};
 
 use super::error::ApiError;
 use crate::{error::GatewayError, gateway::Gateway};
@@ -28,6 +32,11 @@ pub(crate) struct TokenAsk {
 }
 
 impl TokenAsk {
+    /// Whether whoever answers must be a guest that hardware vouches for.
+    pub(crate) fn is_guests(&self) -> bool {
+        (self.privacy, self.evidence) == GUEST_MODE
+    }
+
     /// What of it decides whether it is asked, and when.
     pub(crate) fn for_routing(&self) -> routing::Ask {
         let TokenPrices { request, prompt, completion } = self.prices;
@@ -175,15 +184,17 @@ fn offered(listing: Listing) -> Offered {
     }
 }
 
-/// An ask with prices of tokens; what has one price is for a graph.
+/// An ask with prices of tokens, in a mode that language models are asked in: anyone can write others. What has one price is for a graph.
 fn token_ask(ask: IAsks::Ask) -> Option<TokenAsk> {
     let IAsks::Ask { worker, bonded, terms, .. } = ask;
     let by_token = terms.promptPrice != 0 || terms.completionPrice != 0;
-    by_token.then_some(TokenAsk {
+    let (privacy, evidence) = (Privacy::from_u8(terms.privacy)?, Evidence::from_u8(terms.evidence)?);
+    let is_mode = [MODE, GUEST_MODE].contains(&(privacy, evidence));
+    (by_token && is_mode).then_some(TokenAsk {
         worker,
         endpoint: tacit_wire::http::origin(&terms.endpoint)?,
-        privacy: Privacy::from_u8(terms.privacy)?,
-        evidence: Evidence::from_u8(terms.evidence)?,
+        privacy,
+        evidence,
         prices: TokenPrices {
             request: Amount(terms.price),
             prompt: Amount(terms.promptPrice),

@@ -7,6 +7,7 @@ use std::sync::{
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::receipts;
+use tacit_attest::Trust;
 use tacit_wire::{
     Amount, JobId, SignatureReject,
     language::{TokenBill, TokenCount},
@@ -17,6 +18,8 @@ use tacit_wire::{
 
 use super::market::TokenAsk;
 use crate::{
+    attested::Session as Guest,
+    check::AnswerReject,
     gateway::Gateway,
     store::{Exchange, Fault, StreamReceipt, StreamRecord},
 };
@@ -32,6 +35,16 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) ask: &'a TokenAsk,
     pub(crate) model: &'a str,
+    /// Who vouches for the guest that was asked, where one was.
+    pub(crate) guest: Option<Vouched<'a>>,
+}
+
+/// A guest that was judged, and what judges the time of its answer.
+pub(crate) struct Vouched<'a> {
+    pub(crate) guest: &'a Guest,
+    pub(crate) trust: &'a Trust,
+    /// Seconds since 1970.
+    pub(crate) now_s: u64,
 }
 
 /// What came.
@@ -43,7 +56,7 @@ pub(crate) struct Came<'a> {
 }
 
 /// Why an end is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum EndReject {
     #[error("its receipt is signed by nobody: {0}")]
     Signature(SignatureReject),
@@ -55,8 +68,12 @@ pub(crate) enum EndReject {
     Request,
     #[error("its receipt is not about this answer")]
     Answer,
-    #[error("its receipt is not about the tokens that it says, at the prices of its ask")]
+    #[error(
+        "its receipt is not about the tokens that it says, at the prices of its ask, from whom was asked"
+    )]
     Evidence,
+    #[error("what vouched for it does not vouch for its answer: {0}")]
+    Guest(AnswerReject),
     #[error("it counts {claimed}, where {counted} came")]
     Price { claimed: Amount, counted: Amount },
 }
@@ -69,6 +86,7 @@ impl EndReject {
             Self::Request => "stream_request",
             Self::Answer => "stream_answer",
             Self::Evidence => "stream_evidence",
+            Self::Guest(_) => "stream_guest",
             Self::Price { .. } => "stream_price",
         }
     }
@@ -88,6 +106,13 @@ impl EndReject {
         let record = StreamRecord { fault: Some(fault), ..record(asked, came, end) };
         let hash = receipts::leaf(&record.receipt.receipt, asked.chain_id);
         Some(StreamReceipt { hash, record, exchange: None })
+    }
+}
+
+impl Asked<'_> {
+    /// Id of the evidence of the guest that was asked.
+    fn attested(&self) -> Option<B256> {
+        self.guest.as_ref().map(|vouched| vouched.guest.attested.evidence())
     }
 }
 
@@ -119,8 +144,11 @@ pub(crate) fn check_end(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Result
         return Err(EndReject::Answer);
     }
     let bill = TokenBill { tokens: end.tokens, prices: asked.ask.prices };
-    if receipt.evidenceHash != end.salts.commit_evidence(&bill.to_bytes()) {
+    if receipt.evidenceHash != end.salts.commit_evidence(&bill.committed(asked.attested())) {
         return Err(EndReject::Evidence);
+    }
+    if let Some(Vouched { guest, trust, now_s }) = asked.guest {
+        guest.check_time(receipt.completedAt, now_s, trust).map_err(EndReject::Guest)?;
     }
     if receipt.price > came.cost.0 {
         return Err(EndReject::Price { claimed: Amount(receipt.price), counted: came.cost });
@@ -141,6 +169,7 @@ fn record(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> StreamRecord {
         counted: came.counted,
         salts: end.salts.clone(),
         receipt: end.receipt.clone(),
+        attested: asked.attested(),
         fault: None,
         anchor: None,
     }

@@ -146,6 +146,13 @@ impl Preferences {
     /// What of it decides whom to ask, and in which order.
     pub(crate) fn wishes(&self) -> Wishes {
         let units = |amount: Option<Amount>| amount.map(|amount| amount.0);
+        // Who wishes one of the two wishes both: neither is there without the other.
+        let (privacy, evidence) = match (self.privacy, self.evidence) {
+            (Some(Privacy::Enclave), None) | (None, Some(Evidence::Attested)) => {
+                (Some(Privacy::Enclave), Some(Evidence::Attested))
+            }
+            wished => wished,
+        };
         Wishes {
             order: self.order.clone(),
             only: self.only.clone(),
@@ -158,8 +165,8 @@ impl Preferences {
                 request: units(most.request),
             }),
             preferred_min_throughput: self.preferred_min_throughput,
-            evidence: self.evidence,
-            privacy: self.privacy,
+            evidence,
+            privacy,
             min_stake: units(self.min_stake),
         }
     }
@@ -265,6 +272,28 @@ mod tests {
             "{body}"
         );
         assert!(!body.contains("provider"));
+    }
+
+    #[test]
+    fn a_guest_is_wished_for_by_either_word() {
+        for (provider, expected) in [
+            (r#"{"privacy":"enclave"}"#, (Some(Privacy::Enclave), Some(Evidence::Attested))),
+            (r#"{"evidence":"attested"}"#, (Some(Privacy::Enclave), Some(Evidence::Attested))),
+            (
+                r#"{"privacy":"enclave","evidence":"attested"}"#,
+                (Some(Privacy::Enclave), Some(Evidence::Attested)),
+            ),
+            // Nobody has half of it, and nobody is asked.
+            (
+                r#"{"privacy":"enclave","evidence":"signed"}"#,
+                (Some(Privacy::Enclave), Some(Evidence::Signed)),
+            ),
+            ("{}", (None, None)),
+        ] {
+            let wishes =
+                read(&format!(r#"{{"model":"a","provider":{provider}}}"#)).unwrap().provider.wishes();
+            assert_eq!((wishes.privacy, wishes.evidence), expected, "{provider}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checks a kept receipt once more, from its bytes, as anybody with its file does.
 //!
-//! What is believed is [`verify_bundle_under`] or, of a stream, [`verify_stream`], the functions behind `tacit receipt verify`. The parts of it that can be told apart are done before it
+//! What is believed is [`verify_bundle_under`] or, of a stream, [`verify_stream_under`], the functions behind `tacit receipt verify`. The parts of it that can be told apart are done before it
 //! by themselves, so that each has its time, and a receipt that was tampered with is refused by the check that sees it.
 
 use core::time::Duration;
@@ -18,11 +18,12 @@ use tacit_wire::{
 use tokio::time::Instant;
 
 use crate::{
+    attested::AttestedSummary,
     error::GatewayError,
     gateway::Gateway,
     market,
     receipt::{self, Anchored, Bundle, BundleReject, VerifiedReceipt, verify_bundle_under},
-    stream_receipt::{Judgement, StreamBundle, VerifiedStream, verify_stream},
+    stream_receipt::{Judgement, StreamBundle, VerifiedStream, verify_stream_under},
 };
 
 /// What was checked.
@@ -133,11 +134,11 @@ impl Gateway {
             tracing::debug!(%error, "the receipt's place is not known yet");
         }
         let bundle = self.stream_bundle(job_id)?;
-        let tokenizer = self.kept_tokenizer(bundle.receipt.receipt.modelId)?;
+        let (tokenizer, trust) = (self.kept_tokenizer(bundle.receipt.receipt.modelId)?, self.trust()?);
         let begun = Instant::now();
         // The model's publisher chose the tokenizer: if it panics, that ends here.
         let (bundle, mut checks, believed) = tokio::task::spawn_blocking(move || {
-            let (checks, believed) = check_stream_offline(&bundle, &tokenizer);
+            let (checks, believed) = check_stream_offline(&bundle, &tokenizer, &trust);
             (bundle, checks, believed)
         })
         .await
@@ -211,7 +212,11 @@ fn check_offline(bundle: &Bundle, trust: &Trust) -> (Vec<Check>, Option<Verified
 }
 
 /// The same for a stream.
-fn check_stream_offline(bundle: &StreamBundle, tokenizer: &[u8]) -> (Vec<Check>, Option<VerifiedStream>) {
+fn check_stream_offline(
+    bundle: &StreamBundle,
+    tokenizer: &[u8],
+    trust: &Trust,
+) -> (Vec<Check>, Option<VerifiedStream>) {
     let mut checks = check_parts(
         bundle,
         [
@@ -222,7 +227,7 @@ fn check_stream_offline(bundle: &StreamBundle, tokenizer: &[u8]) -> (Vec<Check>,
         ],
     );
     let begun = Instant::now();
-    let verdict = verify_stream(bundle, Some(tokenizer));
+    let verdict = verify_stream_under(bundle, Some(tokenizer), trust);
     let believed = conclude(&mut checks, begun, verdict, count_words);
     if let Some(believed) = &believed {
         checks.push(check_path(bundle.anchor.as_ref(), believed.hash()));
@@ -259,8 +264,10 @@ fn count_words(believed: &VerifiedStream) -> Result<String, String> {
     match believed.judgement() {
         Judgement::True { counted } => {
             let claimed = tokens(believed.bill().tokens);
+            let guest =
+                believed.attested().map_or_else(String::new, |shown| format!("; {}", guest_words(shown)));
             Ok(format!(
-                "counted again: {}; the worker says {claimed}, and charged {charged}",
+                "counted again: {}; the worker says {claimed}, and charged {charged}{guest}",
                 tokens(counted)
             ))
         }
@@ -310,14 +317,16 @@ fn evidence_words(evidence: u8, believed: &VerifiedReceipt) -> String {
             "the run that the worker committed to begins with this question and ends with this answer"
                 .to_owned()
         }
-        (None, Some(Evidence::Attested)) => believed.attested().map_or_else(String::new, |shown| {
-            format!(
-                "{}, {} GPUs, image {}, model and key, by policy {}",
-                shown.cpu, shown.gpus, shown.image, shown.policy
-            )
-        }),
+        (None, Some(Evidence::Attested)) => believed.attested().map_or_else(String::new, guest_words),
         (None, _) => "the worker's word, and it is bound to it".to_owned(),
     }
+}
+
+fn guest_words(shown: &AttestedSummary) -> String {
+    format!(
+        "{}, {} GPUs, image {}, model and key, by policy {}",
+        shown.cpu, shown.gpus, shown.image, shown.policy
+    )
 }
 
 fn check_model(bundle: &Bundle) -> Result<String, String> {

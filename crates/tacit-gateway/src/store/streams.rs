@@ -65,6 +65,9 @@ pub struct StreamRecord {
     /// The receipt.
     #[serde(with = "receipt_json")]
     pub receipt: SignedReceipt,
+    /// Id of the evidence of the guest that answered, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<B256>,
     /// What is wrong with it, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, b256};
-use tacit_abi::{
-    Evidence as Mode, IAsks, Privacy,
-    policies::{NARROW_DELAY_S, proposal_id},
-};
+use alloy_primitives::{B256, Bytes, b256};
+use tacit_abi::{Evidence as Mode, IAsks, Privacy, policies::NARROW_DELAY_S};
 use tacit_attest::{
     AmdError, Binding, DecodeError, Evidence, ImageId, Refusal, TcbStatus, VersionField, verify,
 };
@@ -19,7 +16,8 @@ use tacit_wire::{
     Amount, AnswerEvidence, JobHeader, JobId, LedgerClient, Output, SealingKey,
     http::{HttpError, JsonClient},
     ledger::ask_end_s,
-    message::{AttestRequest, AttestResponse},
+    message::{AttestRequest, AttestResponse, GuestKey},
+    session::{SESSION_KEY_BYTES, SessionKey},
 };
 use tacit_worker::{Attester, attest::SESSIONS_PER_SECOND_MAX};
 
@@ -28,8 +26,8 @@ use crate::{
     disk::Disk,
     files::AMD_NOW,
     guests::{
-        At, Broken, Door, Guest, Replaying, Scene, amd, bind, guest_question, in_guest, judging, open_line,
-        plan, policy,
+        At, Broken, Door, Guest, Replaying, Scene, accept, amd, bind, guest_question, in_guest, judging,
+        open_line, plan, policy,
     },
     support::{
         Ledger, PRICE, RunningWorker, WorkerPlan, expected_label, gateway, gateway_judging, honest,
@@ -93,7 +91,8 @@ async fn a_guest_answers_is_paid_and_its_receipt_is_checked_offline() {
     assert!(shown.cpu.starts_with("AMD SEV-SNP on Milan"), "{}", shown.cpu);
     let messages = bundle.attested.as_ref().unwrap();
     let evidence = Evidence::decode(&messages.evidence).unwrap();
-    assert_eq!((shown.evidence, shown.key), (evidence.id(), messages.key));
+    let key = B256::from(*blake3::hash(&messages.key).as_bytes());
+    assert_eq!((shown.evidence, shown.key), (evidence.id(), key));
     assert!(!format!("{messages:?}").contains(&messages.nonce.to_string()));
     // The receipt commits to that id, salted, and to nothing else.
     let receipt = &bundle.receipt.receipt;
@@ -181,6 +180,26 @@ async fn evidence_for_another_key() {
     };
     let (scene, _server) = scene.over(Door { request: |_, _| (), reply }).await;
     assert_eq!(refused(&scene, None).await, Refusal::ReportData);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_kind() {
+    let world = amd();
+    let scene = Scene::new(&world, Guest::honest(&world)).await;
+    let reply = |path: &str, value: &mut serde_json::Value| {
+        if path == "/v1/attest" {
+            value["key"] = serde_json::json!(Bytes::from(SessionKey::random().public()));
+        }
+    };
+    let (scene, _server) = scene.over(Door { request: |_, _| (), reply }).await;
+    match scene.gateway.ask(guest_question(1)).await {
+        Err(GatewayError::EvidenceRefused { reject, .. }) => {
+            assert_eq!(*reject, AttestedReject::Key { expected: 32, got: SESSION_KEY_BYTES });
+            assert_eq!(reject.code(), "attested_key");
+        }
+        other => panic!("{other:?}"),
+    }
+    untouched(&scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,7 +333,7 @@ async fn bytes_that_are_no_evidence() {
 }
 
 /// A point of full order: a validator's key that nobody signs with here.
-const VALIDATOR: B256 = b256!("5866666666666666666666666666666666666666666666666666666666666666");
+pub(crate) const VALIDATOR: B256 = b256!("5866666666666666666666666666666666666666666666666666666666666666");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_was_narrowed_meanwhile() {
@@ -336,9 +355,7 @@ async fn a_policy_that_was_narrowed_meanwhile() {
     assert!(gateway.ask(guest_question(1)).await.unwrap().paid);
 
     let (client, validator) = (&ledger.client, wallet(3));
-    client.propose_policy(&wallet(2), line, second.encode().into()).await.unwrap();
-    let proposal = proposal_id(line, 0);
-    client.approve_policy(&validator, proposal).await.unwrap();
+    let proposal = accept(client, line, &second).await;
     let (found, tally) = client.policy_proposal(proposal).await.unwrap();
     assert!(found.narrows && found.status == 2 && tally.approving == tally.total);
     // While it waits, the policy before is in force.
@@ -467,7 +484,15 @@ async fn hardware_is_asked_so_often_in_a_second_and_no_more() {
     let url = format!("{}/v1/attest", scene.worker.server.url);
     let ask = |model_id, nonce| {
         let (client, url) = (client.clone(), url.clone());
-        async move { client.post::<_, AttestResponse>(&url, &AttestRequest { model_id, nonce }, 8 << 20).await }
+        async move {
+            client
+                .post::<_, AttestResponse>(
+                    &url,
+                    &AttestRequest { model_id, nonce, kind: GuestKey::Jobs },
+                    8 << 20,
+                )
+                .await
+        }
     };
     let model_id = in_guest().model_id();
     let mut keys = std::collections::BTreeSet::new();
@@ -530,7 +555,7 @@ async fn every_part_of_what_a_receipt_stands_on_counts() {
         other => panic!("{other:?}"),
     };
     let session = AttestedReject::Refused(Refusal::ReportData);
-    assert_eq!(refused(with(&|messages| messages.key = B256::ZERO)), session);
+    assert_eq!(refused(with(&|messages| messages.key = B256::ZERO.into())), session);
     assert_eq!(refused(with(&|messages| messages.nonce = B256::ZERO)), session);
     let short = refused(with(&|messages| messages.policy.truncate(messages.policy.len() - 1)));
     assert_eq!(short, AttestedReject::Policy(DecodeError::Short));

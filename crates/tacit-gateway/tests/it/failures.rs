@@ -79,15 +79,15 @@ impl Ledger {
 
 /// An engine that says `four`, a token a letter, as often as a test lets it.
 #[derive(Clone)]
-struct Engine {
+pub(crate) struct Engine {
     words: Arc<Semaphore>,
     /// Words of an answer.
     most: usize,
-    asked: Arc<AtomicUsize>,
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 impl Engine {
-    async fn start(most: usize) -> (Self, Server) {
+    pub(crate) async fn start(most: usize) -> (Self, Server) {
         let engine = Self { words: Arc::new(Semaphore::new(0)), most, asked: Arc::default() };
         let models = Json(json!({"object": "list", "data": [{"id": "talk"}]}));
         let router = Router::new()
@@ -100,7 +100,7 @@ impl Engine {
         (engine, server)
     }
 
-    fn say(&self, words: usize) {
+    pub(crate) fn say(&self, words: usize) {
         self.words.add_permits(words);
     }
 }

@@ -16,7 +16,7 @@ use axum::{
 use serde_json::Value;
 use tacit_abi::{
     Evidence as Mode, Privacy,
-    policies::{DELAY_MIN_S, QUORUM_MIN, line_id},
+    policies::{DELAY_MIN_S, QUORUM_MIN, line_id, proposal_id},
 };
 use tacit_attest::{Evidence, Policy};
 use tacit_gateway::{AskRequest, Attestation, Gateway};
@@ -147,6 +147,14 @@ pub(crate) fn plan(world: &World, attester: Arc<dyn Attester>) -> WorkerPlan {
 pub(crate) async fn open_line(ledger: &LedgerClient, policy: &Policy) -> B256 {
     ledger.open_policy_line(&wallet(3), policy.encode().into(), DELAY_MIN_S, QUORUM_MIN).await.unwrap();
     line_id(policy.id(), DELAY_MIN_S, QUORUM_MIN)
+}
+
+/// Proposes the next policy of a line, and has the only validator, of wallet 3, approve it: it waits from then on.
+pub(crate) async fn accept(ledger: &LedgerClient, line: B256, next: &Policy) -> B256 {
+    ledger.propose_policy(&wallet(2), line, next.encode().into()).await.unwrap();
+    let proposal = proposal_id(line, 0);
+    ledger.approve_policy(&wallet(3), proposal).await.unwrap();
+    proposal
 }
 
 /// How a gateway judges that believes in a world's vendors.

@@ -24,6 +24,7 @@ mod files;
 #[path = "../../../tacit-nvidia/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the crate's own tests use more of it")]
 mod forge;
+mod guest_streams;
 mod guests;
 mod openai;
 mod page;

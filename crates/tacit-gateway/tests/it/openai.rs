@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use tacit_gateway::{DoorConfig, Gateway, GatewayConfig, Spending, openai::ApiKeys};
+use tacit_gateway::{Attestation, DoorConfig, Gateway, GatewayConfig, Spending, openai::ApiKeys};
 use tacit_wire::{
     Amount, LedgerClient,
     language::{LanguageKind, TokenPrices},
@@ -40,9 +40,21 @@ pub(crate) async fn open(
     spending: Spending,
     door: DoorConfig,
 ) -> (Arc<Gateway>, Server) {
+    open_judging(ledger, 2, disk, spending, door, None).await
+}
+
+/// A gateway with its door, under this key, that judges guests so.
+pub(crate) async fn open_judging(
+    ledger: &LedgerClient,
+    key: u8,
+    disk: &Disk,
+    spending: Spending,
+    door: DoorConfig,
+    attestation: Option<Attestation>,
+) -> (Arc<Gateway>, Server) {
     let gateway = Gateway::open(GatewayConfig {
-        attestation: None,
-        wallet: wallet(2),
+        attestation,
+        wallet: wallet(key),
         ledger: ledger.clone(),
         store: tacit_gateway::Store::with_backend(disk.open()).unwrap(),
         spending,

@@ -2,10 +2,12 @@
 //!
 //! A client that begins a session ([`Worker::attest`]) sends a nonce and gets a key made for it alone, with evidence whose report data is a hash of chain, worker,
 //! key, model and nonce ([`tacit_attest::Binding`]). What is sealed to that key can be opened here and nowhere else, until the session ends or the worker
-//! does; nothing of it is on disk. The receipt of a job that came over a session commits to the id of the session's evidence.
+//! does; nothing of it is on disk. The receipt of a job or stream that came over a session commits to the id of the session's evidence. Jobs are sealed to the key itself;
+//! streams agree on secrets with it, as with the worker's own key otherwise.
 //!
 //! # Invariants
-//! - Without an [`Attester`] no ask names the modes `enclave` and `attested`, and no session begins.
+//! - Without an [`Attester`] no ask names the modes `enclave` and `attested`, and no session begins. Nor does one about a language model whose weights were not
+//!   hashed here ([`LanguageModel::in_guest`](crate::LanguageModel::in_guest)).
 //! - A session's secret key is in memory only, and forgotten after [`SESSION_S`].
 //! - Hardware is asked once at a time, no more often than [`SESSIONS_PER_SECOND_MAX`], for no more clients than [`SESSIONS_WAITING_MAX`]; the next is
 //!   refused and costs nothing.
@@ -26,12 +28,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alloy_primitives::B256;
-use tacit_abi::{Evidence as Mode, Privacy};
+use alloy_primitives::{B256, Bytes};
 use tacit_attest::{Binding, Evidence};
 use tacit_wire::{
-    JobHeader, SealingKey,
-    message::{AttestRequest, AttestResponse},
+    SealingKey,
+    language::GUEST_MODE,
+    message::{AttestRequest, AttestResponse, GuestKey},
+    session::{SessionKey, session_key_hash},
 };
 use tokio::sync::Semaphore;
 
@@ -68,11 +71,41 @@ pub(crate) struct Sessions {
 /// A session of a client with this guest.
 #[derive(Clone)]
 pub(crate) struct Session {
-    pub(crate) key: Arc<SealingKey>,
+    pub(crate) key: Key,
     /// Id of what vouches for it.
     pub(crate) evidence: B256,
-    model: B256,
-    until_s: u64,
+    /// What it is about, and nothing else.
+    pub(crate) model: B256,
+    /// When it ends, seconds since 1970.
+    pub(crate) until_s: u64,
+}
+
+/// The secret key of a session.
+#[derive(Clone)]
+pub(crate) enum Key {
+    Jobs(Arc<SealingKey>),
+    Streams(Arc<SessionKey>),
+}
+
+impl Key {
+    fn random(kind: GuestKey) -> Self {
+        match kind {
+            GuestKey::Jobs => Self::Jobs(Arc::new(SealingKey::random())),
+            GuestKey::Streams => Self::Streams(Arc::new(SessionKey::random())),
+        }
+    }
+
+    /// The public half, and how clients name it.
+    fn public(&self) -> (Bytes, B256) {
+        match self {
+            Self::Jobs(key) => (key.public().into(), key.public()),
+            Self::Streams(key) => {
+                let public = key.public();
+                let name = session_key_hash(&public);
+                (public.into(), name)
+            }
+        }
+    }
 }
 
 impl Sessions {
@@ -104,11 +137,11 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, session: Session, now_s: u64) {
+    fn keep(&self, name: B256, session: Session, now_s: u64) {
         let mut open = self.open();
         open.retain(|_, session| session.until_s > now_s);
         if open.len() < SESSIONS_MAX {
-            open.insert(session.key.public(), session);
+            open.insert(name, session);
         }
     }
 }
@@ -119,12 +152,17 @@ impl Worker {
     /// # Errors
     /// [`JobReject`]: a model or a mode that is not served, no place now, or hardware that gives no evidence.
     pub async fn attest(&self, request: AttestRequest) -> Result<AttestResponse, JobReject> {
-        let AttestRequest { model_id, nonce } = request;
-        let (privacy, evidence) = (Privacy::Enclave, Mode::Attested);
-        let model = self.models.get(&model_id).ok_or(JobReject::UnknownModel { model_id })?;
-        let unsupported = JobReject::UnsupportedMode { privacy, evidence };
-        let (Some(sessions), Some(_)) = (&self.sessions, model.price(privacy, evidence)) else {
-            return Err(unsupported);
+        let AttestRequest { model_id, nonce, kind } = request;
+        let (privacy, evidence) = GUEST_MODE;
+        let served = match kind {
+            GuestKey::Jobs => {
+                self.models.get(&model_id).map(|model| model.price(privacy, evidence).is_some())
+            }
+            GuestKey::Streams => self.languages.is_in_guest(model_id),
+        };
+        let served = served.ok_or(JobReject::UnknownModel { model_id })?;
+        let Some(sessions) = self.sessions.as_ref().filter(|_| served) else {
+            return Err(JobReject::UnsupportedMode { privacy, evidence });
         };
         if self.is_drained() {
             return Err(JobReject::Draining);
@@ -132,10 +170,9 @@ impl Worker {
         sessions.admit(self.clock.unix_time_s())?;
         let _place = sessions.waiting.try_acquire().map_err(|_| JobReject::Busy)?;
         let _turn = sessions.turn.lock().await;
-        let key = SealingKey::random();
-        let public = key.public();
-        let binding =
-            Binding::new(self.ledger.chain_id(), self.address(), public.as_slice(), model_id, nonce);
+        let key = Key::random(kind);
+        let (public, name) = key.public();
+        let binding = Binding::new(self.ledger.chain_id(), self.address(), &public, model_id, nonce);
         let attester = Arc::clone(&sessions.attester);
         let attesting = tokio::task::spawn_blocking(move || {
             attester.attest(&binding.report_data(), &binding.gpu_nonce())
@@ -143,17 +180,29 @@ impl Worker {
         let evidence = attesting.await.map_err(|_| JobReject::Internal)?.map_err(JobReject::Attest)?;
         let now_s = self.clock.unix_time_s();
         let until_s = now_s.saturating_add(SESSION_S);
-        let session = Session { key: Arc::new(key), evidence: evidence.id(), model: model_id, until_s };
-        sessions.keep(session, now_s);
+        let session = Session { key, evidence: evidence.id(), model: model_id, until_s };
+        sessions.keep(name, session, now_s);
         Ok(AttestResponse { key: public, evidence: evidence.encode() })
     }
 
-    /// The session that a payload is sealed to, if it lasts and is about the job's model.
-    pub(crate) fn session(&self, key: B256, header: &JobHeader) -> Result<Session, JobReject> {
+    /// The session whose key is named so, if it lasts.
+    pub(crate) fn session(&self, key: B256) -> Result<Session, JobReject> {
         let found = self.sessions.as_ref().and_then(|sessions| sessions.open().get(&key).cloned());
         let now_s = self.clock.unix_time_s();
-        found
-            .filter(|session| session.model == header.model_id && session.until_s > now_s)
-            .ok_or(JobReject::NoSession { key })
+        found.filter(|session| session.until_s > now_s).ok_or(JobReject::NoSession { key })
+    }
+
+    /// The one that a job about a model is sealed to.
+    pub(crate) fn session_for_job(
+        &self,
+        key: B256,
+        model_id: B256,
+    ) -> Result<(Arc<SealingKey>, B256), JobReject> {
+        match self.session(key)? {
+            Session { key: Key::Jobs(secret), evidence, model, .. } if model == model_id => {
+                Ok((secret, evidence))
+            }
+            _ => Err(JobReject::NoSession { key }),
+        }
     }
 }

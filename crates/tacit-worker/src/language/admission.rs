@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tacit_abi::{Evidence, Privacy};
+use alloy_primitives::B256;
 use tacit_wire::{
     Amount, JobId,
     language::TokenCount,
@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use super::{
     Languages, Phase,
     account::{Charge, Demand},
-    model::{LanguageModel, MODE},
+    model::LanguageModel,
     refusal::StreamRefusal,
-    session::Session,
+    session::{Guest, Session},
 };
 use crate::{reject::JobReject, worker::Worker};
 
@@ -38,6 +38,8 @@ pub(super) struct Admitted {
     pub(super) model: Arc<LanguageModel>,
     pub(super) charge: Charge,
     pub(super) prompt_tokens: u64,
+    /// Id of the evidence of the guest's session that it came over, where it came over one.
+    pub(super) attested: Option<B256>,
     pub(super) places: Places,
 }
 
@@ -91,7 +93,7 @@ impl Worker {
         if *self.languages.phase.borrow() != Phase::Serving || self.is_drained() {
             return Err(StreamRefusal::Draining);
         }
-        let model = self.languages.offered(&head)?;
+        let model = self.languages.offered(&head, session)?;
         let job = self.claim(head.job_id)?;
         let account = &session.account;
         if let Some(voucher) = &head.voucher {
@@ -114,7 +116,8 @@ impl Worker {
         }
         let places = job.take_places(&model)?;
         self.languages.journal.note(account);
-        Ok(Admitted { head, body, asked, model, charge, prompt_tokens, places })
+        let attested = session.guest.map(|guest| guest.evidence);
+        Ok(Admitted { head, body, asked, model, charge, prompt_tokens, attested, places })
     }
 
     /// Nobody else uses the name meanwhile.
@@ -161,13 +164,16 @@ impl Drop for Claim {
 }
 
 impl Languages {
-    /// The model, if it is offered on these terms.
-    fn offered(&self, head: &StreamHead) -> Result<Arc<LanguageModel>, StreamRefusal> {
+    /// The model, if it is offered on these terms, over this session.
+    fn offered(&self, head: &StreamHead, session: &Session) -> Result<Arc<LanguageModel>, StreamRefusal> {
         let model_id = head.model_id;
         let model = self.models.get(&model_id).ok_or(JobReject::UnknownModel { model_id })?;
-        let (privacy, evidence): (Privacy, Evidence) = (head.privacy, head.evidence);
-        if (privacy, evidence) != MODE {
+        let StreamHead { privacy, evidence, .. } = *head;
+        if (privacy, evidence) != session.mode() {
             return Err(JobReject::UnsupportedMode { privacy, evidence }.into());
+        }
+        if let Some(Guest { key, .. }) = session.guest.filter(|guest| guest.model != model_id) {
+            return Err(JobReject::NoSession { key }.into());
         }
         if head.prices != model.prices() {
             return Err(StreamRefusal::StalePrices { expected: model.prices() });

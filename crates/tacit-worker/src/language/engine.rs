@@ -9,7 +9,7 @@ use std::sync::{
 use serde::Deserialize;
 use serde_json::json;
 use tacit_wire::{
-    http::{HttpError, JsonClient, Relayed},
+    http::{HttpError, JsonClient, Relayed, is_loopback},
     language::LanguageKind,
     meter::Route,
     splice::{SpliceReject, with_model},
@@ -98,6 +98,16 @@ impl LanguageEngine {
             questions: JsonClient::new(QUESTION_TIMEOUT)?,
             health: Arc::default(),
         })
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether it is on this machine, and nowhere else: nothing follows a redirection or asks a proxy.
+    pub(super) fn is_here(&self) -> bool {
+        is_loopback(&self.base)
     }
 
     /// Its name for the model.

@@ -3,6 +3,9 @@
 //! An owner runs any engine that speaks OpenAI's HTTP interface; a [`LanguageModel`] names it, with manifest, tokenizer and prices. A client opens a session,
 //! asks, and gets the engine's bytes, as far as its account has room for their tokens.
 //!
+//! A guest whose hardware vouches for it ([`crate::attest`]) also answers for models whose weights it hashed and whose engine is in it ([`LanguageModel::in_guest`]): sessions then
+//! are agreed with a key of the guest's, about one model, and last no longer than it.
+//!
 //! # What the worker risks
 //! A chunk of 32 tokens on each channel: nothing is sent that would leave more owed than promised and a chunk.
 //!
@@ -37,7 +40,6 @@ pub use model::{LanguageError, LanguageModel};
 pub use refusal::StreamRefusal;
 
 pub(crate) use http::routes;
-pub(crate) use model::MODE;
 
 use account::Accounts;
 use journal::Journal;
@@ -96,6 +98,11 @@ impl Languages {
     pub(crate) fn streams_max(&self) -> usize {
         let engines = self.models.values().map(|model| model.capacity()).fold(0, u32::saturating_add);
         usize::try_from(engines.min(self.streams_max)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a model is asked for as a guest; `None` where it is not served.
+    pub(crate) fn is_in_guest(&self, model_id: B256) -> Option<bool> {
+        self.models.get(&model_id).map(|model| model.is_in_guest())
     }
 
     /// Public session key, whose hash the asks name.

@@ -1,14 +1,19 @@
 //! A language model that a worker serves: what it is, what it costs, and which engine answers.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256};
 use tacit_abi::{Evidence, Privacy};
 use tacit_wire::{
     language::{
-        LanguageInfo, LanguageManifest, ManifestReject, TOKENIZER_BYTES_MAX, TokenPrices, TokenTerms,
-        language_model_id,
+        GUEST_MODE, LanguageInfo, LanguageManifest, MODE, ManifestReject, TOKENIZER_BYTES_MAX, TokenPrices,
+        TokenTerms, language_model_id,
     },
     message::LanguageStatus,
     meter::{Meter, MeterReject},
@@ -31,6 +36,7 @@ pub struct LanguageModel {
     pub(super) places: Arc<Semaphore>,
     pub(crate) usage: Usage,
     engine: LanguageEngine,
+    in_guest: bool,
 }
 
 /// Why a model cannot be served.
@@ -57,10 +63,29 @@ pub enum LanguageError {
     /// The engine cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineFault),
+    /// The weights cannot be read.
+    #[error("the weights in {} cannot be read: {source}", path.display())]
+    Weights {
+        /// Their file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The weights are others than the manifest names.
+    #[error("the file of weights has the hash {got}, the manifest names {expected}")]
+    OtherWeights {
+        /// In the manifest.
+        expected: B256,
+        /// Of the file.
+        got: B256,
+    },
+    /// The engine may be outside of the guest.
+    #[error("the engine at {engine} is not in this guest: only an address such as 127.0.0.1 is")]
+    EngineElsewhere {
+        /// Its address.
+        engine: String,
+    },
 }
-
-/// How requests to language models travel and why answers are believed: sealed, on the worker's word.
-pub(crate) const MODE: (Privacy, Evidence) = (Privacy::Sealed, Evidence::Signed);
 
 impl LanguageModel {
     /// A model that `engine` answers for, `capacity` requests at once. Takes as long as its tokenizer takes to be read. The engine is not asked
@@ -99,7 +124,41 @@ impl LanguageModel {
             places,
             usage,
             engine,
+            in_guest: false,
         })
+    }
+
+    /// Also for a guest to vouch for: hashes the file of its weights, which takes as long as reading it. That the engine has loaded this file and no other is for the
+    /// guest's image to see to (`specs/0012-attestation.md`, *Binding*). It is asked for so only by a worker with an [`Attester`](crate::Attester).
+    ///
+    /// # Errors
+    /// [`LanguageError::EngineElsewhere`], [`LanguageError::Weights`], [`LanguageError::OtherWeights`].
+    pub fn in_guest(self, weights: &Path) -> Result<Self, LanguageError> {
+        if !self.engine.is_here() {
+            return Err(LanguageError::EngineElsewhere { engine: self.engine.url().to_owned() });
+        }
+        let unreadable = |source| LanguageError::Weights { path: weights.to_owned(), source };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(weights).map_err(unreadable)?).map_err(unreadable)?;
+        let (expected, got) = (self.manifest.weights, B256::from(*hasher.finalize().as_bytes()));
+        if expected != got {
+            return Err(LanguageError::OtherWeights { expected, got });
+        }
+        Ok(Self { in_guest: true, ..self })
+    }
+
+    /// Not asked for in modes that only hardware can vouch for.
+    pub(crate) fn unattested(self) -> Self {
+        Self { in_guest: false, ..self }
+    }
+
+    pub(crate) fn is_in_guest(&self) -> bool {
+        self.in_guest
+    }
+
+    /// How it is asked for.
+    pub(crate) fn modes(&self) -> impl Iterator<Item = (Privacy, Evidence)> + use<> {
+        core::iter::once(MODE).chain(self.in_guest.then_some(GUEST_MODE))
     }
 
     /// Whether the engine serves it and gives a token.
@@ -169,13 +228,13 @@ impl LanguageModel {
     }
 
     pub(super) fn info(&self, worker: Address, session_key: &[u8]) -> LanguageInfo {
-        let (privacy, evidence) = MODE;
+        let terms = |(privacy, evidence)| TokenTerms { privacy, evidence, prices: self.prices };
         LanguageInfo {
             model_id: self.model_id,
             manifest: self.manifest_bytes.clone(),
             worker,
             session_key: session_key.to_vec(),
-            asks: vec![TokenTerms { privacy, evidence, prices: self.prices }],
+            asks: self.modes().map(terms).collect(),
         }
     }
 

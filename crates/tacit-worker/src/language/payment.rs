@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use tacit_abi::channels::SignedVoucher;
 use tacit_wire::{
     Amount, JobId,
-    session::{SessionReply, SessionRequest},
+    session::{SessionOpen, SessionReply, SessionRequest, SessionSecret},
     stream,
     wallet::voucher_signer,
 };
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::{
     account::{Account, Listed},
     refusal::StreamRefusal,
-    session::CLOCK_SKEW,
+    session::{CLOCK_SKEW, Guest},
 };
-use crate::{reject::JobReject, store::AccountRecord, worker::Worker};
+use crate::{attest, reject::JobReject, store::AccountRecord, worker::Worker};
 
 impl Worker {
     /// Opens a session. Its channel pays for streams from then on.
@@ -57,10 +57,24 @@ impl Worker {
             return Err(JobReject::NotSigner { expected: account.signer, got: signer }.into());
         }
         self.listed(&account, |listed| listed.is_open).await?;
-        let secret = self.languages.key.accept(open).map_err(StreamRefusal::Secret)?;
+        let (secret, guest) = self.agree(open)?;
         let (session_id, sessions) = (open.session_id, &self.languages.sessions);
-        let expires_at = sessions.insert(session_id, account, secret, now)?;
+        let expires_at = sessions.insert(session_id, account, secret, guest, now)?;
         Ok(SessionReply { session_id, expires_at })
+    }
+
+    /// The secret of a session, by our key or by that of a guest's session which lasts.
+    fn agree(&self, open: &SessionOpen) -> Result<(SessionSecret, Option<Guest>), StreamRefusal> {
+        let Some(key) = open.guest_key else {
+            return Ok((self.languages.key.accept(open).map_err(StreamRefusal::Secret)?, None));
+        };
+        match self.session(key)? {
+            attest::Session { key: attest::Key::Streams(secret), evidence, model, until_s } => {
+                let secret = secret.accept(open).map_err(StreamRefusal::Secret)?;
+                Ok((secret, Some(Guest { key, evidence, model, until_s })))
+            }
+            _ => Err(JobReject::NoSession { key }.into()),
+        }
     }
 
     /// Takes a voucher for an account, and tells how it stands.

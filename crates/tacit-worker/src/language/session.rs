@@ -9,7 +9,11 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use tacit_wire::session::SessionSecret;
+use tacit_abi::{Evidence, Privacy};
+use tacit_wire::{
+    language::{GUEST_MODE, MODE},
+    session::SessionSecret,
+};
 
 use super::{account::Account, refusal::StreamRefusal};
 
@@ -24,10 +28,24 @@ struct Table {
     used: HashMap<B256, HashMap<B256, u64>>,
 }
 
+/// The guest's session that a session is within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Guest {
+    /// How its key is named.
+    pub(super) key: B256,
+    /// Id of what vouches for it.
+    pub(super) evidence: B256,
+    /// What it is about.
+    pub(super) model: B256,
+    /// When it ends, seconds since 1970.
+    pub(super) until_s: u64,
+}
+
 /// One session.
 pub(super) struct Session {
     pub(super) account: Arc<Account>,
     pub(super) secret: SessionSecret,
+    pub(super) guest: Option<Guest>,
     opened_at: u64,
     expires_at: u64,
     numbers: Mutex<Numbers>,
@@ -56,12 +74,13 @@ const SESSIONS_MAX: usize = 16 * 1024;
 const CHANNEL_NAMES_MAX: usize = 256;
 
 impl Sessions {
-    /// Keeps a session that was opened now. The oldest of its channel makes room, or the oldest of all.
+    /// Keeps a session that was opened now, no longer than the guest's that it is within. The oldest of its channel makes room, or the oldest of all.
     pub(super) fn insert(
         &self,
         session_id: B256,
         account: Arc<Account>,
         secret: SessionSecret,
+        guest: Option<Guest>,
         now_s: u64,
     ) -> Result<u64, StreamRefusal> {
         let mut table = self.table();
@@ -90,9 +109,10 @@ impl Sessions {
         if table.open.len() >= SESSIONS_MAX {
             table.drop_oldest(|_| true);
         }
-        let expires_at = now_s.saturating_add(SESSION_LIFE.as_secs());
+        let latest = now_s.saturating_add(SESSION_LIFE.as_secs());
+        let expires_at = guest.map_or(latest, |guest| latest.min(guest.until_s));
         let numbers = Mutex::new(Numbers::default());
-        let session = Session { account, secret, opened_at: now_s, expires_at, numbers };
+        let session = Session { account, secret, guest, opened_at: now_s, expires_at, numbers };
         table.open.insert(session_id, Arc::new(session));
         Ok(expires_at)
     }
@@ -121,6 +141,11 @@ impl Table {
 }
 
 impl Session {
+    /// How what comes over it is asked and answered.
+    pub(super) fn mode(&self) -> (Privacy, Evidence) {
+        if self.guest.is_some() { GUEST_MODE } else { MODE }
+    }
+
     /// Whether the number may still be used. It is not used up by asking: whoever cannot seal cannot use up numbers.
     pub(super) fn check_number(&self, number: u64) -> Result<(), StreamRefusal> {
         if self.numbers().is_free(number) { Ok(()) } else { Err(StreamRefusal::NumberUsed { number }) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use axum::body::Bytes;
-use tacit_abi::Receipt;
+use tacit_abi::{Evidence, Privacy, Receipt};
 use tacit_wire::{
     Amount, JobId, Salts,
     answer::OutputCommitment,
@@ -25,7 +25,7 @@ use super::{
     account::{Charge, Demand},
     admission::{Admitted, Opened, Places},
     journal::Written,
-    model::{LanguageModel, MODE},
+    model::LanguageModel,
     pieces::{Piece, Tariff},
     refusal::StreamRefusal,
 };
@@ -46,6 +46,9 @@ struct Stream {
     /// What was counted of what was sent.
     tokens: TokenCount,
     salts: Salts,
+    mode: (Privacy, Evidence),
+    /// Id of the evidence that its session stands on, where it stands on some.
+    attested: Option<B256>,
     request: B256,
     answer: OutputCommitment,
     way: Way,
@@ -103,7 +106,7 @@ impl Worker {
 
 impl Stream {
     async fn run(worker: Arc<Worker>, admitted: Admitted, way: Way) {
-        let Admitted { head, body, asked, model, charge, prompt_tokens, places } = admitted;
+        let Admitted { head, body, asked, model, charge, prompt_tokens, attested, places } = admitted;
         let salts = Salts::random();
         let mut stream = Self {
             request: salts.commit_request(head.route, &body),
@@ -116,6 +119,8 @@ impl Stream {
             prompt_tokens,
             tokens: TokenCount::default(),
             salts,
+            mode: (head.privacy, head.evidence),
+            attested,
             way,
             begun: Some(Instant::now()),
             _places: places,
@@ -267,7 +272,7 @@ impl Stream {
             }
         };
         let bill = TokenBill { tokens, prices: self.model.prices() };
-        let (privacy, evidence) = MODE;
+        let (privacy, evidence) = self.mode;
         let receipt = Receipt {
             jobId: self.job_id.0,
             modelId: model_id,
@@ -278,7 +283,7 @@ impl Stream {
             evidence: evidence as u8,
             inputCommitment: self.request,
             outputCommitment: self.answer.finish(),
-            evidenceHash: self.salts.commit_evidence(&bill.to_bytes()),
+            evidenceHash: self.salts.commit_evidence(&bill.committed(self.attested)),
             price: earned.0,
             cumulative: owed.0,
             completedAt: now,

@@ -7,12 +7,13 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use serde_json::json;
-use tacit_abi::{Evidence, Privacy, Voucher, channels::SignedVoucher};
+use tacit_abi::{Voucher, channels::SignedVoucher};
+use tacit_attest::Evidence;
 use tacit_wire::{
     Amount, JobId, LedgerClient, Wallet,
     http::{Download, HttpError, JsonClient},
-    language::{LanguageInfo, TokenBill},
-    message::ErrorBody,
+    language::{GUEST_MODE, LanguageInfo, MODE, TokenBill},
+    message::{AttestRequest, AttestResponse, ErrorBody},
     meter::Route,
     session::{FrameOpener, SessionOpen, SessionReply, SessionSecret, random_session_id, session_key_hash},
     stream::{Account, End, Envelope, Frame, Payment, StreamHead, seal_request},
@@ -30,6 +31,8 @@ pub(crate) struct Client {
     pub(crate) worker: Address,
     pub(crate) secret: SessionSecret,
     pub(crate) session_id: B256,
+    /// Id of the evidence of the guest that its session is with.
+    pub(crate) attested: Option<B256>,
     next: AtomicU64,
     http: JsonClient,
 }
@@ -40,6 +43,7 @@ pub(crate) struct Answer {
     body: String,
     worker: Address,
     chain_id: u64,
+    attested: Option<B256>,
     download: Download,
     opener: FrameOpener,
     buffer: Vec<u8>,
@@ -68,13 +72,44 @@ impl Client {
     ) -> Result<Self, HttpError> {
         let http = JsonClient::unhurried().unwrap();
         let info: LanguageInfo = http.get(&format!("{url}/v1/languages/{}", model_id()), LIMIT).await?;
-        let (open, secret) =
-            Self::opening(&wallet, chain_id, worker, channel_id).begin(&info.session_key).unwrap();
-        let session_id = open.session_id;
+        let open = Self::opening(&wallet, chain_id, worker, channel_id);
+        Self::open(wallet, url, open, &info.session_key, None).await
+    }
+
+    async fn open(
+        wallet: Wallet,
+        url: &str,
+        open: SessionOpen,
+        key: &[u8],
+        attested: Option<B256>,
+    ) -> Result<Self, HttpError> {
+        let http = JsonClient::unhurried().unwrap();
+        let (open, secret) = open.begin(key).unwrap();
+        let SessionOpen { session_id, chain_id, channel_id, worker, .. } = open;
         let request = open.sign(&wallet);
         let _: SessionReply = http.post(&format!("{url}/v1/sessions"), &request, LIMIT).await?;
         let (url, next) = (url.to_owned(), AtomicU64::new(0));
-        Ok(Self { wallet, chain_id, channel_id, url, worker, secret, session_id, next, http })
+        Ok(Self { wallet, chain_id, channel_id, url, worker, secret, session_id, attested, next, http })
+    }
+
+    /// Begins a session with a guest. Who judges evidence is somebody else.
+    pub(crate) async fn attest(&self, request: AttestRequest) -> Result<AttestResponse, HttpError> {
+        self.post("/v1/attest", &request).await
+    }
+
+    /// Another session on the same channel, agreed with the key of a guest, at so many seconds from now.
+    pub(crate) async fn with_guest(
+        &self,
+        key: u8,
+        guest: &AttestResponse,
+        ahead_s: u64,
+    ) -> Result<Self, HttpError> {
+        let wallet = wallet(key);
+        let plain = Self::opening(&wallet, self.chain_id, self.worker, self.channel_id);
+        let (opened_at, guest_key) = (plain.opened_at + ahead_s, Some(session_key_hash(&guest.key)));
+        let evidence = Evidence::decode(&guest.evidence).unwrap().id();
+        let open = SessionOpen { opened_at, guest_key, ..plain };
+        Self::open(wallet, &self.url, open, &guest.key, Some(evidence)).await
     }
 
     /// What opens a session, before the secret is agreed on.
@@ -87,6 +122,7 @@ impl Client {
             client: wallet.address(),
             worker,
             opened_at: now,
+            guest_key: None,
             enc: Vec::new(),
         }
     }
@@ -127,12 +163,13 @@ impl Client {
     }
 
     pub(crate) fn head(&self) -> StreamHead {
+        let (privacy, evidence) = if self.attested.is_some() { GUEST_MODE } else { MODE };
         StreamHead {
             job_id: JobId::random(),
             model_id: model_id(),
             route: Route::ChatCompletions,
-            privacy: Privacy::Sealed,
-            evidence: Evidence::Signed,
+            privacy,
+            evidence,
             prices: PRICES,
             limit: DEPOSIT,
             voucher: None,
@@ -172,6 +209,7 @@ impl Client {
             body: body.to_owned(),
             worker: self.worker,
             chain_id: self.chain_id,
+            attested: self.attested,
             download: relayed.1,
             opener: self.secret.opener(sequence),
             buffer: Vec::new(),
@@ -291,7 +329,9 @@ impl Answer {
         output.push(&self.data);
         assert_eq!(receipt.outputCommitment, output.finish());
         let bill = TokenBill { tokens: end.tokens, prices: self.head.prices };
-        assert_eq!(receipt.evidenceHash, end.salts.commit_evidence(&bill.to_bytes()));
+        assert_eq!(receipt.evidenceHash, end.salts.commit_evidence(&bill.committed(self.attested)));
+        let (privacy, evidence) = (self.head.privacy as u8, self.head.evidence as u8);
+        assert_eq!((receipt.privacy, receipt.evidence), (privacy, evidence));
         if receipt.price > 0 {
             assert_eq!(end.tokens.completion, self.tokens());
             assert_eq!(end.tokens.prompt, meter().prompt(self.body.as_bytes()).unwrap());

@@ -12,6 +12,7 @@ mod client;
 mod crash;
 mod disk;
 mod engine;
+mod guests;
 mod owner;
 mod refusals;
 mod streams;

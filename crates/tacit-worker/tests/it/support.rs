@@ -2,7 +2,10 @@
 
 use std::{
     net::TcpListener as StdListener,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,8 +19,8 @@ use tacit_wire::{
     session::SessionKey,
 };
 use tacit_worker::{
-    AskedPrice, Clock, KEY_BYTES_DEFAULT, KeyShelf, LanguageEngine, LanguageModel, Limits, SettlementPolicy,
-    Store, SystemClock, Worker, WorkerConfig,
+    AskedPrice, Attester, Clock, KEY_BYTES_DEFAULT, KeyShelf, LanguageEngine, LanguageModel, Limits,
+    SettlementPolicy, Store, SystemClock, Worker, WorkerConfig,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 use zeroize::Zeroizing;
@@ -35,6 +38,8 @@ pub(crate) const CHUNK: u128 = 96;
 /// A prompt of nine tokens: five letters, and four for the message.
 pub(crate) const BODY: &str =
     r#"{"model":"tiny","messages":[{"role":"user","content":"hello"}],"stream":true}"#;
+/// All that the model's file of weights holds.
+pub(crate) const WEIGHTS: &[u8] = b"weights";
 /// What it costs before anything is answered.
 pub(crate) const PROMPT: u128 = 10 + 2 * 9;
 
@@ -56,15 +61,17 @@ pub(crate) struct Plan {
     /// Engines that are away, each with a model of its own: `other0`, `other1`, …
     pub(crate) away: Vec<String>,
     /// Seconds that the worker's clock is ahead.
-    pub(crate) ahead_s: i64,
+    pub(crate) ahead_s: Arc<AtomicI64>,
+    /// What vouches for the model, and for nothing else.
+    pub(crate) attester: Option<Arc<dyn Attester>>,
 }
 
 /// A clock that is wrong by some seconds.
-struct WrongClock(i64);
+struct WrongClock(Arc<AtomicI64>);
 
 impl Clock for WrongClock {
     fn unix_time_s(&self) -> u64 {
-        SystemClock.unix_time_s().saturating_add_signed(self.0)
+        SystemClock.unix_time_s().saturating_add_signed(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -76,8 +83,8 @@ impl Default for Plan {
             engine_poll: Duration::from_millis(20),
             ..Limits::default()
         };
-        let (disk, away) = (Disk::default(), Vec::new());
-        Self { disk, port: 0, capacity: 8, limits, session_key: [7; 32], away, ahead_s: 0 }
+        let (disk, away, ahead_s) = (Disk::default(), Vec::new(), Arc::default());
+        Self { disk, port: 0, capacity: 8, limits, session_key: [7; 32], away, ahead_s, attester: None }
     }
 }
 
@@ -142,7 +149,10 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
     let url = format!("http://{}", listener.local_addr().unwrap());
     let keys = tempfile::tempdir().unwrap();
     let settlement = SettlementPolicy { anchor_delay: Duration::ZERO, ..Default::default() };
-    let session_file = keys.path().join("session.key");
+    let (session_file, weights) = (keys.path().join("session.key"), keys.path().join("weights"));
+    std::fs::write(&weights, WEIGHTS).unwrap();
+    // Without an attester that changes nothing.
+    let vouched = model(engine, plan.capacity).in_guest(&weights).unwrap();
     tacit_wire::create_key_file(&session_file, &Zeroizing::new(plan.session_key)).unwrap();
     let worker = Worker::open(WorkerConfig {
         wallet: wallet(2),
@@ -152,14 +162,14 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
         store: Store::with_backend(plan.disk.open()).unwrap(),
         keys: KeyShelf::open(keys.path(), KEY_BYTES_DEFAULT).unwrap(),
         models: Vec::new(),
-        languages: core::iter::once(model(engine, plan.capacity)).chain(away(plan)).collect(),
+        languages: core::iter::once(vouched).chain(away(plan)).collect(),
         session: SessionKey::load_or_create(&session_file).unwrap(),
-        attester: None,
+        attester: plan.attester.clone(),
         tokens: None,
         billing: Arc::new(AskedPrice),
         settlement,
         limits: plan.limits,
-        clock: Arc::new(WrongClock(plan.ahead_s)),
+        clock: Arc::new(WrongClock(Arc::clone(&plan.ahead_s))),
     })
     .unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -234,7 +244,7 @@ pub(crate) fn manifest() -> LanguageManifest {
     LanguageManifest {
         kind: LanguageKind::Language,
         name: "tiny".to_owned(),
-        weights: B256::repeat_byte(9),
+        weights: B256::from(*blake3::hash(WEIGHTS).as_bytes()),
         tokenizer: B256::from(*blake3::hash(&tokenizer()).as_bytes()),
         format: "gguf".to_owned(),
         quantisation: "Q4_1".to_owned(),
@@ -261,7 +271,7 @@ pub(crate) fn model_id() -> B256 {
     manifest().write().unwrap().1
 }
 
-fn model(engine: &ScriptedEngine, capacity: u32) -> LanguageModel {
+pub(crate) fn model(engine: &ScriptedEngine, capacity: u32) -> LanguageModel {
     let engine = LanguageEngine::new(&engine.url, ENGINE_MODEL).unwrap();
     LanguageModel::new(manifest().write().unwrap().0, tokenizer(), PRICES, capacity, engine).unwrap()
 }
