@@ -9,6 +9,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use tacit_encrypt::{Offer, client::ClientKeys};
+use tacit_market::Ratio;
 use tacit_verify::VerifyingModel;
 use tacit_wire::{Amount, JobId, LedgerClient, Wallet, http::JsonClient};
 
@@ -20,8 +21,8 @@ use crate::{
     dispute::AuditPolicy,
     error::GatewayError,
     openai::{
-        ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages, link::Links,
-        market::Market, receipts::Unwritten,
+        ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages,
+        likeness::LanguageAudits, link::Links, market::Market, receipts::Unwritten,
     },
     page::stages::WATCHED_MAX,
     store::Store,
@@ -60,6 +61,8 @@ pub struct DoorConfig {
     pub patience: Duration,
     /// Bytes of requests and answers that are kept with their receipts, so that those can be shown to others; the oldest are forgotten first.
     pub kept_bytes: u64,
+    /// How many answers of language models are computed again by another worker ([`crate::openai::likeness`]); [`Ratio::ZERO`] changes no request.
+    pub audit_language: Ratio,
 }
 
 /// As many requests and answers are kept where nobody says.
@@ -67,7 +70,12 @@ pub const KEPT_BYTES_DEFAULT: u64 = 256 << 20;
 
 impl Default for DoorConfig {
     fn default() -> Self {
-        Self { api_keys: None, patience: Duration::from_secs(120), kept_bytes: KEPT_BYTES_DEFAULT }
+        Self {
+            api_keys: None,
+            patience: Duration::from_secs(120),
+            kept_bytes: KEPT_BYTES_DEFAULT,
+            audit_language: Ratio::ZERO,
+        }
     }
 }
 
@@ -143,6 +151,7 @@ pub struct Gateway {
     pub(crate) languages: Languages,
     pub(crate) links: Links,
     pub(crate) health: Health,
+    pub(crate) likeness: LanguageAudits,
     pub(crate) budget: Budget,
     pub(crate) unwritten: Unwritten,
 }
@@ -220,6 +229,7 @@ impl Gateway {
             languages: Languages::default(),
             links: Links::default(),
             health: Health::new(),
+            likeness: LanguageAudits::new(door.audit_language),
             budget: Budget::default(),
             unwritten: Unwritten::default(),
         }))

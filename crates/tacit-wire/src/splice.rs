@@ -127,6 +127,32 @@ pub fn with_model(json: &[u8], model: &str, dropped: &[&str]) -> Result<Vec<u8>,
     Ok(out)
 }
 
+/// The object with more members at its end: names, and values as JSON text, which must be well formed. A member that is there already stays as it is.
+///
+/// # Errors
+/// [`SpliceReject`].
+pub fn with_added(json: &[u8], added: &[(&str, &str)]) -> Result<Vec<u8>, SpliceReject> {
+    let members = members(json)?;
+    // Only white space follows the object's end.
+    let end = json.iter().rposition(|byte| *byte == b'}').unwrap_or(json.len());
+    let (head, tail) = json.split_at(end);
+    let mut out = head.to_vec();
+    let mut is_empty = members.is_empty();
+    for (key, value) in added {
+        if members.iter().any(|member| member.key == *key) {
+            continue;
+        }
+        if !core::mem::take(&mut is_empty) {
+            out.push(b',');
+        }
+        out.extend_from_slice(&serde_json::to_vec(key)?);
+        out.push(b':');
+        out.extend_from_slice(value.as_bytes());
+    }
+    out.extend_from_slice(tail);
+    Ok(out)
+}
+
 /// Walks over well-formed JSON.
 struct Walk<'a> {
     json: &'a [u8],
@@ -235,7 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn members_are_added_where_they_are_missing() {
+        let added = |json: &str| {
+            let added = with_added(json.as_bytes(), &[("x", "true"), ("y", "5")]).unwrap();
+            String::from_utf8(added).unwrap()
+        };
+        assert_eq!(added(r#"{"a":1.50}"#), r#"{"a":1.50,"x":true,"y":5}"#);
+        assert_eq!(added("{ \"a\":\"}\" }\n"), "{ \"a\":\"}\" ,\"x\":true,\"y\":5}\n");
+        assert_eq!(added(r#"{"\u0078":false}"#), r#"{"\u0078":false,"y":5}"#);
+        assert_eq!(added("{}"), r#"{"x":true,"y":5}"#);
+        assert_eq!(added(r#"{"y":1,"x":2}"#), r#"{"y":1,"x":2}"#);
+    }
+
+    #[test]
     fn what_cannot_be_changed_is_refused() {
+        assert!(matches!(with_added(b"[]", &[]), Err(SpliceReject::NotAnObject)));
         assert!(matches!(members(b"{"), Err(SpliceReject::Json(_))));
         assert!(matches!(members(b"[1]"), Err(SpliceReject::NotAnObject)));
         let twice = br#"{"a":1,"\u0061":2}"#;

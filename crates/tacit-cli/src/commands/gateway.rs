@@ -119,6 +119,7 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
     let door = DoorConfig {
         api_keys: Some(data.join(KEYS_FILE)),
         kept_bytes: arguments.keep_answers.saturating_mul(1 << 20),
+        audit_language: arguments.audit_language.unwrap_or(Ratio::ZERO),
         ..DoorConfig::default()
     };
     let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;

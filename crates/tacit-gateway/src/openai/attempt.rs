@@ -199,7 +199,8 @@ impl Gateway {
         let (preferences, wishes) = (&request.provider, request.provider.wishes());
         let nobody =
             |reason: &str| ApiError::NoWorker { model: offered.name.clone(), reason: reason.to_owned() };
-        let asks = routing::eligible(&offered.asks, TokenAsk::for_routing, &wishes).map_err(nobody)?;
+        let asks = self.likeness.asked(offered);
+        let asks = routing::eligible(&asks, TokenAsk::for_routing, &wishes).map_err(nobody)?;
         let mut described = None;
         let mut reason = String::new();
         for ask in &asks {

@@ -50,7 +50,8 @@ const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Longest that a request's body may be on its way.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const DRAINED_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
-const DAY_S: u64 = 24 * 3600;
+/// A day of the caps, seconds.
+pub(crate) const DAY_S: u64 = 24 * 3600;
 
 /// Routes below `/v1`.
 pub(crate) fn router(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
@@ -166,6 +167,7 @@ async fn ask(
     let place = Arc::clone(&gateway.answers).try_acquire_owned().map_err(|_| ApiError::Busy)?;
     let body = read(headers, body).await?;
     let request = ApiRequest::read(route, body)?;
+    let request = if gateway.likeness.is_on() { request.audited() } else { request };
     let wants_stream = request.stream;
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::spawn(gateway.answer(request, asker, sender));

@@ -261,6 +261,9 @@ impl Gateway {
         let limit = running.limit();
         running.end(price);
         let exchange = Exchange { request: one.body.to_vec(), answer: core::mem::take(&mut answer.bytes) };
+        if end.reason == EndReason::Complete {
+            self.audit_soon(stream.request, one, &exchange, limit);
+        }
         self.keep_stream(receipt, record, exchange);
         self.health.ended(link.worker, counted.completion, answer.began.elapsed());
         let outcome = Outcome { worker: link.worker, price, tokens: counted, receipt };

@@ -8,10 +8,10 @@
 //! # A request
 //! `request` reads what concerns the gateway and leaves the rest; `market` says who serves the model; [`tacit_market::routing`] orders them by what the request wants;
 //! `caps` reserves what it may cost; `attempt` asks one worker after another until one begins to answer, and `follow` follows that one, over a `link` that keeps the session and the running `account`;
-//! `door` is the HTTP around it.
+//! `door` is the HTTP around it. Where the owner wants it, `likeness` has some of the answers computed again by other workers.
 //!
 //! # What is changed
-//! Of the request: the value of `model` becomes the model's name, and the members `provider` and `models`, which are for the gateway, are left out. Of
+//! Of the request: the value of `model` becomes the model's name, and the members `provider` and `models`, which are for the gateway, are left out; one that may be audited asks for log-probabilities. Of
 //! the answer: nothing; a stream has a comment line of ours at its end.
 //!
 //! # What the client risks
@@ -27,6 +27,7 @@ pub mod error;
 pub(crate) mod follow;
 pub(crate) mod health;
 pub(crate) mod language;
+pub mod likeness;
 pub(crate) mod link;
 pub(crate) mod market;
 pub(crate) mod receipts;
@@ -35,3 +36,4 @@ pub(crate) mod request;
 pub use api_key::{ApiKey, ApiKeyEntry, ApiKeyError, ApiKeys};
 pub use error::ApiError;
 pub use health::WorkerHealth;
+pub use likeness::{LikenessView, ModelLikeness, PairLikeness, Verdict, WorkerLikeness};

@@ -9,10 +9,10 @@ use tacit_market::routing::{self, Sort, Wishes};
 use tacit_wire::{
     Amount,
     meter::Route,
-    splice::{SpliceReject, with_model},
+    splice::{SpliceReject, with_added, with_model},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, likeness};
 
 /// A request, read.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct ApiRequest {
     pub(crate) longest: Option<u64>,
     /// How many answers it asks for.
     pub(crate) answers: u64,
+    /// Its answer may be audited: it is asked for with log-probabilities.
+    pub(crate) is_audited: bool,
     body: Vec<u8>,
 }
 
@@ -129,13 +131,26 @@ impl ApiRequest {
             stream: fields.stream.unwrap_or(false) && route != Route::Embeddings,
             longest,
             answers: choices.saturating_mul(texts),
+            is_audited: false,
             body,
         })
     }
 
-    /// The bytes that travel: the model's name in its place, and without what is for the gateway.
+    /// The request, to be audited if it is of the kind that can be.
+    pub(crate) fn audited(mut self) -> Self {
+        self.is_audited = self.route == Route::ChatCompletions
+            && self.answers == 1
+            && self.provider.allow_fallbacks != Some(false)
+            && likeness::can_be_audited(&self.body);
+        self
+    }
+
+    /// The bytes that travel: the model's name in its place, without what is for the gateway, and with what an audit needs.
     pub(crate) fn body_for(&self, name: &str) -> Result<Vec<u8>, ApiError> {
-        with_model(&self.body, name, &["provider", "models"]).map_err(|reject| match reject {
+        let added: &[(&str, &str)] = if self.is_audited { &likeness::COMMITMENT } else { &[] };
+        let body = with_model(&self.body, name, &["provider", "models"]);
+        let body = body.and_then(|body| if added.is_empty() { Ok(body) } else { with_added(&body, added) });
+        body.map_err(|reject| match reject {
             SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
             other => ApiError::Field { param: None, detail: other.to_string() },
         })
@@ -305,6 +320,23 @@ mod tests {
         assert_eq!(request.longest, Some(0));
         assert_eq!(read(r#"{"model":"a"}"#).unwrap().longest, None);
         assert_eq!(read(r#"{"model":"a","max_tokens":null}"#).unwrap().longest, None);
+    }
+
+    #[test]
+    fn a_request_to_be_audited_asks_for_log_probabilities() {
+        let sent = |request: ApiRequest| String::from_utf8(request.body_for("a").unwrap()).unwrap();
+        let with =
+            |rest: &str| format!(r#"{{"model":"a","messages":[{{"role":"user","content":"hi"}}]{rest}}}"#);
+        assert_eq!(sent(read(&with("")).unwrap()), with(""));
+        let added = with(r#","logprobs":true,"top_logprobs":5"#);
+        assert_eq!(sent(read(&with("")).unwrap().audited()), added);
+        assert_eq!(sent(read(&added).unwrap().audited()), added);
+        for rest in [r#","n":2"#, r#","tools":[]"#, r#","provider":{"allow_fallbacks":false}"#] {
+            let request = read(&with(rest)).unwrap().audited();
+            assert!(!request.is_audited && !sent(request).contains("logprobs"), "{rest}");
+        }
+        let other = ApiRequest::read(Route::Completions, with("").into_bytes()).unwrap().audited();
+        assert!(!other.is_audited);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct WorkerView {
     /// How it did at the OpenAI interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<WorkerHealth>,
-    /// Why it is not asked again, if it is not.
+    /// Why it is not asked again, if it is not, or not about a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distrust: Option<String>,
     /// What this gateway has promised it on all channels.
@@ -88,7 +88,8 @@ impl Gateway {
         }
         for view in found.values_mut() {
             view.health = health.iter().find(|health| health.worker == view.worker).copied();
-            view.distrust = self.store.distrust(view.worker)?.map(|distrust| distrust.message);
+            let distrust = self.store.distrust(view.worker)?.map(|distrust| distrust.message);
+            view.distrust = distrust.or_else(|| self.likeness.why_not(view.worker));
         }
         let asked = found.into_values().map(|view| self.ask_how_it_is(view));
         Ok(futures::stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await)

@@ -1,0 +1,141 @@
+"""Audits by a gateway of three workers of SmolLM2-135M under llama.cpp, one of which serves weaker weights under the same name.
+
+    TACIT_BIN=target/debug/tacit python audit.py [QUESTIONS]
+
+Prints what `GET /tacit/v1/likeness` says after each question, and ends once somebody is outvoted and every pair of workers was judged.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from measure import FLASH, MODULES, PLAIN, WEIGHTS, Engine, coarser
+
+TACIT = os.environ["TACIT_BIN"]
+NAME = "smollm2-135m"
+MOST = int(sys.argv[1]) if len(sys.argv) > 1 else 80
+
+
+def tacit(*arguments):
+    done = subprocess.run([TACIT, "--json", *arguments], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+class Role:
+    """A process that says on its first line that it is ready, and ends with its stdin."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([TACIT, "--json", *arguments, "--with-parent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ready = self.process.stdout.readline()
+        if not ready or '"error"' in ready:
+            sys.exit(f"{arguments[0]} did not start: {ready}")
+        self.url = json.loads(ready)["url"]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=60) as reply:
+        return json.load(reply)
+
+
+def ask(gateway, body):
+    request = urllib.request.Request(gateway + "/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=600) as reply:
+            return reply.read(), reply.headers["x-tacit-worker"]
+    except urllib.error.HTTPError as error:
+        sys.exit(error.read().decode())
+
+
+def engines(folder):
+    weaker = folder / "weaker.gguf"
+    shutil.copy(WEIGHTS, weaker)
+    coarser(weaker, 8, lambda layer: layer % 3 == 0)
+    alias = {"model_alias": {NAME}, "n_ctx": 1024}
+    return {
+        "plain attention": Engine(WEIGHTS, flash_attn_type=PLAIN, **alias),
+        "flash attention": Engine(WEIGHTS, flash_attn_type=FLASH, n_ubatch=32, **alias),
+        "a third of the layers cut to 3 bits": Engine(weaker, flash_attn_type=PLAIN, **alias),
+    }
+
+
+def audited(view):
+    own = sum(worker["unsupported"] + worker["unlike"] for model in view["models"] for worker in model["workers"])
+    return view["compared"] + view["failed"] + view["dropped"] + own
+
+
+def show(number, view, names):
+    for model in view["models"]:
+        for pair in model["pairs"]:
+            who = " / ".join(names[address] for address in pair["workers"])
+            gap = "" if pair.get("gap") is None else f", gap {pair['gap']:.3f}"
+            print(f"{number:3} {who}: {pair['steps']} steps, distance {pair['distance']:.3f}{gap}: {pair['verdict']}")
+        for worker in model["workers"]:
+            if worker["outvoted"] or worker["unlike"] or worker["unsupported"]:
+                print(f"{number:3} {names[worker['worker']]}:", json.dumps(worker))
+    print(f"{number:3} compared {view['compared']}, failed {view['failed']}, dropped {view['dropped']}", flush=True)
+
+
+def done(view):
+    pairs = [pair["verdict"] for model in view["models"] for pair in model["pairs"]]
+    return len(pairs) == 3 and "undecided" not in pairs or any(worker["outvoted"] for model in view["models"] for worker in model["workers"])
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder, roles = pathlib.Path(name), []
+        try:
+            run(folder, roles)
+        finally:
+            for role in reversed(roles):
+                role.end()
+
+
+def run(folder, roles):
+    def start(*arguments):
+        roles.append(Role(*arguments))
+        return roles[-1].url
+
+    model = folder / "model"
+    tacit("model", "language", "--weights", str(WEIGHTS), "--name", NAME, "--licence", "Apache-2.0", "--message-tokens", "5", "-o", str(model))
+    served = engines(folder)
+    keys = [str(folder / f"{number}.key") for number in range(len(served) + 1)]
+    addresses = [tacit("wallet", "new", key)["address"] for key in keys]
+    ledger = start("node", "dev", "--listen", "127.0.0.1:0", *(word for address in addresses for word in ("--fund", address)))
+    for key, engine in zip(keys, served.values()):
+        start(
+            "worker", "--engine", engine.server.listening_address, "--manifest", str(model / "manifest.json"), "--tokenizer", str(model / "tokenizer.json"),
+            "--prompt-price", "0.02", "--completion-price", "0.08", "--key", key, "--data", key + ".data", "--listen", "127.0.0.1:0", "--ledger", ledger,
+        )
+    gateway = start("gateway", "--key", keys[-1], "--data", str(folder / "gateway"), "--listen", "127.0.0.1:0", "--ledger", ledger, "--audit-language", "1")
+    names = dict(zip(addresses, served))
+    for number in range(1, MOST + 1):
+        question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
+        body = {"model": NAME, "messages": [{"role": "user", "content": question}], "max_tokens": 32, "temperature": 0 if number % 2 else 0.7}
+        _, worker = ask(gateway, body)
+        print(f"{number:3} answered by {names[worker]}")
+        # An answer without text is not audited: no wait is for ever.
+        for _ in range(200):
+            view = get(gateway + "/tacit/v1/likeness")
+            if audited(view) >= number:
+                break
+            time.sleep(0.5)
+        show(number, view, names)
+        if done(view):
+            break
+    spent = [record["receipt"]["receipt"]["price"] for record in get(gateway + "/tacit/v1/streams")]
+    print(f"{len(spent)} receipts for {number} questions")
+
+
+if __name__ == "__main__":
+    main()
