@@ -52,7 +52,7 @@ def ask(gateway, body):
     request = urllib.request.Request(gateway + "/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=600) as reply:
-            return reply.read(), reply.headers["x-tacit-worker"]
+            return reply.headers["x-tacit-worker"].lower()
     except urllib.error.HTTPError as error:
         sys.exit(error.read().decode())
 
@@ -110,7 +110,7 @@ def run(folder, roles):
     tacit("model", "language", "--weights", str(WEIGHTS), "--name", NAME, "--licence", "Apache-2.0", "--message-tokens", "5", "-o", str(model))
     served = engines(folder)
     keys = [str(folder / f"{number}.key") for number in range(len(served) + 1)]
-    addresses = [tacit("wallet", "new", key)["address"] for key in keys]
+    addresses = [tacit("wallet", "new", key)["address"].lower() for key in keys]
     ledger = start("node", "dev", "--listen", "127.0.0.1:0", *(word for address in addresses for word in ("--fund", address)))
     for key, engine in zip(keys, served.values()):
         start(
@@ -122,7 +122,7 @@ def run(folder, roles):
     for number in range(1, MOST + 1):
         question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
         body = {"model": NAME, "messages": [{"role": "user", "content": question}], "max_tokens": 32, "temperature": 0 if number % 2 else 0.7}
-        _, worker = ask(gateway, body)
+        worker = ask(gateway, body)
         print(f"{number:3} answered by {names[worker]}")
         # An answer without text is not audited: no wait is for ever.
         for _ in range(200):

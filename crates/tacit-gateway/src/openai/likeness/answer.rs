@@ -92,10 +92,12 @@ struct Listed {
     content: Option<Vec<Entry>>,
 }
 
+/// Not a flattened [`Named`]: where numbers keep their digits, a flattened one is no float.
 #[derive(Deserialize)]
 struct Entry {
-    #[serde(flatten)]
-    chosen: Named,
+    token: Option<String>,
+    bytes: Option<Vec<u8>>,
+    logprob: Option<f64>,
     top_logprobs: Option<Vec<Named>>,
 }
 
@@ -187,8 +189,9 @@ impl Spoken {
 
 /// Checks what is said of one token.
 fn token(entry: Entry) -> Result<Token, ClaimReject> {
-    let (bytes, chosen) = entry.chosen.read()?;
-    let listed = entry.top_logprobs.filter(|listed| !listed.is_empty()).ok_or(ClaimReject::Missing)?;
+    let Entry { token, bytes, logprob, top_logprobs } = entry;
+    let (bytes, chosen) = Named { token, bytes, logprob }.read()?;
+    let listed = top_logprobs.filter(|listed| !listed.is_empty()).ok_or(ClaimReject::Missing)?;
     if listed.len() > CANDIDATES_MAX {
         return Err(ClaimReject::Malformed);
     }

@@ -89,6 +89,15 @@ fn honest_engines_differ_and_are_not_blamed() {
     }
 }
 
+/// As llama.cpp writes it. Digits that are not the shortest for their float were no number for a reader that flattened.
+#[test]
+fn floats_of_any_digits_are_read() {
+    let answer = br#"{"choices":[{"index":0,"message":{"role":"assistant","content":"The"},"logprobs":{"content":[{"id":504,"token":"The","bytes":[84,104,101],
+        "logprob":-0.5392632484436035,"top_logprobs":[{"id":504,"token":"The","bytes":[84,104,101],"logprob":-0.5392632484436035},{"id":1589,"token":"It","bytes":[73,116],"logprob":-2.680960178375244}]}]}}]}"#;
+    let claim = Claim::read(answer).unwrap();
+    assert_eq!(claim.at(0).unwrap().1.likely[1], (b"It".to_vec(), -2.680960178375244));
+}
+
 #[test]
 fn white_space_that_templates_cut_is_no_place() {
     let claim =
