@@ -20,8 +20,8 @@ use crate::{
     dispute::AuditPolicy,
     error::GatewayError,
     openai::{
-        ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages, link::Links,
-        market::Market, receipts::Unwritten,
+        ApiKeys, added::Added, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages,
+        link::Links, market::Market, receipts::Unwritten,
     },
     page::stages::WATCHED_MAX,
     store::Store,
@@ -143,6 +143,7 @@ pub struct Gateway {
     pub(crate) languages: Languages,
     pub(crate) links: Links,
     pub(crate) health: Health,
+    pub(crate) added: Added,
     pub(crate) budget: Budget,
     pub(crate) unwritten: Unwritten,
 }
@@ -220,6 +221,7 @@ impl Gateway {
             languages: Languages::default(),
             links: Links::default(),
             health: Health::new(),
+            added: Added::default(),
             budget: Budget::default(),
             unwritten: Unwritten::default(),
         }))

@@ -19,6 +19,7 @@
 //! | `POST /tacit/v1/close` | `{}` in, [`Channels`] out: every channel is retired, and its deposit on its way home |
 //! | `POST /tacit/v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
 //! | `GET /tacit/v1/workers` | [`WorkerHealth`] of each worker that a language model was asked of |
+//! | `GET /tacit/v1/added` | [`AddedTimes`]: how long questions to language models were in the gateway's hands |
 //! | `GET /tacit/v1/streams`, `GET /tacit/v1/streams/{job id}` | [`StreamRecord`]: receipts of language models, newest first, or one |
 //!
 //! What is below `/v1` is OpenAI's: [`crate::openai`].
@@ -56,7 +57,7 @@ use crate::{
     error::GatewayError,
     fraud::{FraudBundle, FraudEntry},
     gateway::Gateway,
-    openai::WorkerHealth,
+    openai::{AddedTimes, WorkerHealth},
     page,
     receipt::Bundle,
     store::StreamRecord,
@@ -133,6 +134,7 @@ impl Gateway {
             .route("/tacit/v1/close", post(close))
             .route("/tacit/v1/forgive", post(forgive))
             .route("/tacit/v1/workers", get(workers))
+            .route("/tacit/v1/added", get(added))
             .route("/tacit/v1/streams", get(streams))
             .route("/tacit/v1/streams/{id}", get(stream))
             .merge(page::routes())
@@ -328,6 +330,10 @@ async fn status(State(gateway): Shared) -> Result<Json<Status>, GatewayError> {
 
 async fn workers(State(gateway): Shared) -> Json<Vec<WorkerHealth>> {
     Json(gateway.health.list())
+}
+
+async fn added(State(gateway): Shared) -> Json<AddedTimes> {
+    Json(gateway.added.times())
 }
 
 async fn streams(State(gateway): Shared) -> Result<Json<Vec<StreamRecord>>, GatewayError> {

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::{
     account::{Terms, Wish},
+    added::Watch,
     caps::{Caps, Want},
     error::ApiError,
     follow::{Frames, Stream},
@@ -82,6 +83,15 @@ pub(crate) struct Try {
     pub(crate) ask: TokenAsk,
 }
 
+/// Whoever asked.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    pieces: &'a mpsc::Sender<Piece>,
+    watch: &'a Arc<Watch>,
+    /// No other worker is asked after this one.
+    is_last: bool,
+}
+
 /// Longest answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pieces that wait for whoever asked.
@@ -124,8 +134,9 @@ impl Gateway {
         request: ApiRequest,
         asker: Asker,
         pieces: mpsc::Sender<Piece>,
+        watch: Arc<Watch>,
     ) {
-        if let Err(error) = self.try_all(&request, asker, &pieces).await {
+        if let Err(error) = self.try_all(&request, asker, &pieces, &watch).await {
             // Whoever left is told nothing.
             let _ = pieces.send(Piece::Failed(error)).await;
         }
@@ -136,6 +147,7 @@ impl Gateway {
         request: &ApiRequest,
         asker: Asker,
         pieces: &mpsc::Sender<Piece>,
+        watch: &Arc<Watch>,
     ) -> Result<(), ApiError> {
         let mut last = None;
         let tries = self.tries(request).await?;
@@ -145,7 +157,7 @@ impl Gateway {
                 return Ok(());
             }
             let is_last = at.saturating_add(1) >= count;
-            match self.try_one(request, asker, &one, pieces, is_last).await {
+            match self.try_one(request, asker, &one, Told { pieces, watch, is_last }).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     if failure.blame {
@@ -253,9 +265,9 @@ impl Gateway {
         request: &ApiRequest,
         asker: Asker,
         one: &Try,
-        pieces: &mpsc::Sender<Piece>,
-        is_last: bool,
+        told: Told<'_>,
     ) -> Result<(), Failure> {
+        let Told { pieces, watch, is_last } = told;
         let link = self.link(&one.ask).await?;
         let terms = terms(one)?;
         // A session is opened again once. Others that run may use up what this request promised before it arrives.
@@ -266,10 +278,10 @@ impl Gateway {
             let reservation = self.budget.reserve(&self.store, asker.day, asker.key, asker.caps, want)?;
             let mut running = self.begin(&link, &one.ask, terms, reservation).await?;
             let started = Instant::now();
-            let (job_id, sent) = self.send(request, one, &link, &session, &running).await?;
+            let (job_id, sent) = self.send(request, one, &link, &session, &running, watch).await?;
             match sent {
                 Ok(download) => {
-                    let frames = Frames::new(download, session.secret.opener(job_id.1));
+                    let frames = Frames::new(download, session.secret.opener(job_id.1), watch);
                     let stream =
                         Stream { request, one, link: &link, job_id: job_id.0, pieces, is_last, started };
                     let followed = self.follow(stream, running, frames).await;
@@ -316,6 +328,7 @@ impl Gateway {
         link: &Link,
         session: &Session,
         running: &Running,
+        watch: &Arc<Watch>,
     ) -> Result<((JobId, u64), Result<Download, HttpError>), Failure> {
         let (job_id, sequence) = (JobId::random(), session.next());
         let voucher = link.undelivered();
@@ -334,7 +347,8 @@ impl Gateway {
         let sealed = seal_request(&session.secret, envelope, &head, &one.body)
             .map_err(|_| ApiError::TooLong { limit: tacit_wire::stream::BODY_BYTES_MAX })?;
         let url = format!("{}/v1/streams", one.ask.endpoint);
-        let sent = self.streams.stream(&url, sealed, self.patience).await;
+        let watch = Arc::clone(watch);
+        let sent = self.streams.stream(&url, sealed, self.patience, move || watch.sent()).await;
         if sent.is_ok()
             && let Some(promised) = promised
         {
