@@ -44,6 +44,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tacit_wire::{
@@ -146,6 +147,10 @@ impl Gateway {
             .with_state(Arc::clone(&self));
         let housekeeping = tokio::spawn(Arc::clone(&self).keep_house());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        // Each token of a stream goes out at once, whether or not the one before was acknowledged.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
             let _ = stopping.send(());

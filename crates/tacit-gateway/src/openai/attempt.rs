@@ -276,6 +276,7 @@ impl Gateway {
             let session = self.session(&link, one.offered.model_id, &one.ask).await?;
             let want = want(request, one, terms)?;
             let reservation = self.budget.reserve(&self.store, asker.day, asker.key, asker.caps, want)?;
+            self.raise_budget_soon(asker);
             let mut running = self.begin(&link, &one.ask, terms, reservation).await?;
             let started = Instant::now();
             let (job_id, sent) = self.send(request, one, &link, &session, &running, watch).await?;
@@ -317,6 +318,14 @@ impl Gateway {
                     });
                 }
             }
+        }
+    }
+
+    /// Has what may be spent written down before it is reached, on a thread that may wait for the disk.
+    fn raise_budget_soon(self: &Arc<Self>, Asker { key, caps, day }: Asker) {
+        if self.budget.is_low(day, key, caps) {
+            let gateway = Arc::clone(self);
+            tokio::task::spawn_blocking(move || gateway.budget.raise_ahead(&gateway.store, day, key, caps));
         }
     }
 
