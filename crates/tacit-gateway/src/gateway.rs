@@ -21,7 +21,7 @@ use crate::{
     dispute::AuditPolicy,
     error::GatewayError,
     openai::{
-        ApiKeys, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages,
+        ApiKeys, added::Added, caps::Budget, door::ANSWERS_MAX, health::Health, language::Languages,
         likeness::LanguageAudits, link::Links, market::Market, receipts::Unwritten,
     },
     page::stages::WATCHED_MAX,
@@ -152,6 +152,7 @@ pub struct Gateway {
     pub(crate) links: Links,
     pub(crate) health: Health,
     pub(crate) likeness: LanguageAudits,
+    pub(crate) added: Added,
     pub(crate) budget: Budget,
     pub(crate) unwritten: Unwritten,
 }
@@ -230,6 +231,7 @@ impl Gateway {
             links: Links::default(),
             health: Health::new(),
             likeness: LanguageAudits::new(door.audit_language),
+            added: Added::default(),
             budget: Budget::default(),
             unwritten: Unwritten::default(),
         }))

@@ -20,6 +20,7 @@
 //! | `POST /tacit/v1/forgive` | [`Forgive`] in and out: a worker that was caught may be asked again |
 //! | `GET /tacit/v1/workers` | [`WorkerHealth`] of each worker that a language model was asked of |
 //! | `GET /tacit/v1/likeness` | [`LikenessView`]: whether workers of a language model answer alike, as far as that was audited |
+//! | `GET /tacit/v1/added` | [`AddedTimes`]: how long questions to language models were in the gateway's hands |
 //! | `GET /tacit/v1/streams`, `GET /tacit/v1/streams/{job id}` | [`StreamRecord`]: receipts of language models, newest first, or one |
 //!
 //! What is below `/v1` is OpenAI's: [`crate::openai`].
@@ -44,6 +45,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tacit_wire::{
@@ -57,7 +59,7 @@ use crate::{
     error::GatewayError,
     fraud::{FraudBundle, FraudEntry},
     gateway::Gateway,
-    openai::{LikenessView, WorkerHealth},
+    openai::{AddedTimes, LikenessView, WorkerHealth},
     page,
     receipt::Bundle,
     store::StreamRecord,
@@ -135,6 +137,7 @@ impl Gateway {
             .route("/tacit/v1/forgive", post(forgive))
             .route("/tacit/v1/workers", get(workers))
             .route("/tacit/v1/likeness", get(likeness))
+            .route("/tacit/v1/added", get(added))
             .route("/tacit/v1/streams", get(streams))
             .route("/tacit/v1/streams/{id}", get(stream))
             .merge(page::routes())
@@ -146,6 +149,10 @@ impl Gateway {
             .with_state(Arc::clone(&self));
         let housekeeping = tokio::spawn(Arc::clone(&self).keep_house());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        // Each token of a stream goes out at once, whether or not the one before was acknowledged.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             shutdown.await;
             let _ = stopping.send(());
@@ -334,6 +341,10 @@ async fn workers(State(gateway): Shared) -> Json<Vec<WorkerHealth>> {
 
 async fn likeness(State(gateway): Shared) -> Json<LikenessView> {
     Json(gateway.likeness.view())
+}
+
+async fn added(State(gateway): Shared) -> Json<AddedTimes> {
+    Json(gateway.added.times())
 }
 
 async fn streams(State(gateway): Shared) -> Result<Json<Vec<StreamRecord>>, GatewayError> {

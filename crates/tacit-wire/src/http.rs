@@ -3,8 +3,15 @@
 //! Plain HTTP only. What must not be read on the way is sealed before it comes here ([`crate::sealing`]), and what must
 //! not be altered is signed or proved.
 
+use core::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 use std::{net::IpAddr, time::Duration};
 
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use reqwest::{Client, Method, StatusCode, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -49,6 +56,34 @@ impl Download {
             Ok(chunk) => chunk.map(|chunk| chunk.map(|bytes| bytes.to_vec())).map_err(unreachable),
             Err(_) => Err(HttpError::Stalled { url: self.url.clone() }),
         }
+    }
+}
+
+/// A body that tells when it is taken to be written.
+struct Watched<F>(Option<(Bytes, F)>);
+
+impl<F: FnOnce() + Unpin> http_body::Body for Watched<F> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().0.take().map(|(bytes, sent)| {
+            sent();
+            Ok(Frame::data(bytes))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(
+            self.0.as_ref().map_or(0, |(bytes, _)| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -301,20 +336,27 @@ impl JsonClient {
     }
 
     /// Sends bytes to `url` and begins to read the answer, as [`Self::download`] does. Dropping the answer closes its connection, which tells the
-    /// other side to stop.
+    /// other side to stop. `sent` is called when a connection takes the bytes, to write them next.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn stream(&self, url: &str, body: Vec<u8>, stall: Duration) -> Result<Download, HttpError> {
+    pub async fn stream(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        stall: Duration,
+        sent: impl FnOnce() + Send + Sync + Unpin + 'static,
+    ) -> Result<Download, HttpError> {
         let target = usable(url)?;
         let unreachable = |source: reqwest::Error| HttpError::Unreachable {
             url: url.to_owned(),
             source: source.without_url(),
         };
         let stalled = |_| HttpError::Stalled { url: url.to_owned() };
+        let body = reqwest::Body::wrap(Watched(Some((body.into(), sent))));
         let request = self.client.post(target).header("content-type", "application/octet-stream").body(body);
-        let sent = tokio::time::timeout(stall, request.send()).await.map_err(stalled)?;
-        let mut response = sent.map_err(unreachable)?;
+        let begun = tokio::time::timeout(stall, request.send()).await.map_err(stalled)?;
+        let mut response = begun.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
             return Ok(Download { response, url: url.to_owned(), stall });

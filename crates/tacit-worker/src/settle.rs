@@ -11,7 +11,7 @@ use tacit_abi::{IChannels::IChannelsErrors, IReceipts::IReceiptsErrors};
 use tacit_wire::{Amount, LedgerError, Revert};
 
 use crate::{
-    store::{BatchRecord, Promise},
+    store::{BatchRecord, Promise, Store, StoreError},
     worker::{Worker, WorkerError},
 };
 
@@ -86,13 +86,12 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError`]; what is left is taken up next time.
-    pub async fn anchor_receipts(&self) -> Result<(), WorkerError> {
+    pub async fn anchor_receipts(self: &Arc<Self>) -> Result<(), WorkerError> {
         for (root, batch) in self.store.open_batches()? {
             self.anchor(root, &batch).await?;
         }
-        while let Some(root) =
-            self.store.begin_batch(self.settlement.batch_receipts_max, self.ledger.chain_id())?
-        {
+        let (receipts_max, chain_id) = (self.settlement.batch_receipts_max, self.ledger.chain_id());
+        while let Some(root) = self.beside(move |store| store.begin_batch(receipts_max, chain_id)).await? {
             if let Some(batch) = self.store.batch(root)? {
                 self.anchor(root, &batch).await?;
             }
@@ -100,7 +99,17 @@ impl Worker {
         Ok(())
     }
 
-    async fn anchor(&self, root: B256, batch: &BatchRecord) -> Result<(), WorkerError> {
+    /// Does what waits for the disk on a thread that answers nobody.
+    async fn beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, WorkerError> {
+        let worker = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&worker.store)).await;
+        done.map_err(|_| WorkerError::Interrupted)?.map_err(WorkerError::from)
+    }
+
+    async fn anchor(self: &Arc<Self>, root: B256, batch: &BatchRecord) -> Result<(), WorkerError> {
         let block = match self.ledger.anchor_of(root).await {
             Ok(anchor) => anchor.block,
             Err(LedgerError::Reverted(Revert::Receipts(IReceiptsErrors::UnknownRoot(_)))) => {
@@ -109,7 +118,7 @@ impl Worker {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(self.store.end_batch(root, block)?)
+        self.beside(move |store| store.end_batch(root, block)).await
     }
 
     /// Settles channels that owe much or are closing.

@@ -178,6 +178,9 @@ pub enum WorkerError {
     /// Its file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A thread that used its file ended early.
+    #[error("work on the worker's database was cut off")]
+    Interrupted,
     /// The ledger refused or cannot be reached.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -266,6 +266,8 @@ const DOOR_COLUMNS: &[&str] = &[
     "per_s",
     "p50_ms",
     "p99_ms",
+    "added_p50_ms",
+    "added_p99_ms",
     "user_cpu_ms",
     "load_cpu_ms",
     "wall_ms",

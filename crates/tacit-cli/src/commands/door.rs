@@ -2,7 +2,8 @@
 //!
 //! Engine and programs are in this process, ledger, worker and gateway are processes of their own. The engine answers at once, so what is
 //! measured is everything else: the gateway's checks and payments, sealing, the worker's metering, its disk. Requests begin at a fixed
-//! rate, whether or not those before have ended, and count from when they should have begun, so that a door which cannot keep up shows it.
+//! rate, whether or not those before have ended, and count from when they should have begun, so that a door which cannot keep up shows it. Beside that
+//! the gateway says for how long questions were in its own hands ([`AddedTimes`]).
 
 use std::{
     ffi::OsString,
@@ -19,9 +20,11 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use futures_util::stream;
 use serde_json::{Map, Value, json};
+use tacit_gateway::openai::AddedTimes;
 use tacit_wire::language::{LanguageKind, LanguageManifest};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep_until};
 
@@ -41,7 +44,10 @@ pub(crate) async fn measure(arguments: &BenchDoor, output: Output) -> Result<Vec
     let network = Network::start(folder.path(), engine).await?;
     let mut doors = vec![
         Door::new("engine", &format!("http://{engine}/v1"), None, Vec::new())?,
-        Door::new("tacit", &format!("{}/v1", network.gateway.url()), None, network.pids())?,
+        Door {
+            added: Some(format!("{}/tacit/v1/added", network.gateway.url())),
+            ..Door::new("tacit", &format!("{}/v1", network.gateway.url()), None, network.pids())?
+        },
     ];
     if let Some(url) = &arguments.beside {
         doors.push(Door::new("beside", url, arguments.beside_key.as_deref(), arguments.beside_pids.clone())?);
@@ -119,6 +125,8 @@ struct Door {
     key: Option<String>,
     /// Processes whose work and memory is its own.
     pids: Vec<u32>,
+    /// Where it says for how long questions were in its hands.
+    added: Option<String>,
 }
 
 impl Door {
@@ -130,7 +138,7 @@ impl Door {
             .build()
             .failed("bench", "the client", "")?;
         let url = format!("{}/chat/completions", url.trim_end_matches('/'));
-        Ok(Self { name, url, client, key: key.map(str::to_owned), pids })
+        Ok(Self { name, url, client, key: key.map(str::to_owned), pids, added: None })
     }
 
     fn post(&self, streamed: bool) -> reqwest::RequestBuilder {
@@ -155,6 +163,7 @@ impl Door {
     async fn requests(&self, rate: u32, seconds: u32) -> Value {
         let interval = Duration::from_secs(1) / rate.max(1);
         let requests = rate.saturating_mul(seconds);
+        let added = self.added().await;
         let (before, here, start) = (self.cpu_us(), user_cpu_us(), Instant::now());
         let mut asking = JoinSet::new();
         for number in 0..requests {
@@ -171,6 +180,8 @@ impl Door {
             latencies.extend(asked.ok().flatten());
         }
         let wall = start.elapsed();
+        let (cpu, load) = (self.cpu_us() - before, user_cpu_us() - here);
+        let added = self.added().await.since(&added);
         latencies.sort();
         let answered = latencies.len();
         let each = |us: u64| us as f64 / 1000.0 / f64::from(requests.max(1));
@@ -178,9 +189,18 @@ impl Door {
             "bench": "door", "door": self.name, "model": "bytes", "rate": rate, "requests": requests, "answered": answered,
             "per_s": round(answered as f64 / wall.as_secs_f64()),
             "p50_ms": quantile(&latencies, 50), "p99_ms": quantile(&latencies, 99),
-            "user_cpu_ms": round(each(self.cpu_us() - before)), "load_cpu_ms": round(each(user_cpu_us() - here)),
+            "added_p50_ms": added.both.quantile_ms(50), "added_p99_ms": added.both.quantile_ms(99),
+            "before_p99_ms": added.before.quantile_ms(99), "after_p99_ms": added.after.quantile_ms(99),
+            "user_cpu_ms": round(each(cpu)), "load_cpu_ms": round(each(load)),
             "wall_ms": round(wall.as_secs_f64() * 1000.0), "peak_mib": self.peak_mib(),
         })
+    }
+
+    /// What a gateway says of itself; nothing from another door.
+    async fn added(&self) -> AddedTimes {
+        let Some(url) = &self.added else { return AddedTimes::default() };
+        let asked = async { self.client.get(url).send().await?.error_for_status()?.json().await };
+        asked.await.unwrap_or_default()
     }
 
     /// All begin in the first second.
@@ -255,6 +275,9 @@ async fn start_engine(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     let router = Router::new()
         .route("/v1/models", get(move || async move { Json(models) }))
         .route("/v1/chat/completions", post(complete));
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     // It ends with this process.
     drop(tokio::spawn(async move { axum::serve(listener, router).await }));
     Ok(address)

@@ -103,18 +103,26 @@ impl Account {
         self.deposit = self.deposit.max(deposit.0);
     }
 
-    /// A request is about to be sent. Gives what must be promised with it, so that a worker that has sent all it may takes it.
+    /// A request is about to be sent. Gives what must be promised with it. Where others run, what is promised ahead for them is room for this one as well, and only once less
+    /// than half of that is left more is promised: most requests bring no voucher, and a worker that has sent more than half of what it may before it was counted refuses
+    /// one now and then, with a demand.
     pub(crate) fn begin(&mut self, terms: Terms) -> Amount {
         let (prompt, chunk) = (terms.prompt.0, terms.chunk.0);
-        let counted = self.owed.saturating_add(self.pending).saturating_add(self.chunks());
-        // While others run, the worker may have sent what is promised and a chunk.
-        let sent =
-            if self.is_idle() { counted } else { counted.max(self.promised.saturating_add(self.largest)) };
+        let idle = self.is_idle();
         let count = self.running.entry(chunk).or_default();
         *count = count.saturating_add(1);
         self.largest = self.largest.max(chunk);
         self.pending = self.pending.saturating_add(prompt);
-        Amount(sent.saturating_add(prompt).saturating_sub(chunk).min(self.most()))
+        let counted = self.owed.saturating_add(self.pending);
+        if idle {
+            return Amount(counted.saturating_sub(chunk).min(self.most()));
+        }
+        let half = self.broken.saturating_add(self.chunks() / 2);
+        let enough = counted.saturating_add(half).saturating_sub(chunk);
+        if self.promised >= enough {
+            return Amount(self.promised);
+        }
+        Amount(self.ahead().max(enough).min(self.most()))
     }
 
     /// Its answer began: the prompt is owed.
@@ -154,10 +162,11 @@ impl Account {
         self.leave(terms);
     }
 
-    /// What is to be promised now, once it is worth a voucher: half a chunk, or anything where nothing runs.
+    /// What is to be promised now, once it is worth a voucher: half a chunk, or a quarter of those of all that run, or anything where nothing does.
     pub(crate) fn due(&self) -> Option<Amount> {
         let target = self.ahead().min(self.deposit);
-        let threshold = self.running.keys().next().map_or(1, |least| (least / 2).max(1));
+        let half = self.running.keys().next().map_or(0, |least| least / 2);
+        let threshold = half.max(self.chunks() / 4).max(1);
         (target.saturating_sub(self.promised) >= threshold).then_some(Amount(target))
     }
 
@@ -196,6 +205,19 @@ impl Account {
         }
         self.ceiling = amount.0.saturating_add(self.deposit / STEPS).min(self.deposit).max(amount.0);
         Some(Promise { amount, ceiling: Some(Amount(self.ceiling)) })
+    }
+
+    /// A ceiling to write before it is needed: less than half a step is left below the one there is.
+    pub(crate) fn next_ceiling(&self) -> Option<Promise> {
+        let step = self.deposit / STEPS;
+        let next = self.promised.saturating_add(step).min(self.deposit);
+        let low = self.promised.saturating_add(step / 2) > self.ceiling && next > self.ceiling;
+        low.then_some(Promise { amount: Amount(self.promised), ceiling: Some(Amount(next)) })
+    }
+
+    /// A ceiling is on disk.
+    pub(crate) fn raised(&mut self, ceiling: Amount) {
+        self.ceiling = self.ceiling.max(ceiling.0);
     }
 
     /// Takes over the worker's account while nothing runs: at most what broken answers explain, or what was promised, with a chunk if an answer broke off.
@@ -310,6 +332,36 @@ mod tests {
     }
 
     #[test]
+    fn the_next_ceiling_is_written_before_it_is_needed() {
+        let mut account = account();
+        account.promise(Amount(10));
+        assert_eq!((account.ceiling, account.next_ceiling()), (62_510, None));
+        account.promise(Amount(31_261));
+        let next = Promise { amount: Amount(31_261), ceiling: Some(Amount(93_761)) };
+        assert_eq!(account.next_ceiling(), Some(next));
+        account.raised(Amount(93_761));
+        assert_eq!(account.next_ceiling(), None);
+        assert_eq!(account.promise(Amount(93_761)), Some(Promise { amount: Amount(93_761), ceiling: None }));
+        account.promise(DEPOSIT);
+        assert_eq!((account.ceiling, account.next_ceiling()), (DEPOSIT.0, None), "it is all there is");
+    }
+
+    #[test]
+    fn what_is_promised_ahead_is_room_for_the_next_request() {
+        let mut account = account();
+        let terms = terms(10, 64);
+        for _ in 0..8 {
+            account.begin(terms);
+        }
+        let due = account.due().unwrap();
+        assert_eq!(due, Amount(8 * 10 + 7 * 64));
+        account.promise(due);
+        assert_eq!(account.begin(terms), due, "no more is promised");
+        account.count(Amount(300));
+        assert_eq!(account.begin(terms), Amount(300 + 10 * 10 + 9 * 64));
+    }
+
+    #[test]
     fn what_a_worker_says_is_taken_if_it_can_be() {
         let mut account = account();
         let terms = terms(10, 64);
@@ -387,13 +439,28 @@ mod tests {
                             held = held.max(need.0);
                             prop_assert!(client.promised <= client.most(), "the client's risk");
                         }
-                        if owed + prompt <= held + terms.chunk.0 {
-                            owed += prompt;
-                            running.push((terms, 0, false));
-                        } else {
-                            prop_assert_eq!(need.0, client.most(), "refused, and more could have been promised");
+                        if owed + prompt > held + terms.chunk.0 {
+                            let demand = Amount(owed + prompt - terms.chunk.0);
                             client.refused(terms);
+                            let wish = client.explain(Amount(demand.0.saturating_sub(prompt)));
+                            prop_assert!(!matches!(wish, Wish::Unexplained(_)));
+                            let flying: u128 = running.iter().map(|(_, flying, _)| flying).sum();
+                            prop_assert!(flying > 0 || wish == Wish::Explained, "it would be refused for ever");
+                            if wish != Wish::Explained {
+                                continue;
+                            }
+                            if client.promise(demand).is_some() {
+                                held = held.max(demand.0);
+                            }
+                            let need = client.begin(terms);
+                            if client.promise(need).is_some() {
+                                held = held.max(need.0);
+                            }
+                            prop_assert!(client.promised <= client.most(), "the client's risk");
+                            prop_assert!(owed + prompt <= held + terms.chunk.0, "what it demanded was promised");
                         }
+                        owed += prompt;
+                        running.push((terms, 0, false));
                     }
                     Step::Piece { which, cost } if !running.is_empty() => {
                         let at = which.index(running.len());

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use super::{
     account::{Terms, Wish},
+    added::Watch,
     caps::{Caps, Want},
     error::ApiError,
     follow::{Frames, Stream},
@@ -87,6 +88,15 @@ pub(crate) struct Try {
     pub(crate) ask: TokenAsk,
 }
 
+/// Whoever asked.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    pieces: &'a mpsc::Sender<Piece>,
+    watch: &'a Arc<Watch>,
+    /// No other worker is asked after this one.
+    is_last: bool,
+}
+
 /// Longest answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pieces that wait for whoever asked.
@@ -129,8 +139,9 @@ impl Gateway {
         request: ApiRequest,
         asker: Asker,
         pieces: mpsc::Sender<Piece>,
+        watch: Arc<Watch>,
     ) {
-        if let Err(error) = self.try_all(&request, asker, &pieces).await {
+        if let Err(error) = self.try_all(&request, asker, &pieces, &watch).await {
             // Whoever left is told nothing.
             let _ = pieces.send(Piece::Failed(error)).await;
         }
@@ -141,6 +152,7 @@ impl Gateway {
         request: &ApiRequest,
         asker: Asker,
         pieces: &mpsc::Sender<Piece>,
+        watch: &Arc<Watch>,
     ) -> Result<(), ApiError> {
         let mut last = None;
         let tries = self.tries(request).await?;
@@ -150,7 +162,7 @@ impl Gateway {
                 return Ok(());
             }
             let is_last = at.saturating_add(1) >= count;
-            match self.try_one(request, asker, &one, pieces, is_last).await {
+            match self.try_one(request, asker, &one, Told { pieces, watch, is_last }).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     if failure.blame {
@@ -259,9 +271,9 @@ impl Gateway {
         request: &ApiRequest,
         asker: Asker,
         one: &Try,
-        pieces: &mpsc::Sender<Piece>,
-        is_last: bool,
+        told: Told<'_>,
     ) -> Result<(), Failure> {
+        let Told { pieces, watch, is_last } = told;
         // A guest is judged before anything is opened, promised or sealed.
         let mut guest = self.guest(one).await?;
         let link = self.link(&one.ask).await?;
@@ -280,12 +292,13 @@ impl Gateway {
             };
             let want = want(request, one, terms)?;
             let reservation = self.budget.reserve(&self.store, asker.day, asker.key, asker.caps, want)?;
+            self.raise_budget_soon(asker);
             let mut running = self.begin(&link, &one.ask, terms, reservation).await?;
             let started = Instant::now();
-            let (job_id, sent) = self.send(request, one, &link, &session, &running).await?;
+            let (job_id, sent) = self.send(request, one, &link, &session, &running, watch).await?;
             match sent {
                 Ok(download) => {
-                    let frames = Frames::new(download, session.secret.opener(job_id.1));
+                    let frames = Frames::new(download, session.secret.opener(job_id.1), watch);
                     let (link, guest) = (&link, guest.as_deref());
                     let stream =
                         Stream { request, one, link, guest, job_id: job_id.0, pieces, is_last, started };
@@ -352,6 +365,14 @@ impl Gateway {
         self.guest(one).await
     }
 
+    /// Has what may be spent written down before it is reached, on a thread that may wait for the disk.
+    fn raise_budget_soon(self: &Arc<Self>, Asker { key, caps, day }: Asker) {
+        if self.budget.is_low(day, key, caps) {
+            let gateway = Arc::clone(self);
+            tokio::task::spawn_blocking(move || gateway.budget.raise_ahead(&gateway.store, day, key, caps));
+        }
+    }
+
     /// Sends the request; gives its name and number.
     async fn send(
         &self,
@@ -360,6 +381,7 @@ impl Gateway {
         link: &Link,
         session: &Session,
         running: &Running,
+        watch: &Arc<Watch>,
     ) -> Result<((JobId, u64), Result<Download, HttpError>), Failure> {
         let (job_id, sequence) = (JobId::random(), session.next());
         let voucher = link.undelivered();
@@ -378,7 +400,8 @@ impl Gateway {
         let sealed = seal_request(&session.secret, envelope, &head, &one.body)
             .map_err(|_| ApiError::TooLong { limit: tacit_wire::stream::BODY_BYTES_MAX })?;
         let url = format!("{}/v1/streams", one.ask.endpoint);
-        let sent = self.streams.stream(&url, sealed, self.patience).await;
+        let watch = Arc::clone(watch);
+        let sent = self.streams.stream(&url, sealed, self.patience, move || watch.sent()).await;
         if sent.is_ok()
             && let Some(promised) = promised
         {

@@ -1,11 +1,15 @@
 //! What may be spent: by a request, by a key in a day, by the gateway in a day (UTC).
 //!
 //! A request reserves what it may cost before anything is sent, and gives back what it did not. What is reserved or spent never exceeds what is on disk as possibly spent;
-//! that is raised in steps, before it is reached, so that most requests write nothing. After a crash what may have been spent counts as spent.
+//! that is raised in steps, and ahead ([`Budget::raise_ahead`]), so that requests wait for no disk; one that comes before the disk has caught up waits. After a crash what
+//! may have been spent counts as spent.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use alloy_primitives::B256;
@@ -29,7 +33,14 @@ pub(crate) struct Caps {
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     today: Mutex<Today>,
+    /// One at a time raises what is on disk. Taken before `today`, never under it.
+    writing: Mutex<()>,
+    /// Somebody raises ahead.
+    raising: AtomicBool,
 }
+
+/// A line of what is spent, and its cap.
+type Line = (Holder, Amount);
 
 #[derive(Debug, Default)]
 struct Today {
@@ -81,6 +92,23 @@ impl Budget {
         caps: Caps,
         want: Want,
     ) -> Result<Reservation, ApiError> {
+        loop {
+            match self.try_reserve(store, day, key, caps, want)? {
+                Ok(reservation) => return Ok(reservation),
+                Err(amount) => self.raise(store, day, lines(key, caps), amount)?,
+            }
+        }
+    }
+
+    /// Reserves what is within what is on disk; otherwise tells for how much there must be room.
+    fn try_reserve(
+        &self,
+        store: &Store,
+        day: u64,
+        key: B256,
+        caps: Caps,
+        want: Want,
+    ) -> Result<Result<Reservation, Amount>, ApiError> {
         let mut today = self.today();
         if today.day != day {
             *today = Today { day, spent: HashMap::new() };
@@ -106,27 +134,65 @@ impl Budget {
             }
             amount = left;
         }
-        let mut raised = Vec::new();
-        for (holder, cap, _) in lines {
-            let Some(spent) = today.spent.get_mut(&holder) else { return Err(ApiError::Internal) };
-            // Within the cap, which is an amount.
-            let used = spent.used.checked_add(amount.0).ok_or(ApiError::Internal)?;
-            if used > spent.written {
-                let step = (cap.0 / STEPS).max(1);
-                raised.push((holder, Amount(used.saturating_add(step).min(cap.0).max(used))));
-            }
-        }
-        if !raised.is_empty() {
-            store.put_spent(day, &raised)?;
-        }
-        for (holder, written) in raised {
-            today.spent.entry(holder).or_default().written = written.0;
+        let within = lines.iter().all(|(holder, ..)| {
+            let spent = today.spent.get(holder).copied().unwrap_or_default();
+            spent.used.checked_add(amount.0).is_some_and(|used| used <= spent.written)
+        });
+        if !within {
+            return Ok(Err(amount));
         }
         for (holder, ..) in lines {
             let spent = today.spent.entry(holder).or_default();
             spent.used = spent.used.saturating_add(amount.0);
         }
-        Ok(Reservation { day, key, amount })
+        Ok(Ok(Reservation { day, key, amount }))
+    }
+
+    /// Whether what is on disk is to be raised before it is reached, by [`Self::raise_ahead`], which whoever is told so must call.
+    pub(crate) fn is_low(&self, day: u64, key: B256, caps: Caps) -> bool {
+        let today = self.today();
+        let low = today.day == day
+            && lines(key, caps).iter().any(|(holder, cap)| {
+                today.spent.get(holder).is_some_and(|spent| spent.next(*cap, Amount::ZERO).is_some())
+            });
+        low && !self.raising.swap(true, Ordering::AcqRel)
+    }
+
+    /// Raises what is on disk. It waits for the disk, and belongs on a thread that may.
+    pub(crate) fn raise_ahead(&self, store: &Store, day: u64, key: B256, caps: Caps) {
+        if let Err(error) = self.raise(store, day, lines(key, caps), Amount::ZERO) {
+            // Whoever needs it raises it, or is told.
+            tracing::warn!(%error, "what may be spent cannot be written ahead");
+        }
+        self.raising.store(false, Ordering::Release);
+    }
+
+    /// Raises what is on disk so that there is room for `amount`.
+    fn raise(&self, store: &Store, day: u64, lines: [Line; 2], amount: Amount) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut raised = Vec::new();
+        {
+            let today = self.today();
+            if today.day != day {
+                return Ok(());
+            }
+            for (holder, cap) in lines {
+                let spent = today.spent.get(&holder).copied().unwrap_or_default();
+                raised.extend(spent.next(cap, amount).map(|next| (holder, next)));
+            }
+        }
+        if raised.is_empty() {
+            return Ok(());
+        }
+        store.put_spent(day, &raised)?;
+        let mut today = self.today();
+        if today.day == day {
+            for (holder, written) in raised {
+                let spent = today.spent.entry(holder).or_default();
+                spent.written = spent.written.max(written.0);
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what a request did not cost. What it cost above its reservation, which its limit excludes, is not counted.
@@ -145,6 +211,7 @@ impl Budget {
 
     /// Writes what was spent exactly: before the gateway ends, when nothing runs any more.
     pub(crate) fn write_down(&self, store: &Store) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut today = self.today();
         let lines: Vec<_> = today.spent.iter().map(|(holder, spent)| (*holder, Amount(spent.used))).collect();
         if lines.is_empty() {
@@ -172,6 +239,20 @@ impl Budget {
     fn today(&self) -> MutexGuard<'_, Today> {
         self.today.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Spent {
+    /// What to have on disk, where that has no room for `amount`, or where half a step is left.
+    fn next(self, cap: Amount, amount: Amount) -> Option<Amount> {
+        let step = (cap.0 / STEPS).max(1);
+        let used = self.used.saturating_add(amount.0);
+        let next = used.saturating_add(step).min(cap.0).max(used);
+        (used.saturating_add(step / 2) > self.written && next > self.written).then_some(Amount(next))
+    }
+}
+
+fn lines(key: B256, caps: Caps) -> [Line; 2] {
+    [(Holder::Key(key), caps.key_day), (Holder::Gateway, caps.day)]
 }
 
 impl Today {
@@ -233,6 +314,7 @@ mod tests {
     enum Step {
         Reserve { key: u8, amount: u128 },
         Settle { which: usize, share: u128 },
+        Ahead { key: u8 },
         Crash,
         Restart,
     }
@@ -242,6 +324,7 @@ mod tests {
             4 => (1..3_u8, 0..120_u128).prop_map(|(key, amount)| Step::Reserve { key, amount }),
             3 => (any::<prop::sample::Index>(), 0..=100_u128)
                 .prop_map(|(which, share)| Step::Settle { which: which.index(1 << 16), share }),
+            2 => (1..3_u8).prop_map(|key| Step::Ahead { key }),
             1 => Just(Step::Crash),
             1 => Just(Step::Restart),
         ]
@@ -269,6 +352,12 @@ mod tests {
                         budget.settle(reservation, cost);
                     }
                     Step::Settle { .. } => {}
+                    Step::Ahead { key: number } => {
+                        if budget.is_low(7, key(number), CAPS) {
+                            budget.raise_ahead(&store, 7, key(number), CAPS);
+                            prop_assert!(!budget.is_low(7, key(number), CAPS));
+                        }
+                    }
                     Step::Crash => {
                         for (number, reservation) in held.drain(..) {
                             *spent.entry(number).or_default() += reservation.amount.0;

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{
@@ -27,6 +27,7 @@ use tacit_wire::{JobId, meter::Route, stream::BODY_BYTES_MAX};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
+    added::Watch,
     api_key::Found,
     attempt::{ANSWER_BYTES_MAX, Asker, Outcome, PIECES_MAX, Piece},
     caps::Caps,
@@ -66,12 +67,23 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), guard))
 }
 
+/// A request that was let in.
+#[derive(Clone)]
+struct Admitted {
+    asker: Asker,
+    watch: Arc<Watch>,
+}
+
 /// Only programs on this machine, with a key where one is needed. Each answer has a name.
-async fn guard(State(gateway): Shared, request: Request, next: Next) -> Response {
+async fn guard(State(gateway): Shared, mut request: Request, next: Next) -> Response {
+    let watch = Watch::begin();
     let id = JobId::random();
     let mut response = match admit(&gateway, request.headers()) {
         Err(error) => error.into_response(),
-        Ok(()) => next.run(request).await,
+        Ok(asker) => {
+            request.extensions_mut().insert(Admitted { asker, watch });
+            next.run(request).await
+        }
     };
     if let Ok(id) = HeaderValue::from_str(&format!("req_{:x}", id.0)) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -79,11 +91,11 @@ async fn guard(State(gateway): Shared, request: Request, next: Next) -> Response
     response
 }
 
-fn admit(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiError> {
+fn admit(gateway: &Gateway, headers: &HeaderMap) -> Result<Asker, ApiError> {
     if !is_local(headers) {
         return Err(ApiError::ForeignOrigin);
     }
-    asker(gateway, headers).map(|_| ())
+    asker(gateway, headers)
 }
 
 /// Who asks, and what that may cost.
@@ -145,33 +157,55 @@ fn entry(offered: &Offered) -> Value {
     })
 }
 
-async fn chat(State(gateway): Shared, headers: HeaderMap, body: Body) -> Response {
-    ask(gateway, Route::ChatCompletions, &headers, body).await.unwrap_or_else(IntoResponse::into_response)
+async fn chat(
+    State(gateway): Shared,
+    Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    ask(gateway, Route::ChatCompletions, admitted, &headers, body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn completions(State(gateway): Shared, headers: HeaderMap, body: Body) -> Response {
-    ask(gateway, Route::Completions, &headers, body).await.unwrap_or_else(IntoResponse::into_response)
+async fn completions(
+    State(gateway): Shared,
+    Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    ask(gateway, Route::Completions, admitted, &headers, body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn embeddings(State(gateway): Shared, headers: HeaderMap, body: Body) -> Response {
-    ask(gateway, Route::Embeddings, &headers, body).await.unwrap_or_else(IntoResponse::into_response)
+async fn embeddings(
+    State(gateway): Shared,
+    Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    ask(gateway, Route::Embeddings, admitted, &headers, body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn ask(
     gateway: Arc<Gateway>,
     route: Route,
+    admitted: Admitted,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asker = asker(&gateway, headers)?;
+    let Admitted { asker, watch } = admitted;
     let place = Arc::clone(&gateway.answers).try_acquire_owned().map_err(|_| ApiError::Busy)?;
     let body = read(headers, body).await?;
     let request = ApiRequest::read(route, body)?;
     let request = if gateway.likeness.is_on() { request.audited() } else { request };
     let wants_stream = request.stream;
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    tokio::spawn(gateway.answer(request, asker, sender));
-    let mut answer = Pieces { pieces, _place: place };
+    tokio::spawn(Arc::clone(&gateway).answer(request, asker, sender, Arc::clone(&watch)));
+    let mut answer = Pieces { gateway, watch, pieces, _place: place };
     match answer.next().await {
         Piece::Begun { status, content_type, worker } => {
             let mut head = Response::builder()
@@ -227,6 +261,8 @@ async fn read_all(body: Body) -> Result<Vec<u8>, ApiError> {
 
 /// An answer on its way. Dropping it is leaving.
 struct Pieces {
+    gateway: Arc<Gateway>,
+    watch: Arc<Watch>,
     pieces: mpsc::Receiver<Piece>,
     _place: OwnedSemaphorePermit,
 }
@@ -237,12 +273,20 @@ impl Pieces {
         self.pieces.recv().await.unwrap_or(Piece::Failed(ApiError::Internal))
     }
 
+    /// The end is next on the connection of whoever asked.
+    fn given(&self) {
+        self.gateway.added.ended(&self.watch);
+    }
+
     async fn collect(mut self) -> Result<(Vec<u8>, Outcome), ApiError> {
         let mut all = Vec::new();
         loop {
             match self.next().await {
                 Piece::Data(bytes) if all.len() <= ANSWER_BYTES_MAX => all.extend_from_slice(&bytes),
-                Piece::Done(outcome) => return Ok((all, outcome)),
+                Piece::Done(outcome) => {
+                    self.given();
+                    return Ok((all, outcome));
+                }
                 Piece::Failed(error) => return Err(error),
                 Piece::Data(_) | Piece::Begun { .. } => return Err(ApiError::Internal),
             }
@@ -281,6 +325,9 @@ impl Events {
                 Piece::Done(outcome) => {
                     let mut rest = core::mem::take(&mut self.half);
                     rest.extend_from_slice(comment(&outcome).as_bytes());
+                    if let Some(pieces) = &self.pieces {
+                        pieces.given();
+                    }
                     rest
                 }
                 Piece::Failed(error) => error.event(),

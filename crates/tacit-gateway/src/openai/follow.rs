@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     account::Wish,
+    added::Watch,
     attempt::{ANSWER_BYTES_MAX, Failure, Outcome, Piece, Try, crowded},
     error::ApiError,
     link::{Link, Running},
@@ -44,6 +45,7 @@ pub(crate) struct Frames {
     download: Download,
     opener: FrameOpener,
     buffer: Vec<u8>,
+    watch: Arc<Watch>,
     /// Whoever asked may leave.
     unwatched: bool,
 }
@@ -317,8 +319,8 @@ impl Answer<'_> {
 }
 
 impl Frames {
-    pub(crate) const fn new(download: Download, opener: FrameOpener) -> Self {
-        Self { download, opener, buffer: Vec::new(), unwatched: false }
+    pub(crate) fn new(download: Download, opener: FrameOpener, watch: &Arc<Watch>) -> Self {
+        Self { download, opener, buffer: Vec::new(), watch: Arc::clone(watch), unwatched: false }
     }
 
     /// The next frame, unless whoever asked leaves before.
@@ -342,7 +344,10 @@ impl Frames {
                 () = pieces.closed(), if !self.unwatched => return Read::Left,
             };
             match more {
-                Ok(Some(bytes)) => self.buffer.extend_from_slice(&bytes),
+                Ok(Some(bytes)) => {
+                    self.watch.came();
+                    self.buffer.extend_from_slice(&bytes);
+                }
                 Ok(None) => return Read::Ended,
                 Err(error) => return Read::Http(error),
             }

@@ -29,7 +29,7 @@ use tacit_wire::{
 use tokio::sync::Notify;
 
 use super::{
-    account::{Account, Terms},
+    account::{Account, Promise, Terms},
     attempt::Failure,
     caps::Reservation,
     error::ApiError,
@@ -63,6 +63,8 @@ pub(crate) struct Link {
     sessions: Mutex<HashMap<Option<B256>, Arc<Session>>>,
     opening: tokio::sync::Mutex<()>,
     paying: AtomicBool,
+    /// The next ceiling is being written.
+    raising: AtomicBool,
     topping_up: tokio::sync::Mutex<()>,
     given_up: AtomicBool,
     /// The account has changed.
@@ -402,7 +404,27 @@ impl Gateway {
             broken_by_worker: false,
         };
         self.promise(link, needed)?;
+        self.raise_soon(link);
         Ok(running)
+    }
+
+    /// Writes the next ceiling before it is needed, if it soon is, so that no request waits for that.
+    fn raise_soon(self: &Arc<Self>, link: &Arc<Link>) {
+        if link.account().next_ceiling().is_none() || link.raising.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (gateway, link) = (Arc::clone(self), Arc::clone(link));
+        tokio::task::spawn_blocking(move || {
+            let next = link.account().next_ceiling();
+            if let Some(Promise { amount, ceiling: Some(ceiling) }) = next {
+                match gateway.store.put_ceiling(link.channel_id, ceiling, amount) {
+                    Ok(()) => link.account().raised(ceiling),
+                    // Whoever needs it writes it, or is told.
+                    Err(error) => tracing::warn!(%error, "a ceiling cannot be written ahead"),
+                }
+            }
+            link.raising.store(false, Ordering::Release);
+        });
     }
 
     /// Signs a promise, once it is on disk that it may have been made.
@@ -411,7 +433,7 @@ impl Gateway {
             let mut account = link.account();
             let Some(promise) = account.promise(amount) else { return Ok(()) };
             if let Some(ceiling) = promise.ceiling {
-                // Under the lock, so that no other voucher leaves before this is written; once in many.
+                // Under the lock, so that no other voucher leaves before this is written; only where it was not written ahead.
                 self.store.put_ceiling(link.channel_id, ceiling, promise.amount)?;
             }
         }
@@ -457,6 +479,7 @@ impl Gateway {
             {
                 return false;
             }
+            self.raise_soon(link);
             let Some(voucher) = link.undelivered() else { return true };
             let cumulative = voucher.voucher.cumulative;
             let url = format!("{endpoint}/v1/payments");
@@ -501,6 +524,7 @@ impl Link {
             sessions: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             paying: AtomicBool::new(false),
+            raising: AtomicBool::new(false),
             topping_up: tokio::sync::Mutex::default(),
             given_up: AtomicBool::new(false),
             moved: Notify::new(),

@@ -19,6 +19,7 @@
 //! reservation, and reservations are within the caps of request, key and day, whatever crashes.
 
 pub(crate) mod account;
+pub(crate) mod added;
 pub mod api_key;
 pub(crate) mod attempt;
 pub(crate) mod caps;
@@ -33,6 +34,7 @@ pub(crate) mod market;
 pub(crate) mod receipts;
 pub(crate) mod request;
 
+pub use added::{AddedTimes, Bucket, Times};
 pub use api_key::{ApiKey, ApiKeyEntry, ApiKeyError, ApiKeys};
 pub use error::ApiError;
 pub use health::WorkerHealth;

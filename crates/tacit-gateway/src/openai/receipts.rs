@@ -1,8 +1,11 @@
 //! Receipts of streams: checked against what was asked and what came, kept in groups.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use alloy_primitives::{Address, B256};
@@ -189,11 +192,14 @@ struct Waiting {
     bytes: usize,
 }
 
+/// Time between two writes: each costs a synchronisation of a disk that others may wait for.
+const WRITE_PERIOD: Duration = Duration::from_millis(100);
 /// Bytes of requests and answers that wait for the disk; those that come while there are more are not kept, only their receipts.
 const WAITING_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 impl Gateway {
-    /// Keeps a receipt and what it is about, together with those that come while others are being written. A crash may lose those of a moment; their workers have them.
+    /// Keeps a receipt and what it is about, together with those that come while others are being written or were a moment ago ([`WRITE_PERIOD`]): no answer waits for that. A crash
+    /// may lose those of such a moment, and no money: what was promised is under a ceiling that was written before, and the workers have the receipts.
     pub(crate) fn keep_stream(self: &Arc<Self>, hash: B256, record: StreamRecord, exchange: Exchange) {
         {
             let mut waiting = self.unwritten.lock();
@@ -207,27 +213,37 @@ impl Gateway {
         if self.unwritten.writing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let gateway = Arc::clone(self);
-        tokio::task::spawn_blocking(move || gateway.write_streams());
+        tokio::spawn(Arc::clone(self).write_behind());
     }
 
-    /// Writes what waits, until nothing does.
-    pub(crate) fn write_streams(&self) {
+    /// Writes what waits now and then, until nothing does.
+    async fn write_behind(self: Arc<Self>) {
         loop {
-            let receipts = core::mem::take(&mut *self.unwritten.lock()).receipts;
-            if receipts.is_empty() {
-                self.unwritten.writing.store(false, Ordering::Release);
-                // What came just before that was noted.
-                if self.unwritten.lock().receipts.is_empty()
-                    || self.unwritten.writing.swap(true, Ordering::AcqRel)
-                {
-                    return;
-                }
+            let gateway = Arc::clone(&self);
+            // One that fails says so itself.
+            let _ = tokio::task::spawn_blocking(move || gateway.write_streams()).await;
+            tokio::time::sleep(WRITE_PERIOD).await;
+            if !self.unwritten.lock().receipts.is_empty() {
                 continue;
             }
-            if let Err(error) = self.store.put_streams(&receipts, self.kept_bytes) {
-                tracing::error!(%error, count = receipts.len(), "receipts cannot be written");
+            self.unwritten.writing.store(false, Ordering::Release);
+            // What came just before that was noted.
+            if self.unwritten.lock().receipts.is_empty()
+                || self.unwritten.writing.swap(true, Ordering::AcqRel)
+            {
+                return;
             }
+        }
+    }
+
+    /// Writes what waits.
+    pub(crate) fn write_streams(&self) {
+        let receipts = core::mem::take(&mut *self.unwritten.lock()).receipts;
+        if receipts.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.put_streams(&receipts, self.kept_bytes) {
+            tracing::error!(%error, count = receipts.len(), "receipts cannot be written");
         }
     }
 }

@@ -234,20 +234,20 @@ impl Store {
     pub fn put_streams(&self, receipts: &[StreamReceipt], kept_bytes_max: u64) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         {
-            let mut streamed = write.open_table(STREAMED)?;
-            let mut next = streamed.last()?.map_or(Some(0), |(last, _)| last.value().checked_add(1));
+            let (mut streams, mut streamed) = (write.open_table(STREAMS)?, write.open_table(STREAMED)?);
             let mut hashes = write.open_table(RECEIPTS)?;
+            let mut next = streamed.last()?.map_or(Some(0), |(last, _)| last.value().checked_add(1));
+            let mut exchanges = Vec::new();
             for StreamReceipt { hash, record, exchange } in receipts {
                 let number = next.ok_or(StoreError::Overflow)?;
                 let job_id = record.receipt.receipt.jobId;
-                put(&write, STREAMS, job_id, record)?;
+                streams.insert(job_id.0, serde_json::to_vec(record)?.as_slice())?;
                 streamed.insert(number, job_id.0)?;
                 hashes.insert(hash.0, job_id.0)?;
-                if let Some(exchange) = exchange {
-                    put_exchange(&write, number, job_id, exchange)?;
-                }
+                exchanges.extend(exchange.as_ref().map(|exchange| (number, job_id, exchange)));
                 next = number.checked_add(1);
             }
+            put_exchanges(&write, &exchanges)?;
             forget_exchanges(&write, &streamed, kept_bytes_max)?;
         }
         Ok(write.commit()?)
@@ -355,19 +355,18 @@ impl Store {
     }
 }
 
-fn put_exchange(
-    write: &WriteTransaction,
-    number: u64,
-    job_id: B256,
-    exchange: &Exchange,
-) -> Result<(), StoreError> {
-    let bytes = exchange.to_bytes()?;
-    let length = u64::try_from(bytes.len()).map_err(|_| StoreError::Overflow)?;
-    write.open_table(EXCHANGES)?.insert(job_id.0, bytes.as_slice())?;
-    let mut lengths = write.open_table(EXCHANGED)?;
-    let sum = lengths.get(EXCHANGED_SUM)?.map_or(0, |sum| sum.value());
-    lengths.insert(EXCHANGED_SUM, sum.checked_add(length).ok_or(StoreError::Overflow)?)?;
-    lengths.insert(number, length)?;
+/// Keeps what receipts are about, each with its number and its job.
+fn put_exchanges(write: &WriteTransaction, exchanges: &[(u64, B256, &Exchange)]) -> Result<(), StoreError> {
+    let (mut table, mut lengths) = (write.open_table(EXCHANGES)?, write.open_table(EXCHANGED)?);
+    let mut sum = lengths.get(EXCHANGED_SUM)?.map_or(0, |sum| sum.value());
+    for (number, job_id, exchange) in exchanges {
+        let bytes = exchange.to_bytes()?;
+        let length = u64::try_from(bytes.len()).map_err(|_| StoreError::Overflow)?;
+        table.insert(job_id.0, bytes.as_slice())?;
+        lengths.insert(*number, length)?;
+        sum = sum.checked_add(length).ok_or(StoreError::Overflow)?;
+    }
+    lengths.insert(EXCHANGED_SUM, sum)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! One request while it is answered: the engine's bytes, as far as they are paid for, then the receipt.
 
-use core::time::Duration;
+use core::{future::ready, mem, time::Duration};
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -60,6 +60,8 @@ struct Stream {
 /// The way to the client, and who may end it.
 struct Way {
     frames: mpsc::Sender<Bytes>,
+    /// Sealed frames that go with the next one.
+    held: Vec<u8>,
     sealer: FrameSealer,
     phase: watch::Receiver<Phase>,
 }
@@ -91,7 +93,7 @@ impl Worker {
         tokio::spawn(async move {
             let Opened { session, sealer, head, body } = opened;
             let phase = worker.languages.phase.subscribe();
-            let mut way = Way { frames, sealer, phase };
+            let mut way = Way { frames, held: Vec::new(), sealer, phase };
             match worker.admit_stream(&session, head, body).await {
                 Ok(admitted) => Stream::run(worker, admitted, way).await,
                 Err(refusal) => {
@@ -147,17 +149,26 @@ impl Stream {
         let (status, content_type) = (asked.status, asked.content_type.clone());
         let framing = Framing::of(&content_type);
         let frame = Frame::Head { status, prompt_tokens: self.prompt_tokens, content_type };
-        if let Err(Stop(reason)) = self.way.send(&frame).await {
+        // It goes with the first bytes, if the engine has said them by then: one write, and one read for the client.
+        if let Err(Stop(reason)) = self.way.hold(&frame) {
             return Outcome::Ended(reason);
         }
         let meter = model.meter().answer(framing);
         let mut tariff = Tariff { prices: model.prices(), prompt_tokens: self.prompt_tokens, meter };
         let mut free_bytes = 0_usize;
         loop {
+            let holds = self.way.holds();
             let next = tokio::select! {
                 biased;
                 Stop(reason) = self.way.stopped() => return Outcome::Ended(reason),
-                next = asked.body.next() => next,
+                next = asked.body.next() => Some(next),
+                () = ready(()), if holds => None,
+            };
+            let Some(next) = next else {
+                match self.way.release().await {
+                    Ok(()) => continue,
+                    Err(Stop(reason)) => return Outcome::Ended(reason),
+                }
             };
             let bytes = match next {
                 Ok(Some(bytes)) => bytes,
@@ -313,9 +324,25 @@ impl Way {
         }
     }
 
+    /// Keeps a frame back, to go with the next one.
+    fn hold(&mut self, frame: &Frame) -> Result<(), Stop> {
+        self.held = self.seal(frame).ok_or(Stop(EndReason::EngineFailed))?;
+        Ok(())
+    }
+
+    fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Sends a frame as soon as the client takes it.
     async fn send(&mut self, frame: &Frame) -> Result<(), Stop> {
-        let Ok(sealed) = frame.seal(&mut self.sealer) else { return Err(Stop(EndReason::EngineFailed)) };
+        self.hold(frame)?;
+        self.release().await
+    }
+
+    /// Sends what is held back.
+    async fn release(&mut self) -> Result<(), Stop> {
+        let sealed = mem::take(&mut self.held);
         let frames = self.frames.clone();
         tokio::select! {
             biased;
@@ -326,8 +353,19 @@ impl Way {
 
     /// Sends the last frame, to a client that takes it soon.
     async fn send_last(&mut self, frame: &Frame) -> Option<()> {
-        let sealed = frame.seal(&mut self.sealer).ok()?;
+        let sealed = self.seal(frame)?;
         tokio::time::timeout(LAST_FRAME, self.frames.send(sealed.into())).await.ok()?.ok()
+    }
+
+    /// What is held back, and this frame behind it.
+    fn seal(&mut self, frame: &Frame) -> Option<Vec<u8>> {
+        let sealed = frame.seal(&mut self.sealer).ok()?;
+        if self.held.is_empty() {
+            return Some(sealed);
+        }
+        let mut all = mem::take(&mut self.held);
+        all.extend_from_slice(&sealed);
+        Some(all)
     }
 
     async fn refuse(&mut self, refusal: &StreamRefusal) {

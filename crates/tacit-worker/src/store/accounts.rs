@@ -1,5 +1,7 @@
 //! Accounts of channels that pay for streams, what their receipts wait for, and what was earned by model and day.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use alloy_primitives::{Address, B256};
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -131,32 +133,29 @@ impl Store {
         ends: &[StreamEnd],
     ) -> Result<bool, StoreError> {
         let write = self.database.begin_write()?;
-        for StreamEnd { receipt, tally } in ends {
-            if let Some(receipt) = receipt {
-                let terms = &receipt.receipt;
-                let job =
-                    JobRecord { digest: B256::ZERO, receipt: receipt.clone(), paid: false, batch: None };
-                put(&write, JOBS, terms.jobId, &job)?;
-                let key = (terms.channelId.0, terms.cumulative, terms.jobId.0);
-                write.open_table(UNPAID)?.insert(key, ())?;
-            }
-            add(&write, tally)?;
-        }
+        let promised = put_accounts(&write, accounts, ends)?;
         let mut paid = false;
-        for (channel_id, account) in accounts {
-            let mut account = account.clone();
-            if let Some(held) = get::<AccountRecord>(&write, ACCOUNTS, *channel_id)? {
-                account.settled = account.settled.max(held.settled);
-            }
-            put(&write, ACCOUNTS, *channel_id, &account)?;
+        for (channel_id, promised) in &promised {
+            paid |= pay(&write, *channel_id, *promised)?;
         }
-        // An end may come without its account, which then holds what pays for it already.
-        let ended = ends.iter().filter_map(|end| Some(end.receipt.as_ref()?.receipt.channelId));
-        for channel_id in accounts.iter().map(|(channel_id, _)| *channel_id).chain(ended) {
-            if let Some(account) = get::<AccountRecord>(&write, ACCOUNTS, channel_id)? {
-                paid |= pay(&write, channel_id, account.promised())?;
+        {
+            let (mut jobs, mut unpaid) = (write.open_table(JOBS)?, write.open_table(UNPAID)?);
+            for receipt in ends.iter().filter_map(|end| end.receipt.as_ref()) {
+                let terms = &receipt.receipt;
+                let covered =
+                    promised.get(&terms.channelId).is_some_and(|promised| promised.0 >= terms.cumulative);
+                let job =
+                    JobRecord { digest: B256::ZERO, receipt: receipt.clone(), paid: covered, batch: None };
+                jobs.insert(terms.jobId.0, serde_json::to_vec(&job)?.as_slice())?;
+                if covered {
+                    append(&write, UNANCHORED, JobId(terms.jobId))?;
+                } else {
+                    unpaid.insert((terms.channelId.0, terms.cumulative, terms.jobId.0), ())?;
+                }
+                paid |= covered;
             }
         }
+        add(&write, ends.iter().map(|end| &end.tally))?;
         write.commit()?;
         Ok(paid)
     }
@@ -174,6 +173,40 @@ impl Store {
         }
         Ok(tallies)
     }
+}
+
+/// Writes accounts, and tells what each channel of `accounts` and `ends` promises now; an end may come without its account, which then holds what pays for it already.
+fn put_accounts(
+    write: &WriteTransaction,
+    accounts: &[(B256, AccountRecord)],
+    ends: &[StreamEnd],
+) -> Result<BTreeMap<B256, Amount>, StoreError> {
+    let mut table = write.open_table(ACCOUNTS)?;
+    let mut promised = BTreeMap::new();
+    for (channel_id, account) in accounts {
+        let mut account = account.clone();
+        if let Some(held) = held(&table, *channel_id)? {
+            account.settled = account.settled.max(held.settled);
+        }
+        promised.insert(*channel_id, account.promised());
+        table.insert(channel_id.0, serde_json::to_vec(&account)?.as_slice())?;
+    }
+    for channel_id in ends.iter().filter_map(|end| Some(end.receipt.as_ref()?.receipt.channelId)) {
+        if !promised.contains_key(&channel_id)
+            && let Some(account) = held(&table, channel_id)?
+        {
+            promised.insert(channel_id, account.promised());
+        }
+    }
+    Ok(promised)
+}
+
+fn held(
+    table: &impl ReadableTable<[u8; 32], &'static [u8]>,
+    channel_id: B256,
+) -> Result<Option<AccountRecord>, StoreError> {
+    let found = table.get(channel_id.0)?;
+    found.map(|bytes| Ok(serde_json::from_slice(bytes.value())?)).transpose()
 }
 
 /// Takes the receipts that a promise covers to those that are to be anchored.
@@ -200,25 +233,31 @@ fn pay(write: &WriteTransaction, channel_id: B256, promised: Amount) -> Result<b
 /// A job that is paid counts for the day on which it was answered.
 pub(super) fn add_job(write: &WriteTransaction, receipt: &Receipt, earned: Amount) -> Result<(), StoreError> {
     let (day, model_id) = (Day::of(receipt.completedAt), receipt.modelId);
-    add(write, &Tally { day, model_id, tokens: TokenCount::default(), earned, failed: false })
+    add(write, [&Tally { day, model_id, tokens: TokenCount::default(), earned, failed: false }])
 }
 
-fn add(write: &WriteTransaction, tally: &Tally) -> Result<(), StoreError> {
-    let Tally { day, model_id, tokens, earned, failed } = *tally;
+/// Adds to what models brought, once for each day and model.
+fn add<'a>(write: &WriteTransaction, tallies: impl IntoIterator<Item = &'a Tally>) -> Result<(), StoreError> {
     let mut table = write.open_table(TALLIES)?;
-    let key = (day.0, model_id.0);
-    let held =
-        table.get(key)?.map(|bytes| serde_json::from_slice::<ModelTally>(bytes.value())).transpose()?;
-    let held = held.unwrap_or_else(|| ModelTally::none(day.to_string(), model_id));
-    let count = |held: u64, more: u64| held.checked_add(more).ok_or(StoreError::Overflow);
-    let sum = ModelTally {
-        requests: count(held.requests, 1)?,
-        failures: count(held.failures, u64::from(failed))?,
-        prompt_tokens: count(held.prompt_tokens, tokens.prompt)?,
-        completion_tokens: count(held.completion_tokens, tokens.completion)?,
-        earned: held.earned.checked_add(earned).ok_or(StoreError::Overflow)?,
-        ..held
-    };
-    table.insert(key, serde_json::to_vec(&sum)?.as_slice())?;
+    let mut sums = BTreeMap::new();
+    for &Tally { day, model_id, tokens, earned, failed } in tallies {
+        let key = (day.0, model_id.0);
+        let sum = match sums.entry(key) {
+            Entry::Occupied(sum) => sum.into_mut(),
+            Entry::Vacant(place) => {
+                let held = table.get(key)?.map(|bytes| serde_json::from_slice(bytes.value())).transpose()?;
+                place.insert(held.unwrap_or_else(|| ModelTally::none(day.to_string(), model_id)))
+            }
+        };
+        let count = |held: u64, more: u64| held.checked_add(more).ok_or(StoreError::Overflow);
+        sum.requests = count(sum.requests, 1)?;
+        sum.failures = count(sum.failures, u64::from(failed))?;
+        sum.prompt_tokens = count(sum.prompt_tokens, tokens.prompt)?;
+        sum.completion_tokens = count(sum.completion_tokens, tokens.completion)?;
+        sum.earned = sum.earned.checked_add(earned).ok_or(StoreError::Overflow)?;
+    }
+    for (key, sum) in &sums {
+        table.insert(*key, serde_json::to_vec(sum)?.as_slice())?;
+    }
     Ok(())
 }

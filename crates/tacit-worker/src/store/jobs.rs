@@ -12,7 +12,9 @@ use tacit_wire::{
 use super::{
     ACCOUNTS, ANSWERED, ANSWERS, CHANNELS, CLIENT_DAYS, JOBS, MODEL_DAYS, Store, StoreError, UNANCHORED,
     accounts::{AccountRecord, add_job},
-    append, get, put,
+    append,
+    batches::BATCHED,
+    get, put,
     runs::{RunRecord, put_run},
 };
 use crate::quota::{Day, DayCount, Question};
@@ -67,7 +69,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn job(&self, job_id: JobId) -> Result<Option<JobRecord>, StoreError> {
-        self.read(JOBS, job_id.0)
+        let read = self.database.begin_read()?;
+        let Some(job) = read.open_table(JOBS)?.get(job_id.0.0)? else { return Ok(None) };
+        let mut job: JobRecord = serde_json::from_slice(job.value())?;
+        if job.batch.is_none() {
+            job.batch = read.open_table(BATCHED)?.get(job_id.0.0)?.map(|root| B256::from(root.value()));
+        }
+        Ok(Some(job))
     }
 
     /// The bytes that answered a job; `None` once they were dropped.

@@ -131,9 +131,9 @@ impl Store {
         write.open_table(UNPAID)?;
         write.open_table(TALLIES)?;
         write.open_table(UNANCHORED)?;
-        write.open_table(BATCHES)?;
         write.open_table(CLIENT_DAYS)?;
         write.open_table(MODEL_DAYS)?;
+        batches::prepare(&write)?;
         runs::prepare(&write)?;
         owner::prepare(&write)?;
         tokens::prepare(&write)?;

@@ -139,11 +139,31 @@ fn batches_take_the_oldest_first_and_each_receipt_once() {
     let mut sizes = Vec::new();
     while let Some(root) = store.begin_batch(2, 1).unwrap() {
         assert_eq!(store.open_batches().unwrap().len(), 1);
-        sizes.push(store.batch(root).unwrap().unwrap().jobs.len());
+        let jobs = store.batch(root).unwrap().unwrap().jobs;
+        assert!(jobs.iter().all(|job_id| store.job(*job_id).unwrap().unwrap().batch == Some(root)));
+        sizes.push(jobs.len());
         store.end_batch(root, 9).unwrap();
         assert!(store.open_batches().unwrap().is_empty());
     }
     assert_eq!(sizes, [2, 2, 1]);
+}
+
+/// Versions before this one looked for open batches among all.
+#[test]
+fn open_batches_of_an_older_file_are_found() {
+    let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+    let [open, ended] = [1, 2].map(B256::repeat_byte);
+    let write = database.begin_write().unwrap();
+    for (root, block) in [(open, None), (ended, Some(7))] {
+        let batch = BatchRecord { jobs: Vec::new(), leaves: Vec::new(), block };
+        put(&write, BATCHES, root, &batch).unwrap();
+    }
+    write.commit().unwrap();
+    let store = Store::prepare(database).unwrap();
+    let roots = || store.open_batches().unwrap().into_iter().map(|(root, _)| root).collect::<Vec<_>>();
+    assert_eq!(roots(), [open]);
+    store.end_batch(open, 9).unwrap();
+    assert!(roots().is_empty());
 }
 
 fn account(cumulative: u128, owed: u128) -> AccountRecord {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     openai::{
+        added::Watch,
         attempt::{Asker, PIECES_MAX, Piece, Try},
         caps::Caps,
         door::DAY_S,
@@ -223,7 +224,7 @@ impl Gateway {
         asker: Asker,
     ) -> Result<(Address, Vec<u8>), ApiError> {
         let (sender, mut pieces) = mpsc::channel(PIECES_MAX);
-        tokio::spawn(Arc::clone(self).answer(request, asker, sender));
+        tokio::spawn(Arc::clone(self).answer(request, asker, sender, Watch::begin()));
         let (mut asked, mut bytes) = (None, Vec::new());
         while let Some(piece) = pieces.recv().await {
             match piece {
