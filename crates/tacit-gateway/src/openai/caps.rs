@@ -177,8 +177,9 @@ impl Budget {
                 return Ok(());
             }
             for (holder, cap) in lines {
-                let spent = today.spent.get(&holder).copied().unwrap_or_default();
-                raised.extend(spent.next(cap, amount).map(|next| (holder, next)));
+                // Of a line that was not read nothing is known, and less must not be written than is there.
+                let next = today.spent.get(&holder).and_then(|spent| spent.next(cap, amount));
+                raised.extend(next.map(|next| (holder, next)));
             }
         }
         if raised.is_empty() {
@@ -188,8 +189,9 @@ impl Budget {
         let mut today = self.today();
         if today.day == day {
             for (holder, written) in raised {
-                let spent = today.spent.entry(holder).or_default();
-                spent.written = spent.written.max(written.0);
+                if let Some(spent) = today.spent.get_mut(&holder) {
+                    spent.written = spent.written.max(written.0);
+                }
             }
         }
         Ok(())
