@@ -61,6 +61,8 @@ pub(crate) struct Wanted<'a> {
 
 /// By worker, model and policy.
 type Refusals = HashMap<(Address, B256, B256), (u64, String)>;
+/// By worker and model.
+type Turns = HashMap<(Address, B256), Arc<tokio::sync::Mutex<()>>>;
 
 /// Policies, sessions and refusals, and what they are judged by.
 pub(crate) struct Attesting {
@@ -69,7 +71,7 @@ pub(crate) struct Attesting {
     policies: Mutex<HashMap<B256, Arc<Policy>>>,
     sessions: Mutex<HashMap<(Address, B256), Arc<Session>>>,
     /// One at a time begins a session with a worker about a model: the others use it.
-    turns: Mutex<HashMap<(Address, B256), Arc<tokio::sync::Mutex<()>>>>,
+    turns: Mutex<Turns>,
     /// Until when a worker is not asked for a session about a model under a policy, and why.
     refused: Mutex<Refusals>,
 }

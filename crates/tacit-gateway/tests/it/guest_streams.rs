@@ -140,7 +140,7 @@ impl Stage {
     }
 
     /// Nothing was opened, sent or promised.
-    async fn untouched(&self) {
+    fn untouched(&self) {
         assert!(self.gateway.channels().unwrap().is_empty());
         assert_eq!(self.engine.asked.load(Ordering::SeqCst), 0);
         assert_eq!(self.worker.worker.earnings().unwrap().vouchered, Amount::ZERO);
@@ -156,7 +156,7 @@ impl Stage {
             let message = said["error"]["message"].as_str().unwrap();
             assert_eq!(message, format!("worker {worker} {told}{expected}"));
         }
-        self.untouched().await;
+        self.untouched();
     }
 
     /// What the gateway saves of the newest of so many answers.
@@ -293,7 +293,7 @@ async fn nobody_is_asked_without_a_policy_that_the_ledger_has() {
         let response = ask(&server, json!({"provider": {"privacy": "enclave"}})).await;
         assert_eq!(code(response).await, (400, "no_policy".to_owned()));
     }
-    stage.untouched().await;
+    stage.untouched();
 }
 
 /// An ask on the ledger, by a worker that has nothing behind it.
@@ -333,7 +333,7 @@ async fn a_weaker_ask_is_never_used() {
         let response = stage.ask(json!({"provider": provider, "models": ["talk"]})).await;
         assert_eq!(code(response).await, (404, "no_worker".to_owned()), "{provider}");
     }
-    stage.untouched().await;
+    stage.untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +345,7 @@ async fn a_worker_that_claims_the_mode_without_such_hardware_gets_no_question() 
     claim(&stage, (Privacy::Enclave, Mode::Attested)).await;
     let response = stage.ask(json!({"provider": {"privacy": "enclave"}})).await;
     assert_eq!(code(response).await, (502, "no_answer".to_owned()));
-    stage.untouched().await;
+    stage.untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,7 +429,7 @@ async fn an_image_that_the_policy_does_not_accept() {
     let stage = Stage::new(&world, guest.clone()).await;
     let response = stage.ask(json!({"provider": {"privacy": "enclave"}})).await;
     assert_eq!(code(response).await, (502, "not_attested".to_owned()));
-    stage.untouched().await;
+    stage.untouched();
     assert_eq!(guest.asked(), 1);
 }
 
