@@ -34,7 +34,7 @@ async function freePort() {
 async function start(data) {
   const listen = await Promise.all([freePort(), freePort(), freePort()]);
   const [ledger, worker, gateway] = listen.map((port) => `127.0.0.1:${port}`);
-  const child = spawn(tacit, ["up", "--json", "--data", data, "--ledger-listen", ledger, "--worker-listen", worker, "--gateway-listen", gateway], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(tacit, ["up", "--json", "--data", data, "--ledger-listen", ledger, "--worker-listen", worker, "--gateway-listen", gateway, "--relay-listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   for await (const bytes of child.stdout) {
     said += bytes;

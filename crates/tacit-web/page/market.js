@@ -94,5 +94,5 @@ function earned(worker) {
   return h("section", {},
     h("h2", {}, "Earned by the worker on this machine"),
     h("p", { class: "soft small" }, "Worker ", short(worker.worker), "; by model: ", h("code", {}, "tacit worker earnings --by model")),
-    bars([...byDay].map(([name, value]) => ({ name: name.slice(5), parts: [value], say: `${name}: ${value} coin` })), { unit: "coins", title: "Coins earned by day", below: "day (UTC)" }));
+    bars([...byDay].map(([date, value]) => ({ name: day(Date.parse(date) / 86_400_000), parts: [value], say: `${date}: ${value} coin` })), { unit: "coins", title: "Coins earned by day", below: "day (UTC)" }));
 }
