@@ -25,6 +25,7 @@ mod files;
 #[expect(dead_code, reason = "the crate's own tests use more of it")]
 mod forge;
 mod guests;
+mod likeness;
 mod openai;
 mod page;
 mod quota;
