@@ -2,7 +2,7 @@
 
     python places.py [ROUNDS]
 
-Prints for each two engines the mean distance and gap over all places, and the largest mean distance of 24 in a row, which is where a gateway begins to judge.
+Prints for each two engines the mean distance and gap over all places, and the largest means of 24 in a row, which is where a gateway begins to judge.
 """
 
 import json
@@ -61,10 +61,11 @@ def main(rounds):
             steps.setdefault((min(first, second), max(first, second)), []).extend(audit(served[names[first]], served[names[second]], question))
             if number % len(pairs) == len(pairs) - 1:
                 for (one, other), found in sorted(steps.items()):
-                    rows = [distance for distance, _ in found]
-                    runs = [mean(rows[at : at + JUDGED]) for at in range(len(rows) - JUDGED + 1)]
-                    row = {"engines": [names[one], names[other]], "places": len(found), "distance": round(mean(rows), 3), "gap": round(mean([gap for _, gap in found]), 3)}
-                    print(json.dumps(row | {"largest_of_24": round(max(runs), 3) if runs else None}), flush=True)
+                    row = {"engines": [names[one], names[other]], "places": len(found)}
+                    for name, values in zip(("distance", "gap"), zip(*found)):
+                        runs = [mean(values[at : at + JUDGED]) for at in range(len(values) - JUDGED + 1)]
+                        row |= {name: round(mean(values), 3), f"{name}_largest_of_{JUDGED}": round(max(runs), 3) if runs else None}
+                    print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
