@@ -18,9 +18,8 @@ import urllib.request
 
 from measure import FLASH, MODULES, PLAIN, WEIGHTS, Engine, coarser
 
-TACIT = os.environ["TACIT_BIN"]
+TACIT = os.environ.get("TACIT_BIN", "tacit")
 NAME = "smollm2-135m"
-MOST = int(sys.argv[1]) if len(sys.argv) > 1 else 80
 
 
 def tacit(*arguments):
@@ -91,17 +90,17 @@ def done(view):
     return len(pairs) == 3 and "undecided" not in pairs or any(worker["outvoted"] for model in view["models"] for worker in model["workers"])
 
 
-def main():
+def main(most):
     with tempfile.TemporaryDirectory() as name:
         folder, roles = pathlib.Path(name), []
         try:
-            run(folder, roles)
+            run(folder, roles, most)
         finally:
             for role in reversed(roles):
                 role.end()
 
 
-def run(folder, roles):
+def run(folder, roles, most):
     def start(*arguments):
         roles.append(Role(*arguments))
         return roles[-1].url
@@ -119,7 +118,7 @@ def run(folder, roles):
         )
     gateway = start("gateway", "--key", keys[-1], "--data", str(folder / "gateway"), "--listen", "127.0.0.1:0", "--ledger", ledger, "--audit-language", "1")
     names = dict(zip(addresses, served))
-    for number in range(1, MOST + 1):
+    for number in range(1, most + 1):
         question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
         body = {"model": NAME, "messages": [{"role": "user", "content": question}], "max_tokens": 32, "temperature": 0 if number % 2 else 0.7}
         worker = ask(gateway, body)
@@ -133,9 +132,8 @@ def run(folder, roles):
         show(number, view, names)
         if done(view):
             break
-    spent = [record["receipt"]["receipt"]["price"] for record in get(gateway + "/tacit/v1/streams")]
-    print(f"{len(spent)} receipts for {number} questions")
+    print(f"{len(get(gateway + '/tacit/v1/streams'))} receipts for {number} questions")
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 80)

@@ -26,6 +26,7 @@ mod files;
 mod forge;
 mod guest_streams;
 mod guests;
+mod likeness;
 mod openai;
 mod page;
 mod quota;

@@ -1,0 +1,72 @@
+"""What audits of a gateway compare, without a network: three engines of SmolLM2-135M, one with weaker weights, continue each other's answers at six places.
+
+    python places.py [ROUNDS]
+
+Prints for each two engines the mean distance and gap over all places, and the largest means of 24 in a row, which is where a gateway begins to judge.
+"""
+
+import json
+import pathlib
+import random
+import sys
+import tempfile
+
+from audit import engines
+from measure import MODULES
+
+PLACES, TOKENS, JUDGED = 6, 32, 24
+UNLISTED, MOST = 1.0, 10.0
+
+
+def chat(engine, messages, **more):
+    body = {"messages": messages, "temperature": 0, "logprobs": True, **more}
+    return engine.ask("/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
+
+
+def named(likely):
+    """Candidates by text, without those that are none (`tacit_gateway::openai::likeness`)."""
+    texts = [(bytes(one["bytes"]).decode(errors="replace"), one["logprob"]) for one in likely]
+    return {text: logprob for text, logprob in texts if text and "\ufffd" not in text and not (len(text) > 2 and text[0] == "<" and text[-1] == ">")}
+
+
+def compare(said, again):
+    """`tacit_market::likeness` of one step."""
+    committed, listed = named(said["top_logprobs"]), named(again["top_logprobs"])
+    found = lambda text: listed.get(text, min(listed.values()) - UNLISTED)
+    distances = [min(abs(logprob - found(text)), MOST) for text, logprob in committed.items()]
+    return sum(distances) / len(distances), min(max(listed.values()) - found(said["token"]), MOST)
+
+
+def audit(first, second, question):
+    messages = [{"role": "user", "content": question}]
+    said = chat(first, messages, max_tokens=TOKENS, top_logprobs=5)
+    texts = [bytes(token["bytes"]).decode(errors="replace") for token in said]
+    before = ["".join(texts[:at]) for at in range(len(texts))]
+    places = [at for at, text in enumerate(before) if texts[at] and texts[at].isascii() and text == text.strip() and "\ufffd" not in text]
+    for at in random.sample(places, min(PLACES, len(places))):
+        continued = [{"role": "assistant", "content": before[at]}] if before[at] else []
+        yield compare(said[at], chat(second, messages + continued, max_tokens=1, top_logprobs=20)[0])
+
+
+def main(rounds):
+    random.seed(1)
+    mean = lambda values: sum(values) / len(values)
+    with tempfile.TemporaryDirectory() as folder:
+        served = engines(pathlib.Path(folder))
+        names, steps = list(served), {}
+        pairs = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
+        for number in range(rounds * len(pairs)):
+            first, second = pairs[number % len(pairs)]
+            question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
+            steps.setdefault((min(first, second), max(first, second)), []).extend(audit(served[names[first]], served[names[second]], question))
+            if number % len(pairs) == len(pairs) - 1:
+                for (one, other), found in sorted(steps.items()):
+                    row = {"engines": [names[one], names[other]], "places": len(found)}
+                    for name, values in zip(("distance", "gap"), zip(*found)):
+                        runs = [mean(values[at : at + JUDGED]) for at in range(len(values) - JUDGED + 1)]
+                        row |= {name: round(mean(values), 3), f"{name}_largest_of_{JUDGED}": round(max(runs), 3) if runs else None}
+                    print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
