@@ -218,7 +218,7 @@ impl Hall {
     async fn ask(&self, temperature: f64) -> LikenessView {
         let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let messages = json!([{"role": "user", "content": format!("question {number}")}]);
-        let stream = number % 2 == 0;
+        let stream = number.is_multiple_of(2);
         let extra = json!({"messages": messages, "temperature": temperature, "stream": stream});
         self.chat(extra).await.bytes().await.unwrap();
         self.audited(number).await
