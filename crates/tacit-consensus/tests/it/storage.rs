@@ -105,7 +105,7 @@ fn a_validator_whose_disk_fails_ends() {
 /// Every single change, or the second of eight shares of them:
 /// `TACIT_SHARE=2/8 cargo test -p tacit-consensus --test it -- --ignored --nocapture every_change`.
 #[test]
-#[ignore = "takes hours; a share of it takes a share of them"]
+#[ignore = "takes a quarter of an hour of a core, or some; a share of it takes a share of that"]
 fn every_change_of_a_disk() {
     let share = std::env::var("TACIT_SHARE").unwrap_or_else(|_| "1/1".to_owned());
     let (part, parts) = share.split_once('/').expect("TACIT_SHARE is PART/PARTS");
