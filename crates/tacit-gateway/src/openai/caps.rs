@@ -39,8 +39,8 @@ pub(crate) struct Budget {
     raising: AtomicBool,
 }
 
-/// A line of what is spent, and its cap.
-type Line = (Holder, Amount);
+/// A line of what is spent, its cap, and what is left of it in words.
+type Line = (Holder, Amount, &'static str);
 
 #[derive(Debug, Default)]
 struct Today {
@@ -113,10 +113,7 @@ impl Budget {
         if today.day != day {
             *today = Today { day, spent: HashMap::new() };
         }
-        let lines = [
-            (Holder::Key(key), caps.key_day, "of what this key may spend today"),
-            (Holder::Gateway, caps.day, "of what the gateway may spend today"),
-        ];
+        let lines = lines(key, caps);
         let mut amount = want.most;
         let mut least_left = (caps.request, "of what one request may cost");
         for (holder, cap, name) in lines {
@@ -152,7 +149,7 @@ impl Budget {
     pub(crate) fn is_low(&self, day: u64, key: B256, caps: Caps) -> bool {
         let today = self.today();
         let low = today.day == day
-            && lines(key, caps).iter().any(|(holder, cap)| {
+            && lines(key, caps).iter().any(|(holder, cap, _)| {
                 today.spent.get(holder).is_some_and(|spent| spent.next(*cap, Amount::ZERO).is_some())
             });
         low && !self.raising.swap(true, Ordering::AcqRel)
@@ -176,7 +173,7 @@ impl Budget {
             if today.day != day {
                 return Ok(());
             }
-            for (holder, cap) in lines {
+            for (holder, cap, _) in lines {
                 // Of a line that was not read nothing is known, and less must not be written than is there.
                 let next = today.spent.get(&holder).and_then(|spent| spent.next(cap, amount));
                 raised.extend(next.map(|next| (holder, next)));
@@ -254,7 +251,10 @@ impl Spent {
 }
 
 fn lines(key: B256, caps: Caps) -> [Line; 2] {
-    [(Holder::Key(key), caps.key_day), (Holder::Gateway, caps.day)]
+    [
+        (Holder::Key(key), caps.key_day, "of what this key may spend today"),
+        (Holder::Gateway, caps.day, "of what the gateway may spend today"),
+    ]
 }
 
 impl Today {

@@ -22,7 +22,7 @@ use tacit_gateway::{DoorConfig, Gateway, Spending};
 use tacit_node::{Node, NodeConfig};
 use tacit_wire::{
     Amount, LedgerClient,
-    language::{LanguageKind, LanguageManifest, TokenPrices},
+    language::{LanguageKind, TokenPrices},
     stream::Account,
 };
 use tacit_worker::{Clock, LanguageEngine, LanguageModel, Limits, SystemClock};
@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 use crate::{
     disk::Disk,
     openai::{client, code, header, hello, open},
-    reference::{PRICES, byte_tokenizer, event},
+    reference::{PRICES, byte_tokenizer, event, manifest},
     support::{RunningWorker, Server, WorkerPlan, listen, wallet},
 };
 
@@ -169,17 +169,7 @@ fn door() -> DoorConfig {
 
 async fn start_worker(ledger: &LedgerClient, engine: &Server, plan: &Plan) -> RunningWorker {
     let tokenizer = byte_tokenizer();
-    let manifest = LanguageManifest {
-        kind: LanguageKind::Language,
-        name: "talk".to_owned(),
-        weights: B256::repeat_byte(9),
-        tokenizer: B256::from(*blake3::hash(&tokenizer).as_bytes()),
-        format: "gguf".to_owned(),
-        quantisation: "Q4_1".to_owned(),
-        context_tokens: 4096,
-        message_tokens: 4,
-        licence: "Apache-2.0".to_owned(),
-    };
+    let manifest = manifest(LanguageKind::Language, &tokenizer);
     let bytes = manifest.write().unwrap().0;
     let engine = LanguageEngine::new(&engine.url, "talk").unwrap();
     let plan = WorkerPlan {

@@ -6,7 +6,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use alloy_primitives::B256;
 use axum::{
     Json, Router,
     body::Bytes,
@@ -20,16 +19,13 @@ use tacit_gateway::{
     DoorConfig, Gateway, Ratio, Spending,
     openai::{LikenessView, ModelLikeness, Verdict, WorkerLikeness},
 };
-use tacit_wire::{
-    Amount,
-    language::{LanguageKind, LanguageManifest},
-};
+use tacit_wire::{Amount, language::LanguageKind};
 use tacit_worker::{LanguageEngine, LanguageModel};
 
 use crate::{
     disk::Disk,
     openai::{client, header, hello, open, spending},
-    reference::{PRICES, byte_tokenizer},
+    reference::{PRICES, byte_tokenizer, manifest},
     support::{Ledger, RunningWorker, Server, WorkerPlan, ledger, listen, wallet},
 };
 
@@ -157,17 +153,7 @@ async fn serve(ledger: &Ledger, key: u8, seed: u64, noise: f64, way: Way) -> Ser
         axum::serve(listener, router).await.unwrap();
     });
     let tokenizer = byte_tokenizer();
-    let manifest = LanguageManifest {
-        kind: LanguageKind::Language,
-        name: "talk".to_owned(),
-        weights: B256::repeat_byte(9),
-        tokenizer: B256::from(*blake3::hash(&tokenizer).as_bytes()),
-        format: "gguf".to_owned(),
-        quantisation: "Q4_1".to_owned(),
-        context_tokens: 4096,
-        message_tokens: 4,
-        licence: "Apache-2.0".to_owned(),
-    };
+    let manifest = manifest(LanguageKind::Language, &tokenizer);
     let upstream = LanguageEngine::new(&engine.url, "talk").unwrap();
     let bytes = manifest.write().unwrap().0;
     let model = LanguageModel::new(bytes, tokenizer, PRICES, 16, upstream).unwrap();
@@ -359,13 +345,15 @@ async fn an_audit_costs_six_prompts_and_tokens_and_shows_one_auditor_the_text_be
         let more = if before.is_empty() { 0 } else { 4 + u128::try_from(before.len()).unwrap() };
         expected += HELLO + 100 * more + 2 * 1_000;
     }
-    let records = loop {
-        let records = hall.gateway.store().streams(100).unwrap();
-        if records.len() == 7 {
-            break records;
+    // Receipts are written a moment behind.
+    for _ in 0..2_000 {
+        if hall.gateway.store().streams(100).unwrap().len() == 7 {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    }
+    let records = hall.gateway.store().streams(100).unwrap();
+    assert_eq!(records.len(), 7);
     assert_eq!(records.iter().map(|record| record.receipt.receipt.price).sum::<u128>(), expected);
     assert_eq!(auditor.toy.asked().len(), 6);
 }

@@ -120,6 +120,21 @@ pub(crate) const PRICES: TokenPrices =
     TokenPrices { request: Amount(1_000), prompt: Amount(100), completion: Amount(1_000) };
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// What the models of these tests say of themselves.
+pub(crate) fn manifest(kind: LanguageKind, tokenizer: &[u8]) -> LanguageManifest {
+    LanguageManifest {
+        kind,
+        name: if kind == LanguageKind::Language { "talk" } else { "vectors" }.to_owned(),
+        weights: B256::repeat_byte(9),
+        tokenizer: B256::from(*blake3::hash(tokenizer).as_bytes()),
+        format: "gguf".to_owned(),
+        quantisation: "Q4_1".to_owned(),
+        context_tokens: 4096,
+        message_tokens: 4,
+        licence: "Apache-2.0".to_owned(),
+    }
+}
+
 /// A tokenizer that gives each byte a token, made here of nothing but its rules.
 pub(crate) fn byte_tokenizer() -> Vec<u8> {
     let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
@@ -179,17 +194,7 @@ impl Reference {
         script: Script,
     ) -> Self {
         let tokenizer = byte_tokenizer();
-        let manifest = LanguageManifest {
-            kind,
-            name: if kind == LanguageKind::Language { "talk" } else { "vectors" }.to_owned(),
-            weights: B256::repeat_byte(9),
-            tokenizer: B256::from(*blake3::hash(&tokenizer).as_bytes()),
-            format: "gguf".to_owned(),
-            quantisation: "Q4_1".to_owned(),
-            context_tokens: 4096,
-            message_tokens: 4,
-            licence: "Apache-2.0".to_owned(),
-        };
+        let manifest = manifest(kind, &tokenizer);
         let (bytes, model_id) = manifest.write().unwrap();
         let session = SessionKey::random();
         let state = Arc::new(Inner {
