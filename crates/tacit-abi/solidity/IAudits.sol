@@ -51,6 +51,15 @@ interface IAudits {
         bytes32 node;
     }
 
+    /// How much of a worker's stake is spoken for. `period` is the current one, until `endsAt` (Unix seconds); `taken` is what covers of it and of the one
+    /// before add up to, of at most `limit`.
+    struct Exposure {
+        uint64 period;
+        uint64 endsAt;
+        uint128 taken;
+        uint128 limit;
+    }
+
     event WeightsRegistered(bytes32 indexed modelId, bytes32 root);
     event Challenged(bytes32 indexed id, bytes32 indexed receipt, address indexed worker, address challenger, uint32 leaves, bytes32 top, uint64 deadline);
     event Revealed(bytes32 indexed id, bytes32[] children, uint64 deadline);
@@ -58,6 +67,7 @@ interface IAudits {
     event TileRevealed(bytes32 indexed id, bytes tile, uint64 deadline);
     event Convicted(bytes32 indexed receipt, address indexed worker, address indexed reporter, uint128 taken);
     event Settled(bytes32 indexed id, address indexed winner);
+    event Covered(bytes32 indexed channelId, address indexed worker, uint64 period, uint128 amount, uint128 covered);
 
     error UnknownModel(bytes32 modelId);
     error NotOwner(address caller);
@@ -90,6 +100,11 @@ interface IAudits {
     error NoSuchChild(uint8 count);
     error TileTooLong(uint32 limit);
     error StillOpen(uint64 deadline);
+    error NoSuchChannel(bytes32 channelId);
+    error NotChannelWorker(address worker);
+    error NothingToCover();
+    /// The worker's stake covers only so much more.
+    error TooLittleRoom(uint128 room);
 
     /// Fixes, once, the root of the tree over a model's weights. Only the model's owner may.
     function registerWeights(bytes32 modelId, bytes32 root) external;
@@ -110,6 +125,13 @@ interface IAudits {
     function revealTile(bytes32 id, bytes calldata tile) external;
     /// Ends a challenge whose receipt is convicted, or whose deadline has passed: against the worker on its turn, against the challenger on its.
     function settle(bytes32 id) external;
+
+    /// Speaks for `amount` more of the caller's stake, for audited answers that are paid over this channel to it in the current period.
+    /// All that a worker speaks for in two periods in a row is at most a fixed part of what it has bonded.
+    function cover(bytes32 channelId, uint128 amount) external;
+    /// For how much of what is paid over a channel for audited answers in a period (of PERIOD_S seconds, from 1970) its worker's stake speaks.
+    function coverOf(bytes32 channelId, uint64 period) external view returns (uint128);
+    function exposureOf(address worker) external view returns (Exposure memory);
 
     function challengeOf(bytes32 id) external view returns (Challenge memory);
     /// Whether a stake was taken for the receipt with this EIP-712 digest.

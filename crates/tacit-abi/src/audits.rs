@@ -1,6 +1,9 @@
 //! `audits`: disputes about answers whose evidence is `audited`.
 
-use crate::{Receipt, stakes::UNBONDING_S};
+use crate::{
+    Receipt,
+    stakes::{REWARD_PARTS, UNBONDING_S},
+};
 use alloy_primitives::{Address, address};
 
 /// Where the module lives on every Tacit ledger.
@@ -17,8 +20,31 @@ pub const MAX_LEAVES: u32 = 1 << 23;
 /// Most steps of a dispute from `challenge` to the conviction, both counted: for 23 levels, six times hashes and a choice, a tile, and these two.
 pub const MAX_STEPS: u64 = 15;
 
-// Whatever is unbonded the moment before a dispute begins is still there when it ends.
-const _: () = assert!(CHALLENGE_WINDOW_S + MAX_STEPS * (STEP_S + 60) < UNBONDING_S);
+/// Longest that an answer is unsettled: while it may be challenged, and the longest dispute after.
+pub const UNSETTLED_S: u64 = CHALLENGE_WINDOW_S + MAX_STEPS * (STEP_S + 60);
+/// Seconds of a period; number 0 begins in 1970. A cover is good in the period in which it is given, and counts in the next one too: as long as any answer
+/// under it is unsettled.
+pub const PERIOD_S: u64 = 40 * 3600;
+/// One part in so many of what would be burned of a worker's stake is the most that may be covered.
+pub const EXPOSURE_PARTS: u128 = 4;
+
+const _: () = assert!(UNSETTLED_S <= PERIOD_S);
+// A stake that is unbonded once a cover is given is there until the last answer under it is settled.
+const _: () = assert!(PERIOD_S + UNSETTLED_S < UNBONDING_S);
+
+/// The most that may be covered by so much that is bonded: a part of what is burned of it.
+#[must_use]
+pub const fn exposure_max(bonded: u128) -> u128 {
+    (bonded - bonded / REWARD_PARTS) / EXPOSURE_PARTS
+}
+
+/// What must be bonded for so much to be covered, at least. `None`: more than there are coins.
+#[must_use]
+pub fn stake_for(covered: u128) -> Option<u128> {
+    // Each division loses less than one of its parts.
+    let burned = covered.checked_mul(EXPOSURE_PARTS)?;
+    burned.checked_mul(REWARD_PARTS)?.div_ceil(REWARD_PARTS - 1).checked_add(1)
+}
 
 alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IAudits.sol");
 

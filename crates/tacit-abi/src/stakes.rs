@@ -5,8 +5,8 @@ use alloy_primitives::{Address, address};
 /// Where the module lives on every Tacit ledger.
 pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000006");
 
-/// Seconds from the last `unbond` until `withdraw`: three days, longer than an audit may take.
-pub const UNBONDING_S: u64 = 3 * 24 * 3600;
+/// Seconds from the last `unbond` until `withdraw`: four days, longer than an answer may still be given under a cover and then be disputed.
+pub const UNBONDING_S: u64 = 4 * 24 * 3600;
 
 /// One part in so many of a stake that is taken goes to whoever showed why; the rest is burned, so that a worker that shows itself loses most of it.
 pub const REWARD_PARTS: u128 = 4;

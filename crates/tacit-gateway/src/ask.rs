@@ -372,6 +372,9 @@ impl Gateway {
         for _ in 0..ATTEMPTS_PER_WORKER {
             let (channel_id, channel) = self.ready_channel(offer, offer.price).await?;
             stages::reached(question.purpose, StageEvent::channel(channel_id));
+            if is_traced(question.privacy, question.evidence) {
+                self.ensure_cover(offer, channel_id, &channel).await?;
+            }
             let cumulative = channel.signed.checked_add(offer.price).ok_or(GatewayError::Overflow)?;
             let header = self.make_header(question, offer, channel_id, cumulative);
             let job = self.make_job(question, offer, header, model, values, encrypted)?;

@@ -11,6 +11,7 @@ use tacit_abi::{
 use tacit_wire::{
     Amount, LedgerError, Revert,
     http::HttpError,
+    ledger::{period_at, unix_time_s},
     message::{ChannelInfo, VoucherReply, VoucherRequest},
     wallet::voucher_signer,
 };
@@ -20,7 +21,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     market::Offer,
-    store::{ChannelRecord, Distrust},
+    store::{ChannelRecord, Cover, Distrust},
     view::ChannelEntry,
 };
 
@@ -143,6 +144,9 @@ impl Gateway {
                     self.store.put_retired(channel_id, channel)?;
                     return Ok(None);
                 }
+                // What of it was for audited answers in this period is forgotten: all of it may have been.
+                let (period, covered) = (period_at(unix_time_s()), Amount::ZERO);
+                channel.cover = Some(Cover { period, covered, paid: channel.signed });
             }
             Err(HttpError::Refused { status: 402 | 404, .. }) => {}
             Err(source) => {

@@ -131,6 +131,18 @@ pub enum GatewayError {
         /// What is wrong with it.
         reject: OfferReject,
     },
+    /// A worker's stake does not speak for another audited answer. Nothing was sent.
+    #[error(
+        "the stake of worker {worker} speaks for {covered} of audited answers on this channel, not for {amount}"
+    )]
+    NotCovered {
+        /// Who.
+        worker: Address,
+        /// What would be paid in this period.
+        amount: Amount,
+        /// What the ledger says.
+        covered: Amount,
+    },
     /// Nobody we would ask serves the model in this mode.
     #[error("nobody serves this model with {privacy} and {evidence}")]
     NoAsk {
@@ -465,7 +477,9 @@ impl GatewayError {
                 ("unreachable", 502, "ask again with the same job id: it is paid once")
             }
             Self::Refused { code, hint, .. } if code == "quota_exceeded" => ("quota_exceeded", 429, hint),
+            Self::Refused { code, hint, .. } if code == "no_room" => ("no_room", 429, hint),
             Self::Refused { hint, .. } => ("refused", 502, hint),
+            Self::NotCovered { .. } => ("not_covered", 502, "ask another worker"),
             Self::StalePrice { .. } => {
                 ("stale_price", 409, "ask again to accept the new price, if it is allowed")
             }
@@ -553,6 +567,7 @@ impl GatewayError {
                 | Self::Unreachable { job_id: None, .. }
                 | Self::Refused { .. }
                 | Self::StalePrice { .. }
+                | Self::NotCovered { .. }
                 | Self::Distrusted { .. }
                 | Self::Payload(_)
                 | Self::NoTokens { .. }

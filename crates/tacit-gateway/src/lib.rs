@@ -38,6 +38,7 @@ pub mod unlinkable;
 mod ask;
 mod channel;
 mod compare;
+mod cover;
 mod deliver;
 pub mod explorer;
 mod gateway;

@@ -3,6 +3,7 @@
 //! Nothing is remembered but the chain id. Transactions of one client object go one at a time, each waiting until the
 //! one before is in a block, so that nonces neither collide nor leave gaps.
 
+mod covers;
 mod disputes;
 mod policies;
 
@@ -24,6 +25,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient};
 
+pub use covers::period_at;
 pub use disputes::{LOG_PAGE_BLOCKS, challenge_id, receipt_digest};
 
 /// A ledger at an address. Cloning it is cheap and shares the transaction queue.

@@ -135,6 +135,25 @@ pub struct VoucherReply {
     pub cumulative: Amount,
 }
 
+/// Asks that a worker's stake speak for audited answers on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoverRequest {
+    /// Which channel.
+    pub channel_id: B256,
+    /// For so much of what is paid over it for audited answers in this period, at least.
+    pub amount: Amount,
+}
+
+/// For what a worker's stake speaks. Whoever reads it asks the ledger whether it is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverReply {
+    /// The period in which it does.
+    pub period: u64,
+    /// How much.
+    pub covered: Amount,
+}
+
 /// What the worker knows about a channel: enough for a client that lost its disk to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelInfo {

@@ -294,6 +294,9 @@ fn say_audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
         IAuditsErrors::StillOpen(IAudits::StillOpen { deadline }) => {
             write!(f, "the other side has until time {deadline}")
         }
+        IAuditsErrors::TooLittleRoom(IAudits::TooLittleRoom { room }) => {
+            write!(f, "the worker's stake speaks for audited answers up to {} more", Amount(*room))
+        }
         other => write!(f, "the audits module refused: {other:?}"),
     }
 }

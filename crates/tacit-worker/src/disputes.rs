@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use alloy_primitives::{Address, B256};
 use tacit_abi::{
     IAudits::{self, IAuditsErrors},
-    audits::{CHALLENGE_WINDOW_S, MAX_STEPS, STEP_S},
+    audits::UNSETTLED_S,
 };
 use tacit_graph::trace::Node;
 use tacit_wire::{LedgerError, Revert, ledger::LOG_PAGE_BLOCKS};
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long what it takes to do a run again is kept: while it may be challenged, and the longest dispute after.
-pub const KEEP_S: u64 = CHALLENGE_WINDOW_S + MAX_STEPS * (STEP_S + 60);
+pub const KEEP_S: u64 = UNSETTLED_S;
 
 /// How often challenges are looked for.
 const POLL: Duration = Duration::from_secs(3);

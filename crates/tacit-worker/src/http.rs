@@ -11,6 +11,7 @@
 //! | `POST /v1/ohttp` | an encapsulated request for a model, a job or a receipt (RFC 9458) |
 //! | `GET /v1/ohttp-keys` | its key configuration |
 //! | `POST /v1/vouchers` | one payment |
+//! | `POST /v1/covers` | has the stake speak for audited answers on a channel ([`CoverRequest`]) |
 //! | `POST /v1/walks` | a part of an audited run, for whoever knows its receipt's salt ([`tacit_wire::walk`]) |
 //! | `GET /v1/channels/{id}` | best voucher held, for a client that lost its disk |
 //! | `PUT /v1/keys/{id}` | evaluation keys, under a [`KeyGrant`] in two headers |
@@ -41,8 +42,9 @@ use tacit_wire::{
     binary_http::{BinaryRequest, BinaryResponse},
     keys::{CHANNEL_HEADER, KeyGrant, KeyReply, SIGNATURE_HEADER},
     message::{
-        AttestRequest, AttestResponse, ChannelInfo, ErrorReply, JobRequest, JobResponse, ModelInfo,
-        ModelTerms, PrepaidRequest, ReceiptInfo, TokenKeyInfo, VoucherReply, VoucherRequest, WorkerInfo,
+        AttestRequest, AttestResponse, ChannelInfo, CoverReply, CoverRequest, ErrorReply, JobRequest,
+        JobResponse, ModelInfo, ModelTerms, PrepaidRequest, ReceiptInfo, TokenKeyInfo, VoucherReply,
+        VoucherRequest, WorkerInfo,
     },
     oblivious,
     owner::{OwnerReport, OwnerRequest},
@@ -90,6 +92,7 @@ impl Worker {
             .route(oblivious::PATH, post(unlinked))
             .route("/v1/ohttp-keys", get(oblivious_keys))
             .route("/v1/vouchers", post(voucher))
+            .route("/v1/covers", post(cover))
             .route("/v1/walks", post(walk))
             .route("/v1/channels/{id}", get(channel))
             .route("/v1/receipts/{id}", get(receipt))
@@ -262,6 +265,15 @@ async fn voucher(
 ) -> Result<Json<VoucherReply>, JobReject> {
     let request: VoucherRequest = read(&headers, body).await?;
     worker.accept_voucher(request).await.map(Json)
+}
+
+async fn cover(
+    State(worker): State<Arc<Worker>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<CoverReply>, JobReject> {
+    let request: CoverRequest = read(&headers, body).await?;
+    worker.cover(request).await.map(Json)
 }
 
 async fn walk(

@@ -41,6 +41,7 @@ pub mod store;
 
 mod connection;
 mod counters;
+mod cover;
 mod http;
 mod job;
 mod metrics;

@@ -199,6 +199,20 @@ pub enum JobReject {
         /// The day on which it opens again.
         opens: Day,
     },
+    /// A cover beyond what a channel of so little business gets.
+    #[error("this channel is covered for {allowed} until more was paid over it")]
+    NotEarned {
+        /// Most in this period, so far.
+        allowed: Amount,
+    },
+    /// The stake speaks for other answers already.
+    #[error("this worker's stake speaks for audited answers up to {room} more")]
+    NoRoom {
+        /// What is left.
+        room: Amount,
+        /// When the period ends, seconds since 1970; in the next one there may be more.
+        ends_at: u64,
+    },
     /// Too much work is waiting.
     #[error("the worker is busy")]
     Busy,
@@ -324,6 +338,8 @@ impl JobReject {
             Self::QuotaExceeded { .. } => {
                 ("quota_exceeded", 429, "ask again when it opens, or ask another worker")
             }
+            Self::NotEarned { .. } => ("not_earned", 429, "ask for less, and pay for it first"),
+            Self::NoRoom { .. } => ("no_room", 429, "ask another worker, or with other evidence"),
             Self::Busy => ("busy", 503, "try again, or ask another worker"),
             Self::Draining => ("draining", 503, "ask another worker"),
             Self::NotOwner { .. } => ("not_owner", 403, "sign with the worker's own key: --key"),
@@ -367,6 +383,7 @@ impl JobReject {
         };
         let opens_at = match self {
             Self::QuotaExceeded { opens, .. } => Some(opens.start_s()),
+            Self::NoRoom { ends_at, .. } => Some(*ends_at),
             _ => None,
         };
         let (code, hint) = (code.to_owned(), hint.to_owned());

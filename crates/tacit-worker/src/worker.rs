@@ -111,6 +111,8 @@ pub struct Limits {
     pub engine_poll: core::time::Duration,
     /// How long what the ledger said of a channel is believed: far below the time that a closing channel stays open.
     pub listed_for: core::time::Duration,
+    /// What is kept at stake, at least: more is bonded where asks, or audited answers, need it.
+    pub stake_min: Amount,
 }
 
 impl Default for Limits {
@@ -126,6 +128,7 @@ impl Default for Limits {
             stream_grace: core::time::Duration::from_secs(30),
             engine_poll: core::time::Duration::from_secs(15),
             listed_for: core::time::Duration::from_secs(30),
+            stake_min: Amount::ZERO,
         }
     }
 }
@@ -167,6 +170,8 @@ pub struct Worker {
     pub(crate) disputable: Mutex<HashSet<B256>>,
     /// One at a time answers challenges.
     pub(crate) disputing: tokio::sync::Mutex<()>,
+    /// One at a time is covered.
+    pub(crate) covering: tokio::sync::Mutex<()>,
     pub(crate) owner: Owner,
     pub(crate) refused: Refused,
 }
@@ -307,6 +312,7 @@ impl Worker {
             endpoint: Mutex::default(),
             disputable: Mutex::default(),
             disputing: tokio::sync::Mutex::default(),
+            covering: tokio::sync::Mutex::default(),
             owner,
             refused: Refused::default(),
         }))
@@ -467,12 +473,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Bonds what is missing for the asks of every served model.
+    /// Bonds what is missing for the asks of every served model, and to speak for audited answers.
     async fn back_asks(&self) -> Result<(), WorkerError> {
         let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
         let ready = self.languages.models().into_iter().filter(|model| !model.is_awaiting());
         let asks = asks.saturating_add(ready.map(|model| model.modes().count()).sum());
-        let needed = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
+        let asked = ASK_STAKE.saturating_mul(u128::try_from(asks).unwrap_or(u128::MAX));
+        let needed = asked.max(self.stake_for_covers()).max(self.limits.stake_min.0);
         let bonded = self.ledger.stake_of(self.address()).await?.bonded;
         if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {
             self.ledger.bond(&self.wallet, Amount(missing)).await?;

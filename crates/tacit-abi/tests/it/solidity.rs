@@ -147,6 +147,7 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
     assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
+    assert_eq!(returned_fields("IAudits", "exposureOf"), fields::<IAudits::Exposure>());
     assert_eq!(returned_fields("IPolicies", "lineOf"), fields::<IPolicies::Line>());
     assert_eq!(returned_fields("IPolicies", "proposalOf"), fields::<IPolicies::Proposal>());
     assert_eq!(returned_fields("IPolicies", "tallyOf"), fields::<IPolicies::Tally>());
@@ -197,6 +198,8 @@ fn methods_return_what_solc_says() {
         returns::<IAudits::challengeCall>(),
         returns::<IAudits::challengeOfCall>(),
         returns::<IAudits::isConvictedCall>(),
+        returns::<IAudits::coverOfCall>(),
+        returns::<IAudits::exposureOfCall>(),
         returns::<IPolicies::openCall>(),
         returns::<IPolicies::proposeCall>(),
         returns::<IPolicies::lineOfCall>(),

@@ -55,7 +55,7 @@ pub(crate) struct StakeChange {
     /// Coins to begin to take home: asks that they backed can be removed by anyone.
     #[arg(long, value_name = "COINS")]
     pub(crate) unbond: Option<String>,
-    /// Take home what was unbonded three days ago or more.
+    /// Take home what was unbonded four days ago or more.
     #[arg(long)]
     pub(crate) withdraw: bool,
 }

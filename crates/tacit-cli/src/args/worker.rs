@@ -219,6 +219,10 @@ pub(crate) struct Serve {
     /// Sell prepaid tokens, each good for so many coins, and take them for jobs: whoever pays with them is not known. The price stays as long as the key in DATA/tokens.key.
     #[arg(long, value_name = "COINS")]
     pub(crate) token_price: Option<tacit_wire::Amount>,
+    /// Keep at least so many coins at stake; as much as the asks need when left out, and room for 256 of the dearest audited answers. All that clients pay for audited answers in
+    /// eighty hours is at most three sixteenths of the stake.
+    #[arg(long, value_name = "COINS", default_value = "0")]
+    pub(crate) stake: tacit_wire::Amount,
     /// Address that clients are told to use; the listening address when left out.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,

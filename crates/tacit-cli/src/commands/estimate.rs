@@ -327,7 +327,7 @@ fn text(result: &Value, output: Output) -> String {
     }
     lines.push(String::new());
     lines.push(format!(
-        "to join: a stake of {} coins, which comes home three days after it is asked back, and {} coins for {} gas",
+        "to join: a stake of {} coins, which comes home four days after it is asked back, and {} coins for {} gas",
         word(&join["stake"]),
         word(&join["fees"]),
         join["gas"]

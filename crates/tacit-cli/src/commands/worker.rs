@@ -77,7 +77,9 @@ async fn run(arguments: &args::Serve, key: &Path, data: &Path, output: Output) -
     let url = url(&listener)?;
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| url.clone());
     let models = Models { models, languages, attester };
-    let worker = open(data, wallet, ledger, models, arguments.token_price, Arc::new(AskedPrice)).await?;
+    let terms =
+        Terms { tokens: arguments.token_price, stake_min: arguments.stake, billing: Arc::new(AskedPrice) };
+    let worker = open(data, wallet, ledger, models, terms).await?;
     publish(&worker, &endpoint).await?;
     let metrics = match arguments.metrics {
         Some(address) => Some(bind(address, "worker's metrics").await?),
@@ -252,14 +254,29 @@ impl Models {
     }
 }
 
+/// What a worker takes, and what it puts at stake.
+pub(crate) struct Terms {
+    /// What a token is sold for, if any are.
+    pub(crate) tokens: Option<Amount>,
+    /// Least that is kept at stake.
+    pub(crate) stake_min: Amount,
+    pub(crate) billing: Arc<dyn Billing>,
+}
+
+impl Terms {
+    /// No tokens, and no more at stake than asks and answers need.
+    pub(crate) fn billed(billing: Arc<dyn Billing>) -> Self {
+        Self { tokens: None, stake_min: Amount::ZERO, billing }
+    }
+}
+
 /// Opens a worker on a data folder.
 pub(crate) async fn open(
     data: &Path,
     wallet: Wallet,
     ledger: LedgerClient,
     Models { models, languages, attester }: Models,
-    token_price: Option<Amount>,
-    billing: Arc<dyn Billing>,
+    Terms { tokens, stake_min, billing }: Terms,
 ) -> Result<Arc<Worker>, Failure> {
     let opened = lifetime::once_free(
         || Worker::open_folder(data),
@@ -270,9 +287,9 @@ pub(crate) async fn open(
         let hint = "another worker may be using it; check the folder and its permissions";
         Failure::new("worker", format!("cannot open {}: {error}", data.display()), hint)
     })?;
-    let tokens = token_price.map(|price| TokenSale::open(data, price)).transpose();
+    let tokens = tokens.map(|price| TokenSale::open(data, price)).transpose();
     let tokens = tokens.failed("key_file", data.display(), "check tokens.key and its permissions")?;
-    let (settlement, limits) = (SettlementPolicy::default(), Limits::default());
+    let (settlement, limits) = (SettlementPolicy::default(), Limits { stake_min, ..Limits::default() });
     let clock = Arc::new(SystemClock);
     let config = WorkerConfig {
         wallet,

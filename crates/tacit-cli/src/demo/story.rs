@@ -308,8 +308,14 @@ impl<'a> Stage<'a> {
         let url = crate::commands::node::url(&listener)?;
         let ledger = network::ledger(&self.network.ledger.url()).await?;
         let data = self.data.join("dishonest").join(wallet.address().to_string());
-        let worker =
-            worker::open(&data, wallet, ledger, worker::Models::of(served), None, cheat.billing()).await?;
+        let worker = worker::open(
+            &data,
+            wallet,
+            ledger,
+            worker::Models::of(served),
+            worker::Terms::billed(cheat.billing()),
+        )
+        .await?;
         worker::publish(&worker, &url).await?;
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(worker.serve(listener, async {

@@ -291,6 +291,9 @@ interface! {
         choose chooseCall { id, children, child }
         revealTile revealTileCall { id, tile }
         settle settleCall { id }
+        cover coverCall { channelId, amount }
+        coverOf coverOfCall { channelId, period }
+        exposureOf exposureOfCall { worker }
         challengeOf challengeOfCall { id }
         isConvicted isConvictedCall { receipt }
     }
@@ -302,6 +305,7 @@ interface! {
         TileRevealed { id, tile, deadline }
         Convicted { receipt, worker, reporter, taken }
         Settled { id, winner }
+        Covered { channelId, worker, period, amount, covered }
     }
 }
 

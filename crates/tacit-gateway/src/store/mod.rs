@@ -15,7 +15,7 @@ use tacit_wire::{
     message::{AnchorProof, ModelInfo},
 };
 
-use crate::{attested::AttestedMessages, keys::KeyOpening};
+use crate::{attested::AttestedMessages, dispute::is_traced, keys::KeyOpening};
 
 mod audits;
 mod records;
@@ -24,7 +24,9 @@ mod tokens;
 
 pub(crate) use audits::Fault as AuditFault;
 pub use audits::{Audit, Other};
-pub use records::{AnswerRecord, Canaries, ChannelRecord, Distrust, JobRecord, JobState, KnownRow, Purpose};
+pub use records::{
+    AnswerRecord, Canaries, ChannelRecord, Cover, Distrust, JobRecord, JobState, KnownRow, Purpose,
+};
 pub use streams::{Exchange, Fault, Holder, LanguageRecord, StreamReceipt, StreamRecord};
 pub use tokens::TokenBalance;
 pub(crate) use tokens::UNUSABLE_CODES;
@@ -512,9 +514,10 @@ impl Store {
         voucher: &SignedVoucher,
     ) -> Result<(), StoreError> {
         let header = &job.request.header;
+        let audited = is_traced(header.privacy, header.evidence).then_some(header.price);
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
-            channel.paid(header.job_id, voucher);
+            channel.paid(header.job_id, voucher, audited);
             if let Some(stored) = stored {
                 stored.state = JobState::Signed;
             }
@@ -523,6 +526,22 @@ impl Store {
         audits::note_due(&write, job)?;
         put_answered(&write, header, answer)?;
         Ok(write.commit()?)
+    }
+
+    /// Keeps what the ledger says that a worker's stake speaks for on a channel: as it is kept now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_cover(&self, channel_id: B256, period: u64, covered: Amount) -> Result<Cover, StoreError> {
+        let write = self.database.begin_write()?;
+        let mut channel: ChannelRecord = get(&write, CHANNELS, channel_id)?.ok_or(StoreError::Missing)?;
+        let same = channel.cover.filter(|cover| cover.period == period);
+        let paid = same.map(|cover| cover.paid).unwrap_or_default();
+        let cover = Cover { period, covered, paid };
+        channel.cover = Some(cover);
+        put(&write, CHANNELS, channel_id, &channel)?;
+        write.commit()?;
+        Ok(cover)
     }
 
     /// Notes what the worker has acknowledged.

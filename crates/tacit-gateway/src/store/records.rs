@@ -157,6 +157,17 @@ pub struct AnswerRecord {
     pub anchor: Option<AnchorProof>,
 }
 
+/// What a worker's stake speaks for on a channel, in one period of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cover {
+    /// Which period.
+    pub period: u64,
+    /// For so much of what is paid for audited answers, as the ledger said.
+    pub covered: Amount,
+    /// So much was paid.
+    pub paid: Amount,
+}
+
 /// A channel to a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelRecord {
@@ -177,6 +188,9 @@ pub struct ChannelRecord {
     pub in_flight: Option<JobId>,
     /// Closed or to be closed; no job goes over it again.
     pub retired: bool,
+    /// What the worker's stake speaks for on it, and what was paid of that. None before the first audited answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover: Option<Cover>,
     /// Of a channel for streams: the most that it may have promised. None for a channel for jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Amount>,
@@ -195,14 +209,19 @@ impl ChannelRecord {
             delivered: Amount::ZERO,
             in_flight: None,
             retired: false,
+            cover: None,
             ceiling: None,
         }
     }
 
-    /// What came of a job was checked, and is paid for.
-    pub(super) fn paid(&mut self, job_id: JobId, voucher: &SignedVoucher) {
+    /// What came of a job was checked, and is paid for; `audited` is its price, if the worker's stake speaks for it.
+    pub(super) fn paid(&mut self, job_id: JobId, voucher: &SignedVoucher, audited: Option<Amount>) {
         self.in_flight = self.in_flight.filter(|awaited| *awaited != job_id);
         if self.signed.0 < voucher.voucher.cumulative {
+            if let Some((cover, price)) = self.cover.as_mut().zip(audited) {
+                // Below the voucher, which is a number of coins.
+                cover.paid = Amount(cover.paid.0.saturating_add(price.0));
+            }
             self.signed = Amount(voucher.voucher.cumulative);
             self.voucher = Some(voucher.clone());
             self.last_job = Some(job_id);

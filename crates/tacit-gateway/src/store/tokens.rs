@@ -69,7 +69,7 @@ impl Store {
         let header = &job.request.header;
         let write = self.database.begin_write()?;
         update(&write, header.job_id, header.channel_id, |stored, channel| {
-            channel.paid(header.job_id, voucher);
+            channel.paid(header.job_id, voucher, None);
             if let Some(stored) = stored {
                 stored.state = JobState::Signed;
                 // What joins these tokens to this purchase is needed no more.

@@ -12,6 +12,7 @@ mod audit;
 mod canaries;
 #[cfg(feature = "pbs")]
 mod circuits;
+mod covers;
 mod crash;
 mod dishonest;
 mod disk;

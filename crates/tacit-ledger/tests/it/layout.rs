@@ -12,7 +12,7 @@ use tacit_abi::{
     Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
     IValidators, Privacy, Receipt,
     asks::{self, ASK_STAKE, TOKENS_KEPT_S},
-    audits::{self, CHALLENGE_BOND, STEP_S},
+    audits::{self, CHALLENGE_BOND, PERIOD_S, STEP_S},
     channels::{self, channel_id},
     models,
     policies::{self, BOND, DELAY_MIN_S, QUORUM_MIN, VOTE_S, line_id, proposal_id},
@@ -73,6 +73,7 @@ alloy_sol_types::sol! {
             bytes32 node;
         }
         function seed(bytes32 model, bytes32 root, bytes32 id, ChallengeRecord calldata record) external;
+        function seedCover(address worker, bytes32 channel, uint64 period, uint128 amount) external;
     }
     interface IPoliciesLayout {
         struct Line {
@@ -305,6 +306,25 @@ fn audits_are_laid_out_as_solc_does() {
     );
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 6);
+    assert_eq!(slots(&net, audits::ADDRESS), expected);
+}
+
+#[test]
+fn covers_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("AuditsLayout"));
+    let worker = address(2);
+    net.send(2, stakes::ADDRESS, 160, IStakes::bondCall {}.abi_encode());
+    let (salt, signer) = (B256::ZERO, address(3));
+    let open = IChannels::openCall { worker, signer, salt };
+    net.send(3, channels::ADDRESS, 100, open.abi_encode());
+    let channel = channel_id(CHAIN_ID, address(3), worker, signer, salt);
+    let period = (net.head.timestamp + 1) / PERIOD_S;
+    let seed = IAuditsLayout::seedCoverCall { worker, channel, period, amount: 30 };
+    let cover = IAudits::coverCall { channelId: channel, amount: 30 };
+    together(&mut net, 2, vec![(twin, 0, seed.abi_encode()), (audits::ADDRESS, 0, cover.abi_encode())]);
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 2);
     assert_eq!(slots(&net, audits::ADDRESS), expected);
 }
 

@@ -6,10 +6,12 @@
 //! | 0 | `mapping(bytes32 => bytes32) weights`: by model, the root of the tree over its weights |
 //! | 1 | `mapping(bytes32 => ReceiptRecord) receipts`, by EIP-712 digest: `senior` (20 bytes), `convicted` (1) |
 //! | 2 | `mapping(bytes32 => ChallengeRecord) challenges`, by `keccak256(receipt digest ‖ challenger)`; four slots |
+//! | 3 | `mapping(address => mapping(uint64 => uint128)) taken`: what a worker's covers of a period add up to |
+//! | 4 | `mapping(bytes32 => mapping(uint64 => uint128)) covers`: by channel and period |
 //!
 //! # Messages
-//! `registerWeights` (the model's owner), `convict`, `challenge` (payable), `reveal`, `choose`, `revealTile`, `settle`, and the views
-//! `weightsOf`, `challengeOf`, `isConvicted`.
+//! `registerWeights` (the model's owner), `convict`, `challenge` (payable), `reveal`, `choose`, `revealTile`, `settle`, `cover` (a channel's worker), and the views
+//! `weightsOf`, `challengeOf`, `isConvicted`, `coverOf`, `exposureOf`.
 //!
 //! # Invariants
 //! - A stake is taken only for a receipt with evidence `audited` that its worker signed for this chain, once for each receipt: because
@@ -23,10 +25,12 @@
 //! - Challenges of one receipt do not wait for each other, so a sham one delays no other; one that is lost is not opened again by the same account.
 //! - Who convicts a receipt gets the reward, unless somebody else's challenge of it was there first: that one does, so that nobody gains by
 //!   copying a conviction from the pool.
+//! - What a worker covers in two periods in a row was, at each cover, at most [`exposure_max`](tacit_abi::audits::exposure_max) of what it had bonded; it never falls within them.
 //!
 //! # Gas
 //! EVM prices for slots, and for graphs, elements and hashes the prices in [`mod@gas`], charged before the work.
 
+mod covers;
 pub mod gas;
 mod record;
 
@@ -65,10 +69,13 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
         | IAuditsCalls::reveal(_)
         | IAuditsCalls::choose(_)
         | IAuditsCalls::revealTile(_)
-        | IAuditsCalls::settle(_) => Access::Write,
-        IAuditsCalls::weightsOf(_) | IAuditsCalls::challengeOf(_) | IAuditsCalls::isConvicted(_) => {
-            Access::View
-        }
+        | IAuditsCalls::settle(_)
+        | IAuditsCalls::cover(_) => Access::Write,
+        IAuditsCalls::weightsOf(_)
+        | IAuditsCalls::challengeOf(_)
+        | IAuditsCalls::isConvicted(_)
+        | IAuditsCalls::coverOf(_)
+        | IAuditsCalls::exposureOf(_) => Access::View,
     })?;
     match call {
         IAuditsCalls::registerWeights(call) => {
@@ -85,6 +92,15 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
         }
         IAuditsCalls::revealTile(call) => reveal_tile(host, call.id, call.tile).map(|()| Bytes::new()),
         IAuditsCalls::settle(call) => settle(host, call.id).map(|()| Bytes::new()),
+        IAuditsCalls::cover(call) => covers::cover(host, call.channelId, call.amount).map(|()| Bytes::new()),
+        IAuditsCalls::coverOf(call) => {
+            let covered = covers::of_channel(host, call.channelId, call.period)?;
+            Ok(IAudits::coverOfCall::abi_encode_returns(&covered).into())
+        }
+        IAuditsCalls::exposureOf(call) => {
+            let exposure = covers::exposure(host, call.worker)?;
+            Ok(IAudits::exposureOfCall::abi_encode_returns(&exposure).into())
+        }
         IAuditsCalls::weightsOf(call) => {
             Ok(IAudits::weightsOfCall::abi_encode_returns(&record::weights(host, call.modelId)?).into())
         }

@@ -32,7 +32,7 @@ mod record;
 
 use crate::{
     dispatch::{Access, Failure, decode, revert},
-    host::Host,
+    host::{Host, HostError, as_module},
     signature,
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -80,6 +80,11 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             Ok(IChannels::channelIdCall::abi_encode_returns(&id).into())
         }
     }
+}
+
+/// Whom an open channel pays. For other modules.
+pub(crate) fn payee(host: &mut dyn Host, id: B256) -> Result<Option<Address>, HostError> {
+    as_module(host, ADDRESS, |host| Record::payee(host, id))
 }
 
 fn open(host: &mut dyn Host, call: &IChannels::openCall) -> Result<B256, Failure> {

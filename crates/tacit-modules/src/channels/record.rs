@@ -55,6 +55,15 @@ impl Record {
         })
     }
 
+    /// The worker of a channel that is open.
+    pub(super) fn payee(host: &mut dyn Host, id: B256) -> Result<Option<Address>, HostError> {
+        let base = Self::slot(host, id)?;
+        if Packed(host.sload(base)?).u8(OPEN) == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Packed(host.sload(offset(base, WORKER_SLOT))?).address(0)))
+    }
+
     /// Reads a channel that must be open.
     pub(super) fn load_open(host: &mut dyn Host, id: B256) -> Result<Self, Failure> {
         let record = Self::load(host, id)?;

@@ -211,7 +211,7 @@ impl LedgerClient {
         logs.into_iter().map(decoded).collect()
     }
 
-    async fn send_audits<C: SolCall + Sync>(
+    pub(super) async fn send_audits<C: SolCall + Sync>(
         &self,
         wallet: &Wallet,
         value: Amount,

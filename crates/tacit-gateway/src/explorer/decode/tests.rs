@@ -301,6 +301,9 @@ fn audits() {
         chooseCall { id: HASH, children: vec![HASH], child: 1 }.abi_encode(),
         revealTileCall { id: HASH, tile: bytes() }.abi_encode(),
         settleCall { id: HASH }.abi_encode(),
+        coverCall { channelId: HASH, amount: 1 }.abi_encode(),
+        coverOfCall { channelId: HASH, period: 1 }.abi_encode(),
+        exposureOfCall { worker: WHO }.abi_encode(),
         challengeOfCall { id: HASH }.abi_encode(),
         isConvictedCall { receipt: HASH }.abi_encode(),
     ];
@@ -323,6 +326,7 @@ fn audits() {
         TileRevealed { id: HASH, tile: bytes(), deadline: 1 }.encode_log_data(),
         Convicted { receipt: HASH, worker: WHO, reporter: WHO, taken: 1 }.encode_log_data(),
         Settled { id: HASH, winner: WHO }.encode_log_data(),
+        Covered { channelId: HASH, worker: WHO, period: 1, amount: 2, covered: 3 }.encode_log_data(),
     ];
     assert_eq!(events.len(), IAuditsEvents::COUNT);
     check_events(tacit_abi::audits::ADDRESS, source!("IAudits"), &events);
