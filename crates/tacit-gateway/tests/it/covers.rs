@@ -267,9 +267,11 @@ async fn a_stake_goes_home_after_what_it_spoke_for() {
     let gateway = client(&ledger.client, &Disk::default());
     gateway.ask(audited_question(1)).await.unwrap();
     let address = wallet(FIRST).address();
-    let bonded = ledger.client.stake_of(address).await.unwrap().bonded;
-    ledger.client.unbond(&wallet(FIRST), Amount(bonded)).await.unwrap();
-    assert_eq!(ledger.client.exposure_of(address).await.unwrap().limit, 0);
+    fill(&ledger.client, FIRST).await;
+    let half = ledger.client.stake_of(address).await.unwrap().bonded / 2;
+    ledger.client.unbond(&wallet(FIRST), Amount(half)).await.unwrap();
+    let exposure = ledger.client.exposure_of(address).await.unwrap();
+    assert!(exposure.taken > exposure.limit);
     // What is covered already may be used up, and nothing beyond it.
     for seed in 2..=4 {
         gateway.ask(audited_question(seed)).await.unwrap();
@@ -277,7 +279,7 @@ async fn a_stake_goes_home_after_what_it_spoke_for() {
     let refused = gateway.ask(audited_question(5)).await;
     assert!(matches!(&refused, Err(GatewayError::Refused { code, .. }) if code == "no_room"), "{refused:?}");
     // All of it can still be lost.
-    assert_eq!(ledger.client.stake_of(address).await.unwrap().unbonding, bonded);
+    assert_eq!(ledger.client.stake_of(address).await.unwrap().unbonding, half);
 }
 
 /// The answer that a stake could not speak for even if nothing else were asked is too dear for that stake.
