@@ -48,7 +48,7 @@ mod testing;
 pub mod validators;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
-pub use host::{CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
+pub use host::{CERTIFICATE_GAS, CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
 
 use alloy_primitives::{Address, Bytes};
 

@@ -26,7 +26,7 @@ use tacit_validator::{
 use tacit_wire::KeyFileError;
 use tempfile::TempDir;
 
-const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7 };
+const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None };
 const COIN: u128 = 1_000_000_000_000_000_000;
 
 fn address(person: u8) -> Address {
