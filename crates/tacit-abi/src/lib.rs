@@ -18,6 +18,7 @@
 
 pub mod asks;
 pub mod audits;
+pub mod beacons;
 pub mod channels;
 pub mod models;
 pub mod modes;
@@ -31,6 +32,7 @@ pub mod validators;
 
 pub use asks::IAsks;
 pub use audits::IAudits;
+pub use beacons::IBeacons;
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};

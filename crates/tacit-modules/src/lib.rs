@@ -31,6 +31,7 @@
 
 pub mod asks;
 pub mod audits;
+pub mod beacons;
 pub mod channels;
 mod dispatch;
 mod host;
@@ -64,7 +65,7 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 10] = [
+pub const MODULES: [Module; 11] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
@@ -75,4 +76,5 @@ pub const MODULES: [Module; 10] = [
     Module { address: tacit_abi::audits::ADDRESS, name: "audits", run: audits::run },
     Module { address: tacit_abi::policies::ADDRESS, name: "policies", run: policies::run },
     Module { address: tacit_abi::subnets::ADDRESS, name: "subnets", run: subnets::run },
+    Module { address: tacit_abi::beacons::ADDRESS, name: "beacons", run: beacons::run },
 ];

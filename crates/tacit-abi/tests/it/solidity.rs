@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use tacit_abi::{
     IAsks::{self, IAsksCalls, IAsksErrors, IAsksEvents},
     IAudits::{self, IAuditsCalls, IAuditsErrors, IAuditsEvents},
+    IBeacons::{self, IBeaconsCalls, IBeaconsErrors, IBeaconsEvents},
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
@@ -86,6 +87,7 @@ fn methods_have_solc_selectors() {
         paired(IPoliciesCalls::SIGNATURES, IPoliciesCalls::SELECTORS)
     );
     assert_eq!(selectors(&artifact("ISubnets")), paired(ISubnetsCalls::SIGNATURES, ISubnetsCalls::SELECTORS));
+    assert_eq!(selectors(&artifact("IBeacons")), paired(IBeaconsCalls::SIGNATURES, IBeaconsCalls::SELECTORS));
 }
 
 #[test]
@@ -100,6 +102,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IAudits"), "error"), set(IAuditsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "error"), set(IPoliciesErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("ISubnets"), "error"), set(ISubnetsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IBeacons"), "error"), set(IBeaconsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -115,6 +118,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IAudits"), "event"), set(IAuditsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "event"), set(IPoliciesEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("ISubnets"), "event"), set(ISubnetsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IBeacons"), "event"), set(IBeaconsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -212,6 +216,8 @@ fn methods_return_what_solc_says() {
         returns::<ISubnets::validatorsCall>(),
         returns::<ISubnets::leavingOfCall>(),
         returns::<ISubnets::creditOfCall>(),
+        returns::<IBeacons::postCall>(),
+        returns::<IBeacons::beaconOfCall>(),
     ];
     let mut compared = 0;
     let names = [
@@ -225,6 +231,7 @@ fn methods_return_what_solc_says() {
         "IAudits",
         "IPolicies",
         "ISubnets",
+        "IBeacons",
     ];
     for name in names {
         let contract = artifact(name);

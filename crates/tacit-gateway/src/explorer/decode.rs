@@ -11,8 +11,8 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
-    IValidators, Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, subnets,
+    Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    IValidators, Privacy, asks, audits, beacons, channels, models, policies, proofs, receipts, stakes, subnets,
     validators,
 };
 use tacit_wire::Amount;
@@ -85,6 +85,7 @@ pub(crate) fn module_name(address: Address) -> Option<&'static str> {
         audits::ADDRESS => "audits",
         policies::ADDRESS => "policies",
         subnets::ADDRESS => "subnets",
+        beacons::ADDRESS => "beacons",
         _ => return None,
     })
 }
@@ -103,6 +104,7 @@ pub(crate) fn call(to: Address, input: &[u8]) -> Option<Decoded> {
         audits::ADDRESS => audits_call(input),
         policies::ADDRESS => policies_call(input),
         subnets::ADDRESS => subnets_call(input),
+        beacons::ADDRESS => beacons_call(input),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -122,6 +124,7 @@ pub(crate) fn event(from: Address, topics: &[B256], data: &[u8]) -> Option<Decod
         audits::ADDRESS => audits_event(topics, data),
         policies::ADDRESS => policies_event(topics, data),
         subnets::ADDRESS => subnets_event(topics, data),
+        beacons::ADDRESS => beacons_event(topics, data),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -363,6 +366,17 @@ interface! {
         Revealed { id, epoch, validator, weights }
         Closed { id, epoch, agreed, paid }
         Claimed { account, amount }
+    }
+}
+
+interface! {
+    IBeacons IBeaconsCalls IBeaconsEvents => beacons_call beacons_event,
+    calls {
+        post postCall { number, blockHash, signature }
+        beaconOf beaconOfCall { number }
+    }
+    events {
+        Posted { number, beacon }
     }
 }
 

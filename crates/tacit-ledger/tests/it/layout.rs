@@ -9,10 +9,11 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
     IValidators, Privacy, Receipt,
     asks::{self, ASK_STAKE, TOKENS_KEPT_S},
     audits::{self, CHALLENGE_BOND, STEP_S},
+    beacons,
     channels::{self, channel_id},
     models,
     policies::{self, BOND, DELAY_MIN_S, QUORUM_MIN, VOTE_S, line_id, proposal_id},
@@ -73,6 +74,9 @@ alloy_sol_types::sol! {
             bytes32 node;
         }
         function seed(bytes32 model, bytes32 root, bytes32 id, ChallengeRecord calldata record) external;
+    }
+    interface IBeaconsLayout {
+        function seed(uint64 number, bytes32 beacon) external;
     }
     interface IPoliciesLayout {
         struct Line {
@@ -306,6 +310,23 @@ fn audits_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 6);
     assert_eq!(slots(&net, audits::ADDRESS), expected);
+}
+
+#[test]
+fn beacons_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("BeaconsLayout"));
+    let (number, hash) = (net.head.number, net.head.hash());
+    let post = IBeacons::postCall { number, blockHash: hash, signature: Bytes::new() };
+    let seed = IBeaconsLayout::seedCall { number, beacon: beacons::of_development(hash) };
+    together(
+        &mut net,
+        2,
+        vec![(twin, 0, seed.abi_encode()), (beacons::ADDRESS, 0, post.abi_encode())],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 1);
+    assert_eq!(slots(&net, beacons::ADDRESS), expected);
 }
 
 #[test]

@@ -422,6 +422,21 @@ fn subnets() {
 }
 
 #[test]
+fn beacons() {
+    use IBeacons::*;
+    let number = 7;
+    let calls = [
+        postCall { number, blockHash: HASH, signature: Bytes::new() }.abi_encode(),
+        beaconOfCall { number }.abi_encode(),
+    ];
+    assert_eq!(calls.len(), IBeaconsCalls::COUNT);
+    check_calls(tacit_abi::beacons::ADDRESS, source!("IBeacons"), &calls);
+    let events = [Posted { number, beacon: HASH }.encode_log_data()];
+    assert_eq!(events.len(), IBeaconsEvents::COUNT);
+    check_events(tacit_abi::beacons::ADDRESS, source!("IBeacons"), &events);
+}
+
+#[test]
 fn what_is_no_call_of_a_module_is_not_decoded() {
     let settle = IChannels::topUpCall { channelId: HASH }.abi_encode();
     assert_eq!(call(WHO, &settle), None);
