@@ -31,7 +31,7 @@ pub mod subnets;
 pub mod validators;
 
 pub use asks::IAsks;
-pub use audits::IAudits;
+pub use audits::{IAudits, Verdict};
 pub use beacons::IBeacons;
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;

@@ -1,7 +1,7 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `proofs` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is, `subnets` Yuma consensus. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `proofs`, `receipts`, `beacons` and `asks` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is, `subnets` Yuma consensus. `audits` draws by the market's rules. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module

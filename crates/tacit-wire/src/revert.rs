@@ -299,6 +299,17 @@ fn say_audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
         IAuditsErrors::StillOpen(IAudits::StillOpen { deadline }) => {
             write!(f, "the other side has until time {deadline}")
         }
+        IAuditsErrors::AlreadyPassed(_) => f.write_str("the receipt passed its audit already"),
+        IAuditsErrors::BeforeConviction(IAudits::BeforeConviction { convictedAt }) => {
+            write!(f, "the worker was convicted at {convictedAt}, after it signed the receipt")
+        }
+        IAuditsErrors::NoBeacon(IAudits::NoBeacon { number }) => {
+            write!(f, "the beacon of block {number} is not posted")
+        }
+        IAuditsErrors::NotSelected(_) => f.write_str("the beacon does not select the receipt"),
+        IAuditsErrors::NoAsk(IAudits::NoAsk { auditor }) => {
+            write!(f, "{auditor} has no live ask for the model in this mode")
+        }
         other => write!(f, "the audits module refused: {other:?}"),
     }
 }
@@ -442,6 +453,7 @@ mod tests {
             ),
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),
+            (IAudits::NoBeacon { number: 7 }.abi_encode(), "the beacon of block 7 is not posted"),
             (IPolicies::ProposalBond { bond: 10_u128.pow(18) }.abi_encode(), "a proposal needs a bond of 1"),
             (ISubnets::TooLittleStake { least: 10_u128.pow(18) }.abi_encode(), "a validator needs 1"),
             (ISubnets::NotInWindow { from: 5, until: u64::MAX }.abi_encode(), "not before time 5"),

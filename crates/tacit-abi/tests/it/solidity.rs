@@ -151,6 +151,7 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
     assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
+    assert_eq!(returned_fields("IAudits", "historyOf"), fields::<IAudits::History>());
     assert_eq!(returned_fields("IPolicies", "lineOf"), fields::<IPolicies::Line>());
     assert_eq!(returned_fields("IPolicies", "proposalOf"), fields::<IPolicies::Proposal>());
     assert_eq!(returned_fields("IPolicies", "tallyOf"), fields::<IPolicies::Tally>());
@@ -201,6 +202,7 @@ fn methods_return_what_solc_says() {
         returns::<IAudits::challengeCall>(),
         returns::<IAudits::challengeOfCall>(),
         returns::<IAudits::isConvictedCall>(),
+        returns::<IAudits::historyOfCall>(),
         returns::<IPolicies::openCall>(),
         returns::<IPolicies::proposeCall>(),
         returns::<IPolicies::lineOfCall>(),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
     Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
-    IValidators, Privacy, asks, audits, beacons, channels, models, policies, proofs, receipts, stakes, subnets,
-    validators,
+    IValidators, Privacy, asks, audits, beacons, channels, models, policies, proofs, receipts, stakes,
+    subnets, validators,
 };
 use tacit_wire::Amount;
 
@@ -294,6 +294,8 @@ interface! {
         choose chooseCall { id, children, child }
         revealTile revealTileCall { id, tile }
         settle settleCall { id }
+        pass passCall { receipt, signature, root, siblings, verdict }
+        historyOf historyOfCall { worker }
         challengeOf challengeOfCall { id }
         isConvicted isConvictedCall { receipt }
     }
@@ -305,6 +307,7 @@ interface! {
         TileRevealed { id, tile, deadline }
         Convicted { receipt, worker, reporter, taken }
         Settled { id, winner }
+        Passed { receipt, worker, auditor }
     }
 }
 
@@ -484,6 +487,7 @@ structs! {
         price, cumulative, completedAt
     }
     IAudits Opening { tiles, siblings }
+    IAudits SignedVerdict { auditor, own, signature }
     ISubnets Terms {
         task, text, kappa, bondsPenalty, bondsAverage, rule, alphaLow, alphaHigh, alphaSteepness, quorum, workersMax,
         validatorsMax, epochSeconds, revealSeconds, payout, fee, stakeMin

@@ -301,6 +301,15 @@ fn audits() {
         chooseCall { id: HASH, children: vec![HASH], child: 1 }.abi_encode(),
         revealTileCall { id: HASH, tile: bytes() }.abi_encode(),
         settleCall { id: HASH }.abi_encode(),
+        passCall {
+            receipt: receipt(),
+            signature: bytes(),
+            root: HASH,
+            siblings: vec![HASH],
+            verdict: SignedVerdict { auditor: WHO, own: HASH, signature: bytes() },
+        }
+        .abi_encode(),
+        historyOfCall { worker: WHO }.abi_encode(),
         challengeOfCall { id: HASH }.abi_encode(),
         isConvictedCall { receipt: HASH }.abi_encode(),
     ];
@@ -323,6 +332,7 @@ fn audits() {
         TileRevealed { id: HASH, tile: bytes(), deadline: 1 }.encode_log_data(),
         Convicted { receipt: HASH, worker: WHO, reporter: WHO, taken: 1 }.encode_log_data(),
         Settled { id: HASH, winner: WHO }.encode_log_data(),
+        Passed { receipt: HASH, worker: WHO, auditor: WHO }.encode_log_data(),
     ];
     assert_eq!(events.len(), IAuditsEvents::COUNT);
     check_events(tacit_abi::audits::ADDRESS, source!("IAudits"), &events);
