@@ -111,7 +111,7 @@ impl AuditPolicy {
         self.patience.map_or(SILENCE_DEFAULT, |(_, silence)| silence).as_secs()
     }
 
-    /// With which probability an answer of this price is audited whose worker has bonded so much: by [`Policy::OWN`] with the model's weights, by [`Policy::NETWORK`]
+    /// With which probability an answer of this price is audited whose worker has bonded so much, and passed so many audits that the ledger knows of: by [`Policy::OWN`] with the model's weights, by [`Policy::NETWORK`]
     /// without.
     #[must_use]
     pub fn probability(&self, policy: &Policy, bonded: u128, price: u128, passed: u32) -> Ratio {
@@ -246,13 +246,13 @@ impl Gateway {
         let (job, answer) = self.answered_job(job_id)?;
         let header = &job.request.header;
         let model = self.audit_model(header.model_id).await?;
-        let policy = match &model {
-            Some(_) => Policy::OWN,
+        let (policy, passed) = match &model {
+            Some(_) => (Policy::OWN, 0),
             None if self.audits.alone => return Ok(self.store.put_audit(job_id, &Audit::NoWeights)?),
-            None => Policy::NETWORK,
+            None => (Policy::NETWORK, self.ledger.history_of(header.worker).await?.passed),
         };
         let bonded = self.ledger.stake_of(header.worker).await?.bonded;
-        let probability = self.audits.probability(&policy, bonded, header.price.0, 0);
+        let probability = self.audits.probability(&policy, bonded, header.price.0, passed);
         let mut coin = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut coin).map_err(|_| GatewayError::Internal)?;
         let receipt = tacit_abi::receipts::leaf(&answer.receipt.receipt, header.chain_id);
