@@ -20,6 +20,7 @@ CHAINS = [1, 1337, 2**53 + 1]
 KEYS = ["0x" + f"{n:064x}" for n in (1, 0xB0B, 2**255 + 19)]
 CHANNELS = "0x7ac1700000000000000000000000000000000002"
 RECEIPTS = "0x7ac1700000000000000000000000000000000003"
+AUDITS = "0x7ac1700000000000000000000000000000000008"
 
 DOMAIN = [
     {"name": "name", "type": "string"},
@@ -45,6 +46,10 @@ RECEIPT = [
     {"name": "price", "type": "uint128"},
     {"name": "cumulative", "type": "uint128"},
     {"name": "completedAt", "type": "uint64"},
+]
+VERDICT = [
+    {"name": "receipt", "type": "bytes32"},
+    {"name": "own", "type": "bytes32"},
 ]
 
 
@@ -115,6 +120,15 @@ def receipts() -> list:
     return out
 
 
+def verdicts() -> list:
+    out = []
+    for index, chain in enumerate(CHAINS):
+        domain = {"name": "Tacit Audits", "version": "1", "chainId": chain, "verifyingContract": AUDITS}
+        message = {"receipt": word(f"receipt {index}"), "own": word(f"own {index}")}
+        out.append(sign(domain, "Verdict", VERDICT, message, KEYS[index]))
+    return out
+
+
 def channel_ids() -> list:
     out = []
     for index, chain in enumerate(CHAINS):
@@ -138,4 +152,5 @@ def write(name: str, cases: list) -> None:
 
 write("voucher.json", vouchers())
 write("receipt.json", receipts())
+write("verdict.json", verdicts())
 write("channel_id.json", channel_ids())

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Lowest first; a crate may depend on crates of strictly lower layers, and on `SIBLINGS`.
 const LAYERS: &[&[&str]] = &[
     &["tacit-graph", "tacit-abi", "tacit-policy", "tacit-nvidia", "tacit-yuma"],
-    &["tacit-verify", "tacit-encrypt", "tacit-attest"],
+    &["tacit-verify", "tacit-encrypt", "tacit-attest", "tacit-light", "tacit-market"],
     &["tacit-prove", "tacit-modules"],
-    &["tacit-ledger", "tacit-light", "tacit-market"],
+    &["tacit-ledger"],
     &["tacit-consensus"],
     &["tacit-wire", "tacit-node", "tacit-web"],
     &["tacit-worker", "tacit-gateway", "tacit-relay", "tacit-validator"],
@@ -37,7 +37,6 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
         "a policy is names and numbers: whoever compares two needs no certificates",
     ),
     ("tacit-modules", "commonware-cryptography", "modules judge votes, they know no engine"),
-    ("tacit-ledger", "tokio", "the executor is a pure function"),
     ("tacit-ledger", "redb", "the executor knows no disk"),
     ("tacit-ledger", "axum", "the executor knows no network"),
     ("tacit-ledger", "commonware-runtime", "the executor knows no consensus"),

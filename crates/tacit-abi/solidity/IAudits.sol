@@ -60,6 +60,21 @@ interface IAudits {
         uint128 limit;
     }
 
+    /// What the auditor says of a receipt, as it is signed (EIP-712, `Verdict` of `Tacit Audits`): it was asked the same and came to the same trace, for which it signed the receipt
+    /// with the digest `own`.
+    struct SignedVerdict {
+        address auditor;
+        bytes32 own;
+        bytes signature;
+    }
+
+    /// What audits say of a worker: how many it has passed since the last conviction, when it passed the last one and when it was convicted last (Unix seconds; zero for never).
+    struct History {
+        uint32 passed;
+        uint64 passedAt;
+        uint64 convictedAt;
+    }
+
     event WeightsRegistered(bytes32 indexed modelId, bytes32 root);
     event Challenged(bytes32 indexed id, bytes32 indexed receipt, address indexed worker, address challenger, uint32 leaves, bytes32 top, uint64 deadline);
     event Revealed(bytes32 indexed id, bytes32[] children, uint64 deadline);
@@ -68,6 +83,7 @@ interface IAudits {
     event Convicted(bytes32 indexed receipt, address indexed worker, address indexed reporter, uint128 taken);
     event Settled(bytes32 indexed id, address indexed winner);
     event Covered(bytes32 indexed channelId, address indexed worker, uint64 period, uint128 amount, uint128 covered);
+    event Passed(bytes32 indexed receipt, address indexed worker, address indexed auditor);
 
     error UnknownModel(bytes32 modelId);
     error NotOwner(address caller);
@@ -105,6 +121,26 @@ interface IAudits {
     error NothingToCover();
     /// The worker's stake covers only so much more.
     error TooLittleRoom(uint128 room);
+    error AlreadyPassed(bytes32 receipt);
+    /// By its own account the receipt is no later than the worker's last conviction.
+    error BeforeConviction(uint64 convictedAt);
+    error NotAnchored(bytes32 root);
+    /// Somebody else than the receipt's worker anchored the root.
+    error WrongAnchor(address worker);
+    error PathTooLong(uint32 limit);
+    /// The receipt is not in the batch with this root.
+    error NotIncluded(bytes32 root);
+    /// The beacon of the block in which the root was anchored is not posted.
+    error NoBeacon(uint64 number);
+    /// Less is bonded for the worker than one ask needs.
+    error TooLittleStake(uint128 bonded, uint128 needed);
+    /// The beacon does not select the receipt, at this probability in steps of 2^-32.
+    error NotSelected(uint64 probability);
+    /// The auditor is the worker or the client.
+    error NotIndependent(address auditor);
+    error BadVerdict();
+    /// The auditor has no live ask for the model in the mode of the receipt.
+    error NoAsk(address auditor);
 
     /// Fixes, once, the root of the tree over a model's weights. Only the model's owner may.
     function registerWeights(bytes32 modelId, bytes32 root) external;
@@ -132,6 +168,10 @@ interface IAudits {
     /// For how much of what is paid over a channel for audited answers in a period (of PERIOD_S seconds, from 1970) its worker's stake speaks.
     function coverOf(bytes32 channelId, uint64 period) external view returns (uint128);
     function exposureOf(address worker) external view returns (Exposure memory);
+    /// Keeps, once, that the receipt passed an audit: the beacon of the block in which its batch was anchored selects it, and another worker of the model, with
+    /// stake, was asked the same and came to the same trace. Anyone may. Nothing else about the audit is checked here.
+    function pass(Receipt calldata receipt, bytes calldata signature, bytes32 root, bytes32[] calldata siblings, SignedVerdict calldata verdict) external;
+    function historyOf(address worker) external view returns (History memory);
 
     function challengeOf(bytes32 id) external view returns (Challenge memory);
     /// Whether a stake was taken for the receipt with this EIP-712 digest.

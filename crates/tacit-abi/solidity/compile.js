@@ -8,7 +8,7 @@ const solc = require("solc");
 const root = path.join(__dirname, "../../..");
 const here = "crates/tacit-abi/solidity";
 const sources = {};
-for (const name of ["IModule.sol", "IModels.sol", "IChannels.sol", "IReceipts.sol", "IProofs.sol", "IValidators.sol", "IStakes.sol", "IAsks.sol", "IAudits.sol", "IPolicies.sol", "ISubnets.sol", "fixtures/Layout.sol", "fixtures/Caller.sol"].map((name) => `${here}/${name}`).concat("examples/DiagnosisCover.sol")) {
+for (const name of ["IModule.sol", "IModels.sol", "IChannels.sol", "IReceipts.sol", "IProofs.sol", "IValidators.sol", "IStakes.sol", "IAsks.sol", "IAudits.sol", "IBeacons.sol", "IPolicies.sol", "ISubnets.sol", "fixtures/Layout.sol", "fixtures/Caller.sol"].map((name) => `${here}/${name}`).concat("examples/DiagnosisCover.sol")) {
   sources[name] = { content: fs.readFileSync(path.join(root, name), "utf8") };
 }
 const settings = {

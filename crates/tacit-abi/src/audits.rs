@@ -2,9 +2,10 @@
 
 use crate::{
     Receipt,
-    stakes::{REWARD_PARTS, UNBONDING_S},
+    stakes::{REWARD_PARTS, UNBONDING_S, burned},
 };
-use alloy_primitives::{Address, address};
+use alloy_primitives::{Address, Bytes, address};
+use alloy_sol_types::Eip712Domain;
 
 /// Where the module lives on every Tacit ledger.
 pub const ADDRESS: Address = address!("7ac1700000000000000000000000000000000008");
@@ -35,7 +36,7 @@ const _: () = assert!(PERIOD_S + UNSETTLED_S < UNBONDING_S);
 /// The most that may be covered by so much that is bonded: a part of what is burned of it.
 #[must_use]
 pub const fn exposure_max(bonded: u128) -> u128 {
-    (bonded - bonded / REWARD_PARTS) / EXPOSURE_PARTS
+    burned(bonded) / EXPOSURE_PARTS
 }
 
 /// What must be bonded for so much to be covered, at least. `None`: more than there are coins.
@@ -47,6 +48,36 @@ pub fn stake_for(covered: u128) -> Option<u128> {
 }
 
 alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IAudits.sol");
+
+alloy_sol_types::sol! {
+    /// What an auditor says that was asked the same: it came to the trace of this receipt, and signed a receipt of its `own` for that. Both are EIP-712 digests, as `audits`
+    /// names receipts.
+    #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    struct Verdict {
+        bytes32 receipt;
+        bytes32 own;
+    }
+}
+
+/// EIP-712 domain of [`Verdict`].
+#[must_use]
+pub fn domain(chain_id: u64) -> Eip712Domain {
+    alloy_sol_types::eip712_domain! {
+        name: "Tacit Audits",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: ADDRESS,
+    }
+}
+
+/// A verdict with its 65-byte `r || s || v` signature.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SignedVerdict {
+    /// What is said.
+    pub verdict: Verdict,
+    /// By the auditor over the EIP-712 digest.
+    pub signature: Bytes,
+}
 
 impl From<Receipt> for IAudits::Receipt {
     fn from(receipt: Receipt) -> Self {

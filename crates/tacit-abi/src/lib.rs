@@ -18,6 +18,7 @@
 
 pub mod asks;
 pub mod audits;
+pub mod beacons;
 pub mod channels;
 pub mod models;
 pub mod modes;
@@ -30,7 +31,8 @@ pub mod subnets;
 pub mod validators;
 
 pub use asks::IAsks;
-pub use audits::IAudits;
+pub use audits::{IAudits, Verdict};
+pub use beacons::IBeacons;
 pub use channels::{IChannels, Voucher};
 pub use models::IModels;
 pub use modes::{Evidence, Privacy};

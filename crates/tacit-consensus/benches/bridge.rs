@@ -26,7 +26,7 @@ use tacit_ledger::{
     Attributes, Chain, Executed, Genesis, GenesisAccount, LtHash, MemoryState, execute, next_context,
 };
 
-const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0 };
+const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0, certifier: None };
 const ROUNDS: u32 = 20;
 const READER: Address = Address::repeat_byte(0xcc);
 

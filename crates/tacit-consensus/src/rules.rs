@@ -144,7 +144,7 @@ impl Rules {
     }
 
     /// `mixHash` of the children of `parent`: how many dealings have failed before their epoch, which the ledger wants to know before it pays a
-    /// stake out. There is no beacon, and nobody chooses it.
+    /// stake out. Nobody chooses it, and it is no beacon.
     #[must_use]
     pub fn mix_hash(parent: &ChainBlock) -> B256 {
         let before = parent.block().header.mix_hash;
@@ -202,7 +202,7 @@ mod tests {
     use tacit_light::Checkpoint;
 
     const RULES: Rules = Rules {
-        chain: Chain { chain_id: 1, gas_limit: 60_000_000, base_fee_floor: 7 },
+        chain: Chain { chain_id: 1, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None },
         timestamp_step_s_max: 30,
         clock_ahead_s_max: 2,
         checkpoint_blocks: NonZeroU64::new(8).unwrap(),

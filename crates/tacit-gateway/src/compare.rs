@@ -257,7 +257,7 @@ impl Gateway {
             if walked.convictions.is_some() {
                 break;
             }
-            let opened = self.ask_about(run, question, until, |said| match said {
+            let opened = self.ask_about(run, question.clone(), until, |said| match said {
                 WalkAnswer::Openings(opened) => {
                     parting.judge(&opened, &weights_root.0).map_err(WalkFault::False)
                 }

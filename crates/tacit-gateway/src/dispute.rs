@@ -23,17 +23,13 @@ use tacit_abi::{
     Evidence,
     IAudits::{self, IAuditsErrors},
     Privacy,
-    stakes::REWARD_PARTS,
+    stakes::burned,
 };
 use tacit_graph::{
     Graph, Model, Trace, encode_graph,
     trace::{Challenger, Conviction, Hash, Opening, TraceTree, WeightsTree, faces_top},
 };
-use tacit_market::{
-    Ratio,
-    policy::{Policy, Terms},
-    selection::is_selected,
-};
+use tacit_market::{Policy, Ratio, selection::is_selected};
 use tacit_wire::{
     Amount, JobId, LedgerError, Revert, TraceEvidence,
     ledger::{challenge_id, receipt_digest, unix_time_s},
@@ -42,7 +38,7 @@ use tacit_wire::{
 use crate::{
     error::GatewayError,
     gateway::Gateway,
-    store::{AnswerRecord, Audit, JobRecord},
+    store::{AnswerRecord, Audit, JobRecord, Shown},
 };
 
 /// Which answers are audited, and with what.
@@ -51,6 +47,7 @@ pub struct AuditPolicy {
     models: Vec<Arc<AuditModel>>,
     rate: Option<Ratio>,
     alone: bool,
+    shown: bool,
     patience: Option<(Duration, Duration)>,
 }
 
@@ -60,24 +57,6 @@ struct AuditModel {
     graph: Vec<u8>,
     weights_root: B256,
 }
-
-/// One's own audits: whoever does the run again bit for bit takes no right answer for wrong, and is in league with nobody. No worker is asked for more than
-/// one answer at a time, which keeps what a gateway itself leaves unsettled small; what others do is not known.
-pub const TERMS: Terms = Terms {
-    intensity: Ratio::percent(200),
-    exposure: Ratio::percent(10),
-    gain: Ratio::ONE,
-    detection: Ratio::ONE,
-    false_alarm: Ratio::ZERO,
-    collusion: Ratio::ZERO,
-    auditors: 1,
-    margin: Ratio::percent(10),
-    probation_audits: 0,
-    surcharge: Ratio::ONE,
-};
-
-/// Audits by a second worker of the model, which may be in league with the first, or no better: a fifth of those who are drawn is taken to be.
-pub const SECOND_TERMS: Terms = Terms { collusion: Ratio::percent(20), ..TERMS };
 
 /// How long a worker may take to say what is asked about a run, all of it together, when nobody says.
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(30);
@@ -117,6 +96,17 @@ impl AuditPolicy {
         self
     }
 
+    /// Shows passed audits on the ledger, where its beacon selects the answer: whoever reads the ledger reads the receipt.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        self.shown = true;
+        self
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Waits so long for all that a worker is asked about one run, and disputes one that says nothing for so long.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration, silence: Duration) -> Self {
@@ -133,13 +123,11 @@ impl AuditPolicy {
         self.patience.map_or(SILENCE_DEFAULT, |(_, silence)| silence).as_secs()
     }
 
-    /// With which probability an answer of this price is audited whose worker has bonded so much, by these terms: [`TERMS`] with the model's weights, [`SECOND_TERMS`] without.
+    /// With which probability an answer of this price is audited whose worker has bonded so much, and passed so many audits that the ledger knows of: by [`Policy::OWN`] with the model's weights, by [`Policy::NETWORK`]
+    /// without.
     #[must_use]
-    pub fn probability(&self, terms: Terms, bonded: u128, price: u128) -> Ratio {
-        let burned = bonded.saturating_sub(bonded / REWARD_PARTS);
-        self.rate.unwrap_or_else(|| {
-            Policy::new(terms).map_or(Ratio::ONE, |policy| policy.probability(burned, price, 0))
-        })
+    pub fn probability(&self, policy: &Policy, bonded: u128, price: u128, passed: u32) -> Ratio {
+        self.rate.unwrap_or_else(|| policy.probability(burned(bonded), price, passed))
     }
 }
 
@@ -267,16 +255,19 @@ impl Gateway {
         if self.store.audit(job_id)? != Some(Audit::Due) {
             return Ok(());
         }
+        if self.audits.shown && self.store.shown(job_id)?.is_none() {
+            self.store.put_shown(job_id, &Shown::Due)?;
+        }
         let (job, answer) = self.answered_job(job_id)?;
         let header = &job.request.header;
         let model = self.audit_model(header.model_id).await?;
-        let terms = match &model {
-            Some(_) => TERMS,
+        let (policy, passed) = match &model {
+            Some(_) => (Policy::OWN, 0),
             None if self.audits.alone => return Ok(self.store.put_audit(job_id, &Audit::NoWeights)?),
-            None => SECOND_TERMS,
+            None => (Policy::NETWORK, self.ledger.history_of(header.worker).await?.passed),
         };
         let bonded = self.ledger.stake_of(header.worker).await?.bonded;
-        let probability = self.audits.probability(terms, bonded, header.price.0);
+        let probability = self.audits.probability(&policy, bonded, header.price.0, passed);
         let mut coin = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut coin).map_err(|_| GatewayError::Internal)?;
         let receipt = tacit_abi::receipts::leaf(&answer.receipt.receipt, header.chain_id);
@@ -484,19 +475,21 @@ mod tests {
     use tacit_abi::asks::ASK_STAKE;
 
     #[test]
-    fn the_terms_make_honesty_the_best_policy_and_the_burned_part_counts() {
-        let policy = Policy::new(TERMS).unwrap();
+    fn the_burned_part_counts_and_a_second_worker_needs_more_audits() {
         let audits = AuditPolicy::default();
         let price = 200_000_000_000_000;
-        let expected = policy.probability(ASK_STAKE / 4 * 3, price, 0);
-        assert_eq!(audits.probability(TERMS, ASK_STAKE, price), expected);
-        assert!(expected > policy.probability(ASK_STAKE, price, 0));
-        // A second worker may be as bad as the first: there are a quarter more audits.
-        let seconds = audits.probability(SECOND_TERMS, ASK_STAKE, price);
-        let quarter_more = Ratio(expected.0 + expected.0 / 4);
-        assert!(seconds.0.abs_diff(quarter_more.0) <= 2, "{seconds:?} {quarter_more:?}");
+        let own = |bonded| audits.probability(&Policy::OWN, bonded, price, 0);
+        let expected = Policy::OWN.probability(ASK_STAKE / 4 * 3, price, 0);
+        assert_eq!(own(ASK_STAKE), expected);
+        assert!(expected > Policy::OWN.probability(ASK_STAKE, price, 0));
+        // A second worker may be as bad as the first: there are a quarter more audits, of a newcomer twice as many.
+        let second = |passed| audits.probability(&Policy::NETWORK, ASK_STAKE, price, passed);
+        let quarter_more = expected.0 + expected.0 / 4;
+        assert!(second(20).0.abs_diff(quarter_more) <= 2, "{:?} {quarter_more:?}", second(20));
+        assert!(second(0).0.abs_diff(2 * quarter_more) <= 4, "{:?} {quarter_more:?}", second(0));
         // Who has nothing to lose is always audited.
-        assert_eq!(audits.probability(TERMS, 0, price), Ratio::ONE);
-        assert_eq!(audits.with_rate(Ratio::ZERO).probability(SECOND_TERMS, 0, price), Ratio::ZERO);
+        assert_eq!(own(0), Ratio::ONE);
+        let never = audits.with_rate(Ratio::ZERO);
+        assert_eq!(never.probability(&Policy::NETWORK, 0, price, 0), Ratio::ZERO);
     }
 }

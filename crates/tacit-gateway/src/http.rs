@@ -185,6 +185,9 @@ impl Gateway {
             if let Err(error) = self.pursue_audits().await {
                 tracing::warn!(%error, "audits are not finished yet");
             }
+            if let Err(error) = self.show_audits().await {
+                tracing::warn!(%error, "passed audits are not on the ledger yet");
+            }
             tokio::time::sleep(AUDITING).await;
         }
     }

@@ -46,6 +46,7 @@ mod http;
 mod market;
 pub mod page;
 mod second;
+mod shown;
 pub mod view;
 
 pub use ask::AskRequest;
@@ -62,7 +63,7 @@ pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{
     Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle, verify_bundle_under,
 };
-pub use store::{Audit, Other, Store, StoreError};
+pub use store::{Audit, Other, Shown, Store, StoreError};
 pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream, verify_stream_under};
 pub use tacit_market::Ratio;
 pub use tokens::{BuyTokens, TOKEN_KEY_AGE, TokensBought, TokensEntry, UnlinkablePolicy};

@@ -22,6 +22,8 @@ pub(crate) struct Offer {
     pub(crate) price: Amount,
     pub(crate) sealing_key: B256,
     pub(crate) endpoint: String,
+    /// What is bonded for the worker; smallest units.
+    pub(crate) bonded: u128,
     /// Id of the evidence of the session whose key this is, where it is one's.
     pub(crate) attested: Option<B256>,
 }
@@ -178,11 +180,11 @@ fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, O
 
 /// An ask of one price, as it is for a graph. What asks for tokens is for another kind of model.
 pub(crate) fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
-    let IAsks::Ask { worker, terms, .. } = ask;
+    let IAsks::Ask { worker, bonded, terms, .. } = ask;
     let endpoint = origin(&terms.endpoint)?;
     let flat = terms.promptPrice == 0 && terms.completionPrice == 0;
     let (price, sealing_key) = (Amount(terms.price), terms.sealingKey);
-    flat.then_some(Offer { worker, price, sealing_key, endpoint, attested: None })
+    flat.then_some(Offer { worker, price, sealing_key, endpoint, bonded, attested: None })
 }
 
 /// The model, if graph and weight root give this id.

@@ -12,10 +12,7 @@
 use alloy_primitives::{Address, B256};
 use rand::TryRngCore;
 use tacit_abi::receipts;
-use tacit_market::{
-    health::Seen,
-    routing::{Candidate, Wishes, order},
-};
+use tacit_market::selection::{Auditor, auditors};
 use tacit_wire::{Amount, JobId, ledger::unix_time_s};
 
 use crate::{
@@ -106,18 +103,19 @@ impl Gateway {
         }
         let max_price = job.max_price.unwrap_or(header.price);
         let (_, offers) = self.offers(&job.model, header.model_id, header.privacy, header.evidence).await?;
-        let mut candidates = Vec::new();
+        let (mut candidates, mut stakes) = (Vec::new(), Vec::new());
         for offer in offers {
             let known = asked.contains(&offer.worker) || self.store.distrust(offer.worker)?.is_some();
             if !known && offer.price <= max_price {
-                let (worker, cost, seen) = (offer.worker, offer.price.0, Seen::default());
-                candidates.push(Candidate { offer, worker, cost, seen });
+                stakes.push(Auditor { address: offer.worker, stake: offer.bonded });
+                candidates.push(offer);
             }
         }
-        let draw = rand::rngs::OsRng.try_next_u64().map_err(|_| GatewayError::Internal)?;
-        let now_ms = unix_time_s().saturating_mul(1_000);
-        let drawn = order(candidates, &Wishes::default(), None, now_ms, draw).into_iter().next();
-        Ok(drawn.map(|drawn| drawn.offer))
+        let mut coin = [0; 32];
+        rand::rngs::OsRng.try_fill_bytes(&mut coin).map_err(|_| GatewayError::Internal)?;
+        let drawn = auditors(B256::from(coin), header.job_id.0, header.worker, &stakes, 1);
+        let drawn = drawn.first().copied();
+        Ok(candidates.into_iter().find(|offer| Some(offer.worker) == drawn))
     }
 
     async fn ask_this_second(

@@ -380,6 +380,7 @@ impl Gateway {
             completed_at: terms.completedAt,
             block: record.anchor.as_ref().map(|anchor| anchor.block),
             audit: None,
+            shown: None,
             stream: Some(StreamFigures {
                 claimed: record.claimed,
                 counted: record.counted,

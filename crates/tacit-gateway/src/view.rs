@@ -21,7 +21,7 @@ use crate::{
     gateway::Gateway,
     page::Verification,
     receipt::{self, BUNDLE_VERSION, Bundle, BundleReject, EncryptedMessages},
-    store::{AnswerRecord, Audit, Canaries, ChannelRecord, JobRecord, JobState, Purpose},
+    store::{AnswerRecord, Audit, Canaries, ChannelRecord, JobRecord, JobState, Purpose, Shown},
     stream_receipt::{StreamBundle, StreamFigures},
 };
 
@@ -160,6 +160,9 @@ pub struct ReceiptEntry {
     /// What became of its audit; none where there is none to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Whether the ledger counts that it passed; none where nobody wants to show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
     /// Tokens, where a language model was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamFigures>,
@@ -351,6 +354,7 @@ impl Gateway {
             completed_at: answer.receipt.receipt.completedAt,
             block: answer.anchor.as_ref().map(|anchor| anchor.block),
             audit: self.store.audit(job_id)?,
+            shown: self.store.shown(job_id)?,
             stream: None,
         })
     }

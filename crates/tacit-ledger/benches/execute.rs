@@ -79,7 +79,7 @@ impl Net {
             .collect();
         let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
         let genesis = Genesis {
-            chain: Chain { chain_id: CHAIN_ID, gas_limit: 200_000_000, base_fee_floor: 0 },
+            chain: Chain { chain_id: CHAIN_ID, gas_limit: 200_000_000, base_fee_floor: 0, certifier: None },
             timestamp: 1_800_000_000,
             base_fee: 1_000,
             extra_data: Bytes::new(),

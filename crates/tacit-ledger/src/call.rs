@@ -163,7 +163,7 @@ where
     I: Inspector<EthEvmContext<Overlay<'r, R>>>,
 {
     let mut overlay = Overlay::new(reader);
-    let mut precompiles = precompiles();
+    let mut precompiles = precompiles(chain, context.number);
     let prepared = overrides::apply(&mut overlay, &mut precompiles, overrides)
         .map_err(Failure::from)
         .and_then(|()| message(chain, context, &mut overlay, request).map_err(Failure::from));

@@ -9,6 +9,7 @@ use revm::{
     context_interface::block::BlobExcessGasAndPrice,
     primitives::hardfork::SpecId,
 };
+use tacit_light::Certifier;
 
 /// Most gas of one transaction (EIP-7825).
 pub const TRANSACTION_GAS_MAX: u64 = revm::primitives::eip7825::TX_GAS_LIMIT_CAP;
@@ -26,9 +27,18 @@ pub struct Chain {
     pub gas_limit: u64,
     /// The base fee never falls below this (smallest unit per gas); zero lets gas be free while blocks are not half full.
     pub base_fee_floor: u64,
+    /// Who certifies final blocks, where validators keep the ledger: known once there is a first block, so in no genesis. It counts from
+    /// that one on, whoever makes blocks; those before it are another chain's.
+    #[serde(skip)]
+    pub certifier: Option<Certifier>,
 }
 
 impl Chain {
+    /// Who certifies the block of this number and those about it; nobody where one process makes them.
+    pub(crate) fn certifier_at(&self, number: u64) -> Option<Certifier> {
+        self.certifier.filter(|certifier| number >= certifier.first)
+    }
+
     /// Base fee of the child of `parent`: EIP-1559, held at or above the floor.
     #[must_use]
     pub fn next_base_fee(&self, parent: &Header) -> u64 {
@@ -45,7 +55,7 @@ pub struct Attributes {
     pub timestamp: u64,
     /// Who receives priority fees.
     pub beneficiary: Address,
-    /// `mixHash`, and what `PREVRANDAO` returns. There is no beacon: validators count failed dealings in it, which the `validators` module
+    /// `mixHash`, and what `PREVRANDAO` returns. It is no beacon (that is the `beacons` module's): validators count failed dealings in it, which the `validators` module
     /// reads (`specs/0006-consensus.md`); zero where one process keeps the ledger.
     pub prev_randao: B256,
     /// Up to [`EXTRA_DATA_MAX`] bytes.

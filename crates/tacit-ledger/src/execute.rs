@@ -231,7 +231,8 @@ fn execute_all<R: StateReader>(
     candidates: impl IntoIterator<Item = Recovered<TxEnvelope>>,
 ) -> Result<(), StateUnavailable> {
     let environment = executed.context.environment(chain.chain_id);
-    let mut evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles()).build();
+    let precompiles = precompiles(chain, executed.context.number);
+    let mut evm = EthEvmBuilder::new(overlay, environment).precompiles(precompiles).build();
     for (index, transaction) in candidates.into_iter().enumerate() {
         let left = executed.context.gas_limit.saturating_sub(executed.gas_used);
         if let Err(reason) = intrinsic_check(&transaction, left) {
@@ -281,7 +282,7 @@ where
     I: Inspector<EthEvmContext<Overlay<'r, R>>>,
 {
     let evm = EthEvmBuilder::new(Overlay::new(reader), context.environment(chain.chain_id));
-    let mut evm = evm.precompiles(precompiles()).inspector(inspector).build();
+    let mut evm = evm.precompiles(precompiles(chain, context.number)).inspector(inspector).build();
     let done = inspect_all(&mut evm, transactions, from, told);
     let (mut overlay, _) = evm.finish();
     done.map_err(|StateUnavailable| overlay.take_error().map_or(ExecuteError::Corrupt, ExecuteError::State))

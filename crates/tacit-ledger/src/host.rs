@@ -3,7 +3,7 @@
 //! Gas follows the interpreter: the warm price is charged first, a cold load is skipped when the rest cannot pay for it,
 //! and refunds travel with the call's gas tracker. Tables are revm's, for the rules in force.
 
-use crate::chain::SPEC;
+use crate::chain::{Chain, SPEC};
 use alloy_consensus::crypto::secp256k1::recover_signer_unchecked;
 use alloy_evm::{
     EvmInternals,
@@ -11,6 +11,7 @@ use alloy_evm::{
 };
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, U256};
 use revm::{
+    Database as _,
     context_interface::{
         cfg::{GasParams, gas},
         context::StateLoad,
@@ -23,14 +24,16 @@ use revm::{
     },
     state::Bytecode,
 };
-use tacit_modules::{CallContext, Failure, Host, HostError, MODULES, Module};
+use tacit_light::Certifier;
+use tacit_modules::{CERTIFICATE_GAS, CallContext, Failure, Host, HostError, MODULES, Module};
 
-/// Ethereum's precompiles and the modules.
-pub(crate) fn precompiles() -> PrecompilesMap {
+/// Ethereum's precompiles and the modules, as they are in block `number` of a chain.
+pub(crate) fn precompiles(chain: &Chain, number: u64) -> PrecompilesMap {
+    let certifier = chain.certifier_at(number);
     let mut map = PrecompilesMap::from_static(Precompiles::new(PrecompileSpecId::from_spec_id(SPEC)));
     map.extend_precompiles(MODULES.map(|module| {
         let id = PrecompileId::Custom(module.name.into());
-        (module.address, DynPrecompile::new_stateful(id, move |input| run(module, input)))
+        (module.address, DynPrecompile::new_stateful(id, move |input| run(module, certifier, input)))
     }));
     map
 }
@@ -40,7 +43,7 @@ fn failed_dealings(mix_hash: Option<B256>) -> u64 {
     mix_hash.map_or(0, |count| U256::from_be_bytes(count.0).saturating_to())
 }
 
-fn run(module: Module, input: PrecompileInput<'_>) -> PrecompileResult {
+fn run(module: Module, certifier: Option<Certifier>, input: PrecompileInput<'_>) -> PrecompileResult {
     let context = CallContext {
         caller: input.caller,
         value: input.value,
@@ -48,11 +51,13 @@ fn run(module: Module, input: PrecompileInput<'_>) -> PrecompileResult {
         now: input.internals.block_timestamp().saturating_to(),
         block: input.internals.block_number().saturating_to(),
         failed_dealings: failed_dealings(input.internals.block_env().prevrandao()),
+        has_certifier: certifier.is_some(),
         is_static: input.is_static,
         is_borrowed: !input.is_direct_call(),
     };
     let mut host = JournalHost {
         context,
+        certifier,
         module: module.address,
         gas: GasTracker::new(input.gas, input.gas, input.reservoir),
         prices: GasParams::new_spec(SPEC),
@@ -83,6 +88,7 @@ fn halted(reason: PrecompileHalt, reservoir: u64) -> PrecompileOutput {
 
 struct JournalHost<'a> {
     context: CallContext,
+    certifier: Option<Certifier>,
     module: Address,
     gas: GasTracker,
     prices: GasParams,
@@ -217,6 +223,22 @@ impl Host for JournalHost<'_> {
         self.charge(RECOVER_GAS)?;
         Ok(recover_signer_unchecked(&Signature::new(r, s, odd_y), digest).ok())
     }
+
+    fn block_hash(&mut self, number: u64) -> Result<Option<B256>, HostError> {
+        self.charge(gas::BLOCKHASH)?;
+        let behind = self.context.block.saturating_sub(number);
+        if !(1..=BLOCK_HASHES).contains(&behind) {
+            return Ok(None);
+        }
+        let hash = self.internals.db_mut().block_hash(number).map_err(|_| HostError::State)?;
+        Ok(Some(hash).filter(|hash| !hash.is_zero()))
+    }
+
+    fn is_certified(&mut self, number: u64, hash: B256, signature: &[u8; 48]) -> Result<bool, HostError> {
+        self.charge(CERTIFICATE_GAS)?;
+        let Some(certifier) = &self.certifier else { return Ok(false) };
+        Ok(certifier.check(number, hash, signature.into()).is_ok())
+    }
 }
 
 fn load_error<E>(error: JournalLoadError<E>) -> HostError {
@@ -226,5 +248,7 @@ fn load_error<E>(error: JournalLoadError<E>) -> HostError {
     }
 }
 
+/// Hashes that `BLOCKHASH` reaches.
+const BLOCK_HASHES: u64 = 256;
 /// Price of the `ECRECOVER` precompile.
 const RECOVER_GAS: u64 = 3000;

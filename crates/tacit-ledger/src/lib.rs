@@ -29,7 +29,7 @@
 //! use tacit_ledger::{Attributes, Chain, Genesis, LtHash, MemoryState, build, verify};
 //!
 //! let genesis = Genesis {
-//!     chain: Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0 },
+//!     chain: Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0, certifier: None },
 //!     timestamp: 1_800_000_000,
 //!     base_fee: 0,
 //!     extra_data: Default::default(),

@@ -79,7 +79,7 @@ impl<'a, R: StateReader> Simulation<'a, R> {
     where
         I: Inspector<EthEvmContext<&'s mut Overlay<'a, R>>>,
     {
-        let mut precompiles = precompiles();
+        let mut precompiles = precompiles(&self.chain, context.number);
         if let Err(error) = overrides::apply(&mut self.overlay, &mut precompiles, overrides) {
             return Err(match error {
                 ApplyError::State => unavailable(&mut self.overlay),

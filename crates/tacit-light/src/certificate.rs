@@ -142,28 +142,40 @@ impl Certificate {
     pub(crate) fn check(&self, trust: &Trust, number: u64, hash: B256) -> Result<(), LightError> {
         match self {
             Self::Threshold(signature) => {
-                let group = trust.group().ok_or(LightError::NoGroup)?;
-                check_threshold(trust, group, number, hash, *signature)
+                trust.certifier().ok_or(LightError::NoGroup)?.check(number, hash, *signature)
             }
             Self::Votes(votes) => votes.check(trust, hash),
         }
     }
 }
 
-fn check_threshold(
-    trust: &Trust,
-    group: &GroupKey,
-    number: u64,
-    hash: B256,
-    signature: GroupSignature,
-) -> Result<(), LightError> {
-    let signature = G1::decode_fixed(signature.0).map_err(|_| LightError::MalformedGroupSignature)?;
-    let namespace = suffixed(certificate_namespace(trust.chain_id(), trust.genesis()), ACKNOWLEDGE);
-    // Signed by height, which counts from the first block.
-    let height = number.checked_sub(trust.first_number()).ok_or(LightError::GroupSignature)?;
-    let message = [UInt(height).encode().as_ref(), hash.as_slice()].concat();
-    verify_message::<MinSig>(&group.point, &namespace, &message, &signature)
-        .map_err(|_| LightError::GroupSignature)
+/// Who certifies a network's final blocks, and what its signatures are bound to: all it takes to check a threshold certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certifier {
+    /// The network's chain id.
+    pub chain_id: u64,
+    /// Hash of the network's first block.
+    pub genesis: B256,
+    /// Number of the network's first block.
+    pub first: u64,
+    /// The group.
+    pub group: GroupKey,
+}
+
+impl Certifier {
+    /// Checks that the group has signed the block with this number and hash.
+    ///
+    /// # Errors
+    /// [`LightError::MalformedGroupSignature`] or [`LightError::GroupSignature`].
+    pub fn check(&self, number: u64, hash: B256, signature: GroupSignature) -> Result<(), LightError> {
+        let signature = G1::decode_fixed(signature.0).map_err(|_| LightError::MalformedGroupSignature)?;
+        let namespace = suffixed(certificate_namespace(self.chain_id, self.genesis), ACKNOWLEDGE);
+        // Signed by height, which counts from the first block.
+        let height = number.checked_sub(self.first).ok_or(LightError::GroupSignature)?;
+        let message = [UInt(height).encode().as_ref(), hash.as_slice()].concat();
+        verify_message::<MinSig>(&self.group.point, &namespace, &message, &signature)
+            .map_err(|_| LightError::GroupSignature)
+    }
 }
 
 /// What threshold certificates of a network are bound to: chain id and first block.

@@ -52,7 +52,7 @@ mod verify;
 
 pub use anchor::{Anchored, SIBLINGS_MAX, anchored};
 pub use certificate::{
-    Certificate, CertificateKind, GroupSignature, VoteSignature, Votes, certificate_namespace,
+    Certificate, CertificateKind, Certifier, GroupSignature, VoteSignature, Votes, certificate_namespace,
 };
 pub use error::{AnchorError, DecodeError, LightError, ProveError, Trie, TrieError};
 pub use proof::{

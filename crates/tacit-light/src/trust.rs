@@ -1,5 +1,6 @@
 //! What a light client must know of a network beforehand.
 
+use crate::certificate::Certifier;
 use alloy_primitives::{B256, FixedBytes, hex};
 use commonware_codec::DecodeFixed as _;
 use commonware_cryptography::{bls12381::primitives::group::G2, ed25519::PublicKey};
@@ -78,6 +79,13 @@ impl Trust {
     #[must_use]
     pub fn group(&self) -> Option<&GroupKey> {
         self.group.as_ref()
+    }
+
+    /// Who certifies blocks, if a group's signatures are taken.
+    #[must_use]
+    pub fn certifier(&self) -> Option<Certifier> {
+        let Self { chain_id, genesis, first, group, .. } = *self;
+        group.map(|group| Certifier { chain_id, genesis, first, group })
     }
 
     /// The validators whose votes are taken, in order of their keys.

@@ -133,6 +133,26 @@ pub const AUDITORS_MAX: u8 = 16;
 pub const SAFETY: Ratio = Ratio::percent(125);
 
 impl Terms {
+    /// The network's: what the ledger draws audits by that third parties see, and gateways audits by a second worker (`specs/0011-audits.md`). Runs are compared bit for
+    /// bit, and whoever is drawn as the second may be in league with the first, or no better: a fifth are taken to be.
+    pub const NETWORK: Self = Self {
+        intensity: Ratio::percent(200),
+        exposure: Ratio::percent(25),
+        gain: Ratio::ONE,
+        detection: Ratio::ONE,
+        false_alarm: Ratio::ZERO,
+        collusion: Ratio::percent(20),
+        auditors: 1,
+        margin: Ratio::percent(10),
+        probation_audits: 20,
+        surcharge: Ratio::percent(200),
+    };
+
+    /// Those of one's own audits with the model's weights: whoever does the run again is in league with nobody, and protects itself alone, so that
+    /// what a worker has passed elsewhere is nothing to it.
+    pub const OWN: Self =
+        Self { collusion: Ratio::ZERO, probation_audits: 0, surcharge: Ratio::ONE, ..Self::NETWORK };
+
     /// `e`, rounded down; none where audits tell nothing.
     fn discernment(&self) -> Option<Ratio> {
         let mut all_collude = Ratio::ONE;
@@ -152,6 +172,17 @@ impl Terms {
 }
 
 impl Policy {
+    /// That of [`Terms::NETWORK`].
+    pub const NETWORK: Self = Self::exact(Terms::NETWORK);
+
+    /// That of [`Terms::OWN`].
+    pub const OWN: Self = Self::exact(Terms::OWN);
+
+    /// One auditor who compares bit for bit: `e = 1 - r`. That [`Self::new`] gives the same is what tests check.
+    const fn exact(terms: Terms) -> Self {
+        Self { terms, discernment: Ratio(Ratio::ONE.0.saturating_sub(terms.collusion.0)) }
+    }
+
     /// Takes terms for which honesty is the best policy, also if cheating saves [`SAFETY`] times as much as they say, and under which serving honestly loses nothing.
     ///
     /// # Errors

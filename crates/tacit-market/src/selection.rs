@@ -7,7 +7,7 @@
 //! - **The client's**: its job carries `keccak256(s)` of 32 random bytes `s`, and `s` is shown once the receipt is there. The worker cannot foresee it unless the client is in league with
 //!   it, and the client cannot choose by it, since the receipt's hash was not fixed when it chose `s`. A client that tells its worker, or never shows `s`, harms nobody but itself: it
 //!   asked for the audit of its own answer. So such a beacon serves the client, and says nothing to third parties.
-//! - **The ledger's**: a threshold signature of the validators over a block after the receipt was anchored. Nobody foresees it as long as a third of the validators keep their shares to
+//! - **The ledger's**: a threshold signature of the validators over the block in which the receipt was anchored, which they make once that is final (`specs/0015-beacons.md`). Nobody foresees it as long as a third of the validators keep their shares to
 //!   themselves. Audits drawn by it are what third parties can rely on. A proposer's own value (`prevrandao` of one proposer, a block hash) would not do: who makes it can throw away what it dislikes.
 //!
 //! # Draws

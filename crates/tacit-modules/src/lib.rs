@@ -1,7 +1,7 @@
 //! Native ledger modules: contracts written in Rust that answer to Solidity interfaces.
 //!
 //! A module knows three things: the [`Host`] it is handed for the length of one call, its own storage, and
-//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `channels` and `proofs` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is, `subnets` Yuma consensus. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
+//! `tacit-abi`; and it may use the public functions of modules below it: `asks` those of `models` and `stakes`, `audits` those of `channels`, `proofs`, `receipts`, `beacons` and `asks` too, `policies` those of `validators`. `proofs` knows graphs and their verifier besides, `validators` what votes of consensus look like, `policies` what a policy is, `subnets` Yuma consensus. `audits` draws by the market's rules. It never knows the EVM implementation, blocks, consensus or RPC, so that a unit test can run it on a map and a
 //! ledger can run it on a journal.
 //!
 //! # Rules that hold for every module
@@ -31,6 +31,7 @@
 
 pub mod asks;
 pub mod audits;
+pub mod beacons;
 pub mod channels;
 mod dispatch;
 mod host;
@@ -48,7 +49,7 @@ mod testing;
 pub mod validators;
 
 pub use dispatch::{Failure, INPUT_WORD_GAS};
-pub use host::{CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
+pub use host::{CERTIFICATE_GAS, CODE_BYTES_MAX, CallContext, Host, HostError, keccak_gas};
 
 use alloy_primitives::{Address, Bytes};
 
@@ -64,7 +65,7 @@ pub struct Module {
 }
 
 /// Every module, in address order.
-pub const MODULES: [Module; 10] = [
+pub const MODULES: [Module; 11] = [
     Module { address: tacit_abi::models::ADDRESS, name: "models", run: models::run },
     Module { address: tacit_abi::channels::ADDRESS, name: "channels", run: channels::run },
     Module { address: tacit_abi::receipts::ADDRESS, name: "receipts", run: receipts::run },
@@ -75,4 +76,5 @@ pub const MODULES: [Module; 10] = [
     Module { address: tacit_abi::audits::ADDRESS, name: "audits", run: audits::run },
     Module { address: tacit_abi::policies::ADDRESS, name: "policies", run: policies::run },
     Module { address: tacit_abi::subnets::ADDRESS, name: "subnets", run: subnets::run },
+    Module { address: tacit_abi::beacons::ADDRESS, name: "beacons", run: beacons::run },
 ];

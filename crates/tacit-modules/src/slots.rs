@@ -31,6 +31,7 @@ impl<F: FnMut(U256) -> Result<U256, HostError>> Host for Slots<F> {
             now: 0,
             block: 0,
             failed_dealings: 0,
+            has_certifier: false,
             is_static: false,
             is_borrowed: false,
         }
@@ -71,6 +72,14 @@ impl<F: FnMut(U256) -> Result<U256, HostError>> Host for Slots<F> {
 
     fn create_code(&mut self, _: Address, _: Bytes) -> Result<(), HostError> {
         Err(HostError::StaticWrite)
+    }
+
+    fn block_hash(&mut self, _: u64) -> Result<Option<B256>, HostError> {
+        Err(HostError::State)
+    }
+
+    fn is_certified(&mut self, _: u64, _: B256, _: &[u8; 48]) -> Result<bool, HostError> {
+        Err(HostError::State)
     }
 
     fn recover(&mut self, _: B256, _: U256, _: U256, _: bool) -> Result<Option<Address>, HostError> {

@@ -1,11 +1,12 @@
 //! A host on maps, for unit tests: real storage and coin semantics, flat prices, and undo on failure.
 
-use crate::{CODE_BYTES_MAX, CallContext, Failure, Host, HostError, Module};
+use crate::{CERTIFICATE_GAS, CODE_BYTES_MAX, CallContext, Failure, Host, HostError, Module};
 use alloy_consensus::crypto::secp256k1::{recover_signer_unchecked, sign_message};
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{Voucher, channels};
+use tacit_light::Certifier;
 
 pub(crate) const CHAIN_ID: u64 = 1337;
 
@@ -19,6 +20,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) block: u64,
     pub(crate) failed_dealings: u64,
+    pub(crate) block_hashes: BTreeMap<u64, B256>,
+    pub(crate) certifier: Option<Certifier>,
     pub(crate) is_static: bool,
     pub(crate) is_borrowed: bool,
     pub(crate) gas: u64,
@@ -34,6 +37,8 @@ impl World {
             now: 1_800_000_000,
             block: 7,
             failed_dealings: 0,
+            block_hashes: BTreeMap::new(),
+            certifier: None,
             is_static: false,
             is_borrowed: false,
             gas: 10_000_000,
@@ -124,6 +129,7 @@ impl Host for Call<'_> {
             now: self.world.now,
             block: self.world.block,
             failed_dealings: self.world.failed_dealings,
+            has_certifier: self.world.certifier.is_some(),
             is_static: self.world.is_static,
             is_borrowed: self.world.is_borrowed,
         }
@@ -181,6 +187,17 @@ impl Host for Call<'_> {
         self.charge(32_000 + 200 * code.len() as u64)?;
         assert!(self.world.code.insert(address, code).is_none(), "code is created once");
         Ok(())
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<Option<B256>, HostError> {
+        self.charge(20)?;
+        Ok(self.world.block_hashes.get(&number).copied())
+    }
+
+    fn is_certified(&mut self, number: u64, hash: B256, signature: &[u8; 48]) -> Result<bool, HostError> {
+        self.charge(CERTIFICATE_GAS)?;
+        let check = |certifier: Certifier| certifier.check(number, hash, signature.into()).is_ok();
+        Ok(self.world.certifier.is_some_and(check))
     }
 
     fn recover(&mut self, digest: B256, r: U256, s: U256, odd_y: bool) -> Result<Option<Address>, HostError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, U256};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
+use tacit_light::{Certifier, GroupKey};
 
 use crate::{accounts::DEV_BALANCE, accounts::dev_accounts, pool::PoolLimits};
 
@@ -31,6 +32,16 @@ pub struct FirstBlock {
     pub header: Header,
     /// [`Genesis::first_state`], by the ledger's own commitment: a node cannot compute the validators'.
     pub state: B256,
+    /// The key under which validators certify blocks, which the ledger's modules check certificates by.
+    pub group: GroupKey,
+}
+
+impl FirstBlock {
+    /// Who certifies the chain's blocks.
+    pub(crate) fn certifier(&self, chain_id: u64) -> Certifier {
+        let Self { header, group, .. } = self;
+        Certifier { chain_id, genesis: header.hash_slow(), first: header.number, group: *group }
+    }
 }
 
 /// Everything a node needs to know.
@@ -57,7 +68,12 @@ impl NodeConfig {
     pub fn dev(alloc: impl IntoIterator<Item = (Address, U256)>) -> Self {
         let account = |balance| GenesisAccount { balance, ..GenesisAccount::default() };
         let genesis = Genesis {
-            chain: Chain { chain_id: DEV_CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+            chain: Chain {
+                chain_id: DEV_CHAIN_ID,
+                gas_limit: DEV_GAS_LIMIT,
+                base_fee_floor: DEV_BASE_FEE,
+                certifier: None,
+            },
             timestamp: DEV_GENESIS_TIME,
             base_fee: DEV_BASE_FEE,
             extra_data: b"tacit development".into(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy_primitives::{B256, Bytes};
 use std::sync::Arc;
-use tacit_ledger::{Accounts, AccountsError, Alloc, Entries, Genesis, Origin, Staking};
+use tacit_ledger::{Accounts, AccountsError, Alloc, Chain, Entries, Genesis, Origin, Staking};
 
 use crate::store::{MadeBy, RedbStore, Store, StoreError};
 
@@ -18,7 +18,8 @@ use crate::store::{MadeBy, RedbStore, Store, StoreError};
 pub fn export(data_dir: &Path) -> Result<Genesis, StoreError> {
     // Nothing is written, so that it does not matter who would.
     let store = RedbStore::resume(data_dir, MadeBy::Development)?;
-    let chain = store.identity().chain;
+    // Who certifies the next chain's blocks is not known yet.
+    let chain = Chain { certifier: None, ..store.identity().chain };
     let view = store.view()?;
     let (_, head) = view.head()?;
     let first = head.number.saturating_sub(HASHES - 1);

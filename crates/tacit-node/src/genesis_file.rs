@@ -240,7 +240,7 @@ mod tests {
         };
         let rich = GenesisAccount { balance: U256::MAX >> 1, ..GenesisAccount::default() };
         Genesis {
-            chain: Chain { chain_id: 1, gas_limit: 60_000_000, base_fee_floor: 7 },
+            chain: Chain { chain_id: 1, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None },
             timestamp: 1_800_000_000,
             base_fee: 7,
             extra_data: Bytes::new(),

@@ -10,7 +10,7 @@ use std::{
 
 use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::B256;
-use tacit_ledger::GenesisError;
+use tacit_ledger::{Chain, GenesisError};
 use tacit_light::{CertificateKind, Finality};
 use thiserror::Error;
 use tokio::{
@@ -106,7 +106,8 @@ impl Node {
             None => (genesis.found().finish()?.block.into_inner().header, MadeBy::Development),
         };
         let hash = header.hash_slow();
-        let identity = Identity { chain: genesis.chain, genesis: hash, made_by };
+        let certifier = config.validators.as_ref().map(|first| first.certifier(genesis.chain.chain_id));
+        let identity = Identity { chain: Chain { certifier, ..genesis.chain }, genesis: hash, made_by };
         let first = First { genesis, hash, header: &header };
         let store = RedbStore::open(config.data_dir.as_deref(), identity, &first);
         let store = store.map_err(|error| match error {

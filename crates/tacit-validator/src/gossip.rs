@@ -113,7 +113,7 @@ mod tests {
     };
     use alloy_primitives::{B256, TxKind};
 
-    const CHAIN: Chain = Chain { chain_id: 7, gas_limit: 60_000_000, base_fee_floor: 0 };
+    const CHAIN: Chain = Chain { chain_id: 7, gas_limit: 60_000_000, base_fee_floor: 0, certifier: None };
 
     fn transaction(nonce: u64, input: usize) -> Recovered<TxEnvelope> {
         let draft = TxEip1559 {

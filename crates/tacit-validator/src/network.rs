@@ -324,8 +324,10 @@ impl NetworkFile {
         let mut bytes = &first_block[..];
         let header = Header::decode(&mut bytes).ok().filter(|_| bytes.is_empty());
         let header = header.ok_or_else(|| FileError::FirstBlock { path: path.to_owned() })?;
-        let group = group.parse().map_err(|source| FileError::Group { path: path.to_owned(), source })?;
+        let group: Group =
+            group.parse().map_err(|source| FileError::Group { path: path.to_owned(), source })?;
         file.check_signatures(path, genesis.chain.chain_id, &validators)?;
+        let first_block = FirstBlock { header, state, group: group.key() };
         Ok(Network {
             rules: Rules {
                 chain: genesis.chain,
@@ -338,7 +340,7 @@ impl NetworkFile {
             group,
             validators,
             genesis,
-            first_block: FirstBlock { header, state },
+            first_block,
         })
     }
 
@@ -637,7 +639,8 @@ mod tests {
             address: "127.0.0.1:30301".parse().unwrap(),
             signature: Some("11".repeat(64)),
         };
-        let first = FirstBlock { header: Header::default(), state: B256::repeat_byte(3) };
+        let first =
+            FirstBlock { header: Header::default(), state: B256::repeat_byte(3), group: group().key() };
         let file = NetworkFile::new("genesis.jsonl".into(), &first, &group(), vec![peer.clone(), peer]);
         let text = file.template();
         assert_eq!(toml::from_str::<NetworkFile>(&text).unwrap(), file);
@@ -672,7 +675,7 @@ mod tests {
             B256::ZERO
         );
         let file = toml::from_str::<NetworkFile>(&text).unwrap();
-        let first = FirstBlock { header: Header::default(), state: B256::ZERO };
+        let first = FirstBlock { header: Header::default(), state: B256::ZERO, group: group().key() };
         let expected = NetworkFile::new("g".into(), &first, &group(), Vec::new());
         let (first_block, group) = (Some(Bytes::new()), Some(String::new()));
         assert_eq!(file, NetworkFile { first_block, group, ..expected });

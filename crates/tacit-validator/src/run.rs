@@ -416,7 +416,7 @@ pub fn first_block(genesis: &Genesis, group: &Group, scratch: &Path) -> Result<F
     let block = block.map_err(StartError::from).map_err(RunError::Start)?;
     let state = genesis.first_root();
     let state = state.map_err(GenesisFailure::from).map_err(StartError::from).map_err(RunError::Start)?;
-    Ok(FirstBlock { header: block.block().header.clone(), state })
+    Ok(FirstBlock { header: block.block().header.clone(), state, group: group.key() })
 }
 
 fn line(config: &ValidatorConfig, first: B256) -> Line<'_> {

@@ -3,6 +3,7 @@
 //! Nothing is remembered but the chain id. Transactions of one client object go one at a time, each waiting until the
 //! one before is in a block, so that nonces neither collide nor leave gaps.
 
+mod beacons;
 mod covers;
 mod disputes;
 mod policies;
@@ -89,6 +90,12 @@ pub enum LedgerError {
     Displaced {
         /// Its hash.
         hash: B256,
+    },
+    /// The node has no signature of the validators over this very block.
+    #[error("the node has no certificate of block {number} itself")]
+    NotCertified {
+        /// Which block.
+        number: u64,
     },
     /// An amount does not fit.
     #[error("the amount is too large for the ledger")]

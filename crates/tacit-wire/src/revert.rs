@@ -5,6 +5,7 @@ use alloy_sol_types::{SolError, SolInterface};
 use tacit_abi::{
     IAsks::{self, IAsksErrors},
     IAudits::{self, IAuditsErrors},
+    IBeacons::{self, IBeaconsErrors},
     IChannels::{self, IChannelsErrors},
     IModels::{self, IModelsErrors},
     IModule::{self, IModuleErrors},
@@ -13,7 +14,7 @@ use tacit_abi::{
     IStakes::{self, IStakesErrors},
     ISubnets::{self, ISubnetsErrors},
     IValidators::{self, IValidatorsErrors},
-    asks, audits, channels, models, policies, receipts, stakes, subnets, validators,
+    asks, audits, beacons, channels, models, policies, receipts, stakes, subnets, validators,
 };
 
 use crate::Amount;
@@ -40,6 +41,8 @@ pub enum Revert {
     Policies(IPoliciesErrors),
     /// By the subnets.
     Subnets(ISubnetsErrors),
+    /// By the beacons.
+    Beacons(IBeaconsErrors),
     /// By any module, about the call itself.
     Module(IModuleErrors),
     /// `Error(string)` of a contract.
@@ -57,7 +60,7 @@ alloy_sol_types::sol! {
 type Reader = fn(&[u8]) -> Option<Revert>;
 
 /// Every module that says something of its own. Errors of one name and form are the same bytes, whoever says them.
-const READERS: [(Address, Reader); 9] = [
+const READERS: [(Address, Reader); 10] = [
     (models::ADDRESS, |data| IModelsErrors::abi_decode(data).ok().map(Revert::Models)),
     (channels::ADDRESS, |data| IChannelsErrors::abi_decode(data).ok().map(Revert::Channels)),
     (receipts::ADDRESS, |data| IReceiptsErrors::abi_decode(data).ok().map(Revert::Receipts)),
@@ -67,6 +70,7 @@ const READERS: [(Address, Reader); 9] = [
     (audits::ADDRESS, |data| IAuditsErrors::abi_decode(data).ok().map(Revert::Audits)),
     (policies::ADDRESS, |data| IPoliciesErrors::abi_decode(data).ok().map(Revert::Policies)),
     (subnets::ADDRESS, |data| ISubnetsErrors::abi_decode(data).ok().map(Revert::Subnets)),
+    (beacons::ADDRESS, |data| IBeaconsErrors::abi_decode(data).ok().map(Revert::Beacons)),
 ];
 
 impl Revert {
@@ -100,6 +104,7 @@ impl core::fmt::Display for Revert {
             Self::Audits(error) => say_audits(error, f),
             Self::Policies(error) => say_policies(error, f),
             Self::Subnets(error) => say_subnets(error, f),
+            Self::Beacons(error) => say_beacons(error, f),
             Self::Module(error) => say_module(error, f),
             Self::Text(text) => f.write_str(text),
             Self::Other(data) if data.is_empty() => f.write_str("refused without a reason"),
@@ -297,6 +302,17 @@ fn say_audits(error: &IAuditsErrors, f: &mut core::fmt::Formatter<'_>) -> core::
         IAuditsErrors::TooLittleRoom(IAudits::TooLittleRoom { room }) => {
             write!(f, "the worker's stake speaks for audited answers up to {} more", Amount(*room))
         }
+        IAuditsErrors::AlreadyPassed(_) => f.write_str("the receipt passed its audit already"),
+        IAuditsErrors::BeforeConviction(IAudits::BeforeConviction { convictedAt }) => {
+            write!(f, "the worker was convicted at {convictedAt}, after it signed the receipt")
+        }
+        IAuditsErrors::NoBeacon(IAudits::NoBeacon { number }) => {
+            write!(f, "the beacon of block {number} is not posted")
+        }
+        IAuditsErrors::NotSelected(_) => f.write_str("the beacon does not select the receipt"),
+        IAuditsErrors::NoAsk(IAudits::NoAsk { auditor }) => {
+            write!(f, "{auditor} has no live ask for the model in this mode")
+        }
         other => write!(f, "the audits module refused: {other:?}"),
     }
 }
@@ -373,6 +389,29 @@ fn say_subnets(error: &ISubnetsErrors, f: &mut core::fmt::Formatter<'_>) -> core
     }
 }
 
+fn say_beacons(error: &IBeaconsErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    match error {
+        IBeaconsErrors::AlreadyPosted(IBeacons::AlreadyPosted { number }) => {
+            write!(f, "the beacon of block {number} is posted already")
+        }
+        IBeaconsErrors::SignatureLength(IBeacons::SignatureLength { expected: 0 }) => {
+            f.write_str("a development ledger's beacons take no signature")
+        }
+        IBeaconsErrors::SignatureLength(IBeacons::SignatureLength { expected }) => {
+            write!(f, "a beacon needs the validators' signature of {expected} bytes")
+        }
+        IBeaconsErrors::NotCertified(IBeacons::NotCertified { number }) => {
+            write!(f, "the validators did not sign that this is block {number}")
+        }
+        IBeaconsErrors::UnknownBlock(IBeacons::UnknownBlock { number }) => {
+            write!(f, "block {number} is none of the last 256")
+        }
+        IBeaconsErrors::WrongHash(IBeacons::WrongHash { expected }) => {
+            write!(f, "the block has the hash {expected}")
+        }
+    }
+}
+
 fn say_module(error: &IModuleErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
     match error {
         IModuleErrors::UnknownSelector(IModule::UnknownSelector { selector }) => {
@@ -417,10 +456,15 @@ mod tests {
             ),
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),
+            (IAudits::NoBeacon { number: 7 }.abi_encode(), "the beacon of block 7 is not posted"),
             (IPolicies::ProposalBond { bond: 10_u128.pow(18) }.abi_encode(), "a proposal needs a bond of 1"),
             (ISubnets::TooLittleStake { least: 10_u128.pow(18) }.abi_encode(), "a validator needs 1"),
             (ISubnets::NotInWindow { from: 5, until: u64::MAX }.abi_encode(), "not before time 5"),
             (ISubnets::NotInWindow { from: 5, until: 9 }.abi_encode(), "only from time 5 until 9"),
+            (
+                IBeacons::NotCertified { number: 7 }.abi_encode(),
+                "the validators did not sign that this is block 7",
+            ),
             (Error { text: "so\u{7}rry".into() }.abi_encode(), "sorry"),
             (vec![], "refused without a reason"),
             (vec![1, 2], "refused with 0x0102"),

@@ -1,11 +1,12 @@
 //! What a client asks a worker about a run that the worker committed to, off the ledger (`specs/0011-audits.md`).
 //!
 //! # Encoding
-//! Little endian. A question, 10 or 9 bytes:
+//! Little endian. A question, 10, 9 or 449 bytes:
 //!
 //! ```text
 //! 0 ‖ level (u8) ‖ index (u64)                 what lies under this node of the run's tree
 //! 1 ‖ node (u32) ‖ element (u32)               what this element is made of
+//! 2 ‖ salt (32 bytes) ‖ receipt (ABI, 416)     whether another worker's receipt, whose commitment to evidence this salt opens, is of the same run
 //! ```
 //!
 //! An answer:
@@ -14,6 +15,7 @@
 //! 0 ‖ hashes (32 bytes each, 1 to 16)          of a step, from the left
 //! 1 ‖ tile (at most 256 bytes)                 of a leaf
 //! 2 ‖ opening of the trace ‖ opening of the weights
+//! 3 ‖ signature (65 bytes)                     of the verdict that it is
 //! opening: length (u32) ‖ tiles ‖ count (u32) ‖ siblings (32 bytes each)
 //! ```
 //!
@@ -25,9 +27,11 @@
 //! read. Lengths are not hidden.
 
 use alloy_primitives::B256;
+use alloy_sol_types::SolValue;
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, aead::Aead as _};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
+use tacit_abi::Receipt;
 use tacit_graph::trace::{Hash, MAX_CONVICTION_BYTES, Node, Opening, Openings, TILE_BYTES_MAX};
 use zeroize::Zeroize;
 
@@ -56,7 +60,7 @@ pub struct WalkResponse {
 }
 
 /// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WalkQuestion {
     /// What lies under a node: hashes, or the tile of a leaf.
     Under(Node),
@@ -66,6 +70,13 @@ pub enum WalkQuestion {
         node: u32,
         /// Counted in its tensor.
         element: u32,
+    },
+    /// Whether another worker committed to the same run: whoever did signs that ([`tacit_abi::Verdict`]).
+    Verdict {
+        /// What opens the other receipt's commitment to evidence.
+        salt: B256,
+        /// The other receipt.
+        receipt: Box<Receipt>,
     },
 }
 
@@ -78,6 +89,8 @@ pub enum WalkAnswer {
     Tile(Vec<u8>),
     /// What an element is made of.
     Openings(Box<Openings>),
+    /// The worker's signature of the verdict.
+    Verdict([u8; SIGNATURE_BYTES]),
 }
 
 /// Why a question or an answer is none.
@@ -96,6 +109,9 @@ pub enum WalkReject {
     /// Not one of the kinds there are.
     #[error("it is of no known kind")]
     Kind,
+    /// The receipt in it is none.
+    #[error("it holds no receipt")]
+    Receipt,
     /// Too short, too long, or with too many parts for its kind.
     #[error("its length is not that of its kind")]
     Length,
@@ -120,7 +136,10 @@ pub const WALK_RESPONSE_BYTES_MAX: usize = (WALK_ANSWER_BYTES_MAX + TAG_BYTES).d
 const HASHES_MAX: usize = 16;
 const HASH_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
-const QUESTION_BYTES_MAX: usize = 64;
+const SIGNATURE_BYTES: usize = 65;
+/// A receipt is thirteen words.
+const RECEIPT_BYTES: usize = 13 * 32;
+const QUESTION_BYTES_MAX: usize = 1 + HASH_BYTES + RECEIPT_BYTES + TAG_BYTES;
 const QUESTION_CONTEXT: &str = "tacit 2026 walk question key v1";
 const ANSWER_CONTEXT: &str = "tacit 2026 walk answer key v1";
 
@@ -202,13 +221,14 @@ impl WalkQuestion {
             Self::Element { node, element } => {
                 [&[1][..], &node.to_le_bytes(), &element.to_le_bytes()].concat()
             }
+            Self::Verdict { salt, receipt } => [&[2][..], salt.as_slice(), &receipt.abi_encode()].concat(),
         }
     }
 
     /// Reads a question.
     ///
     /// # Errors
-    /// [`WalkReject::Kind`], [`WalkReject::Length`].
+    /// [`WalkReject::Kind`], [`WalkReject::Length`], [`WalkReject::Receipt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WalkReject> {
         let (kind, rest) = bytes.split_first().ok_or(WalkReject::Length)?;
         let mut from = Reader(rest);
@@ -218,6 +238,11 @@ impl WalkQuestion {
                 node: u32::from_le_bytes(from.array()?),
                 element: u32::from_le_bytes(from.array()?),
             },
+            2 => {
+                let salt = from.array::<HASH_BYTES>()?.into();
+                let receipt = Receipt::abi_decode_validate(from.take(RECEIPT_BYTES)?);
+                Self::Verdict { salt, receipt: Box::new(receipt.map_err(|_| WalkReject::Receipt)?) }
+            }
             _ => return Err(WalkReject::Kind),
         };
         from.end()?;
@@ -248,6 +273,10 @@ impl WalkAnswer {
                     bytes.extend(siblings.iter().flatten());
                 }
             }
+            Self::Verdict(signature) => {
+                bytes.push(3);
+                bytes.extend_from_slice(signature);
+            }
         }
         (bytes.len() <= WALK_ANSWER_BYTES_MAX).then_some(bytes)
     }
@@ -275,6 +304,7 @@ impl WalkAnswer {
                 from.end()?;
                 Ok(Self::Openings(Box::new(openings)))
             }
+            3 => rest.try_into().map(Self::Verdict).map_err(|_| WalkReject::Length),
             _ => Err(WalkReject::Kind),
         }
     }
@@ -317,6 +347,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Address;
     use proptest::prelude::*;
 
     use super::*;
@@ -333,7 +364,28 @@ mod tests {
             WalkAnswer::Tile(Vec::new()),
             openings(&[7; 100], 9),
             openings(&[], 0),
+            WalkAnswer::Verdict([6; 65]),
         ]
+    }
+
+    fn verdict() -> WalkQuestion {
+        let byte = B256::repeat_byte;
+        let receipt = Receipt {
+            jobId: byte(1),
+            modelId: byte(2),
+            channelId: byte(3),
+            client: Address::repeat_byte(4),
+            worker: Address::repeat_byte(5),
+            privacy: 6,
+            evidence: 7,
+            inputCommitment: byte(8),
+            outputCommitment: byte(9),
+            evidenceHash: byte(10),
+            price: 11,
+            cumulative: u128::MAX,
+            completedAt: u64::MAX,
+        };
+        WalkQuestion::Verdict { salt: byte(12), receipt: Box::new(receipt) }
     }
 
     #[test]
@@ -342,8 +394,9 @@ mod tests {
         for question in [
             WalkQuestion::Under(Node { level: 7, index: 1 << 40 }),
             WalkQuestion::Element { node: 3, element: u32::MAX },
+            verdict(),
         ] {
-            let (request, client) = WalkRequest::new(&salt, receipt, question).unwrap();
+            let (request, client) = WalkRequest::new(&salt, receipt, question.clone()).unwrap();
             let (opened, worker) = request.open(&salt).unwrap();
             assert_eq!(opened, question);
             for answer in answers() {
@@ -360,6 +413,10 @@ mod tests {
         assert_eq!(under.encode(), [0, 4, 2, 1, 0, 0, 0, 0, 0, 0]);
         let element = WalkQuestion::Element { node: 1, element: 513 };
         assert_eq!(element.encode(), [1, 1, 0, 0, 0, 1, 2, 0, 0]);
+        let asked = verdict().encode();
+        assert_eq!((asked.len(), &asked[..2], &asked[32..34]), (449, &[2, 12][..], &[12, 1][..]));
+        assert_eq!(&asked[417..], [&[0; 24][..], &[0xff; 8]].concat());
+        assert_eq!(WalkAnswer::Verdict([4; 65]).encode().unwrap(), [&[3][..], &[4; 65]].concat());
         let hashes = WalkAnswer::Hashes(vec![[8; 32]; 2]).encode().unwrap();
         assert_eq!(hashes, [&[0][..], &[8; 64]].concat());
         assert_eq!(WalkAnswer::Tile(vec![1, 2]).encode().unwrap(), [1, 1, 2]);
@@ -371,7 +428,7 @@ mod tests {
     fn only_whoever_knows_the_salt_asks_and_reads() {
         let (salt, receipt) = ([9; 32], B256::repeat_byte(4));
         let question = WalkQuestion::Under(Node { level: 1, index: 0 });
-        let (request, client) = WalkRequest::new(&salt, receipt, question).unwrap();
+        let (request, client) = WalkRequest::new(&salt, receipt, question.clone()).unwrap();
         assert!(matches!(request.open(&[8; 32]), Err(WalkReject::Sealed)));
         let elsewhere = WalkRequest { receipt: B256::repeat_byte(5), ..request.clone() };
         assert!(matches!(elsewhere.open(&salt), Err(WalkReject::Sealed)));
@@ -400,7 +457,9 @@ mod tests {
         assert_eq!(decode(&hashes(17)), Some(WalkReject::Length));
         assert_eq!(decode(&[&hashes(2)[..], &[0]].concat()), Some(WalkReject::Length));
         assert_eq!(decode(&[&[1][..], &[0; 257]].concat()), Some(WalkReject::Length));
-        assert_eq!(decode(&[3]), Some(WalkReject::Kind));
+        assert_eq!(decode(&[4]), Some(WalkReject::Kind));
+        assert_eq!(decode(&[3; 65]), Some(WalkReject::Length));
+        assert_eq!(decode(&[3; 67]), Some(WalkReject::Length));
         let limit_bytes = WALK_ANSWER_BYTES_MAX;
         assert_eq!(decode(&vec![2; limit_bytes + 1]), Some(WalkReject::TooLong { limit_bytes }));
         assert_eq!(openings(&vec![0; limit_bytes], 0).encode(), None);
@@ -412,20 +471,31 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(decode(&whole[..end]), Some(WalkReject::Length));
         }
-        assert_eq!(WalkQuestion::decode(&[2]), Err(WalkReject::Kind));
+        assert_eq!(WalkQuestion::decode(&[3]), Err(WalkReject::Kind));
+        let asked = verdict().encode();
+        for end in 1..asked.len() {
+            assert_eq!(WalkQuestion::decode(&asked[..end]), Err(WalkReject::Length));
+        }
+        // Bits where a field has none: an address of more than twenty bytes, a mode above a byte.
+        for at in [33 + 3 * 32, 33 + 5 * 32 + 30] {
+            let mut bent = asked.clone();
+            bent[at] = 1;
+            assert_eq!(WalkQuestion::decode(&bent), Err(WalkReject::Receipt));
+        }
         assert_eq!(WalkQuestion::decode(&[]), Err(WalkReject::Length));
         assert_eq!(WalkQuestion::decode(&[0, 1]), Err(WalkReject::Length));
         assert_eq!(WalkQuestion::decode(&[1; 10]), Err(WalkReject::Length));
         let keys = WalkKeys::new(&[0; 32], B256::ZERO, B256::ZERO);
         let long = WalkResponse { body: vec![0; limit_bytes + 17] };
         assert_eq!(keys.open(&long), Err(WalkReject::TooLong { limit_bytes }));
-        let long = WalkRequest { receipt: B256::ZERO, nonce: B256::ZERO, body: vec![0; 65] };
+        let long =
+            WalkRequest { receipt: B256::ZERO, nonce: B256::ZERO, body: vec![0; QUESTION_BYTES_MAX + 1] };
         assert!(matches!(long.open(&[0; 32]), Err(WalkReject::TooLong { .. })));
     }
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..4) {
+        fn what_is_read_is_written_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..5) {
             let bytes = [&[kind][..], &bytes].concat();
             if let Ok(answer) = WalkAnswer::decode(&bytes) {
                 prop_assert_eq!(answer.encode(), Some(bytes.clone()));

@@ -1,4 +1,4 @@
-//! A secp256k1 key that signs transactions, vouchers, receipts and jobs.
+//! A secp256k1 key that signs transactions, vouchers, receipts, verdicts and jobs.
 //!
 //! Signatures are 65 bytes `r || s || v`, `v` 27 or 28, low `s`; [`recover`] refuses every other form, so that one
 //! message has one signature.
@@ -8,7 +8,12 @@ use std::path::Path;
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use secp256k1::{Message, SECP256K1, SecretKey};
-use tacit_abi::{Receipt, Voucher, channels, channels::SignedVoucher, receipts, receipts::SignedReceipt};
+use tacit_abi::{
+    Receipt, Verdict, Voucher,
+    audits::{self, SignedVerdict},
+    channels::{self, SignedVoucher},
+    receipts::{self, SignedReceipt},
+};
 use zeroize::Zeroizing;
 
 use crate::keyfile::{self, KeyFileError};
@@ -136,6 +141,13 @@ impl Wallet {
         SignedVoucher { voucher, signature }
     }
 
+    /// Signs a verdict as an auditor that did the run again.
+    #[must_use]
+    pub fn sign_verdict(&self, verdict: Verdict, chain_id: u64) -> SignedVerdict {
+        let signature = self.sign_typed(&verdict, &audits::domain(chain_id));
+        SignedVerdict { verdict, signature }
+    }
+
     /// Nonces are those of RFC 6979, and `s` is the lower one.
     pub(crate) fn sign_raw(&self, digest: B256) -> Signature {
         SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.secret).into()
@@ -185,6 +197,14 @@ pub fn receipt_signer(signed: &SignedReceipt, chain_id: u64) -> Result<Address, 
     recover(signed.receipt.eip712_signing_hash(&receipts::domain(chain_id)), &signed.signature)
 }
 
+/// Account that signed a verdict on this chain; the caller compares it with whom it asked.
+///
+/// # Errors
+/// [`SignatureReject`].
+pub fn verdict_signer(signed: &SignedVerdict, chain_id: u64) -> Result<Address, SignatureReject> {
+    recover(signed.verdict.eip712_signing_hash(&audits::domain(chain_id)), &signed.signature)
+}
+
 #[cfg(test)]
 mod tests {
     use alloy_primitives::{U256, b256, keccak256};
@@ -193,6 +213,14 @@ mod tests {
 
     fn wallet() -> Wallet {
         Wallet::from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap()
+    }
+
+    #[test]
+    fn a_verdict_is_its_auditor_s_on_one_chain() {
+        let verdict = Verdict { receipt: B256::repeat_byte(1), own: B256::repeat_byte(2) };
+        let signed = wallet().sign_verdict(verdict, 7);
+        assert_eq!(verdict_signer(&signed, 7), Ok(wallet().address()));
+        assert_ne!(verdict_signer(&signed, 8), Ok(wallet().address()));
     }
 
     #[test]

@@ -3,7 +3,11 @@
 //! A worker's room is its stake's, so strangers must not use it up: a channel gets room for a few answers, and for as much again as was paid over it, which
 //! nobody pays to a worker for nothing. Each time costs the worker a transaction; with that rule they are as many as the doublings of what a client pays.
 
-use tacit_abi::IAudits::{IAuditsErrors, TooLittleRoom};
+use alloy_primitives::B256;
+use tacit_abi::{
+    IAudits::{IAuditsErrors, TooLittleRoom},
+    audits::PERIOD_S,
+};
 use tacit_wire::{
     Amount, LedgerError, Revert,
     ledger::period_at,
@@ -33,8 +37,6 @@ impl Worker {
         if self.is_drained() {
             return Err(JobReject::Draining);
         }
-        // One after another: each is a transaction, and two of one channel would cover it twice.
-        let _alone = self.covering.lock().await;
         let listed = self.listed_channel(channel_id).await?;
         if listed.worker != self.address() {
             return Err(JobReject::NotOurChannel { channel_id, client: listed.client });
@@ -42,13 +44,9 @@ impl Worker {
         if !listed.open || listed.closeAt != 0 {
             return Err(JobReject::ChannelClosing { channel_id });
         }
-        let exposure = self.ledger.exposure_of(self.address()).await.map_err(JobReject::Ledger)?;
-        let now_s = self.clock.unix_time_s();
-        // A ledger that makes no blocks for a while does not know that a period is over.
-        let period = exposure.period.max(period_at(now_s));
-        let covered = self.ledger.cover_of(channel_id, period).await.map_err(JobReject::Ledger)?;
-        if covered >= amount {
-            return Ok(CoverReply { period, covered });
+        let held = self.covered(channel_id).await?;
+        if held.covered >= amount {
+            return Ok(held);
         }
         let promised = self.store.channel(channel_id)?.map(|channel| channel.promised()).unwrap_or_default();
         let first = self.dearest_audited().0.saturating_mul(FIRST_ANSWERS);
@@ -56,7 +54,13 @@ impl Worker {
         if amount.0 > allowed {
             return Err(JobReject::NotEarned { allowed: Amount(allowed) });
         }
-        let missing = |wanted: u128| Amount(wanted.saturating_sub(covered.0));
+        // One after another: each is a transaction, and two of one channel would cover it twice.
+        let _alone = self.covering.lock().await;
+        let held = self.covered(channel_id).await?;
+        if held.covered >= amount {
+            return Ok(held);
+        }
+        let missing = |wanted: u128| Amount(wanted.saturating_sub(held.covered.0));
         let mined = match self.ledger.cover(&self.wallet, channel_id, missing(allowed)).await {
             // Not as much as later ones need, but enough for this one.
             Err(LedgerError::Reverted(Revert::Audits(IAuditsErrors::TooLittleRoom(TooLittleRoom {
@@ -64,22 +68,30 @@ impl Worker {
             }))))
                 if room >= missing(amount.0).0 =>
             {
-                self.ledger.cover(&self.wallet, channel_id, Amount(room.min(missing(allowed).0))).await
+                self.ledger.cover(&self.wallet, channel_id, Amount(room)).await
             }
             mined => mined,
         };
         match mined {
+            // The block decides in which period that was.
+            Ok(_) => self.covered(channel_id).await,
             Err(LedgerError::Reverted(Revert::Audits(IAuditsErrors::TooLittleRoom(TooLittleRoom {
                 room,
-            })))) => Err(JobReject::NoRoom { room: Amount(room), ends_at: exposure.endsAt }),
-            Err(error) => Err(JobReject::Ledger(error)),
-            Ok(_) => {
-                // The block decides in which period that was.
-                let period = self.ledger.exposure_of(self.address()).await.map_err(JobReject::Ledger)?.period;
-                let covered = self.ledger.cover_of(channel_id, period).await.map_err(JobReject::Ledger)?;
-                Ok(CoverReply { period, covered })
+            })))) => {
+                let ends_at = held.period.saturating_add(1).saturating_mul(PERIOD_S);
+                Err(JobReject::NoRoom { room: Amount(room), ends_at })
             }
+            Err(error) => Err(JobReject::Ledger(error)),
         }
+    }
+
+    /// What is covered on a channel now.
+    async fn covered(&self, channel_id: B256) -> Result<CoverReply, JobReject> {
+        let exposure = self.ledger.exposure_of(self.address()).await.map_err(JobReject::Ledger)?;
+        // A ledger that makes no blocks for a while does not know that a period is over.
+        let period = exposure.period.max(period_at(self.clock.unix_time_s()));
+        let covered = self.ledger.cover_of(channel_id, period).await.map_err(JobReject::Ledger)?;
+        Ok(CoverReply { period, covered })
     }
 
     /// The dearest answer that this worker's stake has to speak for.

@@ -377,11 +377,12 @@ impl Worker {
         let Admitted { opened, digest, model, payment, path, attested, reservation, counting, _place } =
             admitted;
         let (answered, time) = self.computed(&model, &opened).await?;
+        let root = answered.trace.as_ref().map(|trace| trace.root);
         let (job, body, salt) = self.finish(&opened, digest, answered, time, (&path, attested))?;
         let (job_id, day) = (opened.header.job_id, counting.day());
         match payment {
             Payment::Channel(channel) => {
-                let run = self.run_of(&opened, &job, salt);
+                let run = self.run_of(&opened, &job, salt, root);
                 self.store.put_answer(job_id, &job, &body, channel, day, run.as_ref())?;
             }
             Payment::Tokens(spent) => {
@@ -395,13 +396,20 @@ impl Worker {
     }
 
     /// What it takes to do a run again that may be disputed.
-    fn run_of(&self, opened: &OpenedJob, job: &JobRecord, salt: B256) -> Option<RunRecord> {
+    fn run_of(
+        &self,
+        opened: &OpenedJob,
+        job: &JobRecord,
+        salt: B256,
+        root: Option<B256>,
+    ) -> Option<RunRecord> {
         let OpenedJob { header, input: JobInput::Values(values) } = opened else { return None };
         may_be_disputed(header.privacy, header.evidence).then(|| RunRecord {
             receipt: receipt_digest(&job.receipt.receipt, header.chain_id),
             model_id: header.model_id,
             values: values.to_vec(),
             salt: Some(salt),
+            root,
             until_s: job.receipt.receipt.completedAt.saturating_add(KEEP_S),
         })
     }

@@ -245,6 +245,9 @@ pub enum JobReject {
     /// No run that may be disputed, or the question is not from whoever knows its receipt's salt.
     #[error("there is no run that this question opens")]
     NoSuchRun,
+    /// A verdict was asked for about a receipt that is of another run, or of this worker's own.
+    #[error("the receipt is not another worker's of the same run")]
+    OtherRun,
     /// The run was asked about often enough.
     #[error("this run was asked about as often as is answered, or about another element before")]
     WalkedEnough,
@@ -349,6 +352,7 @@ impl JobReject {
             Self::NoSuchRun => {
                 ("no_such_run", 404, "seal the question with the salt of the receipt's evidence")
             }
+            Self::OtherRun => ("other_run", 409, "walk to where the two part, or dispute one of them"),
             Self::WalkedEnough => ("walked_enough", 429, "dispute the receipt on the ledger"),
             Self::Underpaid { .. } => ("underpaid", 402, "sign a voucher for the amount on the receipt"),
             Self::WrongChannel => ("wrong_channel", 409, "send the voucher of the job's channel"),

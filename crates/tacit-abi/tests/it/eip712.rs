@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use core::str::FromStr;
 use serde_json::Value;
-use tacit_abi::{Receipt, Voucher, channels, receipts};
+use tacit_abi::{Receipt, Verdict, Voucher, audits, channels, receipts};
 
 /// Compares every stage of signing one message, then signs it ourselves and expects the same bytes.
 fn check(case: &Value, domain: &Eip712Domain, message: &impl SolStruct) {
@@ -53,6 +53,15 @@ fn receipts_agree() {
             completedAt: field(message, "completedAt"),
         };
         check(&case, &receipts::domain(field(&case, "chain_id")), &receipt);
+    }
+}
+
+#[test]
+fn verdicts_agree() {
+    for case in cases(include_str!("../../../../vectors/eip712/verdict.json")) {
+        let message = &case["message"];
+        let verdict = Verdict { receipt: field(message, "receipt"), own: field(message, "own") };
+        check(&case, &audits::domain(field(&case, "chain_id")), &verdict);
     }
 }
 

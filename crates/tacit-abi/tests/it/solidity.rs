@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use tacit_abi::{
     IAsks::{self, IAsksCalls, IAsksErrors, IAsksEvents},
     IAudits::{self, IAuditsCalls, IAuditsErrors, IAuditsEvents},
+    IBeacons::{self, IBeaconsCalls, IBeaconsErrors, IBeaconsEvents},
     IChannels::{self, IChannelsCalls, IChannelsErrors, IChannelsEvents},
     IModels::{self, IModelsCalls, IModelsErrors, IModelsEvents},
     IModule::IModuleErrors,
@@ -86,6 +87,7 @@ fn methods_have_solc_selectors() {
         paired(IPoliciesCalls::SIGNATURES, IPoliciesCalls::SELECTORS)
     );
     assert_eq!(selectors(&artifact("ISubnets")), paired(ISubnetsCalls::SIGNATURES, ISubnetsCalls::SELECTORS));
+    assert_eq!(selectors(&artifact("IBeacons")), paired(IBeaconsCalls::SIGNATURES, IBeaconsCalls::SELECTORS));
 }
 
 #[test]
@@ -100,6 +102,7 @@ fn errors_are_the_same() {
     assert_eq!(signatures(&artifact("IAudits"), "error"), set(IAuditsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "error"), set(IPoliciesErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("ISubnets"), "error"), set(ISubnetsErrors::SIGNATURES));
+    assert_eq!(signatures(&artifact("IBeacons"), "error"), set(IBeaconsErrors::SIGNATURES));
     assert_eq!(signatures(&artifact("IModule"), "error"), set(IModuleErrors::SIGNATURES));
 }
 
@@ -115,6 +118,7 @@ fn events_are_the_same() {
     assert_eq!(signatures(&artifact("IAudits"), "event"), set(IAuditsEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("IPolicies"), "event"), set(IPoliciesEvents::SIGNATURES));
     assert_eq!(signatures(&artifact("ISubnets"), "event"), set(ISubnetsEvents::SIGNATURES));
+    assert_eq!(signatures(&artifact("IBeacons"), "event"), set(IBeaconsEvents::SIGNATURES));
     for (signature, selector) in IChannelsEvents::SIGNATURES.iter().zip(IChannelsEvents::SELECTORS) {
         assert_eq!(keccak256(signature), *selector);
     }
@@ -148,6 +152,7 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
     assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
     assert_eq!(returned_fields("IAudits", "exposureOf"), fields::<IAudits::Exposure>());
+    assert_eq!(returned_fields("IAudits", "historyOf"), fields::<IAudits::History>());
     assert_eq!(returned_fields("IPolicies", "lineOf"), fields::<IPolicies::Line>());
     assert_eq!(returned_fields("IPolicies", "proposalOf"), fields::<IPolicies::Proposal>());
     assert_eq!(returned_fields("IPolicies", "tallyOf"), fields::<IPolicies::Tally>());
@@ -200,6 +205,7 @@ fn methods_return_what_solc_says() {
         returns::<IAudits::isConvictedCall>(),
         returns::<IAudits::coverOfCall>(),
         returns::<IAudits::exposureOfCall>(),
+        returns::<IAudits::historyOfCall>(),
         returns::<IPolicies::openCall>(),
         returns::<IPolicies::proposeCall>(),
         returns::<IPolicies::lineOfCall>(),
@@ -215,6 +221,8 @@ fn methods_return_what_solc_says() {
         returns::<ISubnets::validatorsCall>(),
         returns::<ISubnets::leavingOfCall>(),
         returns::<ISubnets::creditOfCall>(),
+        returns::<IBeacons::postCall>(),
+        returns::<IBeacons::beaconOfCall>(),
     ];
     let mut compared = 0;
     let names = [
@@ -228,6 +236,7 @@ fn methods_return_what_solc_says() {
         "IAudits",
         "IPolicies",
         "ISubnets",
+        "IBeacons",
     ];
     for name in names {
         let contract = artifact(name);

@@ -83,6 +83,9 @@ pub(crate) struct GatewayRun {
     /// Asks no second worker the same where a model file is missing that an answer could be done again with: nobody but the one that answers is shown the question, and such answers are not audited.
     #[arg(long)]
     pub(crate) audit_alone: bool,
+    /// Has the ledger count passed audits of answers that its beacon selects, which ends a worker's time as a newcomer and counts in its reputation: a second worker is asked the same, and signs. Everybody then reads the receipt: who asked which model, when, and for how much.
+    #[arg(long, conflicts_with = "audit_alone")]
+    pub(crate) audit_shown: bool,
     /// How many of those answers are done again, here or by a second worker, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
     #[arg(long, value_name = "RATE", value_parser = audit_rate)]
     pub(crate) audit_rate: Option<Ratio>,

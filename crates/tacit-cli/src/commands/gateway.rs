@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::{lifetime, network, question};
 use core::time::Duration;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tacit_gateway::openai::{ApiKey, ApiKeys};
 use tacit_gateway::{
     Attestation, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, GatewayConfig, Ratio, Spending, Store,
@@ -73,15 +73,18 @@ fn keys(data: &Path) -> ApiKeys {
 }
 
 /// What audited answers are done again with.
-fn audits(models: &[PathBuf], rate: Option<Ratio>, alone: bool) -> Result<AuditPolicy, Failure> {
+fn audits(arguments: &args::GatewayRun) -> Result<AuditPolicy, Failure> {
     let mut audits = AuditPolicy::default();
-    if alone {
+    if arguments.audit_alone {
         audits = audits.alone();
     }
-    for file in models {
+    if arguments.audit_shown {
+        audits = audits.shown();
+    }
+    for file in &arguments.audit_model {
         audits = audits.with_model(question::read_model(file)?.model);
     }
-    Ok(match rate {
+    Ok(match arguments.audit_rate {
         Some(rate) => audits.with_rate(rate),
         None => audits,
     })
@@ -122,7 +125,7 @@ async fn serve(arguments: &args::GatewayRun, key: &Path, data: &Path, output: Ou
         audit_language: arguments.audit_language.unwrap_or(Ratio::ZERO),
         ..DoorConfig::default()
     };
-    let audits = audits(&arguments.audit_model, arguments.audit_rate, arguments.audit_alone)?;
+    let audits = audits(arguments)?;
     let attestation = arguments.policy.map(Attestation::new).transpose();
     let attestation = attestation.failed("gateway", "the roots of hardware vendors", "")?;
     let unlinkable = UnlinkablePolicy {

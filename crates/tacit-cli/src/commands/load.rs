@@ -202,7 +202,12 @@ fn genesis(state: u64, wallets: &[Wallet]) -> Genesis {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let wallets = wallets.iter().map(Wallet::address).collect();
     Genesis {
-        chain: Chain { chain_id: CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+        chain: Chain {
+            chain_id: CHAIN_ID,
+            gas_limit: DEV_GAS_LIMIT,
+            base_fee_floor: DEV_BASE_FEE,
+            certifier: None,
+        },
         timestamp: now,
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),

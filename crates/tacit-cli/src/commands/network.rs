@@ -475,7 +475,12 @@ fn new_genesis(arguments: &InitNetwork) -> Result<Genesis, Failure> {
     let funded = GenesisAccount { balance: DEV_BALANCE, ..GenesisAccount::default() };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Ok(Genesis {
-        chain: Chain { chain_id: arguments.chain_id, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+        chain: Chain {
+            chain_id: arguments.chain_id,
+            gas_limit: DEV_GAS_LIMIT,
+            base_fee_floor: DEV_BASE_FEE,
+            certifier: None,
+        },
         timestamp: now,
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),

@@ -17,7 +17,7 @@ use tacit_gateway::fraud::{FRAUD_BYTES_MAX, FraudEntry};
 use tacit_gateway::receipt;
 use tacit_gateway::view::{ReceiptEntry, ReceiptKind, score_entries};
 use tacit_gateway::{
-    Bundle, FraudBundle, FraudEntries, SentKeys, VerifiedReceipt, verify_bundle, verify_fraud,
+    Bundle, FraudBundle, FraudEntries, SentKeys, Shown, VerifiedReceipt, verify_bundle, verify_fraud,
 };
 
 pub(crate) async fn receipt(command: &Command, output: Output) -> Result<(), Failure> {
@@ -291,7 +291,13 @@ fn line(entry: &ReceiptEntry) -> String {
     if let Some(figures) = &entry.stream {
         return stream_receipt::line(entry, figures, &place);
     }
-    let audit = entry.audit.as_ref().map_or_else(String::new, |audit| format!("  ({})", audit_words(audit)));
+    let shown = match &entry.shown {
+        Some(Shown::Passed { by }) => format!("; on the ledger, by the word of {by}"),
+        Some(Shown::Not { reason }) => format!("; not on the ledger: {reason}"),
+        Some(Shown::Due | Shown::NotSelected) | None => String::new(),
+    };
+    let words = |audit| format!("  ({}{shown})", audit_words(audit));
+    let audit = entry.audit.as_ref().map_or_else(String::new, words);
     format!(
         "{}  {}  {} + {}  paid {} to {}  {place}{kind}{audit}",
         entry.receipt,

@@ -103,7 +103,12 @@ fn flooded(folder: &Folder) -> Vec<String> {
         |coins: u128| GenesisAccount { balance: U256::from(coins * COIN), ..GenesisAccount::default() };
     let attackers = (0..GAPPED + GREEDY + LONG).map(|index| (attacker(index).address(), rich(1)));
     let genesis = Genesis {
-        chain: Chain { chain_id: CHAIN_ID, gas_limit: DEV_GAS_LIMIT, base_fee_floor: DEV_BASE_FEE },
+        chain: Chain {
+            chain_id: CHAIN_ID,
+            gas_limit: DEV_GAS_LIMIT,
+            base_fee_floor: DEV_BASE_FEE,
+            certifier: None,
+        },
         timestamp: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
         base_fee: DEV_BASE_FEE,
         extra_data: Bytes::new(),

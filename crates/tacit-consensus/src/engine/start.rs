@@ -12,6 +12,7 @@ use crate::{
     evidence::{Watched, Witness},
     genesis,
     ports::{BlockSink, EvidenceSink, TransactionSource},
+    rules::Rules,
     state::StateDb,
     sync::{Beginning, Whole, begin},
 };
@@ -51,7 +52,8 @@ use core::{
 use futures::channel::mpsc;
 use rand_core::CryptoRng;
 use std::sync::Arc;
-use tacit_light::certificate_namespace;
+use tacit_ledger::Chain;
+use tacit_light::{Certifier, certificate_namespace};
 
 /// A running validator.
 pub struct Validator<E, T, S>
@@ -128,6 +130,14 @@ where
             &group,
         )
         .await?;
+        let certifier = Certifier {
+            chain_id: rules.chain.chain_id,
+            genesis: genesis.hash(),
+            first: genesis.block().header.number,
+            group: group.key(),
+        };
+        // The ledger's modules check certificates by it: from here and from nowhere else, or validators would execute differently.
+        let rules = Rules { chain: Chain { certifier: Some(certifier), ..rules.chain }, ..rules };
         let certificates = certificate_namespace(rules.chain.chain_id, genesis.hash());
         let (to_certify, certified_epochs) = mpsc::unbounded();
         let (to_watch, watched_epochs) = mpsc::unbounded();

@@ -9,7 +9,8 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use tacit_ledger::{Chain, Genesis, GenesisAccount};
 
 pub(crate) const COIN: u128 = 1_000_000_000_000_000_000;
-pub(crate) const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7 };
+pub(crate) const CHAIN: Chain =
+    Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None };
 pub(crate) const START_S: u64 = 1_800_000_000;
 pub(crate) const PEOPLE: u8 = 4;
 

@@ -11,9 +11,9 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
-    IValidators, Privacy, asks, audits, channels, models, policies, proofs, receipts, stakes, subnets,
-    validators,
+    Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    IValidators, Privacy, asks, audits, beacons, channels, models, policies, proofs, receipts, stakes,
+    subnets, validators,
 };
 use tacit_wire::Amount;
 
@@ -85,6 +85,7 @@ pub(crate) fn module_name(address: Address) -> Option<&'static str> {
         audits::ADDRESS => "audits",
         policies::ADDRESS => "policies",
         subnets::ADDRESS => "subnets",
+        beacons::ADDRESS => "beacons",
         _ => return None,
     })
 }
@@ -103,6 +104,7 @@ pub(crate) fn call(to: Address, input: &[u8]) -> Option<Decoded> {
         audits::ADDRESS => audits_call(input),
         policies::ADDRESS => policies_call(input),
         subnets::ADDRESS => subnets_call(input),
+        beacons::ADDRESS => beacons_call(input),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -122,6 +124,7 @@ pub(crate) fn event(from: Address, topics: &[B256], data: &[u8]) -> Option<Decod
         audits::ADDRESS => audits_event(topics, data),
         policies::ADDRESS => policies_event(topics, data),
         subnets::ADDRESS => subnets_event(topics, data),
+        beacons::ADDRESS => beacons_event(topics, data),
         _ => None,
     }?;
     Some(Decoded { module: module.to_owned(), name: name.to_owned(), arguments })
@@ -294,6 +297,8 @@ interface! {
         cover coverCall { channelId, amount }
         coverOf coverOfCall { channelId, period }
         exposureOf exposureOfCall { worker }
+        pass passCall { receipt, signature, root, siblings, verdict }
+        historyOf historyOfCall { worker }
         challengeOf challengeOfCall { id }
         isConvicted isConvictedCall { receipt }
     }
@@ -306,6 +311,7 @@ interface! {
         Convicted { receipt, worker, reporter, taken }
         Settled { id, winner }
         Covered { channelId, worker, period, amount, covered }
+        Passed { receipt, worker, auditor }
     }
 }
 
@@ -367,6 +373,17 @@ interface! {
         Revealed { id, epoch, validator, weights }
         Closed { id, epoch, agreed, paid }
         Claimed { account, amount }
+    }
+}
+
+interface! {
+    IBeacons IBeaconsCalls IBeaconsEvents => beacons_call beacons_event,
+    calls {
+        post postCall { number, blockHash, signature }
+        beaconOf beaconOfCall { number }
+    }
+    events {
+        Posted { number, beacon }
     }
 }
 
@@ -474,6 +491,7 @@ structs! {
         price, cumulative, completedAt
     }
     IAudits Opening { tiles, siblings }
+    IAudits SignedVerdict { auditor, own, signature }
     ISubnets Terms {
         task, text, kappa, bondsPenalty, bondsAverage, rule, alphaLow, alphaHigh, alphaSteepness, quorum, workersMax,
         validatorsMax, epochSeconds, revealSeconds, payout, fee, stakeMin

@@ -80,6 +80,32 @@ pub enum Audit {
     },
 }
 
+/// What became of showing the ledger that an answer passed its audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Shown {
+    /// It is not known yet whether the beacon selects it, or what a second worker says.
+    Due,
+    /// The beacon does not select it.
+    NotSelected,
+    /// It counts.
+    Passed {
+        /// Who signed for it.
+        by: Address,
+    },
+    /// It was selected, and does not count.
+    Not {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Shown {
+    pub(crate) fn not(reason: &str) -> Self {
+        Self::Not { reason: reason.to_owned() }
+    }
+}
+
 /// An answer that another one was compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Other {
@@ -108,7 +134,14 @@ const WALKED: TableDefinition<'_, ([u8; 32], &[u8]), &[u8]> = TableDefinition::n
 /// What convicts a worker, by job, until it did.
 const CONVICTIONS: Bytes32Table<'_> = TableDefinition::new("audit_convictions");
 
+/// What became of showing answers, by job.
+const SHOWN: Bytes32Table<'_> = TableDefinition::new("audits_shown");
+/// Answers of which it is not known yet.
+const UNSHOWN: TableDefinition<'_, [u8; 32], ()> = TableDefinition::new("audits_unshown");
+
 pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
+    write.open_table(SHOWN)?;
+    write.open_table(UNSHOWN)?;
     write.open_table(AUDITS)?;
     write.open_table(OPEN_AUDITS)?;
     write.open_table(PAIRS)?;
@@ -128,6 +161,17 @@ pub(super) fn note_due(write: &WriteTransaction, job: &JobRecord) -> Result<(), 
         _ => Audit::Due,
     };
     put_state(write, header.job_id, &audit)
+}
+
+fn put_shown(write: &WriteTransaction, job_id: JobId, shown: &Shown) -> Result<(), StoreError> {
+    put(write, SHOWN, job_id.0, shown)?;
+    let mut unshown = write.open_table(UNSHOWN)?;
+    if *shown == Shown::Due {
+        unshown.insert(job_id.0.0, ())?;
+    } else {
+        unshown.remove(job_id.0.0)?;
+    }
+    Ok(())
 }
 
 fn put_state(write: &WriteTransaction, job_id: JobId, audit: &Audit) -> Result<(), StoreError> {
@@ -183,6 +227,37 @@ impl Store {
             open.push(JobId(entry?.0.value().into()));
         }
         Ok(open)
+    }
+
+    /// What became of showing the ledger that an answer passed its audit; none where nobody wants to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn shown(&self, job_id: JobId) -> Result<Option<Shown>, StoreError> {
+        self.read(SHOWN, job_id.0)
+    }
+
+    /// Answers of which it is not known yet whether they are to be shown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unshown(&self) -> Result<Vec<JobId>, StoreError> {
+        let read = self.database.begin_read()?;
+        let mut unshown = Vec::new();
+        for entry in read.open_table(UNSHOWN)?.iter()? {
+            unshown.push(JobId(entry?.0.value().into()));
+        }
+        Ok(unshown)
+    }
+
+    /// Keeps what became of showing an answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_shown(&self, job_id: JobId, shown: &Shown) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put_shown(&write, job_id, shown)?;
+        Ok(write.commit()?)
     }
 
     /// Keeps what became of an audit.

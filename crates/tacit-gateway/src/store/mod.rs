@@ -23,7 +23,7 @@ mod streams;
 mod tokens;
 
 pub(crate) use audits::Fault as AuditFault;
-pub use audits::{Audit, Other};
+pub use audits::{Audit, Other, Shown};
 pub use records::{
     AnswerRecord, Canaries, ChannelRecord, Cover, Distrust, JobRecord, JobState, KnownRow, Purpose,
 };

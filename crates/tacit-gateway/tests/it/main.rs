@@ -35,6 +35,7 @@ mod reference;
 mod refusals;
 mod sdk;
 mod seconds;
+mod shown;
 mod story;
 mod stream_receipts;
 mod support;

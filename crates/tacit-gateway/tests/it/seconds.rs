@@ -45,7 +45,7 @@ const SECOND: u8 = 3;
 /// Cheaper asks are taken first.
 const SECOND_PRICE: Amount = Amount(2 * PRICE.0);
 
-fn audited(engine: impl Engine, price: Amount) -> ServedModel {
+pub(crate) fn audited(engine: impl Engine, price: Amount) -> ServedModel {
     served(&deep_model(), "small", Arc::new(engine), price)
         .ask(Privacy::Sealed, Evidence::Audited, price)
         .ask(Privacy::Clear, Evidence::Audited, price)
@@ -56,7 +56,7 @@ fn plan(key: u8, engine: impl Engine) -> WorkerPlan {
     WorkerPlan { models: vec![audited(engine, price)], ..WorkerPlan::honest(key) }
 }
 
-fn honest() -> GraphEngine {
+pub(crate) fn honest() -> GraphEngine {
     GraphEngine::new(deep_model())
 }
 
@@ -93,13 +93,13 @@ enum Manner {
 
 /// Alters one value in the middle, computes everything anew that follows from it, and defends it.
 #[derive(Clone, Copy)]
-struct Liar {
+pub(crate) struct Liar {
     at: usize,
     by: i32,
     manner: Manner,
 }
 
-const LIAR: Liar = Liar { at: 321, by: 5, manner: Manner::Committed };
+pub(crate) const LIAR: Liar = Liar { at: 321, by: 5, manner: Manner::Committed };
 
 impl Liar {
     fn run(&self, values: &[i64]) -> Trace {
@@ -607,14 +607,14 @@ async fn a_worker_tells_strangers_nothing() {
     let values = cast.gateway.store().job(answer.job_id).unwrap().unwrap().values;
     let trace = run(&values);
     let top = WalkQuestion::Under(tree(&trace).tree().top_node());
-    let (stranger, _) = WalkRequest::new(&[7; 32], receipt, top).unwrap();
+    let (stranger, _) = WalkRequest::new(&[7; 32], receipt, top.clone()).unwrap();
     refused(post(&stranger).await, "no_such_run");
-    let (unknown, _) = WalkRequest::new(&salt, B256::repeat_byte(1), top).unwrap();
+    let (unknown, _) = WalkRequest::new(&salt, B256::repeat_byte(1), top.clone()).unwrap();
     refused(post(&unknown).await, "no_such_run");
     let (nowhere, _) =
         WalkRequest::new(&salt, receipt, WalkQuestion::Under(Node { level: 60, index: 1 })).unwrap();
     refused(post(&nowhere).await, "malformed_request");
-    let (request, keys) = WalkRequest::new(&salt, receipt, top).unwrap();
+    let (request, keys) = WalkRequest::new(&salt, receipt, top.clone()).unwrap();
     let said = post(&request).await.unwrap();
     assert!(keys.open(&said).is_ok());
     // Whoever sends the same again learns nothing new.

@@ -17,7 +17,7 @@ pub const RICH: Address = Address::repeat_byte(1);
 pub static FRESH: LazyLock<Fresh> = LazyLock::new(|| {
     let rich = GenesisAccount { balance: U256::from(1_u128 << 100), ..GenesisAccount::default() };
     let genesis = Genesis {
-        chain: Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0 },
+        chain: Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 0, certifier: None },
         timestamp: 1_800_000_000,
         base_fee: 0,
         extra_data: Default::default(),

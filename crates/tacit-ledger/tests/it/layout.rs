@@ -9,10 +9,11 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
-    Evidence, IAsks, IAudits, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
-    IValidators, Privacy, Receipt,
+    Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
+    IValidators, Privacy, Receipt, Verdict,
     asks::{self, ASK_STAKE, TOKENS_KEPT_S},
     audits::{self, CHALLENGE_BOND, PERIOD_S, STEP_S},
+    beacons,
     channels::{self, channel_id},
     models,
     policies::{self, BOND, DELAY_MIN_S, QUORUM_MIN, VOTE_S, line_id, proposal_id},
@@ -74,6 +75,11 @@ alloy_sol_types::sol! {
         }
         function seed(bytes32 model, bytes32 root, bytes32 id, ChallengeRecord calldata record) external;
         function seedCover(address worker, bytes32 channel, uint64 period, uint128 amount) external;
+        function seedPassed(bytes32 receiptHash, address worker) external;
+        function seedConvicted(bytes32 receiptHash, address worker) external;
+    }
+    interface IBeaconsLayout {
+        function seed(uint64 number, bytes32 beacon) external;
     }
     interface IPoliciesLayout {
         struct Line {
@@ -205,8 +211,8 @@ fn slots(net: &Net, of: Address) -> BTreeMap<U256, U256> {
         .collect()
 }
 
-/// Sends messages of one person in one block, so that block number and sender agree.
-fn together(net: &mut Net, from: u8, messages: Vec<(Address, u128, Vec<u8>)>) {
+/// Sends messages of one person in one block, so that block number and sender agree. Gas that the last one used.
+fn together(net: &mut Net, from: u8, messages: Vec<(Address, u128, Vec<u8>)>) -> u64 {
     let first = net.nonce(from);
     let candidates = messages.into_iter().zip(first..).map(|((to, value, input), nonce)| {
         Draft { to: TxKind::Call(to), value, input: input.into(), ..Draft::new(from, nonce) }.sign()
@@ -216,6 +222,7 @@ fn together(net: &mut Net, from: u8, messages: Vec<(Address, u128, Vec<u8>)>) {
     for outcome in &built.executed.outcomes {
         assert!(alloy_consensus::TxReceipt::status(&outcome.receipt), "{}", outcome.output);
     }
+    built.executed.outcomes.last().unwrap().gas_used
 }
 
 #[test]
@@ -299,7 +306,7 @@ fn audits_are_laid_out_as_solc_does() {
         &mut net,
         3,
         vec![
-            (twin, 0, IAuditsLayout::seedCall { model, root, id, record }.abi_encode()),
+            (twin, 0, IAuditsLayout::seedCall { model, root, id, record: record.clone() }.abi_encode()),
             (audits::ADDRESS, 0, IAudits::registerWeightsCall { modelId: model, root }.abi_encode()),
             (audits::ADDRESS, CHALLENGE_BOND, IAudits::challengeCall { signed, leaves, top }.abi_encode()),
         ],
@@ -307,6 +314,108 @@ fn audits_are_laid_out_as_solc_does() {
     let expected = slots(&net, twin);
     assert_eq!(expected.len(), 6);
     assert_eq!(slots(&net, audits::ADDRESS), expected);
+
+    // The worker says nothing, and loses.
+    let mut attributes = net.attributes();
+    attributes.timestamp += STEP_S;
+    let _ = net.mine_with(&attributes, Vec::new());
+    let record = IAuditsLayout::ChallengeRecord { turn: 4, ..record };
+    together(
+        &mut net,
+        3,
+        vec![
+            (twin, 0, IAuditsLayout::seedCall { model, root, id, record }.abi_encode()),
+            (twin, 0, IAuditsLayout::seedConvictedCall { receiptHash: digest, worker }.abi_encode()),
+            (audits::ADDRESS, 0, IAudits::settleCall { id }.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 7);
+    assert_eq!(slots(&net, audits::ADDRESS), expected);
+}
+
+#[test]
+fn passed_audits_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("AuditsLayout"));
+    let (model, (secret, worker), (auditing, auditor)) = (B256::repeat_byte(0xd1), key(2), key(4));
+    let receipt = Receipt {
+        jobId: B256::ZERO,
+        modelId: model,
+        channelId: B256::ZERO,
+        client: address(3),
+        worker,
+        privacy: Privacy::Clear as u8,
+        evidence: Evidence::Audited as u8,
+        inputCommitment: B256::ZERO,
+        outputCommitment: B256::ZERO,
+        evidenceHash: B256::ZERO,
+        // So dear that every beacon selects it.
+        price: ASK_STAKE,
+        cumulative: ASK_STAKE,
+        completedAt: net.head.timestamp,
+    };
+    let publish = IModels::publishCall { modelId: model, weightRoot: model, name: "m".into() };
+    net.send(3, models::ADDRESS, 0, publish.abi_encode());
+    for person in [2, 4] {
+        net.send(person, stakes::ADDRESS, ASK_STAKE, IStakes::bondCall {}.abi_encode());
+    }
+    let terms = IAsks::Terms {
+        privacy: Privacy::Clear as u8,
+        evidence: Evidence::Audited as u8,
+        price: 1,
+        promptPrice: 0,
+        completionPrice: 0,
+        capacity: 1,
+        validUntil: net.head.timestamp + 1_000,
+        sealingKey: B256::ZERO,
+        endpoint: "http://127.0.0.1:9".into(),
+    };
+    net.send(4, asks::ADDRESS, 0, IAsks::setCall { modelId: model, terms }.abi_encode());
+    let other = B256::repeat_byte(9);
+    let leaves = [receipts::leaf(&receipt, CHAIN_ID), other];
+    let root = receipts::root(&leaves).unwrap();
+    net.send(2, receipts::ADDRESS, 0, IReceipts::anchorCall { root, count: 2 }.abi_encode());
+    let post =
+        IBeacons::postCall { number: net.head.number, blockHash: net.head.hash(), signature: Bytes::new() };
+    net.send(3, beacons::ADDRESS, 0, post.abi_encode());
+
+    let digest = receipt.eip712_signing_hash(&receipts::domain(CHAIN_ID));
+    let verdict = Verdict { receipt: digest, own: other };
+    let said = verdict.eip712_signing_hash(&audits::domain(CHAIN_ID));
+    let sign = |secret, digest| Bytes::from(sign_message(secret, digest).unwrap().as_bytes());
+    let pass = IAudits::passCall {
+        receipt: receipt.into(),
+        signature: sign(secret, digest),
+        root,
+        siblings: vec![other],
+        verdict: IAudits::SignedVerdict { auditor, own: other, signature: sign(auditing, said) },
+    };
+    let gas_used = together(
+        &mut net,
+        3,
+        vec![
+            (twin, 0, IAuditsLayout::seedPassedCall { receiptHash: digest, worker }.abi_encode()),
+            (audits::ADDRESS, 0, pass.abi_encode()),
+        ],
+    );
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 2);
+    assert_eq!(slots(&net, audits::ADDRESS), expected);
+    println!("a passed audit, in a batch of two: {gas_used} gas");
+}
+
+#[test]
+fn beacons_are_laid_out_as_solc_does() {
+    let mut net = Net::new();
+    let twin = net.deploy(1, &bytecode("BeaconsLayout"));
+    let (number, hash) = (net.head.number, net.head.hash());
+    let post = IBeacons::postCall { number, blockHash: hash, signature: Bytes::new() };
+    let seed = IBeaconsLayout::seedCall { number, beacon: beacons::of_development(hash) };
+    together(&mut net, 2, vec![(twin, 0, seed.abi_encode()), (beacons::ADDRESS, 0, post.abi_encode())]);
+    let expected = slots(&net, twin);
+    assert_eq!(expected.len(), 1);
+    assert_eq!(slots(&net, beacons::ADDRESS), expected);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod audits;
+mod beacons;
 mod blocks;
 mod calls;
 mod cover;

@@ -29,7 +29,7 @@ pub(crate) fn address(n: u8) -> Address {
 pub(crate) fn genesis() -> Genesis {
     let account = GenesisAccount { balance: U256::from(1_000 * COIN), ..GenesisAccount::default() };
     Genesis {
-        chain: Chain { chain_id: CHAIN_ID, gas_limit: 60_000_000, base_fee_floor: 7 },
+        chain: Chain { chain_id: CHAIN_ID, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None },
         timestamp: 1_800_000_000,
         base_fee: 1_000,
         extra_data: Bytes::new(),

@@ -24,6 +24,12 @@ fn exact() -> Terms {
     }
 }
 
+#[test]
+fn the_network_s_terms_and_one_s_own_will_do() {
+    assert_eq!(Policy::new(Terms::NETWORK), Ok(Policy::NETWORK));
+    assert_eq!(Policy::new(Terms::OWN), Ok(Policy::OWN));
+}
+
 fn real(ratio: Ratio) -> f64 {
     ratio.0 as f64 / Ratio::ONE.0 as f64
 }

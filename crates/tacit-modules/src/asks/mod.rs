@@ -29,17 +29,18 @@ mod tokens;
 
 use crate::{
     dispatch::{Access, Failure, decode, revert},
-    host::Host,
+    host::{Host, as_module},
     models, stakes,
 };
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
-use record::{AskKey, AskRecord};
+pub(crate) use record::AskKey;
+use record::AskRecord;
 use tacit_abi::{
     Evidence,
     IAsks::{self, IAsksCalls},
     Privacy,
-    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX, TOKENS_KEPT_S},
+    asks::{ADDRESS, ASK_LIFE_S, ASK_STAKE, PAGE_MAX, TOKENS_KEPT_S},
 };
 
 /// Longest endpoint in bytes.
@@ -170,6 +171,14 @@ fn page(host: &mut dyn Host, model: B256, from: u64, limit: u32) -> Result<Vec<I
     }
     let records = record::page(host, model, from, limit)?;
     records.into_iter().map(|record| listed(host, record)).collect()
+}
+
+/// Whether there is an ask with this key that has not ended, and that stake backs. For other modules.
+pub(crate) fn is_live(host: &mut dyn Host, key: AskKey) -> Result<bool, Failure> {
+    as_module(host, ADDRESS, |host| {
+        let Some(record) = record::find(host, key)? else { return Ok(false) };
+        Ok(listed(host, record)?.is_live(host.context().now))
+    })
 }
 
 /// An ask with what backs it.

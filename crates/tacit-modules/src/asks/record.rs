@@ -10,11 +10,11 @@ use tacit_abi::IAsks;
 
 /// What identifies an ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AskKey {
-    pub(super) model: B256,
-    pub(super) worker: Address,
-    pub(super) privacy: u8,
-    pub(super) evidence: u8,
+pub(crate) struct AskKey {
+    pub(crate) model: B256,
+    pub(crate) worker: Address,
+    pub(crate) privacy: u8,
+    pub(crate) evidence: u8,
 }
 
 impl AskKey {

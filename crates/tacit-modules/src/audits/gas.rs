@@ -37,3 +37,7 @@ pub fn hashes(count: u64) -> u64 {
 pub const READ: u64 = 40;
 /// Building the EIP-712 digest of a receipt: nine hashes over forty words in all.
 pub const DIGEST: u64 = 9 * 30 + 6 * 40;
+/// Building that of a verdict: seven hashes over twenty-six words in all.
+pub const VERDICT: u64 = 7 * 30 + 6 * 26;
+/// A probability, a dozen operations of 256 bits, and the draw, a hash of three words.
+pub const SELECTION: u64 = 300;

@@ -1,17 +1,18 @@
-//! `audits`: disputes about answers whose evidence is `audited`, each ended by one element computed here.
+//! `audits`: disputes about answers whose evidence is `audited`, each ended by one element computed here, and audits that were passed.
 //!
 //! # State
 //! | slot | field |
 //! |---|---|
 //! | 0 | `mapping(bytes32 => bytes32) weights`: by model, the root of the tree over its weights |
-//! | 1 | `mapping(bytes32 => ReceiptRecord) receipts`, by EIP-712 digest: `senior` (20 bytes), `convicted` (1) |
+//! | 1 | `mapping(bytes32 => ReceiptRecord) receipts`, by EIP-712 digest: `senior` (20 bytes), `convicted` (1), `passed` (1) |
 //! | 2 | `mapping(bytes32 => ChallengeRecord) challenges`, by `keccak256(receipt digest ‖ challenger)`; four slots |
 //! | 3 | `mapping(address => mapping(uint64 => uint128)) taken`: what a worker's covers of a period add up to |
 //! | 4 | `mapping(bytes32 => mapping(uint64 => uint128)) covers`: by channel and period |
+//! | 5 | `mapping(address => History) histories`, by worker: `passed` (4 bytes), `passedAt` (8), `convictedAt` (8) |
 //!
 //! # Messages
-//! `registerWeights` (the model's owner), `convict`, `challenge` (payable), `reveal`, `choose`, `revealTile`, `settle`, `cover` (a channel's worker), and the views
-//! `weightsOf`, `challengeOf`, `isConvicted`, `coverOf`, `exposureOf`.
+//! `registerWeights` (the model's owner), `convict`, `challenge` (payable), `reveal`, `choose`, `revealTile`, `settle`, `cover` (a channel's worker), `pass`, and the views
+//! `weightsOf`, `challengeOf`, `isConvicted`, `coverOf`, `exposureOf`, `historyOf`.
 //!
 //! # Invariants
 //! - A stake is taken only for a receipt with evidence `audited` that its worker signed for this chain, once for each receipt: because
@@ -26,6 +27,10 @@
 //! - Who convicts a receipt gets the reward, unless somebody else's challenge of it was there first: that one does, so that nobody gains by
 //!   copying a conviction from the pool.
 //! - What a worker covers in two periods in a row was, at each cover, at most [`exposure_max`](tacit_abi::audits::exposure_max) of what it had bonded; it never falls within them.
+//! - A receipt passes once, and never once it is convicted: if the beacon of the block in which its worker anchored it selects it, by [`Policy::NETWORK`], and an account that is neither
+//!   its worker nor its client, and has a live ask for the model in its mode, signed that it was asked the same and came to the same trace. That it was, nobody checks here.
+//! - `passed` counts the audits that a worker passed since its last conviction, for receipts of after it; a conviction counts from the block that takes the stake, however long ago what it is
+//!   for was done, so that nothing that was passed before is left.
 //!
 //! # Gas
 //! EVM prices for slots, and for graphs, elements and hashes the prices in [`mod@gas`], charged before the work.
@@ -35,19 +40,25 @@ pub mod gas;
 mod record;
 
 use crate::{
+    asks::{self, AskKey},
+    beacons,
     dispatch::{Access, Failure, check_name, decode, revert},
-    host::Host,
-    models, proofs, signature, stakes,
+    host::{Host, keccak_gas},
+    models, proofs,
+    receipts::{self, MAX_PROOF},
+    signature, stakes,
 };
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolStruct};
-use record::{ChallengeRecord, ReceiptRecord, Turn};
+use record::{ChallengeRecord, HistoryRecord, ReceiptRecord, Turn};
 use tacit_abi::{
     Evidence,
     IAudits::{self, IAuditsCalls},
-    Privacy, Receipt,
-    audits::{CHALLENGE_BOND, CHALLENGE_WINDOW_S, MAX_LEAVES, STEP_S},
-    receipts,
+    Privacy, Receipt, Verdict,
+    asks::ASK_STAKE,
+    audits::{self, CHALLENGE_BOND, CHALLENGE_WINDOW_S, MAX_LEAVES, STEP_S},
+    receipts::domain,
+    stakes::burned,
 };
 use tacit_graph::{
     Graph, decode_graph, feature_count, model_id,
@@ -56,6 +67,7 @@ use tacit_graph::{
         evidence_commitment, fold_step, step,
     },
 };
+use tacit_market::{Policy, selection::is_selected};
 
 /// Runs one call.
 ///
@@ -70,12 +82,14 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
         | IAuditsCalls::choose(_)
         | IAuditsCalls::revealTile(_)
         | IAuditsCalls::settle(_)
-        | IAuditsCalls::cover(_) => Access::Write,
+        | IAuditsCalls::cover(_)
+        | IAuditsCalls::pass(_) => Access::Write,
         IAuditsCalls::weightsOf(_)
         | IAuditsCalls::challengeOf(_)
         | IAuditsCalls::isConvicted(_)
         | IAuditsCalls::coverOf(_)
-        | IAuditsCalls::exposureOf(_) => Access::View,
+        | IAuditsCalls::exposureOf(_)
+        | IAuditsCalls::historyOf(_) => Access::View,
     })?;
     match call {
         IAuditsCalls::registerWeights(call) => {
@@ -112,6 +126,11 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             let convicted = ReceiptRecord::load(host, call.receipt)?.convicted;
             Ok(IAudits::isConvictedCall::abi_encode_returns(&convicted).into())
         }
+        IAuditsCalls::pass(call) => pass(host, call).map(|()| Bytes::new()),
+        IAuditsCalls::historyOf(call) => {
+            let history = HistoryRecord::load(host, call.worker)?.into_abi();
+            Ok(IAudits::historyOfCall::abi_encode_returns(&history).into())
+        }
     }
 }
 
@@ -136,11 +155,9 @@ fn register_weights(host: &mut dyn Host, model: B256, root: B256) -> Result<(), 
 struct Checked {
     digest: B256,
     receipt: Receipt,
-    salt: B256,
 }
 
-fn checked(host: &mut dyn Host, signed: IAudits::SignedReceipt) -> Result<Checked, Failure> {
-    let IAudits::SignedReceipt { receipt, signature, evidenceSalt: salt } = signed;
+fn checked(host: &mut dyn Host, receipt: IAudits::Receipt, signature: &[u8]) -> Result<Checked, Failure> {
     let receipt = Receipt::from(receipt);
     // Evidence of an encrypted job is about a seed, and no other mode of privacy has a trace.
     let privacy = matches!(Privacy::from_u8(receipt.privacy), Some(Privacy::Clear | Privacy::Sealed));
@@ -148,18 +165,18 @@ fn checked(host: &mut dyn Host, signed: IAudits::SignedReceipt) -> Result<Checke
         return Err(revert(IAudits::NotAudited { privacy: receipt.privacy, evidence: receipt.evidence }));
     }
     host.charge(gas::DIGEST)?;
-    let digest = receipt.eip712_signing_hash(&receipts::domain(host.context().chain_id));
-    if signature::signer(host, digest, &signature)? != Some(receipt.worker) {
+    let digest = receipt.eip712_signing_hash(&domain(host.context().chain_id));
+    if signature::signer(host, digest, signature)? != Some(receipt.worker) {
         return Err(revert(IAudits::BadSignature {}));
     }
-    Ok(Checked { digest, receipt, salt })
+    Ok(Checked { digest, receipt })
 }
 
 impl Checked {
-    /// Whether the receipt commits to the trace with this root.
-    fn commits_to(&self, host: &mut dyn Host, root: &Hash) -> Result<(), Failure> {
+    /// Whether the receipt commits, with this salt, to the trace with this root.
+    fn commits_to(&self, host: &mut dyn Host, salt: B256, root: &Hash) -> Result<(), Failure> {
         host.charge(gas::hashes(2))?;
-        if evidence_commitment(&self.salt.0, root) == self.receipt.evidenceHash.0 {
+        if evidence_commitment(&salt.0, root) == self.receipt.evidenceHash.0 {
             Ok(())
         } else {
             Err(revert(IAudits::BadOpening {}))
@@ -175,7 +192,8 @@ fn unconvicted(host: &mut dyn Host, receipt: B256) -> Result<ReceiptRecord, Fail
 
 fn convict(host: &mut dyn Host, call: IAudits::convictCall) -> Result<(), Failure> {
     let IAudits::convictCall { signed, graph, weightRoot, node, element, tile, trace, weights } = call;
-    let checked = checked(host, signed)?;
+    let IAudits::SignedReceipt { receipt, signature, evidenceSalt: salt } = signed;
+    let checked = checked(host, receipt, &signature)?;
     let record = unconvicted(host, checked.digest)?;
     let model = checked.receipt.modelId;
     let graph = self::graph(host, model, &graph, weightRoot)?;
@@ -190,7 +208,7 @@ fn convict(host: &mut dyn Host, call: IAudits::convictCall) -> Result<(), Failur
     let question = Question::new(&graph, node, element).map_err(|error| rejected(&error))?;
     host.charge(gas::hashes(question.hashes(&conviction)))?;
     let opened = question.open(&conviction).map_err(|error| rejected(&error))?;
-    checked.commits_to(host, opened.trace_root())?;
+    checked.commits_to(host, salt, opened.trace_root())?;
     if let Some(root) = opened.weights_root() {
         let registered = record::weights(host, model)?;
         if registered.is_zero() {
@@ -238,6 +256,10 @@ fn punish(
 ) -> Result<(), Failure> {
     record.convicted = true;
     record.store(host)?;
+    let mut history = HistoryRecord::load(host, worker)?;
+    // From now on, not from when the receipt was signed or a deadline passed: what was passed meanwhile is gone too.
+    (history.passed, history.convicted_at) = (0, host.context().now);
+    history.store(host)?;
     let taken = stakes::slash(host, worker, reporter)?;
     Ok(host.emit(IAudits::Convicted { receipt, worker, reporter, taken }.encode_log_data())?)
 }
@@ -255,9 +277,10 @@ fn challenge(
     if leaves == 0 || leaves > MAX_LEAVES {
         return Err(revert(IAudits::LeafCount { limit: MAX_LEAVES }));
     }
-    let checked = checked(host, signed)?;
+    let IAudits::SignedReceipt { receipt, signature, evidenceSalt: salt } = signed;
+    let checked = checked(host, receipt, &signature)?;
     host.charge(gas::hashes(1))?;
-    checked.commits_to(host, &Kind::Trace.root(u64::from(leaves), &top.0))?;
+    checked.commits_to(host, salt, &Kind::Trace.root(u64::from(leaves), &top.0))?;
     let until = checked.receipt.completedAt.saturating_add(CHALLENGE_WINDOW_S);
     if context.now > until {
         return Err(revert(IAudits::TooLate { until }));
@@ -381,6 +404,75 @@ fn settle(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
     challenge.store(host, id)?;
     host.pay(winner, U256::from(CHALLENGE_BOND))?;
     Ok(host.emit(IAudits::Settled { id, winner }.encode_log_data())?)
+}
+
+fn pass(host: &mut dyn Host, call: IAudits::passCall) -> Result<(), Failure> {
+    let IAudits::passCall { receipt, signature, root, siblings, verdict } = call;
+    let Checked { digest, receipt } = checked(host, receipt, &signature)?;
+    let mut record = unconvicted(host, digest)?;
+    if record.passed {
+        return Err(revert(IAudits::AlreadyPassed { receipt: digest }));
+    }
+    let mut history = HistoryRecord::load(host, receipt.worker)?;
+    if receipt.completedAt <= history.convicted_at {
+        return Err(revert(IAudits::BeforeConviction { convictedAt: history.convicted_at }));
+    }
+    let beacon = anchored_beacon(host, &receipt, digest, root, &siblings)?;
+    let bonded = stakes::bonded(host, receipt.worker)?;
+    if bonded < ASK_STAKE {
+        // By a probability that grows without bound as the stake falls, everything would be selected.
+        return Err(revert(IAudits::TooLittleStake { bonded, needed: ASK_STAKE }));
+    }
+    host.charge(gas::SELECTION)?;
+    let probability = Policy::NETWORK.probability(burned(bonded), receipt.price, history.passed);
+    if !is_selected(beacon, digest, probability) {
+        return Err(revert(IAudits::NotSelected { probability: probability.0 }));
+    }
+    let auditor = verdict.auditor;
+    if auditor == receipt.worker || auditor == receipt.client {
+        return Err(revert(IAudits::NotIndependent { auditor }));
+    }
+    host.charge(gas::VERDICT)?;
+    let said = Verdict { receipt: digest, own: verdict.own };
+    let said = said.eip712_signing_hash(&audits::domain(host.context().chain_id));
+    if signature::signer(host, said, &verdict.signature)? != Some(auditor) {
+        return Err(revert(IAudits::BadVerdict {}));
+    }
+    let Receipt { modelId: model, privacy, evidence, .. } = receipt;
+    if !asks::is_live(host, AskKey { model, worker: auditor, privacy, evidence })? {
+        return Err(revert(IAudits::NoAsk { auditor }));
+    }
+    record.passed = true;
+    record.store(host)?;
+    // Each costs 100 000 gas and a receipt of its own: 2^32 are never reached.
+    history.passed = history.passed.saturating_add(1);
+    history.passed_at = host.context().now;
+    history.store(host)?;
+    let passed = IAudits::Passed { receipt: digest, worker: receipt.worker, auditor };
+    Ok(host.emit(passed.encode_log_data())?)
+}
+
+/// The beacon of the block in which the receipt's worker anchored it under `root`.
+fn anchored_beacon(
+    host: &mut dyn Host,
+    receipt: &Receipt,
+    digest: B256,
+    root: B256,
+    siblings: &[B256],
+) -> Result<B256, Failure> {
+    if siblings.len() > MAX_PROOF {
+        return Err(revert(IAudits::PathTooLong { limit: u32::try_from(MAX_PROOF).unwrap_or(u32::MAX) }));
+    }
+    let anchor = receipts::anchored(host, root)?.ok_or_else(|| revert(IAudits::NotAnchored { root }))?;
+    if anchor.worker != receipt.worker {
+        return Err(revert(IAudits::WrongAnchor { worker: anchor.worker }));
+    }
+    host.charge(keccak_gas(32))?;
+    // The leaf of `Tacit Receipts`.
+    if !receipts::leads_to(host, keccak256(digest), siblings, root)? {
+        return Err(revert(IAudits::NotIncluded { root }));
+    }
+    beacons::of(host, anchor.block)?.ok_or_else(|| revert(IAudits::NoBeacon { number: anchor.block }))
 }
 
 impl ChallengeRecord {

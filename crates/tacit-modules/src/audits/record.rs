@@ -3,7 +3,7 @@
 use crate::{
     dispatch::{Failure, revert},
     host::{Host, HostError},
-    storage::{Packed, mapping, offset},
+    storage::{Packed, address_key, mapping, offset},
 };
 use alloy_primitives::{Address, B256, U256, uint};
 use tacit_abi::IAudits;
@@ -28,20 +28,61 @@ pub(super) struct ReceiptRecord {
     /// Whose challenge was first and is not lost; zero for nobody's.
     pub(super) senior: Address,
     pub(super) convicted: bool,
+    /// Whether it passed an audit.
+    pub(super) passed: bool,
 }
 
 impl ReceiptRecord {
     pub(super) fn load(host: &mut dyn Host, receipt: B256) -> Result<Self, HostError> {
         let base = mapping(host, RECEIPTS, receipt)?;
         let packed = Packed(host.sload(base)?);
-        Ok(Self { base, senior: packed.address(SENIOR), convicted: packed.u8(CONVICTED) != 0 })
+        let (convicted, passed) = (packed.u8(CONVICTED) != 0, packed.u8(PASSED) != 0);
+        Ok(Self { base, senior: packed.address(SENIOR), convicted, passed })
     }
 
     pub(super) fn store(&self, host: &mut dyn Host) -> Result<(), HostError> {
         let mut packed = Packed::default();
         packed.set_address(SENIOR, self.senior);
         packed.set(CONVICTED, 8, U256::from(self.convicted));
+        packed.set(PASSED, 8, U256::from(self.passed));
         host.sstore(self.base, packed.0)
+    }
+}
+
+/// What audits say of a worker: one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HistoryRecord {
+    base: U256,
+    /// Audits passed since the last conviction.
+    pub(super) passed: u32,
+    pub(super) passed_at: u64,
+    pub(super) convicted_at: u64,
+}
+
+impl HistoryRecord {
+    pub(super) fn load(host: &mut dyn Host, worker: Address) -> Result<Self, HostError> {
+        let base = mapping(host, HISTORIES, address_key(worker))?;
+        let packed = Packed(host.sload(base)?);
+        Ok(Self {
+            base,
+            passed: packed.u32(PASSED_COUNT),
+            passed_at: packed.u64(PASSED_AT),
+            convicted_at: packed.u64(CONVICTED_AT),
+        })
+    }
+
+    pub(super) fn store(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        let mut packed = Packed::default();
+        packed.set(PASSED_COUNT, 32, U256::from(self.passed));
+        packed.set(PASSED_AT, 64, U256::from(self.passed_at));
+        packed.set(CONVICTED_AT, 64, U256::from(self.convicted_at));
+        host.sstore(self.base, packed.0)
+    }
+
+    /// As callers see it.
+    pub(super) fn into_abi(self) -> IAudits::History {
+        let Self { passed, passed_at, convicted_at, .. } = self;
+        IAudits::History { passed, passedAt: passed_at, convictedAt: convicted_at }
     }
 }
 
@@ -161,12 +202,17 @@ impl ChallengeRecord {
 const WEIGHTS: U256 = U256::ZERO;
 const RECEIPTS: U256 = uint!(1_U256);
 const CHALLENGES: U256 = uint!(2_U256);
+const HISTORIES: U256 = uint!(5_U256);
 /// Slots of a challenge, counted from its first, and bit positions of packed fields.
 const BODY_SLOT: u64 = 1;
 const RECEIPT_SLOT: u64 = 2;
 const NODE_SLOT: u64 = 3;
 const SENIOR: usize = 0;
 const CONVICTED: usize = 160;
+const PASSED: usize = 168;
+const PASSED_COUNT: usize = 0;
+const PASSED_AT: usize = 32;
+const CONVICTED_AT: usize = 96;
 const CHALLENGER: usize = 0;
 const DEADLINE: usize = 160;
 const TURN: usize = 224;

@@ -24,6 +24,8 @@ use tacit_graph::{
     },
 };
 
+mod pass;
+
 const MODELS: Module = MODULES[0];
 const STAKES: Module = MODULES[5];
 const AUDITS: Module = MODULES[7];

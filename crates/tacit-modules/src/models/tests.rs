@@ -150,6 +150,7 @@ proptest! {
             tacit_abi::IAudits::IAuditsCalls::SELECTORS,
             tacit_abi::IPolicies::IPoliciesCalls::SELECTORS,
             tacit_abi::ISubnets::ISubnetsCalls::SELECTORS,
+            tacit_abi::IBeacons::IBeaconsCalls::SELECTORS,
         ][module];
         let mut input = selectors[method % selectors.len()].to_vec();
         // Small words make it past the decoder more often.

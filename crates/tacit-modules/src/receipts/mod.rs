@@ -19,14 +19,14 @@
 
 use crate::{
     dispatch::{Access, Failure, decode, revert},
-    host::{Host, keccak_gas},
+    host::{Host, HostError, as_module, keccak_gas},
     storage::{Packed, mapping},
 };
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use tacit_abi::{
     IReceipts::{self, IReceiptsCalls},
-    receipts::root_from,
+    receipts::{ADDRESS, root_from},
 };
 
 /// Longest inclusion proof: batches of up to `2^32` receipts.
@@ -75,22 +75,35 @@ fn included(host: &mut dyn Host, call: &IReceipts::includedCall) -> Result<bool,
     if call.proof.len() > MAX_PROOF {
         return Err(revert(IReceipts::ProofTooLong {}));
     }
-    let siblings = u64::try_from(call.proof.len()).unwrap_or(u64::MAX);
-    host.charge(siblings.saturating_mul(keccak_gas(64)))?;
-    Ok(root_from(call.leaf, &call.proof) == call.root)
+    Ok(leads_to(host, call.leaf, &call.proof, call.root)?)
+}
+
+/// Whether a leaf and siblings, [`MAX_PROOF`] at most, lead to a root. For other modules.
+pub(crate) fn leads_to(
+    host: &mut dyn Host,
+    leaf: B256,
+    siblings: &[B256],
+    root: B256,
+) -> Result<bool, HostError> {
+    let count = u64::try_from(siblings.len()).unwrap_or(u64::MAX);
+    host.charge(count.saturating_mul(keccak_gas(64)))?;
+    Ok(root_from(leaf, siblings) == root)
+}
+
+/// What is anchored under a root, if anything is. For other modules.
+pub(crate) fn anchored(host: &mut dyn Host, root: B256) -> Result<Option<IReceipts::Anchor>, HostError> {
+    as_module(host, ADDRESS, |host| find(host, root))
 }
 
 fn load(host: &mut dyn Host, root: B256) -> Result<IReceipts::Anchor, Failure> {
+    find(host, root)?.ok_or_else(|| revert(IReceipts::UnknownRoot { root }))
+}
+
+fn find(host: &mut dyn Host, root: B256) -> Result<Option<IReceipts::Anchor>, HostError> {
     let slot = mapping(host, ANCHORS, root)?;
     let packed = Packed(host.sload(slot)?);
-    if packed.0.is_zero() {
-        return Err(revert(IReceipts::UnknownRoot { root }));
-    }
-    Ok(IReceipts::Anchor {
-        worker: packed.address(WORKER),
-        block: packed.u64(BLOCK),
-        count: packed.u32(COUNT),
-    })
+    let (worker, block, count) = (packed.address(WORKER), packed.u64(BLOCK), packed.u32(COUNT));
+    Ok((!packed.0.is_zero()).then_some(IReceipts::Anchor { worker, block, count }))
 }
 
 /// Slot of the mapping.

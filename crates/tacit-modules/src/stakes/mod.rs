@@ -9,7 +9,7 @@
 //! # Invariants
 //! - The module's balance covers the sum of `bonded + unbonding`; it is larger only by coin that was forced on it outside any method.
 //! - What is unbonded comes home no sooner than [`UNBONDING_S`] seconds after the last call of `unbond`, all of it together.
-//! - Nobody touches another's stake, but a module that convicts a worker takes all of it: one part in [`REWARD_PARTS`] goes to whoever showed why, the rest is burned.
+//! - Nobody touches another's stake, but a module that convicts a worker takes all of it: one part in [`REWARD_PARTS`](tacit_abi::stakes::REWARD_PARTS) goes to whoever showed why, the rest is burned.
 //!
 //! # Gas
 //! EVM prices; at most two slots are read and written.
@@ -23,7 +23,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use tacit_abi::{
     IStakes::{self, IStakesCalls},
-    stakes::{ADDRESS, REWARD_PARTS, UNBONDING_S},
+    stakes::{ADDRESS, UNBONDING_S, burned},
     validators::BURNED,
 };
 
@@ -72,8 +72,8 @@ pub(crate) fn slash(host: &mut dyn Host, worker: Address, reporter: Address) -> 
         }
         (record.bonded, record.unbonding, record.release_at) = (0, 0, 0);
         record.store(host)?;
-        let reward = taken.checked_div(REWARD_PARTS).unwrap_or(0);
-        let burned = taken.checked_sub(reward).ok_or(HostError::Payment)?;
+        let burned = burned(taken);
+        let reward = taken.checked_sub(burned).ok_or(HostError::Payment)?;
         for (payee, amount) in [(reporter, reward), (BURNED, burned)] {
             if amount > 0 {
                 host.pay(payee, U256::from(amount))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use tacit_ledger::{Genesis, Origin};
+use tacit_ledger::{Chain, Genesis, Origin};
 use tacit_light::{Checkpoint, DecodeError, Finality, LightError, SealError, Trust, checkpoint};
 use thiserror::Error;
 
@@ -133,8 +133,8 @@ impl Taking {
         trust: Trust,
         bytes_max: u64,
     ) -> Result<Self, StoreError> {
-        let identity =
-            Identity { chain: genesis.chain, genesis: trust.genesis(), made_by: MadeBy::Validators };
+        let chain = Chain { certifier: trust.certifier(), ..genesis.chain };
+        let identity = Identity { chain, genesis: trust.genesis(), made_by: MadeBy::Validators };
         Ok(Self {
             trust,
             identity,

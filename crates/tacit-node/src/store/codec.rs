@@ -8,7 +8,7 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use tacit_ledger::{Account, Chain};
-use tacit_light::Certificate;
+use tacit_light::{Certificate, Certifier, GroupKey};
 
 use super::{MadeBy, StoreError, StoredReceipt};
 
@@ -37,26 +37,42 @@ pub(super) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
     })
 }
 
-pub(super) const CHAIN_BYTES: usize = 24;
-
-pub(super) fn encode_chain(chain: &Chain) -> [u8; CHAIN_BYTES] {
-    let mut bytes = [0; CHAIN_BYTES];
-    let (fields, _) = bytes.as_chunks_mut::<8>();
-    for (field, value) in fields.iter_mut().zip([chain.chain_id, chain.gas_limit, chain.base_fee_floor]) {
-        *field = value.to_be_bytes();
+/// Chain id, gas limit, floor of the base fee; then 0, or where validators certify blocks 1, number and hash of their first one, and their group's key.
+pub(super) fn encode_chain(chain: &Chain) -> Vec<u8> {
+    let numbers = [chain.chain_id, chain.gas_limit, chain.base_fee_floor];
+    let mut bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
+    bytes.push(u8::from(chain.certifier.is_some()));
+    if let Some(Certifier { first, genesis, group, .. }) = &chain.certifier {
+        bytes.extend_from_slice(&first.to_be_bytes());
+        bytes.extend_from_slice(genesis.as_slice());
+        bytes.extend_from_slice(group.bytes().as_slice());
     }
     bytes
 }
 
 pub(super) fn decode_chain(bytes: &[u8]) -> Result<Chain, StoreError> {
-    match bytes.as_chunks::<8>() {
-        ([chain_id, gas_limit, base_fee_floor], []) => Ok(Chain {
-            chain_id: u64::from_be_bytes(*chain_id),
-            gas_limit: u64::from_be_bytes(*gas_limit),
-            base_fee_floor: u64::from_be_bytes(*base_fee_floor),
-        }),
-        _ => Err(StoreError::Corrupt("chain")),
-    }
+    let corrupt = || StoreError::Corrupt("chain");
+    let (numbers, rest) = bytes.split_first_chunk::<24>().ok_or_else(corrupt)?;
+    let ([chain_id, gas_limit, base_fee_floor], []) = numbers.as_chunks::<8>() else { return Err(corrupt()) };
+    let chain_id = u64::from_be_bytes(*chain_id);
+    let certifier = match rest {
+        [0] => None,
+        [1, rest @ ..] => {
+            let (first, rest) = rest.split_first_chunk::<8>().ok_or_else(corrupt)?;
+            let (genesis, group) = rest.split_first_chunk::<32>().ok_or_else(corrupt)?;
+            let group = <[u8; 96]>::try_from(group).map_err(|_| corrupt())?;
+            let group = GroupKey::new(group.into()).map_err(|_| corrupt())?;
+            let (genesis, first) = (B256::from(*genesis), u64::from_be_bytes(*first));
+            Some(Certifier { chain_id, genesis, first, group })
+        }
+        _ => return Err(corrupt()),
+    };
+    Ok(Chain {
+        chain_id,
+        gas_limit: u64::from_be_bytes(*gas_limit),
+        base_fee_floor: u64::from_be_bytes(*base_fee_floor),
+        certifier,
+    })
 }
 
 pub(super) const fn encode_made_by(made_by: MadeBy) -> [u8; 1] {
@@ -201,6 +217,15 @@ mod tests {
         law(&receipt, &encode_receipt(&receipt), decode_receipt);
         let certificate = Certificate::Threshold([6; 48].into());
         law(&certificate, &alloy_rlp::encode(&certificate), decode_certificate);
+        let chain = Chain { chain_id: 7, gas_limit: 8, base_fee_floor: 9, certifier: None };
+        law(&chain, &encode_chain(&chain), decode_chain);
+        // The generator of G2.
+        let group = "93e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e\
+                     024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8";
+        let (group, genesis) = (group.parse().unwrap(), B256::repeat_byte(6));
+        let certifier = Some(Certifier { chain_id: 7, genesis, first: 10, group });
+        let chain = Chain { certifier, ..chain };
+        law(&chain, &encode_chain(&chain), decode_chain);
         law(&B256::repeat_byte(5), &[5; 32], decode_b256);
         law(&77, &77_u64.to_be_bytes(), decode_u64);
     }

@@ -35,7 +35,7 @@ pub use self::{
 };
 
 /// Version of the stored format; any other one is refused.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Why the store failed.
 #[derive(Debug, Error)]

@@ -15,6 +15,7 @@ use tacit_node::{
     store::{At, MadeBy, RedbStore, Store},
 };
 
+use crate::signers::group;
 use crate::support::{Running, address, config, deployment, hash_of, message, sign, transfer};
 
 /// The validators, who agree with themselves at once. Their state root is none that a node could check.
@@ -35,7 +36,7 @@ impl Council {
         let hash = first.hash_slow();
         state.block_hashes.insert(first.number, hash);
         let parent = Mutex::new((Sealed::new_unchecked(first.clone(), hash), state));
-        let first = FirstBlock { header: first, state: built.first_state };
+        let first = FirstBlock { header: first, state: built.first_state, group: group() };
         Self { genesis, first, parent }
     }
 

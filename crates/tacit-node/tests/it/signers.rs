@@ -9,7 +9,7 @@ use alloy_consensus::{Header, Sealed, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use commonware_cryptography::{Hasher as _, Sha256, Signer as _, ed25519::PrivateKey};
 use tacit_ledger::{Attributes, Genesis, LtHash, MemoryState, StateCommitment as _, build};
-use tacit_light::{Certificate, Checkpoint, Trust, ValidatorKey, Votes};
+use tacit_light::{Certificate, Checkpoint, GroupKey, Trust, ValidatorKey, Votes};
 use tacit_node::{
     FinalBlock, FirstBlock, Node, NodeConfig, RawBlock,
     follower::{Answer, Chunks, Source, Unanswered},
@@ -36,6 +36,13 @@ struct Made {
     roots: Vec<B256>,
 }
 
+/// A group whose secret everybody knows: one. Its key is the generator of G2.
+pub(crate) fn group() -> GroupKey {
+    let key = "93e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e\
+               024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8";
+    key.parse().unwrap()
+}
+
 impl Signers {
     pub(crate) fn new(seed: u64) -> Self {
         Self::with(seed, [])
@@ -55,7 +62,7 @@ impl Signers {
         let root = built.commitment.root();
         let head = Sealed::new_unchecked(header.clone(), hash);
         let made = Made { head, state, sum: built.commitment, roots: vec![root] };
-        let first = FirstBlock { header, state: built.first_state };
+        let first = FirstBlock { header, state: built.first_state, group: group() };
         Self { key: PrivateKey::from_seed(seed), genesis, first, made: Mutex::new(made) }
     }
 
@@ -66,7 +73,7 @@ impl Signers {
     pub(crate) fn trust(&self) -> Trust {
         let key = ValidatorKey::new(B256::from_slice(self.key.public_key().as_ref())).unwrap();
         let genesis = self.first.header.hash_slow();
-        Trust::new(self.genesis.chain.chain_id, genesis).with_validators(NAMESPACE, [key])
+        Trust::new(self.genesis.chain.chain_id, genesis).with_group(group()).with_validators(NAMESPACE, [key])
     }
 
     /// Root of the state after a block.

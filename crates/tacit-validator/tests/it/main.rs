@@ -7,7 +7,8 @@ use alloy_consensus::{
     crypto::secp256k1::{recover_signer_unchecked, sign_message},
     transaction::Recovered,
 };
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_sol_types::SolCall as _;
 use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
@@ -15,18 +16,24 @@ use std::{
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use tacit_abi::{
+    IBeacons::{self, IBeaconsErrors},
+    beacons,
+};
 use tacit_consensus::{ChainBlock, GenesisFailure, Pace, Rules, StartError, Timing};
 use tacit_ledger::{Chain, Founder, Genesis, GenesisAccount};
-use tacit_light::{CertificateKind, GroupKey, LightProof, Trust, prove_receipt, verify};
+use tacit_light::{
+    Certificate, CertificateKind, Finality, GroupKey, LightProof, Trust, prove_receipt, verify,
+};
 use tacit_node::{FirstBlock, Node, NodeConfig};
 use tacit_validator::{
     Group, GroupError, NodeValidator, Peer, Reach, RunError, RunningValidator, ShareKey, ValidatorAddress,
     ValidatorConfig, ValidatorKey, deal_group, first_block, start,
 };
-use tacit_wire::KeyFileError;
+use tacit_wire::{Amount, KeyFileError, LedgerClient, LedgerError, Revert, Wallet};
 use tempfile::TempDir;
 
-const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7 };
+const CHAIN: Chain = Chain { chain_id: 1337, gas_limit: 60_000_000, base_fee_floor: 7, certifier: None };
 const COIN: u128 = 1_000_000_000_000_000_000;
 
 fn address(person: u8) -> Address {
@@ -215,6 +222,63 @@ fn four_on_loopback_finalise_lose_one_and_take_it_back() {
         check_light(engine, &paid, network.group.key());
     }
     for member in members.into_iter().chain([back]) {
+        assert!(member.running.is_running());
+        member.running.stop().unwrap();
+    }
+}
+
+/// The signature that four validators made of a block, given to the ledger as any client does, is its beacon on every node: consensus and the nodes, which execute blocks once
+/// more, know the same key.
+#[test]
+fn the_validators_signature_of_a_block_becomes_its_beacon() {
+    let network = Network::new(genesis());
+    let members: Vec<Member> = (0..4).map(|i| network.boot(i)).collect();
+    pay_through(&members[0], 0..3, &members.iter().collect::<Vec<_>>());
+    let engine = members[1].running.validator();
+    let number = members[1].node.head().number;
+    let started = Instant::now();
+    let (signature, hash) = loop {
+        let found = futures::executor::block_on(engine.finality(number, Some(CertificateKind::Threshold)));
+        let found = found.filter(|finality| finality.headers.len() == 1);
+        if let Some(Finality { headers, certificate: Certificate::Threshold(signature) }) = found {
+            break (signature, headers[0].hash_slow());
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no certificate of block {number}");
+        sleep(Duration::from_millis(50));
+    };
+    members[1].node.add_finality(members[1].running.finality());
+
+    let beacon = keccak256(signature);
+    let secret = B256::with_last_byte(1).to_string();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let serve = async |member: &Member| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let node = member.node.clone();
+            tokio::spawn(async move { node.serve(listener, core::future::pending()).await });
+            LedgerClient::connect(&url).await.unwrap()
+        };
+        let wallet = Wallet::from_hex(&secret).unwrap();
+        let ledger = serve(&members[1]).await;
+        // What a development ledger would take.
+        let bare = IBeacons::postCall { number, blockHash: hash, signature: Bytes::new() };
+        let bare = ledger.send(&wallet, beacons::ADDRESS, Amount::ZERO, bare.abi_encode()).await;
+        let refused =
+            Revert::Beacons(IBeaconsErrors::SignatureLength(IBeacons::SignatureLength { expected: 48 }));
+        assert!(matches!(bare, Err(LedgerError::Reverted(revert)) if revert == refused));
+        assert_eq!(ledger.beacon_of(number).await.unwrap(), None);
+
+        let posted = ledger.post_beacon(&wallet, number).await.unwrap();
+        let again = ledger.post_beacon(&wallet, number).await;
+        let refused = Revert::Beacons(IBeaconsErrors::AlreadyPosted(IBeacons::AlreadyPosted { number }));
+        assert!(matches!(again, Err(LedgerError::Reverted(revert)) if revert == refused));
+        for member in &members {
+            wait("the beacon is final", || member.node.head().number >= posted.block);
+            assert_eq!(serve(member).await.beacon_of(number).await.unwrap(), Some(beacon));
+        }
+    });
+    for member in members {
         assert!(member.running.is_running());
         member.running.stop().unwrap();
     }

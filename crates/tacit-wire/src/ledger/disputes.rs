@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tacit_abi::{
     IAudits, Receipt,
-    audits::{self, CHALLENGE_BOND},
-    receipts,
+    audits::{self, CHALLENGE_BOND, SignedVerdict},
+    receipts::{self, SignedReceipt},
 };
 
 use super::{LedgerClient, LedgerError, Mined};
@@ -70,6 +70,35 @@ impl LedgerClient {
     pub async fn weights_of(&self, model_id: B256) -> Result<Option<B256>, LedgerError> {
         let root = self.call(audits::ADDRESS, &IAudits::weightsOfCall { modelId: model_id }).await?;
         Ok(Some(root).filter(|root| !root.is_zero()))
+    }
+
+    /// What audits say of a worker.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn history_of(&self, worker: Address) -> Result<IAudits::History, LedgerError> {
+        self.call(audits::ADDRESS, &IAudits::historyOfCall { worker }).await
+    }
+
+    /// Has the ledger keep that a receipt passed an audit: `siblings` lead from its leaf to a `root` that its worker anchored, in a block whose beacon is posted and selects it, and
+    /// `auditor` signed the verdict. Its digest of the receipt is not sent: the ledger makes it of the receipt.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn pass_audit(
+        &self,
+        wallet: &Wallet,
+        signed: &SignedReceipt,
+        (root, siblings): (B256, Vec<B256>),
+        auditor: Address,
+        said: &SignedVerdict,
+    ) -> Result<Mined, LedgerError> {
+        let verdict =
+            IAudits::SignedVerdict { auditor, own: said.verdict.own, signature: said.signature.clone() };
+        let receipt = signed.receipt.clone().into();
+        let signature = signed.signature.clone();
+        let call = IAudits::passCall { receipt, signature, root, siblings, verdict };
+        self.send_audits(wallet, Amount::ZERO, &call).await
     }
 
     /// Disputes the trace that a receipt commits to, for the bond.

@@ -19,6 +19,9 @@ pub struct RunRecord {
     /// Salt of the receipt's commitment to evidence: who knows it may ask about the run. None in records from before that could be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<B256>,
+    /// Root of its trace, which the receipt commits to. None in records from before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<B256>,
     /// From when on nobody can dispute it, seconds since 1970.
     pub until_s: u64,
 }

@@ -238,8 +238,14 @@ fn runs_are_kept_while_they_may_be_disputed_and_then_forgotten() {
     let mut runs = Vec::new();
     for (number, until_s) in [(1, 100), (2, 200)] {
         let (job_id, job) = record(number, channel_id, 0);
-        let run =
-            RunRecord { receipt: job_id.0, model_id: B256::ZERO, values: vec![-1, 2], salt: None, until_s };
+        let run = RunRecord {
+            receipt: job_id.0,
+            model_id: B256::ZERO,
+            values: vec![-1, 2],
+            salt: None,
+            root: None,
+            until_s,
+        };
         store.put_answer(job_id, &job, b"", channel(), Day(1), Some(&run)).unwrap();
         runs.push(run);
     }

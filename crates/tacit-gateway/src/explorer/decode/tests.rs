@@ -304,6 +304,15 @@ fn audits() {
         coverCall { channelId: HASH, amount: 1 }.abi_encode(),
         coverOfCall { channelId: HASH, period: 1 }.abi_encode(),
         exposureOfCall { worker: WHO }.abi_encode(),
+        passCall {
+            receipt: receipt(),
+            signature: bytes(),
+            root: HASH,
+            siblings: vec![HASH],
+            verdict: SignedVerdict { auditor: WHO, own: HASH, signature: bytes() },
+        }
+        .abi_encode(),
+        historyOfCall { worker: WHO }.abi_encode(),
         challengeOfCall { id: HASH }.abi_encode(),
         isConvictedCall { receipt: HASH }.abi_encode(),
     ];
@@ -327,6 +336,7 @@ fn audits() {
         Convicted { receipt: HASH, worker: WHO, reporter: WHO, taken: 1 }.encode_log_data(),
         Settled { id: HASH, winner: WHO }.encode_log_data(),
         Covered { channelId: HASH, worker: WHO, period: 1, amount: 2, covered: 3 }.encode_log_data(),
+        Passed { receipt: HASH, worker: WHO, auditor: WHO }.encode_log_data(),
     ];
     assert_eq!(events.len(), IAuditsEvents::COUNT);
     check_events(tacit_abi::audits::ADDRESS, source!("IAudits"), &events);
@@ -423,6 +433,21 @@ fn subnets() {
     ];
     assert_eq!(events.len(), ISubnetsEvents::COUNT);
     check_events(tacit_abi::subnets::ADDRESS, source!("ISubnets"), &events);
+}
+
+#[test]
+fn beacons() {
+    use IBeacons::*;
+    let number = 7;
+    let calls = [
+        postCall { number, blockHash: HASH, signature: Bytes::new() }.abi_encode(),
+        beaconOfCall { number }.abi_encode(),
+    ];
+    assert_eq!(calls.len(), IBeaconsCalls::COUNT);
+    check_calls(tacit_abi::beacons::ADDRESS, source!("IBeacons"), &calls);
+    let events = [Posted { number, beacon: HASH }.encode_log_data()];
+    assert_eq!(events.len(), IBeaconsEvents::COUNT);
+    check_events(tacit_abi::beacons::ADDRESS, source!("IBeacons"), &events);
 }
 
 #[test]

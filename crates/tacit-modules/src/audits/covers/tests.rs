@@ -12,7 +12,9 @@ use tacit_abi::{
     IAudits, IChannels, IModule, IStakes,
     audits::{PERIOD_S, UNSETTLED_S, exposure_max, stake_for},
     channels::GRACE_S,
+    stakes::burned,
 };
+use tacit_market::Policy;
 
 const CHANNELS: Module = MODULES[1];
 const STAKES: Module = MODULES[5];
@@ -159,6 +161,16 @@ fn amounts_at_the_edge_of_what_there_is() {
     cover(&mut world, WORKER, channel, exposure_max(u128::MAX)).unwrap();
     world.now = u64::MAX;
     assert_eq!(exposure(&mut world, WORKER).taken, 0);
+}
+
+/// The ledger counts with the exposure of the network's terms, under which no cheating pays.
+#[test]
+fn the_limit_is_that_of_the_network_s_terms() {
+    for bonded in [0, 1, 15, 16, STAKE, 12_345_678_901, u128::MAX] {
+        let unsettled_max = Policy::NETWORK.unsettled_max(burned(bonded));
+        // A part in so many by division, and as a ratio of 2^32: both rounded down.
+        assert_eq!(exposure_max(bonded), unsettled_max, "{bonded}");
+    }
 }
 
 #[test]
