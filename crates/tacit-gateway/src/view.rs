@@ -131,7 +131,7 @@ pub struct ScoreEntry {
 }
 
 /// A receipt, briefly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReceiptEntry {
     /// Hash of the receipt.
     pub receipt: B256,

@@ -65,6 +65,23 @@ pub fn likeness(steps: &[Step]) -> Option<Likeness> {
     Some(Likeness { distance, gap })
 }
 
+/// Distance of a step from an engine that says log-probabilities as it draws, divided by the `temperature` and normed again (mistral.rs), where others say them as they were before.
+///
+/// What is left of them is how they differ from each other: so the first one is taken for the auditor's, and what was committed to of others counts by how it differs from that, times the temperature.
+/// None of a step that commits to one token alone, or for a temperature that divides nothing.
+#[must_use]
+pub fn distance_tempered(step: &Step, temperature: f64) -> Option<f64> {
+    let (first, highest) = *step.committed.first()?;
+    if !temperature.is_finite() || temperature <= 0.0 {
+        return None;
+    }
+    let others = step.committed.iter().filter(|(token, _)| *token != first);
+    let each = others.map(|(token, committed)| {
+        difference((committed - highest) * temperature, listed(step, *token) - listed(step, first))
+    });
+    mean(each)
+}
+
 impl Likeness {
     /// Whether it passes for an answer of the right model.
     #[must_use]
@@ -134,13 +151,46 @@ mod tests {
         assert!(!likeness(&[step(1, &[(1, -0.1)], &[])]).unwrap().passes(THRESHOLDS));
     }
 
+    #[test]
+    fn log_probabilities_at_a_temperature_are_read_as_such() {
+        let again = [(1, -0.25), (2, -1.5), (3, -4.25)];
+        // Twice the differences: drawn at temperature 0.5.
+        let tempered = step(1, &[(1, -0.125), (2, -2.625), (3, -8.125)], &again);
+        assert_eq!(distance_tempered(&tempered, 0.5), Some(0.0));
+        assert!(likeness(core::slice::from_ref(&tempered)).unwrap().distance > 1.0);
+        assert_eq!(distance_tempered(&tempered, 1.0), Some((1.25 + 4.0) / 2.0));
+        // The first one counts for nothing, however often it is said.
+        assert_eq!(distance_tempered(&step(1, &[(1, -9.0), (1, -9.0)], &again), 0.5), None);
+        assert_eq!(distance_tempered(&step(1, &[], &again), 0.5), None);
+        for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(distance_tempered(&tempered, temperature), None);
+        }
+    }
+
     proptest! {
+        /// An engine that divides by the temperature is as like as the same engine that does not, but for the error of the first.
+        #[test]
+        fn a_temperature_changes_no_likeness(logits in prop::collection::vec(-9.0..0.0_f64, 2..8), noise in prop::collection::vec(-0.1..0.1_f64, 8), temperature in 0.05..2.0_f64) {
+            let normed = |logits: Vec<f64>| {
+                let sum = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+                logits.into_iter().enumerate().map(|(token, logit)| (token as u32, logit - sum)).collect::<Vec<_>>()
+            };
+            let again = normed(logits.clone());
+            let noisy = logits.iter().zip(&noise).map(|(logit, noise)| (logit + noise) / temperature);
+            let found = distance_tempered(&step(0, &normed(noisy.collect()), &again), temperature).unwrap();
+            let count = (logits.len() - 1) as f64;
+            let expected = noise.iter().take(logits.len()).skip(1).map(|one| (one - noise[0]).abs()).sum::<f64>() / count;
+            prop_assert!((found - expected).abs() < 1e-9, "{} {}", found, expected);
+        }
+
         /// No figure of a worker's makes a mean that is no number, or hides the other steps.
         #[test]
         fn hostile_figures_stay_bounded(figures in prop::collection::vec((any::<u32>(), any::<f64>()), 0..8), steps in 1_usize..4) {
             let hostile = step(7, &figures, &[(7, -0.1), (8, -3.0)]);
             let got = likeness(&vec![hostile; steps]).unwrap();
             prop_assert!((0.0..=DIFFERENCE_MAX).contains(&got.distance) && (0.0..=DIFFERENCE_MAX).contains(&got.gap));
+            let hostile = step(7, &figures, &[(7, -0.1), (8, -3.0)]);
+            prop_assert!(distance_tempered(&hostile, 0.5).is_none_or(|distance| (0.0..=DIFFERENCE_MAX).contains(&distance)));
         }
     }
 }

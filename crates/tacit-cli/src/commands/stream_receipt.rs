@@ -10,6 +10,7 @@ use crate::tensor_file::{read_limited, write_private};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tacit_gateway::fraud::FRAUD_BYTES_MAX;
+use tacit_gateway::openai::{StreamAudit, Verdict};
 use tacit_gateway::receipt::BUNDLE_BYTES_MAX;
 use tacit_gateway::stream_receipt::{FalseAccount, Judgement, StreamFigures};
 use tacit_gateway::view::ReceiptEntry;
@@ -57,15 +58,37 @@ fn tokenizer_beside(file: &Path) -> PathBuf {
 
 /// A line of the list.
 pub(crate) fn line(entry: &ReceiptEntry, figures: &StreamFigures, place: &str) -> String {
-    let StreamFigures { claimed: TokenCount { prompt, completion }, fault, .. } = figures;
+    let StreamFigures { claimed: TokenCount { prompt, completion }, fault, audit, .. } = figures;
+    let audit = audit.as_ref().map_or_else(String::new, |audit| format!("  ({})", audit_words(audit)));
     let fault = fault.as_ref().map_or_else(String::new, |fault| format!("  FALSE: {fault}"));
     format!(
-        "{}  {}  {prompt} + {completion} tokens  {} to {}  {place}{fault}",
+        "{}  {}  {prompt} + {completion} tokens  {} to {}  {place}{audit}{fault}",
         entry.receipt,
         entry.model,
         if fault.is_empty() { format!("paid {}", entry.price) } else { format!("not paid {}", entry.price) },
         short(&entry.worker.to_string())
     )
+}
+
+/// What an audit found, in words.
+fn audit_words(audit: &StreamAudit) -> String {
+    match audit {
+        StreamAudit::Compared { with, places, distance, gap, verdict } => {
+            let gap = gap.map_or_else(String::new, |gap| format!(", gap {gap:.3}"));
+            let verdict = match verdict {
+                Verdict::Undecided => "the two were not compared often enough yet to judge",
+                Verdict::Alike => "over their newest answers the two are alike",
+                Verdict::Unlike => {
+                    "over their newest answers the two are unlike, and nothing shows which is false"
+                }
+            };
+            let with = short(&with.to_string());
+            format!("{places} places computed again by {with}: distance {distance:.3}{gap}; {verdict}")
+        }
+        StreamAudit::Unlike { reason } => format!("not what an honest engine says: {reason}"),
+        StreamAudit::Unsupported { reason } => format!("cannot be audited: {reason}"),
+        StreamAudit::Failed { reason } => format!("an audit came to nothing: {reason}"),
+    }
 }
 
 /// Checks a saved receipt of a stream, and says so, or that it is a false account.

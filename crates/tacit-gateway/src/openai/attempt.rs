@@ -29,7 +29,7 @@ use super::{
     language::Language,
     link::{Link, Running, Session},
     market::{Offered, TokenAsk},
-    request::ApiRequest,
+    request::{ApiRequest, with_commitment},
 };
 use crate::{
     attested::{Session as Guest, Wanted},
@@ -77,6 +77,21 @@ pub(crate) struct Failure {
     pub(crate) blame: bool,
     /// What the worker wants to be promised first.
     pub(crate) demand: Option<Amount>,
+    /// Its engine refused what was asked with log-probabilities for the gateway's audits.
+    pub(crate) is_of_commitment: bool,
+}
+
+/// Whether an answer is to say how likely its tokens are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commitment {
+    /// It is not audited, whatever it says.
+    None,
+    /// Whoever asked wants that itself.
+    Own,
+    /// The gateway asks for it.
+    Added,
+    /// The gateway would, and the worker's engine refuses it.
+    Refused,
 }
 
 /// One worker to ask for one model.
@@ -84,8 +99,18 @@ pub(crate) struct Try {
     pub(crate) offered: Arc<Offered>,
     pub(crate) language: Arc<Language>,
     pub(crate) body: Arc<Vec<u8>>,
+    /// The same without what the gateway's audits added to it.
+    plain: Arc<Vec<u8>>,
+    pub(crate) commitment: Commitment,
     pub(crate) prompt_tokens: u64,
     pub(crate) ask: TokenAsk,
+}
+
+impl Try {
+    /// The same for an engine that refuses what audits added.
+    fn refused(self) -> Self {
+        Self { body: Arc::clone(&self.plain), commitment: Commitment::Refused, ..self }
+    }
 }
 
 /// Whoever asked.
@@ -118,7 +143,7 @@ impl Failure {
     }
 
     pub(crate) fn of_worker(error: ApiError) -> Self {
-        Self { error, next: true, blame: true, demand: None }
+        Self { error, next: true, blame: true, demand: None, is_of_commitment: false }
     }
 
     pub(crate) fn unusable(error: &dyn core::fmt::Display) -> Self {
@@ -128,7 +153,7 @@ impl Failure {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, next: false, blame: false, demand: None }
+        Self { error, next: false, blame: false, demand: None, is_of_commitment: false }
     }
 }
 
@@ -157,12 +182,19 @@ impl Gateway {
         let mut last = None;
         let tries = self.tries(request).await?;
         let count = tries.len();
-        for (at, one) in tries.into_iter().enumerate() {
+        for (at, mut one) in tries.into_iter().enumerate() {
             if pieces.is_closed() {
                 return Ok(());
             }
             let is_last = at.saturating_add(1) >= count;
-            match self.try_one(request, asker, &one, Told { pieces, watch, is_last }).await {
+            let told = Told { pieces, watch, is_last };
+            let mut tried = self.try_one(request, asker, &one, told).await;
+            if matches!(&tried, Err(failure) if failure.is_of_commitment) {
+                // Once: the same without what audits added.
+                one = one.refused();
+                tried = self.try_one(request, asker, &one, told).await;
+            }
+            match tried {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     if failure.blame {
@@ -240,8 +272,10 @@ impl Gateway {
         {
             return Err(nobody("quantizations"));
         }
-        let body = Arc::new(request.body_for(&offered.name)?);
-        let prompt_tokens = count_prompt(&language, &body).await?;
+        let plain = Arc::new(request.body_for(&offered.name)?);
+        // What it adds is not text, and counts for nothing.
+        let added = if request.is_audited { with_commitment(&plain)?.map(Arc::new) } else { None };
+        let prompt_tokens = count_prompt(&language, &plain).await?;
         let context = u64::from(language.manifest.context_tokens);
         if prompt_tokens > context.saturating_add(context / 16).saturating_add(SLACK_TOKENS) {
             let detail = format!("the prompt has {prompt_tokens} tokens, and the model takes {context}");
@@ -256,12 +290,25 @@ impl Gateway {
         });
         let (now_ms, draw) = (self.health.now_ms(), rand::rng().next_u64());
         let order = routing::order(candidates.collect(), &wishes, suffix, now_ms, draw);
-        let one = |candidate: Candidate<TokenAsk>| Try {
-            offered: Arc::clone(offered),
-            language: Arc::clone(&language),
-            body: Arc::clone(&body),
-            prompt_tokens,
-            ask: candidate.offer,
+        let one = |candidate: Candidate<TokenAsk>| {
+            let ask = candidate.offer;
+            let (body, commitment) = match &added {
+                Some(_) if self.likeness.refuses(offered.model_id, ask.worker) => {
+                    (&plain, Commitment::Refused)
+                }
+                Some(added) => (added, Commitment::Added),
+                None if request.is_audited => (&plain, Commitment::Own),
+                None => (&plain, Commitment::None),
+            };
+            Try {
+                offered: Arc::clone(offered),
+                language: Arc::clone(&language),
+                body: Arc::clone(body),
+                plain: Arc::clone(&plain),
+                commitment,
+                prompt_tokens,
+                ask,
+            }
         };
         Ok(order.into_iter().map(one).collect())
     }
@@ -351,7 +398,7 @@ impl Gateway {
             GatewayError::Refused { .. } | GatewayError::Unreachable { .. } => Failure::unusable(&error),
             // It saw nothing, and nothing is held against it: where its hardware is not asked for, it may answer.
             GatewayError::EvidenceRefused { .. } | GatewayError::NotAttested { .. } => {
-                Failure { error: error.into(), next: true, blame: false, demand: None }
+                Failure { blame: false, ..Failure::of_worker(error.into()) }
             }
             error => ApiError::from(error).into(),
         })

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{
     account::Wish,
     added::Watch,
-    attempt::{ANSWER_BYTES_MAX, Failure, Outcome, Piece, Try, crowded},
+    attempt::{ANSWER_BYTES_MAX, Commitment, Failure, Outcome, Piece, Try, crowded},
     error::ApiError,
     link::{Link, Running},
     receipts::{Asked, Came, Vouched, check_end},
@@ -78,6 +78,8 @@ enum Read {
 /// Bytes of text after which an answer is counted again: half a chunk is 16 tokens, and few tokens are shorter than a byte.
 const COUNT_BYTES: usize = 16;
 const DONE: &[u8] = b"data: [DONE]\n\n";
+/// How engines answer to members that they do not know or do not do.
+const REFUSED: [u16; 3] = [400, 422, 501];
 
 impl Gateway {
     /// Follows an answer to its end. Until it begins, another worker may be asked instead.
@@ -133,10 +135,19 @@ impl Gateway {
                         let message = format!("it counts {theirs} tokens of a prompt that has {ours}");
                         return Err(self.give_up(link, stream.job_id, "stream_prompt", message, None));
                     }
-                    if (status >= 500 || status == 429) && !stream.is_last {
+                    let is_of_commitment = one.commitment == Commitment::Added && REFUSED.contains(&status);
+                    if (status >= 500 || status == 429) && !stream.is_last && !is_of_commitment {
                         running.refuse();
                         let detail = format!("its engine answered with {status}");
                         return Err(Failure::unusable(&detail));
+                    }
+                    if is_of_commitment {
+                        running.refuse();
+                        let detail = format!("its engine answered with {status}");
+                        return Err(Failure { is_of_commitment: true, ..Failure::unusable(&detail) });
+                    }
+                    if one.commitment == Commitment::Refused && status < 400 {
+                        self.likeness.mark_refuses(&one.offered, link.worker);
                     }
                     let framing = Framing::of(&content_type);
                     let _ = pieces.send(Piece::Begun { status, content_type, worker: link.worker }).await;
@@ -264,7 +275,7 @@ impl Gateway {
         running.end(price);
         let exchange = Exchange { request: one.body.to_vec(), answer: core::mem::take(&mut answer.bytes) };
         if end.reason == EndReason::Complete {
-            self.audit_soon(stream.request, one, &exchange, limit);
+            self.audit_soon(stream.request, one, stream.job_id, &exchange, limit);
         }
         self.keep_stream(receipt, record, exchange);
         self.health.ended(link.worker, counted.completion, answer.began.elapsed());

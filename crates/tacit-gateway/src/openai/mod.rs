@@ -38,4 +38,6 @@ pub use added::{AddedTimes, Bucket, Times};
 pub use api_key::{ApiKey, ApiKeyEntry, ApiKeyError, ApiKeys};
 pub use error::ApiError;
 pub use health::WorkerHealth;
-pub use likeness::{LikenessView, ModelLikeness, PairLikeness, Verdict, WorkerLikeness};
+pub use likeness::{LikenessView, ModelLikeness, PairLikeness, WorkerLikeness};
+
+pub use crate::store::{StreamAudit, Verdict};

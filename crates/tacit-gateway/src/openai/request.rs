@@ -145,15 +145,22 @@ impl ApiRequest {
         self
     }
 
-    /// The bytes that travel: the model's name in its place, without what is for the gateway, and with what an audit needs.
+    /// The bytes that travel: the model's name in its place, without what is for the gateway.
     pub(crate) fn body_for(&self, name: &str) -> Result<Vec<u8>, ApiError> {
-        let added: &[(&str, &str)] = if self.is_audited { &likeness::COMMITMENT } else { &[] };
-        let body = with_model(&self.body, name, &["provider", "models"]);
-        let body = body.and_then(|body| if added.is_empty() { Ok(body) } else { with_added(&body, added) });
-        body.map_err(|reject| match reject {
-            SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
-            other => ApiError::Field { param: None, detail: other.to_string() },
-        })
+        with_model(&self.body, name, &["provider", "models"]).map_err(unreadable)
+    }
+}
+
+/// Such bytes, with what an audit needs of their answer; none if they have it.
+pub(crate) fn with_commitment(body: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
+    let added = with_added(body, &likeness::COMMITMENT).map_err(unreadable)?;
+    Ok((added != body).then_some(added))
+}
+
+fn unreadable(reject: SpliceReject) -> ApiError {
+    match reject {
+        SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
+        other => ApiError::Field { param: None, detail: other.to_string() },
     }
 }
 
@@ -324,7 +331,11 @@ mod tests {
 
     #[test]
     fn a_request_to_be_audited_asks_for_log_probabilities() {
-        let sent = |request: ApiRequest| String::from_utf8(request.body_for("a").unwrap()).unwrap();
+        let sent = |request: ApiRequest| {
+            let body = request.body_for("a").unwrap();
+            let added = if request.is_audited { with_commitment(&body).unwrap() } else { None };
+            String::from_utf8(added.unwrap_or(body)).unwrap()
+        };
         let with =
             |rest: &str| format!(r#"{{"model":"a","messages":[{{"role":"user","content":"hi"}}]{rest}}}"#);
         assert_eq!(sent(read(&with("")).unwrap()), with(""));

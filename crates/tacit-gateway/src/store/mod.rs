@@ -27,7 +27,9 @@ pub use audits::{Audit, Other, Shown};
 pub use records::{
     AnswerRecord, Canaries, ChannelRecord, Cover, Distrust, JobRecord, JobState, KnownRow, Purpose,
 };
-pub use streams::{Exchange, Fault, Holder, LanguageRecord, StreamReceipt, StreamRecord};
+pub use streams::{
+    Exchange, Fault, Holder, LanguageRecord, StreamAudit, StreamReceipt, StreamRecord, Verdict,
+};
 pub use tokens::TokenBalance;
 pub(crate) use tokens::UNUSABLE_CODES;
 

@@ -76,6 +76,53 @@ pub struct StreamRecord {
     pub anchor: Option<AnchorProof>,
 }
 
+/// Whether two workers run the same model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There are too few steps to say.
+    Undecided,
+    /// As two honest engines are.
+    Alike,
+    /// As two honest engines are not. Nothing shows which of them is false.
+    Unlike,
+}
+
+/// What an audit by another worker found of an answer (`specs/0010-streams.md`, *Audits*).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamAudit {
+    /// Another worker computed some of its places again.
+    Compared {
+        /// Who.
+        with: Address,
+        /// How many places.
+        places: usize,
+        /// [`tacit_market::likeness::Likeness::distance`] over them.
+        distance: f64,
+        /// [`tacit_market::likeness::Likeness::gap`] over them, of an answer that was asked for at temperature 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gap: Option<f64>,
+        /// Of both workers then, over their newest places: one answer's are too few to judge by.
+        verdict: Verdict,
+    },
+    /// Its own bytes are not what an honest engine says.
+    Unlike {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be compared, as honest engines' answers may be.
+    Unsupported {
+        /// Why.
+        reason: String,
+    },
+    /// It came to nothing.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// What a receipt of a stream is about.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -164,6 +211,8 @@ const EXCHANGES: Bytes32Table<'_> = TableDefinition::new("exchanges");
 /// How many bytes of it are kept, by the number in `STREAMED`; the sum stands under the largest number, which no receipt has.
 const EXCHANGED: TableDefinition<'_, u64, u64> = TableDefinition::new("exchanged");
 const EXCHANGED_SUM: u64 = u64::MAX;
+/// What audits found of answers, by job.
+const STREAM_AUDITS: Bytes32Table<'_> = TableDefinition::new("stream_audits");
 /// Files of tokenizers, by BLAKE3.
 const TOKENIZERS: Bytes32Table<'_> = TableDefinition::new("tokenizers");
 
@@ -174,6 +223,7 @@ pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
     write.open_table(STREAMED)?;
     write.open_table(EXCHANGES)?;
     write.open_table(EXCHANGED)?;
+    write.open_table(STREAM_AUDITS)?;
     write.open_table(LANGUAGES)?;
     write.open_table(TOKENIZERS)?;
     Ok(())
@@ -261,6 +311,24 @@ impl Store {
         let read = self.database.begin_read()?;
         let found = read.open_table(EXCHANGES)?.get(job_id.0.0)?;
         found.map(|bytes| Exchange::from_bytes(bytes.value()).ok_or(StoreError::Missing)).transpose()
+    }
+
+    /// Keeps what an audit found of an answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_stream_audit(&self, job_id: JobId, audit: &StreamAudit) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put(&write, STREAM_AUDITS, job_id.0, audit)?;
+        Ok(write.commit()?)
+    }
+
+    /// What an audit found of an answer, if one was audited.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn stream_audit(&self, job_id: JobId) -> Result<Option<StreamAudit>, StoreError> {
+        self.read(STREAM_AUDITS, job_id.0)
     }
 
     /// Notes where a receipt of a stream is on the ledger.

@@ -10,16 +10,17 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::State,
-    http::header::CONTENT_TYPE,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::{Value, json};
 use tacit_gateway::{
     DoorConfig, Gateway, Ratio, Spending,
-    openai::{LikenessView, ModelLikeness, Verdict, WorkerLikeness},
+    openai::{LikenessView, ModelLikeness, StreamAudit, Verdict, WorkerLikeness},
+    store::StreamRecord,
 };
-use tacit_wire::{Amount, language::LanguageKind};
+use tacit_wire::{Amount, JobId, language::LanguageKind};
 use tacit_worker::{LanguageEngine, LanguageModel};
 
 use crate::{
@@ -44,6 +45,10 @@ enum Way {
     Silent,
     /// Says log-probabilities of another text.
     OtherText,
+    /// Answers with 400 to whoever wants log-probabilities.
+    Refuses,
+    /// As mistral.rs: begins an answer anew where a text is to be gone on with, says log-probabilities at the temperature, names likely tokens by numbers and their bytes as text.
+    Mistral,
 }
 
 /// An engine: a model by its seed, and how far its floats are off.
@@ -56,6 +61,7 @@ struct Toy {
 }
 
 impl Toy {
+    /// Bodies that came.
     fn asked(&self) -> Vec<Vec<u8>> {
         self.asked.lock().unwrap().clone()
     }
@@ -79,17 +85,33 @@ impl Toy {
     fn entry(&self, likely: &[(String, f64)], (word, logprob): &(String, f64), top: usize) -> Value {
         let word = if self.way == Way::OtherText { "xx" } else { word.as_str() };
         let named =
-            |word: &str, logprob| json!({"token": word, "bytes": word.as_bytes(), "logprob": logprob});
-        let mut entry = named(word, logprob);
-        entry["top_logprobs"] = likely.iter().take(top).map(|(word, logprob)| named(word, logprob)).collect();
+            |word: &str, logprob: f64| json!({"token": word, "bytes": word.as_bytes(), "logprob": logprob});
+        let listed = |word: &str, logprob: f64| match self.way {
+            Way::Mistral => json!({"token": 7, "bytes": word, "logprob": logprob}),
+            _ => named(word, logprob),
+        };
+        let mut entry = named(word, *logprob);
+        entry["top_logprobs"] =
+            likely.iter().take(top).map(|(word, logprob)| listed(word, *logprob)).collect();
         entry
+    }
+
+    /// What is said of tokens: some engines say it after the temperature.
+    fn said(&self, likely: Vec<(String, f64)>, temperature: Option<f64>) -> Vec<(String, f64)> {
+        let Some(temperature) = temperature.filter(|at| self.way == Way::Mistral && *at > 0.0) else {
+            return likely;
+        };
+        let sum: f64 = likely.iter().map(|(_, logprob)| (logprob / temperature).exp()).sum();
+        likely.into_iter().map(|(word, logprob)| (word, logprob / temperature - sum.ln())).collect()
     }
 
     /// Text that is continued, and tokens with what is said of them.
     fn answer(&self, request: &Value) -> (String, Vec<(String, Value)>) {
         let mut messages = request["messages"].as_array().unwrap().clone();
         let continued = match messages.last() {
-            Some(last) if last["role"] == "assistant" => messages.pop().unwrap()["content"].clone(),
+            Some(last) if last["role"] == "assistant" && self.way != Way::Mistral => {
+                messages.pop().unwrap()["content"].clone()
+            }
             _ => json!(""),
         };
         let continued = continued.as_str().unwrap().to_owned();
@@ -98,7 +120,7 @@ impl Toy {
         let top = request["top_logprobs"].as_u64().unwrap_or(0) as usize;
         let mut said = Vec::new();
         for _ in 0..count {
-            let likely = self.next(&prompt, &before);
+            let likely = self.said(self.next(&prompt, &before), request["temperature"].as_f64());
             let is_greedy = request["temperature"] == 0 || request["temperature"] == 0.0;
             let at = if is_greedy { 0 } else { self.drawn.fetch_add(7, Ordering::SeqCst) as usize % 3 };
             let chosen = likely[at].clone();
@@ -115,10 +137,19 @@ impl Toy {
 async fn answer(State(toy): State<Arc<Toy>>, body: Bytes) -> Response {
     toy.asked.lock().unwrap().push(body.to_vec());
     let request: Value = serde_json::from_slice(&body).unwrap();
+    if toy.way == Way::Refuses && request.get("logprobs").is_some() {
+        let error =
+            json!({"error": {"message": "logprobs is not supported", "type": "invalid_request_error"}});
+        return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+    }
     let (continued, said) = toy.answer(&request);
     if request["stream"] == true {
         let mut events = String::new();
-        for (text, logprobs) in said {
+        for (text, mut logprobs) in said {
+            if toy.way == Way::Mistral {
+                // Without a list around it.
+                logprobs = logprobs["content"][0].take();
+            }
             let choice = json!({"index": 0, "delta": {"content": text}, "logprobs": logprobs});
             events += &format!("data: {}\n\n", json!({"choices": [choice]}));
         }
@@ -248,6 +279,7 @@ async fn honest_workers_are_alike_whatever_their_floats() {
     for temperature in [0.0, 1.0] {
         let model = hall.ask_until(temperature, |model| are_decided(model, 3)).await;
         assert_eq!((model.model.as_str(), model.workers.len()), ("talk", 3));
+        assert!(model.workers.iter().all(|own| own.continues != Some(false) && !own.refuses));
         for pair in &model.pairs {
             assert!(pair.verdict == Verdict::Alike && pair.distance < 0.164, "{pair:?}");
             assert!(pair.gap.is_some_and(|gap| gap < 0.024), "{pair:?}");
@@ -316,6 +348,87 @@ async fn an_engine_without_log_probabilities_is_not_blamed() {
     assert_eq!(asked, 1);
 }
 
+/// With audits on, every chat with such an engine failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_refuses_log_probabilities_is_asked_without_from_then_on() {
+    let hall = hall(&[(RIGHT, 0.0, Way::Refuses)]).await;
+    let own = hall.ask(1.0).await.models[0].workers[0].clone();
+    assert_eq!((own.refuses, own.unsupported, own.unlike, own.outvoted), (true, 1, 0, false));
+    assert!(own.reason.is_some_and(|reason| reason.contains("refuses")));
+    let asks = |body: &[u8]| body.windows(10).any(|part| part == b"\"logprobs\"");
+    let asked = |hall: &Hall| hall.workers[0].toy.asked().iter().map(|body| asks(body)).collect::<Vec<_>>();
+    // It is found out once.
+    assert_eq!(asked(&hall), [true, false]);
+    let own = hall.ask(1.0).await.models[0].workers[0].clone();
+    assert_eq!((asked(&hall), own.unsupported), (vec![true, false, false], 2));
+    // Nobody paid for what was refused.
+    let records = written(&hall, 2).await;
+    assert!(records.iter().all(|record| record.receipt.receipt.price > 0 && record.fault.is_none()));
+    assert!(matches!(audit_of(&hall, &records[0]).await, StreamAudit::Unsupported { .. }));
+
+    // Who wants log-probabilities itself is told what the engine says.
+    let url = format!("{}/v1/chat/completions", hall.server.url);
+    let response = client().post(url).json(&hello(json!({"logprobs": true}))).send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert!(response.text().await.unwrap().contains("logprobs is not supported"));
+}
+
+/// An honest worker under mistral.rs was blamed for its way to write, and as an auditor taken for another model.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_begins_anew_is_audited_and_audits_nobody() {
+    let engines = [(RIGHT, 0.0, Way::Plain), (RIGHT, 0.05, Way::Mistral), (RIGHT, 0.0, Way::Plain)];
+    let hall = hall(&engines).await;
+    for temperature in [0.0, 0.5] {
+        let model = hall.ask_until(temperature, |model| are_decided(model, 3)).await;
+        assert!(model.pairs.iter().all(|pair| pair.verdict == Verdict::Alike), "{:?}", model.pairs);
+        let anew = wallet(hall.workers[1].key).address();
+        for own in &model.workers {
+            // None, where it was never drawn to audit others.
+            assert_ne!(own.continues, Some(own.worker == anew), "{own:?}");
+            assert!(own.selected > 0 && own.unlike == 0 && own.unsupported == 0 && !own.outvoted, "{own:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_else_goes_on_an_audit_comes_to_nothing() {
+    let hall = hall(&[(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Mistral)]).await;
+    let first = wallet(hall.workers[0].key).address();
+    hall.chat(json!({"provider": {"order": [first]}})).await.bytes().await.unwrap();
+    let view = hall.audited(1).await;
+    assert_eq!((view.compared, view.failed), (0, 1));
+    assert!(view.models[0].workers.iter().all(|own| !own.outvoted && own.unlike == 0));
+    let other = view.models[0].workers.iter().find(|own| own.worker != first).unwrap();
+    assert_eq!(other.continues, Some(false));
+    let answered = |record: &StreamRecord| record.receipt.receipt.worker == first;
+    let record = written(&hall, 4).await.into_iter().find(answered).unwrap();
+    assert!(matches!(audit_of(&hall, &record).await, StreamAudit::Failed { .. }));
+}
+
+/// Receipts are written a moment behind.
+async fn written(hall: &Hall, count: usize) -> Vec<StreamRecord> {
+    for _ in 0..2_000 {
+        let records = hall.gateway.store().streams(100).unwrap();
+        if records.len() >= count {
+            return records;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("receipts are not written");
+}
+
+/// So is what audits found.
+async fn audit_of(hall: &Hall, record: &StreamRecord) -> StreamAudit {
+    let job_id = JobId(record.receipt.receipt.jobId);
+    for _ in 0..2_000 {
+        if let Some(audit) = hall.gateway.store().stream_audit(job_id).unwrap() {
+            return audit;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("what an audit found is not written");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_costs_six_prompts_and_tokens_and_shows_one_auditor_the_text_before() {
     let hall = hall(&[(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Plain)]).await;
@@ -335,27 +448,37 @@ async fn an_audit_costs_six_prompts_and_tokens_and_shows_one_auditor_the_text_be
     let is_first = |worker: &&Served| wallet(worker.key).address().to_string() == first;
     let auditor = hall.workers.iter().find(|worker| !is_first(worker)).unwrap();
     let mut expected = price;
-    for body in auditor.toy.asked() {
-        let body: Value = serde_json::from_slice(&body).unwrap();
+    let asked = auditor.toy.asked();
+    // Its second and third question show that it goes on where a text ends: an answer of its own, and the end of that.
+    assert_eq!(asked.len(), 8);
+    let control: Value = serde_json::from_slice(&asked[1]).unwrap();
+    assert_eq!((&control["max_tokens"], control["messages"].as_array().unwrap().len()), (&json!(8), 1));
+    for (at, body) in asked.iter().enumerate() {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let tokens = u128::from(body["max_tokens"].as_u64().unwrap());
         let messages = body["messages"].as_array().unwrap();
         assert_eq!(messages[0], hello(json!({}))["messages"][0]);
         let before = messages.get(1).map_or("", |message| message["content"].as_str().unwrap());
-        assert!(text.starts_with(before) && before.len() < text.len());
+        assert!(at == 2 || text.starts_with(before) && before.len() < text.len());
         // A token of two letters; another message is four tokens besides its text.
         let more = if before.is_empty() { 0 } else { 4 + u128::try_from(before.len()).unwrap() };
-        expected += HELLO + 100 * more + 2 * 1_000;
+        expected += HELLO + 100 * more + 2 * tokens * 1_000;
     }
-    // Receipts are written a moment behind.
-    for _ in 0..2_000 {
-        if hall.gateway.store().streams(100).unwrap().len() == 7 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let records = hall.gateway.store().streams(100).unwrap();
-    assert_eq!(records.len(), 7);
+    let records = written(&hall, 9).await;
+    assert_eq!(records.len(), 9);
     assert_eq!(records.iter().map(|record| record.receipt.receipt.price).sum::<u128>(), expected);
-    assert_eq!(auditor.toy.asked().len(), 6);
+    // What was found stands with the answer's receipt, and with no auditor's.
+    let with = wallet(auditor.key).address();
+    let verdict = Verdict::Undecided;
+    let found = StreamAudit::Compared { with, places: 6, distance: 0.0, gap: Some(0.0), verdict };
+    for record in &records {
+        if record.receipt.receipt.worker == with {
+            let job_id = JobId(record.receipt.receipt.jobId);
+            assert_eq!(hall.gateway.store().stream_audit(job_id).unwrap(), None);
+        } else {
+            assert_eq!(audit_of(&hall, record).await, found);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

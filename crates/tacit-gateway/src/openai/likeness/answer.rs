@@ -1,7 +1,8 @@
 //! What an answer says of its own tokens: read from whatever bytes came, and checked against its text.
 //!
 //! Engines differ in what a token is called. Bytes count where they are given; a token that ends an answer has no text, or a name in angle brackets; llama.cpp gives a character of several
-//! tokens as one, with the log-probabilities of its last part; others give parts of characters as U+FFFD. What is not comparable for such a reason is left out, so that it is held against nobody.
+//! tokens as one, with the log-probabilities of its last part; others give parts of characters as U+FFFD; mistral.rs gives a likely token's number for its name and its text for its bytes, and says
+//! what is likely of a streamed token without a list around it. What is not comparable for such a reason is left out, so that it is held against nobody.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub(super) enum ClaimReject {
     Empty,
     #[error("its engine gives no log-probabilities")]
     Unsupported,
+    #[error("its engine refuses to give log-probabilities")]
+    Refused,
     #[error("its answer is not text alone")]
     NotText,
     #[error("its engine does not say which bytes its tokens have")]
@@ -56,7 +59,9 @@ impl ClaimReject {
     /// The worker's own bytes show that it did not do what it was asked; the others are what honest engines do too.
     pub(super) const fn is_blamed(self) -> bool {
         match self {
-            Self::Empty | Self::Unsupported | Self::NotText | Self::Bytes | Self::TooLong => false,
+            Self::Empty | Self::Unsupported | Self::Refused | Self::NotText | Self::Bytes | Self::TooLong => {
+                false
+            }
             Self::Unreadable | Self::Malformed | Self::Missing | Self::Improbable | Self::OtherText => true,
         }
     }
@@ -95,16 +100,16 @@ struct Listed {
 /// Not a flattened [`Named`]: where numbers keep their digits, a flattened one is no float.
 #[derive(Deserialize)]
 struct Entry {
-    token: Option<String>,
-    bytes: Option<Vec<u8>>,
+    token: Option<Value>,
+    bytes: Option<Value>,
     logprob: Option<f64>,
     top_logprobs: Option<Vec<Named>>,
 }
 
 #[derive(Deserialize)]
 struct Named {
-    token: Option<String>,
-    bytes: Option<Vec<u8>>,
+    token: Option<Value>,
+    bytes: Option<Value>,
     logprob: Option<f64>,
 }
 
@@ -156,8 +161,12 @@ fn take(piece: &[u8], text: &mut String, entries: &mut Vec<Entry>) -> Result<(),
             }
         }
         let Some(logprobs) = choice.logprobs.filter(|value| !value.is_null()) else { continue };
-        let listed: Listed = serde_json::from_value(logprobs).map_err(|_| ClaimReject::Malformed)?;
-        entries.extend(listed.content.into_iter().flatten());
+        if logprobs.get("content").is_none() && logprobs.get("token").is_some() {
+            entries.push(serde_json::from_value(logprobs).map_err(|_| ClaimReject::Malformed)?);
+        } else {
+            let listed: Listed = serde_json::from_value(logprobs).map_err(|_| ClaimReject::Malformed)?;
+            entries.extend(listed.content.into_iter().flatten());
+        }
         if entries.len() > TOKENS_MAX {
             return Err(ClaimReject::TooLong);
         }
@@ -213,7 +222,15 @@ fn token(entry: Entry) -> Result<Token, ClaimReject> {
 
 impl Named {
     fn read(self) -> Result<Candidate, ClaimReject> {
-        let bytes = self.bytes.or(self.token.map(String::into_bytes)).ok_or(ClaimReject::Missing)?;
+        let given = |value: Option<Value>| value.filter(|value| !value.is_null());
+        let bytes = match (given(self.bytes), given(self.token)) {
+            (Some(Value::String(text)), _) | (None, Some(Value::String(text))) => text.into_bytes(),
+            (Some(bytes), _) => serde_json::from_value(bytes).map_err(|_| ClaimReject::Malformed)?,
+            // A number in a vocabulary that we do not have.
+            (None, Some(Value::Number(_))) => return Err(ClaimReject::Bytes),
+            (None, Some(_)) => return Err(ClaimReject::Malformed),
+            (None, None) => return Err(ClaimReject::Missing),
+        };
         let logprob = self.logprob.ok_or(ClaimReject::Missing)?;
         if !logprob.is_finite() || logprob > ROUNDING {
             return Err(ClaimReject::Improbable);

@@ -11,14 +11,14 @@ use alloy_primitives::{Address, B256, keccak256};
 use rand::{RngCore, seq::index};
 use tacit_market::{
     Ratio,
-    likeness::{Likely, Step, likeness},
+    likeness::{Likely, Step, distance_tempered, likeness},
 };
-use tacit_wire::{Amount, meter::Route};
+use tacit_wire::{Amount, JobId, meter::Route};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     LikenessView,
-    answer::{self, Candidate, Claim, Token, is_nameless},
+    answer::{self, Candidate, Claim, ClaimReject, Token, is_nameless},
     book::{Book, Compared, News},
     question::Asked,
 };
@@ -26,7 +26,7 @@ use crate::{
     gateway::Gateway,
     openai::{
         added::Watch,
-        attempt::{Asker, PIECES_MAX, Piece, Try},
+        attempt::{Asker, Commitment, PIECES_MAX, Piece, Try},
         caps::Caps,
         door::DAY_S,
         error::ApiError,
@@ -34,7 +34,7 @@ use crate::{
         market::{Offered, TokenAsk},
         request::{ApiRequest, Preferences},
     },
-    store::Exchange,
+    store::{Exchange, StreamAudit},
 };
 
 /// Which answers are audited, and what was found.
@@ -47,6 +47,8 @@ pub(crate) struct LanguageAudits {
 
 /// An answer that was selected.
 struct Selected {
+    job_id: JobId,
+    commitment: Commitment,
     model_id: B256,
     model: String,
     worker: Address,
@@ -58,14 +60,28 @@ struct Selected {
     answer: Vec<u8>,
 }
 
+/// What all questions of an audit have in common.
+struct Control<'a> {
+    asked: &'a Asked,
+    model_id: B256,
+    model: &'a str,
+    asker: Asker,
+}
+
 /// Places of an answer that are computed again.
 const PLACES_MAX: usize = 6;
 /// Audits at once.
 const AUDITS_MAX: usize = 4;
 /// Longest that one may take.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest answer of an auditor's: one token, and those it might have been.
-const AGAIN_BYTES_MAX: usize = 64 * 1024;
+/// Longest answer of an auditor's: a few tokens, and those they might have been.
+const AGAIN_BYTES_MAX: usize = 256 * 1024;
+/// Workers that are asked, one after the other, for one that goes on where a text ends.
+const AUDITORS_MAX: usize = 3;
+/// Tokens of the answer that a new auditor is asked to go on with.
+const CONTROL_TOKENS: u32 = 8;
+/// An engine that goes on with its own words finds the next one about as likely as when it said it, much closer than this; one that begins anew does not.
+const CONTROL_DISTANCE_MAX: f64 = 1.0;
 /// What audits spend is counted under this name, as if it was a key's.
 const KEY: &[u8] = b"tacit audits of language models";
 
@@ -91,6 +107,16 @@ impl LanguageAudits {
         (!models.is_empty()).then(|| format!("others answer otherwise, and alike: {}", models.join(", ")))
     }
 
+    /// Whether a worker's engine is known to refuse to say how likely its tokens are.
+    pub(crate) fn refuses(&self, model_id: B256, worker: Address) -> bool {
+        self.book().refuses(model_id, worker)
+    }
+
+    /// A worker's engine refused to say that, and answered without.
+    pub(crate) fn mark_refuses(&self, offered: &Offered, worker: Address) {
+        self.book().mark_refuses(offered.model_id, &offered.name, worker);
+    }
+
     /// What was found.
     pub(crate) fn view(&self) -> LikenessView {
         let rate = self.rate.0 as f64 / Ratio::ONE.0 as f64;
@@ -113,10 +139,11 @@ impl Gateway {
         self: &Arc<Self>,
         request: &ApiRequest,
         one: &Try,
+        job_id: JobId,
         exchange: &Exchange,
         limit: Amount,
     ) {
-        if !request.is_audited || !self.likeness.selects() {
+        if one.commitment == Commitment::None || !self.likeness.selects() {
             return;
         }
         // A runtime that is being torn down audits nothing any more.
@@ -127,9 +154,11 @@ impl Gateway {
             return;
         };
         let selected = Selected {
+            job_id,
             model_id: one.offered.model_id,
             model: one.offered.name.clone(),
             worker: one.ask.worker,
+            commitment: one.commitment,
             provider: request.provider.clone(),
             limit,
             request: exchange.request.clone(),
@@ -138,45 +167,71 @@ impl Gateway {
         runtime.spawn(Arc::clone(self).audit_language(selected, place));
     }
 
-    async fn audit_language(self: Arc<Self>, mut selected: Selected, _place: OwnedSemaphorePermit) {
+    async fn audit_language(self: Arc<Self>, selected: Selected, _place: OwnedSemaphorePermit) {
+        let job_id = selected.job_id;
+        let Some(found) = self.audit_one(selected).await else { return };
+        let gateway = Arc::clone(&self);
+        let written = tokio::task::spawn_blocking(move || gateway.store.put_stream_audit(job_id, &found));
+        if let Ok(Err(error)) = written.await {
+            tracing::error!(%error, "what an audit found cannot be written");
+        }
+    }
+
+    /// Audits an answer; none where it says nothing.
+    async fn audit_one(self: &Arc<Self>, mut selected: Selected) -> Option<StreamAudit> {
         let answer = core::mem::take(&mut selected.answer);
-        // It may be long.
-        let read = tokio::task::spawn_blocking(move || Claim::read(&answer)).await;
-        let Selected { model_id, worker, .. } = selected;
+        let Selected { model_id, worker, commitment, .. } = selected;
         let model = selected.model.clone();
-        let claim = match read {
+        // It may be long.
+        let read = tokio::task::spawn_blocking(move || match commitment {
+            Commitment::Refused => Err(ClaimReject::Refused),
+            _ => Claim::read(&answer),
+        });
+        let claim = match read.await {
             Ok(Ok(claim)) => claim,
-            Ok(Err(answer::ClaimReject::Empty)) => return,
+            Ok(Err(ClaimReject::Empty)) => return None,
             Ok(Err(reject)) => {
                 let mut book = self.likeness.book();
                 book.select(model_id, &model, worker);
-                let news = book.refuse(model_id, &model, worker, reject.to_string(), reject.is_blamed());
+                let reason = reject.to_string();
+                let news = book.refuse(model_id, &model, worker, reason.clone(), reject.is_blamed());
                 drop(book);
-                if reject.is_blamed() {
-                    tracing::warn!(%worker, model, "its answer does not say what it should: {reject}");
+                tell(&model, &news);
+                if !reject.is_blamed() {
+                    return Some(StreamAudit::Unsupported { reason });
                 }
-                return tell(&model, &news);
+                tracing::warn!(%worker, model, "its answer does not say what it should: {reject}");
+                return Some(StreamAudit::Unlike { reason });
             }
-            Err(_) => return self.likeness.book().fail(),
+            Err(_) => return Some(self.failed("it could not be read")),
         };
         self.likeness.book().select(model_id, &model, worker);
         let found = tokio::time::timeout(AUDIT_TIMEOUT, self.compute_again(selected, &claim)).await;
-        let news = match found {
-            Ok(Ok(Some((auditor, steps)))) if !steps.is_empty() => {
-                self.likeness.book().compare(model_id, &model, [worker, auditor], &steps)
-            }
+        let (auditor, steps) = match found {
+            Ok(Ok(Some((auditor, steps)))) if !steps.is_empty() => (auditor, steps),
             Ok(Ok(None)) => {
                 let reason = "no place of it can be computed again".to_owned();
-                self.likeness.book().refuse(model_id, &model, worker, reason, false)
+                let news = self.likeness.book().refuse(model_id, &model, worker, reason.clone(), false);
+                tell(&model, &news);
+                return Some(StreamAudit::Unsupported { reason });
             }
-            other => {
-                if let Ok(Err(error)) = other {
-                    tracing::debug!(%worker, model, %error, "an audit came to nothing");
-                }
-                return self.likeness.book().fail();
-            }
+            Ok(Ok(Some(_))) => return Some(self.failed("its auditor says nothing of its tokens")),
+            Ok(Err(error)) => return Some(self.failed(&error.to_string())),
+            Err(_) => return Some(self.failed("its auditor took too long")),
         };
+        let mut book = self.likeness.book();
+        let news = book.compare(model_id, &model, [worker, auditor], &steps);
+        let found = book.compared_with(model_id, [worker, auditor], auditor, &steps);
+        drop(book);
         tell(&model, &news);
+        found
+    }
+
+    /// An audit came to nothing.
+    fn failed(&self, reason: &str) -> StreamAudit {
+        tracing::debug!(reason, "an audit came to nothing");
+        self.likeness.book().fail();
+        StreamAudit::Failed { reason: reason.to_owned() }
     }
 
     /// Has another worker compute an answer again at some places, one after another; none if it has no such places.
@@ -191,30 +246,93 @@ impl Gateway {
             return Ok(None);
         }
         let chosen = index::sample(&mut rand::rng(), places.len(), places.len().min(PLACES_MAX));
-        // Drawn as others are, and never the first: by price, among those whom the request might have gone to.
-        let mut provider = Preferences { order: Vec::new(), sort: None, ..selected.provider };
-        provider.ignore.push(selected.worker);
         let spending = self.spending;
         let caps = Caps { request: selected.limit, key_day: spending.key_day_max, day: spending.day_max };
         let asker = Asker { key: keccak256(KEY), caps, day: now_s() / DAY_S };
+        // Drawn as others are, and never the first: by price, among those whom the request might have gone to.
+        let mut provider = Preferences { order: Vec::new(), sort: None, ..selected.provider };
+        provider.ignore.push(selected.worker);
+        provider.ignore.extend(self.likeness.book().no_auditors(selected.model_id));
+        let control = Control { asked: &asked, model_id: selected.model_id, model: &selected.model, asker };
         let (mut auditor, mut steps) = (None, Vec::new());
         for at in chosen {
             let place = places.get(at).and_then(|place| claim.at(*place));
             let (before, token) = place.ok_or(ApiError::Internal)?;
-            let body = asked.again(selected.model_id, before).ok_or(ApiError::Internal)?;
-            let mut request = ApiRequest::read(Route::ChatCompletions, body)?;
-            request.provider = provider.clone();
-            let (worker, bytes) = self.ask_auditor(request, asker).await?;
-            if auditor.is_none() {
-                // All of an answer's places go to one.
+            let bytes = if auditor.is_none() {
+                let (worker, bytes) = self.auditor(&control, &mut provider, before).await?;
                 auditor = Some(worker);
-                provider.only = Some(vec![worker]);
-                provider.allow_fallbacks = Some(false);
-            }
+                bytes
+            } else {
+                self.ask_to_go_on(&control, &provider, before, 1).await?.1
+            };
             let again = answer::read(&bytes).ok().and_then(|(_, tokens)| tokens.into_iter().next());
-            steps.extend(again.and_then(|again| compare(token, &again, asked.is_greedy)));
+            steps.extend(again.and_then(|again| compare(token, &again, asked.temperature)));
         }
         Ok(auditor.map(|auditor| (auditor, steps)))
+    }
+
+    /// Asks for the token after a text, and has all that follows go to who answers: one whose engine goes on where a text ends. One that begins an answer anew instead says nothing of an answer's
+    /// places, and would be taken for another model; so whoever never audited is asked for an answer of its own too, and to go on in the middle of it.
+    async fn auditor(
+        self: &Arc<Self>,
+        control: &Control<'_>,
+        provider: &mut Preferences,
+        before: &str,
+    ) -> Result<(Address, Vec<u8>), ApiError> {
+        for _ in 0..AUDITORS_MAX {
+            let (worker, bytes) = self.ask_to_go_on(control, provider, before, 1).await?;
+            let one =
+                Preferences { only: Some(vec![worker]), allow_fallbacks: Some(false), ..provider.clone() };
+            let known = self.likeness.book().continues(control.model_id, worker);
+            let continues = match known {
+                Some(continues) => continues,
+                None => {
+                    let continues = self.goes_on(control, &one).await?;
+                    let mut book = self.likeness.book();
+                    book.mark_continues(control.model_id, control.model, worker, continues);
+                    continues
+                }
+            };
+            if continues {
+                *provider = one;
+                return Ok((worker, bytes));
+            }
+            tracing::info!(%worker, model = control.model, "its engine does not go on where a text ends: it audits nobody");
+            provider.ignore.push(worker);
+        }
+        Err(ApiError::Upstream { detail: "nobody goes on where a text ends".to_owned() })
+    }
+
+    /// Whether a worker says of the last place of an answer of its own what it said when it answered.
+    async fn goes_on(self: &Arc<Self>, control: &Control<'_>, one: &Preferences) -> Result<bool, ApiError> {
+        let unknown =
+            || ApiError::Upstream { detail: "an auditor's answer has no place to go on".to_owned() };
+        let (_, answer) = self.ask_to_go_on(control, one, "", CONTROL_TOKENS).await?;
+        let claim = match Claim::read(&answer) {
+            Ok(claim) => claim,
+            Err(ClaimReject::Empty) => return Err(unknown()),
+            Err(_) => return Ok(false),
+        };
+        let last = claim.places().last().and_then(|place| claim.at(*place));
+        let (before, token) = last.filter(|(before, _)| !before.is_empty()).ok_or_else(unknown)?;
+        let (_, bytes) = self.ask_to_go_on(control, one, before, 1).await?;
+        let again = answer::read(&bytes).ok().and_then(|(_, tokens)| tokens.into_iter().next());
+        let found = again.and_then(|again| compare(token, &again, Some(0.0)));
+        Ok(found.is_some_and(|found| found.distance <= CONTROL_DISTANCE_MAX))
+    }
+
+    /// Asks a worker for so many tokens after a text.
+    async fn ask_to_go_on(
+        self: &Arc<Self>,
+        control: &Control<'_>,
+        provider: &Preferences,
+        before: &str,
+        tokens: u32,
+    ) -> Result<(Address, Vec<u8>), ApiError> {
+        let body = control.asked.again(control.model_id, before, tokens).ok_or(ApiError::Internal)?;
+        let mut request = ApiRequest::read(Route::ChatCompletions, body)?;
+        request.provider = provider.clone();
+        self.ask_auditor(request, control.asker).await
     }
 
     /// Asks over the ordinary way.
@@ -252,8 +370,10 @@ impl Book {
     }
 }
 
-/// Compares what two workers say of one place; none where the auditor names nothing.
-fn compare(said: &Token, again: &Token, is_greedy: bool) -> Option<Compared> {
+/// Compares what two workers say of one place of an answer that was asked for at a temperature; none where the auditor names nothing.
+///
+/// Some engines say log-probabilities as they draw, at the temperature; either reading counts.
+fn compare(said: &Token, again: &Token, temperature: Option<f64>) -> Option<Compared> {
     let mut names = Names::default();
     let step = Step {
         token: names.number(&said.bytes),
@@ -264,7 +384,9 @@ fn compare(said: &Token, again: &Token, is_greedy: bool) -> Option<Compared> {
         return None;
     }
     let found = likeness(core::slice::from_ref(&step))?;
-    Some(Compared { distance: found.distance, gap: is_greedy.then_some(found.gap) })
+    let tempered = temperature.and_then(|temperature| distance_tempered(&step, temperature));
+    let distance = tempered.map_or(found.distance, |tempered| tempered.min(found.distance));
+    Some(Compared { distance, gap: (temperature == Some(0.0)).then_some(found.gap) })
 }
 
 /// Tokens by number, as the comparison has them.
@@ -308,12 +430,16 @@ mod tests {
     fn two_are_compared_by_the_text_of_tokens() {
         let said = token("a", &[("a", -0.5), ("b", -1.0), ("<|end|>", -2.0), ("\u{fffd}", -3.0)]);
         let again = token("b", &[("b", -0.75), ("a", -1.0), ("", -1.5), ("c", -2.0)]);
-        let found = compare(&said, &again, true).unwrap();
+        let found = compare(&said, &again, Some(0.0)).unwrap();
         assert_eq!((found.distance, found.gap), (0.375, Some(0.25)));
-        assert_eq!(compare(&said, &again, false).unwrap().gap, None);
-        assert_eq!(compare(&said, &token("", &[("", -0.1)]), true), None);
+        assert_eq!(compare(&said, &again, None).unwrap().gap, None);
+        assert_eq!(compare(&said, &token("", &[("", -0.1)]), Some(0.0)), None);
         // A worker that names nothing is as unlike as can be.
-        assert!(compare(&token("a", &[("", -0.5)]), &again, false).unwrap().distance >= 10.0);
+        assert!(compare(&token("a", &[("", -0.5)]), &again, Some(0.5)).unwrap().distance >= 10.0);
+        // As mistral.rs says it at temperature 0.5: twice the differences.
+        let tempered = token("b", &[("b", -0.25), ("a", -0.75), ("c", -2.75)]);
+        assert_eq!(compare(&tempered, &again, Some(0.5)).unwrap().distance, 0.0);
+        assert!(compare(&tempered, &again, Some(0.0)).unwrap().distance > 0.5);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tacit_market::likeness::{Likeness, Thresholds};
 
-use crate::openai::market::{Offered, TokenAsk};
+use crate::{
+    openai::market::{Offered, TokenAsk},
+    store::{StreamAudit, Verdict},
+};
 
 /// What audits of language models found since the gateway started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,18 +64,6 @@ pub struct PairLikeness {
     pub verdict: Verdict,
 }
 
-/// Whether two workers run the same model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// There are too few steps to say.
-    Undecided,
-    /// As two honest engines are.
-    Alike,
-    /// As two honest engines are not. Nothing shows which of them is false.
-    Unlike,
-}
-
 /// What a worker's own answers show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerLikeness {
@@ -87,6 +78,12 @@ pub struct WorkerLikeness {
     /// Why the last of them was not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether its engine goes on where a text ends, so that it can audit others; none before it was asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<bool>,
+    /// Its engine refuses requests that ask for log-probabilities: its answers are asked for without, and cannot be audited.
+    #[serde(default)]
+    pub refuses: bool,
     /// It is not asked about the model any more.
     pub outvoted: bool,
 }
@@ -133,6 +130,8 @@ struct Own {
     unsupported: u64,
     unlike: u64,
     reason: Option<String>,
+    continues: Option<bool>,
+    refuses: bool,
 }
 
 /// Steps from which on two workers are judged.
@@ -170,6 +169,41 @@ impl Book {
         News { unlike: None, outvoted: model.map(Model::vote).unwrap_or_default() }
     }
 
+    /// Whether a worker's engine goes on where a text ends.
+    pub(super) fn mark_continues(&mut self, model_id: B256, name: &str, worker: Address, continues: bool) {
+        if let Some(own) = self.own(model_id, name, worker) {
+            own.continues = Some(continues);
+        }
+    }
+
+    /// A worker's engine refused a request that asks for log-probabilities, and answered the same without.
+    pub(super) fn mark_refuses(&mut self, model_id: B256, name: &str, worker: Address) {
+        if let Some(own) = self.own(model_id, name, worker) {
+            own.refuses = true;
+        }
+    }
+
+    /// Whether that is so.
+    pub(super) fn refuses(&self, model_id: B256, worker: Address) -> bool {
+        self.known(model_id, worker).is_some_and(|own| own.refuses)
+    }
+
+    /// Whether it is known to go on; none before it was asked to.
+    pub(super) fn continues(&self, model_id: B256, worker: Address) -> Option<bool> {
+        self.known(model_id, worker)?.continues
+    }
+
+    /// Workers of a model that cannot audit others.
+    pub(super) fn no_auditors(&self, model_id: B256) -> Vec<Address> {
+        let workers = self.models.get(&model_id).into_iter().flat_map(|model| &model.workers);
+        let unfit = workers.filter(|(_, own)| own.refuses || own.continues == Some(false));
+        unfit.map(|(worker, _)| *worker).collect()
+    }
+
+    fn known(&self, model_id: B256, worker: Address) -> Option<&Own> {
+        self.models.get(&model_id)?.workers.get(&worker)
+    }
+
     /// Two workers were compared.
     pub(super) fn compare(
         &mut self,
@@ -193,6 +227,24 @@ impl Book {
         kept.drain(..extra);
         let is_new = before != Verdict::Unlike && model.verdict(pair) == Verdict::Unlike;
         News { unlike: is_new.then_some(pair), outvoted: model.vote() }
+    }
+
+    /// What an audit says of the answer that it is about, whose steps were compared with another worker's.
+    pub(super) fn compared_with(
+        &self,
+        model_id: B256,
+        workers: [Address; 2],
+        with: Address,
+        steps: &[Compared],
+    ) -> Option<StreamAudit> {
+        let verdict = self.models.get(&model_id).map(|model| model.verdict(ordered(workers)));
+        Some(StreamAudit::Compared {
+            with,
+            places: steps.len(),
+            distance: mean(steps.iter().map(|step| step.distance))?,
+            gap: mean(steps.iter().filter_map(|step| step.gap)),
+            verdict: verdict.unwrap_or(Verdict::Undecided),
+        })
     }
 
     /// The asks of workers that are not outvoted.
@@ -276,6 +328,8 @@ impl Model {
             unsupported: own.unsupported,
             unlike: own.unlike,
             reason: own.reason.clone(),
+            continues: own.continues,
+            refuses: own.refuses,
             outvoted: self.outvoted.contains(worker),
         });
         ModelLikeness {
@@ -417,6 +471,18 @@ mod tests {
         assert!(refuse(&mut book, false).is_empty());
         let own = book.view(0.0).models[0].workers[2].clone();
         assert_eq!((own.unsupported, own.unlike, own.reason.as_deref()), (1, 0, Some("why")));
+    }
+
+    #[test]
+    fn who_cannot_audit_others_is_remembered() {
+        let mut book = Book::default();
+        assert_eq!((book.continues(MODEL, who(1)), book.refuses(MODEL, who(1))), (None, false));
+        book.mark_continues(MODEL, "talk", who(1), false);
+        book.mark_continues(MODEL, "talk", who(2), true);
+        book.mark_refuses(MODEL, "talk", who(3));
+        assert_eq!(book.no_auditors(MODEL), [who(1), who(3)]);
+        assert_eq!((book.continues(MODEL, who(2)), book.refuses(MODEL, who(3))), (Some(true), true));
+        assert!(book.no_auditors(B256::ZERO).is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod audit;
 mod book;
 mod question;
 
-pub use book::{LikenessView, ModelLikeness, PairLikeness, Verdict, WorkerLikeness};
+pub use book::{LikenessView, ModelLikeness, PairLikeness, WorkerLikeness};
 
 pub(crate) use audit::LanguageAudits;
 pub(crate) use question::{COMMITMENT, can_be_audited};

@@ -51,12 +51,12 @@ struct Message {
 }
 
 /// What an audit needs of the request that travelled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
     body: Vec<u8>,
     messages: Range<usize>,
-    /// The most likely token was to be taken.
-    pub(super) is_greedy: bool,
+    /// At which its tokens were to be drawn, if it says; at 0 the most likely one was to be taken.
+    pub(super) temperature: Option<f64>,
 }
 
 /// Whether an auditor can be asked the same: a chat of text, without anything that an auditor would have to be told besides, in which nobody refuses log-probabilities.
@@ -100,13 +100,13 @@ impl Asked {
         let temperature = find("temperature").and_then(value);
         let temperature = temperature.and_then(|value| serde_json::from_slice::<f64>(value).ok());
         let messages = find("messages")?.value.clone();
-        Some(Self { messages, is_greedy: temperature == Some(0.0), body })
+        Some(Self { messages, temperature, body })
     }
 
-    /// The request for the token after `before`, which the assistant has said already.
+    /// The request for so many tokens after `before`, which the assistant has said already.
     ///
     /// Streamed: llama.cpp repeats what it continues in an answer that is not, and all text of an answer is paid for.
-    pub(super) fn again(&self, model_id: B256, before: &str) -> Option<Vec<u8>> {
+    pub(super) fn again(&self, model_id: B256, before: &str, tokens: u32) -> Option<Vec<u8>> {
         let messages = self.body.get(self.messages.clone())?.trim_ascii_end().strip_suffix(b"]")?;
         let (model, before_json) = (json!(model_id).to_string(), json!(before).to_string());
         let mut body = format!("{{\"model\":{model},\"messages\":").into_bytes();
@@ -116,11 +116,11 @@ impl Asked {
             body.extend_from_slice(said.as_bytes());
         }
         let rest = format!(
-            "],\"max_tokens\":1,\"temperature\":0,\"stream\":true,\"logprobs\":true,\"top_logprobs\":{AGAIN}"
+            "],\"max_tokens\":{tokens},\"temperature\":0,\"stream\":true,\"logprobs\":true,\"top_logprobs\":{AGAIN}"
         );
         body.extend_from_slice(rest.as_bytes());
         if !before.is_empty() {
-            // llama.cpp continues what ends with the assistant's words; vLLM wants to be told.
+            // llama.cpp continues what ends with the assistant's words; vLLM wants to be told; mistral.rs begins anew, whatever it is told.
             body.extend_from_slice(b",\"add_generation_prompt\":false,\"continue_final_message\":true");
         }
         body.push(b'}');
@@ -177,17 +177,19 @@ mod tests {
     fn an_auditor_is_asked_for_the_next_token_of_the_same_messages() {
         let body = br#"{"messages":[ {"role":"user","content":"h\u0069"} ],"temperature":0.0}"#;
         let asked = Asked::read(body.to_vec()).unwrap();
-        assert!(asked.is_greedy);
-        let again = String::from_utf8(asked.again(B256::ZERO, "so \"x").unwrap()).unwrap();
+        assert_eq!(asked.temperature, Some(0.0));
+        let again = String::from_utf8(asked.again(B256::ZERO, "so \"x", 1).unwrap()).unwrap();
         assert!(again.contains(
             r#""messages":[ {"role":"user","content":"h\u0069"} ,{"role":"assistant","content":"so \"x"}],"#
         ));
         let value: Value = serde_json::from_str(&again).unwrap();
         assert_eq!((&value["max_tokens"], &value["continue_final_message"]), (&json!(1), &json!(true)));
-        let first: Value = serde_json::from_slice(&asked.again(B256::ZERO, "").unwrap()).unwrap();
+        let first: Value = serde_json::from_slice(&asked.again(B256::ZERO, "", 8).unwrap()).unwrap();
         assert_eq!(first["messages"].as_array().unwrap().len(), 1);
         assert!(first.get("continue_final_message").is_none());
+        assert_eq!(first["max_tokens"], 8);
         let warm = Asked::read(br#"{"messages":[1],"temperature":1}"#.to_vec()).unwrap();
-        assert!(!warm.is_greedy && !Asked::read(br#"{"messages":[1]}"#.to_vec()).unwrap().is_greedy);
+        assert_eq!(warm.temperature, Some(1.0));
+        assert_eq!(Asked::read(br#"{"messages":[1]}"#.to_vec()).unwrap().temperature, None);
     }
 }

@@ -70,6 +70,13 @@ fn honest_engines_differ_and_are_not_blamed() {
     let unnamed = entry("\u{fffd}", None, -1.0, &[("\u{fffd}", -1.0)]);
     for (answer, expected) in [
         (whole("🌟", &[unnamed]), ClaimReject::Bytes),
+        (
+            whole(
+                "a",
+                &[json!({"token": "a", "logprob": -0.5, "top_logprobs": [{"token": 7, "logprob": -0.5}]})],
+            ),
+            ClaimReject::Bytes,
+        ),
         (whole("a", &[]), ClaimReject::Unsupported),
         (whole("a", &[json!({"token": "a", "logprob": -0.5, "top_logprobs": []})]), ClaimReject::Unsupported),
         (br#"{"choices":[{"message":{"content":"a"},"logprobs":null}]}"#.to_vec(), ClaimReject::Unsupported),
@@ -87,6 +94,24 @@ fn honest_engines_differ_and_are_not_blamed() {
         assert_eq!(reject(&answer), expected);
         assert!(!expected.is_blamed());
     }
+}
+
+/// As mistral.rs writes it: bytes of likely tokens as text, their names as numbers; in a stream, what is likely of a token stands without a list around it. An honest worker of
+/// that engine was blamed for it.
+#[test]
+fn what_mistral_rs_says_is_read() {
+    let likely = json!([{"token": 504, "logprob": -0.375, "bytes": "The"}, {"token": 23297, "logprob": -1.5, "bytes": "Python"}]);
+    let the = json!({"token": "The", "logprob": -0.375, "bytes": b"The", "top_logprobs": likely});
+    let claim = Claim::read(&whole("The", core::slice::from_ref(&the))).unwrap();
+    assert_eq!(claim.at(0).unwrap().1.likely, [(b"The".to_vec(), -0.375), (b"Python".to_vec(), -1.5)]);
+    let event = |text: &str, logprobs: &Value| {
+        let delta =
+            json!({"content": text, "role": "assistant", "tool_calls": null, "reasoning_content": null});
+        let choice = json!({"index": 0, "delta": delta, "logprobs": logprobs});
+        format!("data: {}\n\n", json!({"choices": [choice]}))
+    };
+    let events = event("The", &the) + &event(" end", &plain(" end")) + "data: [DONE]\n\n";
+    assert_eq!(befores(&Claim::read(events.as_bytes()).unwrap()), ["", "The"]);
 }
 
 /// As llama.cpp writes it. Digits that are not the shortest for their float were no number for a reader that flattened.
@@ -122,6 +147,18 @@ fn what_honest_engines_do_not_say_is_blamed() {
             ClaimReject::Malformed,
         ),
         (whole("a", &[json!({"token": "a", "logprob": "-1", "top_logprobs": [{}]})]), ClaimReject::Malformed),
+        (
+            whole("a", &[json!({"token": "a", "bytes": [256], "logprob": -0.5, "top_logprobs": [{}]})]),
+            ClaimReject::Malformed,
+        ),
+        (
+            whole("a", &[json!({"token": ["a"], "logprob": -0.5, "top_logprobs": [{}]})]),
+            ClaimReject::Malformed,
+        ),
+        (
+            br#"{"choices":[{"message":{"content":"a"},"logprobs":{"token":"a","logprob":[]}}]}"#.to_vec(),
+            ClaimReject::Malformed,
+        ),
         (listed(&many), ClaimReject::Malformed),
         (
             whole(
