@@ -8,10 +8,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use alloy_primitives::Address;
-use tacit_abi::asks::ASK_STAKE;
+use tacit_abi::{IAsks, asks::ASK_STAKE};
 use tacit_wire::{
-    Amount, LedgerError,
+    Amount,
     owner::{
         AuditReport, LanguageReport, MoneyReport, ORDER_SKEW_MS, Occupied, OwnerAction, OwnerReport,
         OwnerRequest, StakeReport, Waiting,
@@ -105,11 +104,8 @@ impl Worker {
 
     /// Takes every ask of this account off the ledger.
     pub(crate) async fn withdraw_asks(&self) -> Result<(), WorkerError> {
-        for listing in self.ledger.listings().await? {
-            for ask in listing.asks.iter().filter(|ask| ask.worker == self.address()) {
-                let (model_id, terms) = (listing.model.modelId, &ask.terms);
-                self.ledger.remove_ask(&self.wallet, model_id, terms.privacy, terms.evidence).await?;
-            }
+        for (model_id, IAsks::Ask { terms, .. }) in self.ledger.asks_of(self.address()).await? {
+            self.ledger.remove_ask(&self.wallet, model_id, terms.privacy, terms.evidence).await?;
         }
         Ok(())
     }
@@ -172,7 +168,7 @@ impl Worker {
 
     async fn at_stake(&self) -> Result<(StakeReport, AuditReport), WorkerError> {
         let stake = self.ledger.stake_of(self.address()).await?;
-        let asks = self.own_asks(self.address()).await?;
+        let asks = wide(self.ledger.asks_of(self.address()).await?.len());
         let mut lost = 0_u64;
         for (_, receipt) in self.store.challenges()? {
             lost = lost.saturating_add(u64::from(self.ledger.is_convicted(receipt).await?));
@@ -186,12 +182,6 @@ impl Worker {
             release_at_s: Some(stake.releaseAt).filter(|at| *at > 0),
         };
         Ok((stake, self.audits(lost)?))
-    }
-
-    async fn own_asks(&self, worker: Address) -> Result<u64, LedgerError> {
-        let listings = self.ledger.listings().await?;
-        let asks = listings.iter().flat_map(|listing| &listing.asks).filter(|ask| ask.worker == worker);
-        Ok(wide(asks.count()))
     }
 
     fn audits(&self, lost: u64) -> Result<AuditReport, StoreError> {

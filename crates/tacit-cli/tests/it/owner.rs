@@ -281,6 +281,7 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert!(!rows.iter().any(|row| row["source"] == "lowest of other models"));
     assert_eq!((&told["to_join"]["stake"], &told["demand"]), (&json!("0.01"), &json!("unknown")));
     assert!(told["to_join"]["gas"].as_u64().unwrap() > 50_000);
+    assert!((21_000..50_000).contains(&told["to_stay"]["gas_per_hour"].as_u64().unwrap()));
 
     assert_eq!(market.engine.ask(market.gateway.url()).0, 200);
     let report =

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod attest;
+mod beats;
 mod client;
 mod crash;
 mod disk;
