@@ -111,7 +111,7 @@ impl Gateway {
             let known = asked.contains(&offer.worker) || self.store.distrust(offer.worker)?.is_some();
             if !known && offer.price <= max_price {
                 let (worker, cost, seen) = (offer.worker, offer.price.0, Seen::default());
-                candidates.push(Candidate { offer, worker, cost, seen });
+                candidates.push(Candidate { offer, worker, cost, seen, reputation: 0 });
             }
         }
         let draw = rand::rngs::OsRng.try_next_u64().map_err(|_| GatewayError::Internal)?;

@@ -5,6 +5,7 @@
 
 mod covers;
 mod disputes;
+mod history;
 mod policies;
 
 use core::time::Duration;
@@ -27,6 +28,7 @@ use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient};
 
 pub use covers::period_at;
 pub use disputes::{LOG_PAGE_BLOCKS, challenge_id, receipt_digest};
+pub use history::{HistoryError, WorkerHistory};
 
 /// A ledger at an address. Cloning it is cheap and shares the transaction queue.
 #[derive(Debug, Clone)]

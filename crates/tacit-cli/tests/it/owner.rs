@@ -299,6 +299,20 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert_eq!((&report["safe_to_stop"], &report["waiting_for"]), (&json!(true), &json!([])));
     assert_eq!(report["money"]["unsettled"], "0");
     assert_eq!(report["money"]["settled"], "0.000001");
+    // What the ledger shows of it, to anybody: the same at the same block.
+    let (worker, url) = (report["worker"].as_str().unwrap(), market.ledger.url());
+    let past = ok(&["worker", "reputation", worker, "--ledger", url]);
+    assert_eq!((&past["worker"], &past["bonded"]), (&report["worker"], &json!("0.01")));
+    assert_eq!(past["settlements"].as_array().unwrap().len(), 1);
+    assert_ne!((&past["history"], &past["hours_beaten"]), (&json!("0"), &json!(0)));
+    // Nobody audited it, so that nothing is trusted yet.
+    assert_eq!((&past["passed"], &past["reputation"]), (&json!(0), &json!("0")));
+    let block = past["block"].to_string();
+    assert_eq!(ok(&["worker", "reputation", worker, "--ledger", url, "--block", &block]), past);
+    let early = ok(&["worker", "reputation", worker, "--ledger", url, "--block", "0"]);
+    assert_eq!((&early["history"], &early["last_beat_s"]), (&json!("0"), &Value::Null));
+    let beyond = ["worker", "reputation", worker, "--ledger", url, "--block", "1000000"];
+    assert_eq!(refused(&beyond)["code"], "history");
     assert_ne!(market.engine.ask(market.gateway.url()).0, 200);
     // Started again, it stays out.
     market.worker = None;

@@ -53,5 +53,6 @@ async fn a_silent_worker_is_not_asked_until_it_beats() {
     client.beat(&owner).await.unwrap();
     let answer = gateway.ask(request.clone()).await.unwrap();
     assert_eq!(answer.label, Some(expected_label(&request)));
-    assert_eq!(gateway.market_view().await.unwrap().len(), 1);
+    let market = gateway.market_view().await.unwrap();
+    assert_eq!((market.len(), market[0].last_beat_s >= then + SILENCE_S), (1, true));
 }

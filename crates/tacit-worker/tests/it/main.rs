@@ -16,5 +16,6 @@ mod engine;
 mod guests;
 mod owner;
 mod refusals;
+mod reputation;
 mod streams;
 mod support;
