@@ -241,3 +241,58 @@ fn language_report(model: &LanguageModel) -> LanguageReport {
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A drained worker with nothing else to wait for, whose answers may be disputed until second 100.
+    fn waits(open: u64, until_s: Option<u64>, now_s: u64) -> Vec<Waiting> {
+        let stake = StakeReport {
+            bonded: Amount(1),
+            backing: Amount(0),
+            asks: 0,
+            unbonding: Amount(0),
+            release_at_s: None,
+        };
+        let audits = AuditReport { open, lost: 0, until_s };
+        waiting_for(
+            &[],
+            Occupied { taken: 0, most: 1 },
+            &MoneyReport::default(),
+            &audits,
+            Some(&stake),
+            now_s,
+        )
+    }
+
+    #[test]
+    fn answers_are_waited_for_to_the_second_until_which_they_may_be_disputed() {
+        assert_eq!(waits(0, None, 0), []);
+        for (now_s, expected) in [(0, true), (100, true), (101, false)] {
+            assert_eq!(waits(0, Some(100), now_s) == [Waiting::Disputes], expected, "{now_s}");
+        }
+        // A dispute is waited for however long it takes.
+        assert_eq!(waits(1, Some(100), u64::MAX), [Waiting::Disputes]);
+        assert_eq!(waits(1, None, 0), [Waiting::Disputes]);
+    }
+
+    #[test]
+    fn each_thing_that_is_not_done_is_waited_for() {
+        let audits = AuditReport::default();
+        let busy = Occupied { taken: 1, most: 1 };
+        let money = MoneyReport { unsettled: Amount(1), unanchored: 1, ..MoneyReport::default() };
+        let expected = [Waiting::Ledger, Waiting::Requests, Waiting::Settlement, Waiting::Anchors];
+        assert_eq!(waiting_for(&[], busy, &money, &audits, None, 0), expected);
+        let stake = StakeReport {
+            bonded: Amount(1),
+            backing: Amount(1),
+            asks: 1,
+            unbonding: Amount(0),
+            release_at_s: None,
+        };
+        let idle = Occupied { taken: 0, most: 1 };
+        let found = waiting_for(&[], idle, &MoneyReport::default(), &audits, Some(&stake), 0);
+        assert_eq!(found, [Waiting::Asks]);
+    }
+}

@@ -13,13 +13,13 @@ use tacit_wire::{Amount, Salts, Wallet};
 use tokio::runtime::Runtime;
 
 /// An engine that answers each request with eleven letters.
-struct Engine {
-    url: String,
+pub(crate) struct Engine {
+    pub(crate) url: String,
     runtime: Runtime,
 }
 
 impl Engine {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// Asks a gateway, as a program does.
-    fn ask(&self, gateway: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, gateway: &str) -> (u16, String) {
         self.runtime.block_on(async {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let body =
@@ -76,7 +76,7 @@ fn tokenizer() -> Vec<u8> {
 }
 
 /// Writes what `tacit model language` writes, for a model without weights.
-fn describe(folder: &Folder, name: &str) -> String {
+pub(crate) fn describe(folder: &Folder, name: &str) -> String {
     let tokenizer = tokenizer();
     let manifest = LanguageManifest {
         kind: LanguageKind::Language,
@@ -312,6 +312,30 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert_eq!(market.order(&["resume"])["drained_since_s"], Value::Null);
     until(|| Some(market.order(&["status"])).filter(|report| report["stake"]["asks"] == 1));
     until(|| Some(market.engine.ask(market.gateway.url()).0).filter(|status| *status == 200));
+}
+
+/// What an audit of a language model's answer found stands with its receipt.
+#[test]
+fn a_receipt_says_what_became_of_its_answers_audit() {
+    let market = Market::open();
+    let (client_key, client) = market.folder.key("auditing.key");
+    let fund = ["wallet", "send", &market.worker_key, &client, "5", "--ledger", market.ledger.url()];
+    ok(&fund);
+    let data = market.folder.path("auditing");
+    let start = ["gateway", "--ledger", market.ledger.url(), "--key", &client_key, "--data", &data];
+    let gateway = Role::start(&[&start[..], &["--audit-language", "1"]].concat());
+    assert_eq!(market.engine.ask(gateway.url()).0, 200);
+    let listed = || ok(&["receipt", "list", "--gateway", gateway.url()])["receipts"][0].clone();
+    let entry = until(|| Some(listed()).filter(|entry| entry["stream"]["audit"].is_object()));
+    let reason = "its engine gives no log-probabilities";
+    let expected = json!({"unsupported": {"reason": reason}});
+    let show = ["receipt", "show", entry["receipt"].as_str().unwrap(), "--gateway", gateway.url()];
+    assert_eq!(ok(&show)["stream"]["audit"], expected);
+    let line = String::from_utf8(tacit().args(show).output().unwrap().stdout).unwrap();
+    assert!(line.contains(&format!("(cannot be audited: {reason})")), "{line}");
+    // The other gateway audits nothing, and says nothing.
+    assert_eq!(market.engine.ask(market.gateway.url()).0, 200);
+    assert_eq!(until(|| market.receipts().pop())["stream"]["audit"], Value::Null);
 }
 
 fn withdraw_words(market: &Market) -> [&str; 6] {
