@@ -11,16 +11,23 @@ pub const ASK_STAKE: u128 = 10_u128.pow(16);
 pub const ASK_LIFE_S: u64 = 30 * 24 * 3600;
 /// How long tokens stay good once their worker sells others, in seconds: thirty days. As long as that, no third key is set.
 pub const TOKENS_KEPT_S: u64 = 30 * 24 * 3600;
+/// Seconds of an hour, in each of which one beat of a worker counts.
+pub const HOUR_S: u64 = 3600;
+/// An ask whose worker has been silent for longer is not asked, in seconds: three hours, so that two beats may be missed.
+pub const LIVE_S: u64 = 3 * HOUR_S;
+/// Hours of which it is remembered whether a worker beat in them: what one slot has room for beside two times.
+pub const LIVENESS_HOURS: u32 = 160;
 /// Most asks in one page.
 pub const PAGE_MAX: u32 = 64;
 
 alloy_sol_types::sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "solidity/IAsks.sol");
 
 impl IAsks::Ask {
-    /// Whether a client should consider it at `now` (Unix seconds): it has not ended, and stake backs it.
+    /// Whether a client should consider it at `now` (Unix seconds): it has not ended, stake backs it, and its worker was there a moment ago.
     #[must_use]
     pub fn is_live(&self, now: u64) -> bool {
-        self.terms.validUntil >= now && is_backed(self.bonded, self.asks)
+        let is_there = now.saturating_sub(self.lastBeat) <= LIVE_S;
+        self.terms.validUntil >= now && is_there && is_backed(self.bonded, self.asks)
     }
 }
 

@@ -264,7 +264,7 @@ impl Gateway {
         let (policy, passed) = match &model {
             Some(_) => (Policy::OWN, 0),
             None if self.audits.alone => return Ok(self.store.put_audit(job_id, &Audit::NoWeights)?),
-            None => (Policy::NETWORK, self.ledger.history_of(header.worker).await?.passed),
+            None => (Policy::NETWORK, self.ledger.audit_history_of(header.worker).await?.passed),
         };
         let bonded = self.ledger.stake_of(header.worker).await?.bonded;
         let probability = self.audits.probability(&policy, bonded, header.price.0, passed);

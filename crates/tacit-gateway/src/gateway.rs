@@ -25,6 +25,7 @@ use crate::{
         likeness::LanguageAudits, link::Links, market::Market, receipts::Unwritten,
     },
     page::stages::WATCHED_MAX,
+    reputations::Reputations,
     store::Store,
     tokens::UnlinkablePolicy,
 };
@@ -151,6 +152,7 @@ pub struct Gateway {
     pub(crate) languages: Languages,
     pub(crate) links: Links,
     pub(crate) health: Health,
+    pub(crate) reputations: Reputations,
     pub(crate) likeness: LanguageAudits,
     pub(crate) added: Added,
     pub(crate) budget: Budget,
@@ -230,6 +232,7 @@ impl Gateway {
             languages: Languages::default(),
             links: Links::default(),
             health: Health::new(),
+            reputations: Reputations::default(),
             likeness: LanguageAudits::new(door.audit_language),
             added: Added::default(),
             budget: Budget::default(),

@@ -177,7 +177,12 @@ impl Gateway {
 
     /// Rounds side by side: a worker that stalls does not keep the deposits, nor lets a deadline of a dispute pass.
     async fn keep_house(self: Arc<Self>) {
-        tokio::join!(self.keep_resuming(), self.keep_closing(), self.keep_auditing());
+        tokio::join!(
+            self.keep_resuming(),
+            self.keep_closing(),
+            self.keep_auditing(),
+            self.keep_reputations()
+        );
     }
 
     async fn keep_auditing(&self) {

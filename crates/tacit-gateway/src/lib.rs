@@ -45,6 +45,7 @@ mod gateway;
 mod http;
 mod market;
 pub mod page;
+mod reputations;
 mod second;
 mod shown;
 pub mod view;
@@ -63,6 +64,7 @@ pub use input::{Input, InputReject, NamedRow};
 pub use receipt::{
     Bundle, BundleReject, EncryptedMessages, VerifiedReceipt, verify_bundle, verify_bundle_under,
 };
+pub use reputations::Standing;
 pub use store::{Audit, Other, Shown, Store, StoreError};
 pub use stream_receipt::{StreamBundle, VerifiedStream, verify_stream, verify_stream_under};
 pub use tacit_market::Ratio;

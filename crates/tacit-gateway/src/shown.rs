@@ -74,7 +74,7 @@ impl Gateway {
                 Err(error) => return Err(error.into()),
             },
         };
-        let passed = self.ledger.history_of(receipt.worker).await?.passed;
+        let passed = self.ledger.audit_history_of(receipt.worker).await?.passed;
         let bonded = self.ledger.stake_of(receipt.worker).await?.bonded;
         let probability = Policy::NETWORK.probability(burned(bonded), receipt.price, passed);
         let digest = receipt_digest(receipt, job.request.header.chain_id);

@@ -2,11 +2,20 @@
 //!
 //! ```text
 //! history    = sum over settlements since the last failed audit of burnt / 2^(age in months)
-//! reputation = min(history, bonded) * passed / (passed + 20) * answered / asked
+//! reputation = min(history, bonded) * passed / (passed + 20) * beaten / covered
 //! ```
 //!
-//! Coins, rounded down at each step. `burnt` is what a settlement destroyed (on today's ledger the base fee of its transactions, since modules take no levy); a month is thirty days, of
-//! which only whole ones count; `passed` counts audits since the last failed one, of those that the ledger's beacon drew; `answered` of `asked` are probes of liveness by drawn auditors.
+//! Coins, rounded down at each step. `burnt` is what a settlement destroyed (on today's ledger the base fee of its transaction, since modules take no levy); a month is thirty days, of
+//! which only whole ones count; `passed` counts audits since the last failed one, of those that the ledger's beacon drew; `beaten` are those of the `covered` hours in which the worker said by a
+//! transaction of its own that it was there (`asks.beat`).
+//!
+//! # Liveness by one's own word
+//! A beat shows that somebody who has the worker's key sent a transaction in that hour and paid for it. It does not show that anything answers at the worker's endpoint, nor how fast, nor what: that
+//! each gateway sees for itself ([`crate::health`]). What it is good for: whoever stops beating is gone, whoever says so is not forged by anybody else, and everybody counts the same hours. A worker that
+//! beats and answers nothing has a factor of one, which adds nothing to what it burnt.
+//!
+//! Beats burn coins too and are no part of `history`. It is what trade burnt: a settlement at least may have been somebody else's money, a beat never is, and a worker that only beats would have a history
+//! that says nothing but that it is there, which is the other factor. The bound below holds either way; so it holds with room to spare.
 //!
 //! # Self-dealing
 //! A worker can be its own client, as often as it likes and under as many names: what it pays itself comes back. So the value that was settled, the number of clients and of answers count nothing.
@@ -37,10 +46,10 @@ pub struct Facts {
     pub passed_at_s: Vec<u64>,
     /// When an audit was failed last.
     pub failed_at_s: Option<u64>,
-    /// Probes of liveness that were sent.
-    pub probes_asked: u32,
-    /// And answered.
-    pub probes_answered: u32,
+    /// Hours of which it is known whether the worker said that it was there.
+    pub hours_covered: u32,
+    /// And in which it said so.
+    pub hours_beaten: u32,
 }
 
 /// One settlement.
@@ -61,7 +70,7 @@ pub struct Reputation {
     pub history: u128,
     /// Audits passed since the last failed one.
     pub passed: u32,
-    /// Share of probes that were answered; none were, if none was sent.
+    /// Share of the hours in which it said that it was there; of none, none.
     pub uptime: Ratio,
 }
 
@@ -82,11 +91,11 @@ pub fn reputation(facts: &Facts, now_s: u64) -> Reputation {
         .fold(0_u128, u128::saturating_add);
     let passed = facts.passed_at_s.iter().filter(|at_s| counts(**at_s)).count();
     let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-    let asked = facts.probes_asked;
-    let answered = facts.probes_answered.min(asked);
+    let covered = facts.hours_covered;
+    let beaten = facts.hours_beaten.min(covered);
     let coins = part(history.min(facts.bonded), passed, u64::from(passed).saturating_add(PASSED_HALF));
-    let coins = part(coins, answered, asked.into());
-    let uptime = Ratio::new(answered.into(), asked.into()).unwrap_or_default();
+    let coins = part(coins, beaten, covered.into());
+    let uptime = Ratio::new(beaten.into(), covered.into()).unwrap_or_default();
     Reputation { coins, history, passed, uptime }
 }
 
@@ -118,8 +127,8 @@ mod tests {
             ],
             passed_at_s: (0..60).map(|day| day * DAY_S).collect(),
             failed_at_s: None,
-            probes_asked: 10,
-            probes_answered: 9,
+            hours_covered: 10,
+            hours_beaten: 9,
         }
     }
 
@@ -147,8 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn who_was_never_probed_or_audited_has_none() {
-        assert_eq!(reputation(&Facts { probes_asked: 0, ..honest() }, 60 * DAY_S).coins, 0);
+    fn who_was_never_there_or_audited_has_none() {
+        assert_eq!(reputation(&Facts { hours_covered: 0, ..honest() }, 60 * DAY_S).coins, 0);
+        assert_eq!(reputation(&Facts { hours_beaten: 0, ..honest() }, 60 * DAY_S).coins, 0);
         assert_eq!(reputation(&Facts { passed_at_s: Vec::new(), ..honest() }, 60 * DAY_S).coins, 0);
     }
 
@@ -156,6 +166,21 @@ mod tests {
     fn old_history_fades() {
         let far = reputation(&honest(), 10_000 * DAY_S);
         assert_eq!((far.history, far.coins), (0, 0));
+    }
+
+    /// Hours come as they are told: more beaten than covered are no more than all.
+    #[test]
+    fn presence_is_a_share_and_adds_nothing() {
+        let all = |covered, beaten| {
+            let facts = Facts { hours_covered: covered, hours_beaten: beaten, ..honest() };
+            reputation(&facts, 60 * DAY_S)
+        };
+        assert_eq!(all(160, 160).coins, 187);
+        assert_eq!(all(160, u32::MAX), all(160, 160));
+        assert_eq!(all(1, 1).coins, all(160, 160).coins);
+        // Who is there and trades with nobody has burnt nothing that counts.
+        let idle = Facts { settlements: Vec::new(), ..honest() };
+        assert_eq!(reputation(&idle, 60 * DAY_S).coins, 0);
     }
 
     /// A trade between names of one person.
@@ -172,7 +197,7 @@ mod tests {
     }
 
     proptest! {
-        /// One person trades with itself under five names, forges every audit and every probe, and then takes with each name what it is trusted for:
+        /// One person trades with itself under five names, forges every audit and every hour, and then takes with each name what it is trusted for:
         /// what it burnt for that is at least as much.
         #[test]
         fn a_forged_history_costs_what_it_lets_one_take(
@@ -184,8 +209,8 @@ mod tests {
                 .map(|bonded| Facts {
                     bonded: u128::from(*bonded) << 32,
                     passed_at_s: vec![99 * DAY_S; 1_000],
-                    probes_asked: u32::MAX,
-                    probes_answered: u32::MAX,
+                    hours_covered: u32::MAX,
+                    hours_beaten: u32::MAX,
                     ..Facts::default()
                 })
                 .collect();
@@ -215,8 +240,8 @@ mod tests {
                 settlements: settlements.to_vec(),
                 passed_at_s: vec![99 * DAY_S; passed],
                 failed_at_s: None,
-                probes_asked: 1,
-                probes_answered: 1,
+                hours_covered: 1,
+                hours_beaten: 1,
             };
             let worth = |facts: &Facts| reputation(facts, 100 * DAY_S).coins;
             let whole = worth(&facts(bonded.into(), &settlements, passed));

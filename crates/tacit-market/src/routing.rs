@@ -74,6 +74,8 @@ pub enum Sort {
     Throughput,
     /// Soonest first byte first.
     Latency,
+    /// Most reputation first ([`mod@crate::reputation`]).
+    Reputation,
 }
 
 /// Most that is paid: of a million tokens, and of a request; smallest units.
@@ -98,6 +100,8 @@ pub struct Candidate<T> {
     pub cost: u128,
     /// How it did.
     pub seen: Seen,
+    /// What its past is worth, smallest units; nothing where that is not known, and where nobody orders by it.
+    pub reputation: u128,
 }
 
 /// Tokens per price in [`MaxPrice`].
@@ -158,6 +162,7 @@ pub fn order<T>(
             // Unknown ones after those that are known.
             Some(Sort::Throughput) => -seen.tokens_per_s.unwrap_or(0.0),
             Some(Sort::Latency) => seen.first_byte_ms.unwrap_or(f64::INFINITY),
+            Some(Sort::Reputation) => -float(candidate.reputation),
             None if wishes.order.is_empty() => arrival(candidate.cost, bits.next()),
             None => 0.0,
         };
@@ -243,7 +248,8 @@ mod tests {
     use rand::{RngCore, SeedableRng, rngs::StdRng};
 
     fn candidate(number: u8, cost: u128) -> Candidate<()> {
-        Candidate { offer: (), worker: Address::repeat_byte(number), cost, seen: Seen::default() }
+        let worker = Address::repeat_byte(number);
+        Candidate { offer: (), worker, cost, seen: Seen::default(), reputation: 0 }
     }
 
     fn ask(number: u8) -> Ask {
@@ -313,6 +319,7 @@ mod tests {
         let mut near = candidate(2, 20);
         near.seen.tokens_per_s = Some(10.0);
         near.seen.first_byte_ms = Some(5.0);
+        near.reputation = 7;
         let by = |wishes: Wishes, suffix| {
             ordered(vec![fast.clone(), near.clone(), candidate(3, 10)], &wishes, suffix)
         };
@@ -321,6 +328,8 @@ mod tests {
         assert_eq!(by(price(), None), [3, 2, 1]);
         assert_eq!(by(Wishes { sort: Some(Sort::Throughput), ..none() }, None), [1, 2, 3]);
         assert_eq!(by(Wishes { sort: Some(Sort::Latency), ..none() }, None), [2, 1, 3]);
+        // Those of whom nothing is known come after, by price.
+        assert_eq!(by(Wishes { sort: Some(Sort::Reputation), ..none() }, None), [2, 3, 1]);
         assert_eq!(by(Wishes { preferred_min_throughput: Some(50.0), ..price() }, None), [3, 1, 2]);
         assert_eq!(by(none(), Some(Sort::Throughput)), [1, 2, 3]);
         assert_eq!(by(Wishes { order: vec![address(2)], ..none() }, None), [2, 3, 1]);
@@ -334,17 +343,18 @@ mod tests {
         #[test]
         fn an_order_is_that_of_the_rules(
             all in prop::collection::vec((any::<u8>(), 0_u128..4, prop::option::of(0_u8..3), prop::option::of(0_u8..3), any::<bool>()), 0..20),
-            named in prop::collection::vec(any::<u8>(), 0..3), least in prop::option::of(0_u8..3), sort in 0_usize..3,
+            named in prop::collection::vec(any::<u8>(), 0..3), least in prop::option::of(0_u8..3), sort in 0_usize..4,
         ) {
             let candidates: Vec<Candidate<()>> = all
                 .into_iter()
                 .map(|(number, cost, first, speed, fails)| {
                     let failed_at_ms = fails.then_some(1_000);
                     let (first_byte_ms, tokens_per_s) = (first.map(f64::from), speed.map(f64::from));
-                    Candidate { seen: Seen { first_byte_ms, tokens_per_s, failed_at_ms, ..Seen::default() }, ..candidate(number, cost) }
+                    let seen = Seen { first_byte_ms, tokens_per_s, failed_at_ms, ..Seen::default() };
+                    Candidate { seen, reputation: u128::from(number) % 3, ..candidate(number, cost) }
                 })
                 .collect();
-            let sort = [Sort::Price, Sort::Throughput, Sort::Latency][sort];
+            let sort = [Sort::Price, Sort::Throughput, Sort::Latency, Sort::Reputation][sort];
             let wishes = Wishes {
                 order: named.into_iter().map(address).collect(),
                 preferred_min_throughput: least.map(f64::from),
@@ -359,6 +369,7 @@ mod tests {
                 Sort::Price => {}
                 Sort::Throughput => expected.sort_by(|a, b| speed(b).total_cmp(&speed(a))),
                 Sort::Latency => expected.sort_by(|a, b| wait(a).total_cmp(&wait(b))),
+                Sort::Reputation => expected.sort_by_key(|one| core::cmp::Reverse(one.reputation)),
             }
             if let Some(least) = wishes.preferred_min_throughput {
                 expected.sort_by_key(|one| one.seen.tokens_per_s.is_some_and(|speed| speed < least));

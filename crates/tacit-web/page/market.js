@@ -58,6 +58,7 @@ function workerCard(worker) {
     h("p", { class: "small" }, h("code", {}, worker.endpoint), worker.local && h("span", { class: "soft" }, " · this machine")),
     h("p", { class: "small" }, h("span", { class: "soft" }, "Serves "), worker.models.join(", "), h("span", { class: "soft" }, ` (${many(worker.asks, "ask")})`)),
     h("p", { class: "small" }, h("span", { class: "soft" }, "At stake "), coins(worker.bonded), h("span", { class: "soft" }, " · promised by you "), coins(worker.promised)),
+    worker.standing && h("p", { class: "small" }, h("span", { class: "soft" }, "Reputation "), coins(worker.standing.reputation), h("span", { class: "soft" }, ` · there in ${worker.standing.hours_beaten} of ${worker.standing.hours_covered} hours, by its own word · burnt `), coins(worker.standing.burnt)),
     worker.languages.map((language) => h("p", { class: "small" }, language.name, h("span", { class: "soft" }, `: ${language.running} of ${language.capacity} places taken, engine ${language.available ? "answers" : "does not answer"}`))),
     health && h("p", { class: "small" }, h("span", { class: "soft" }, "By the token: "), `answered ${(health.uptime * 100).toFixed(1)} % of ${many(health.requests, "request")}`, health.first_byte_ms !== undefined && health.first_byte_ms !== null && `, first byte after ${ms(health.first_byte_ms)}`, health.tokens_per_s && `, ${Math.round(health.tokens_per_s)} tokens a second`));
 }

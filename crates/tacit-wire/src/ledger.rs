@@ -6,6 +6,7 @@
 mod beacons;
 mod covers;
 mod disputes;
+mod history;
 mod policies;
 
 use core::time::Duration;
@@ -28,6 +29,7 @@ use crate::{Amount, Revert, Wallet, http::HttpError, rpc::RpcClient};
 
 pub use covers::period_at;
 pub use disputes::{LOG_PAGE_BLOCKS, challenge_id, receipt_digest};
+pub use history::{HistoryError, WorkerHistory};
 
 /// A ledger at an address. Cloning it is cheap and shares the transaction queue.
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ pub struct Mined {
 pub struct Listing {
     /// The registry's record.
     pub model: IModels::Model,
-    /// Asks that have not ended and that stake backs, up to a limit.
+    /// Asks that are live ([`IAsks::Ask::is_live`]), up to a limit.
     pub asks: Vec<IAsks::Ask>,
 }
 
@@ -440,24 +442,57 @@ impl LedgerClient {
         self.send(wallet, models::ADDRESS, Amount::ZERO, call.abi_encode()).await
     }
 
-    /// Asks on a model that have not ended and that stake backs, up to a limit.
+    /// Asks on a model that are live: they have not ended, stake backs them, and their workers were there a moment ago. Up to a limit.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub async fn asks(&self, model_id: B256) -> Result<Vec<IAsks::Ask>, LedgerError> {
         let now = unix_time_s();
+        let mut asks = self.every_ask(model_id).await?;
+        asks.retain(|ask| ask.is_live(now));
+        Ok(asks)
+    }
+
+    /// Asks on a model, live or not, up to a limit.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn every_ask(&self, model_id: B256) -> Result<Vec<IAsks::Ask>, LedgerError> {
         let (mut found, mut from) = (Vec::new(), 0);
         while from < ASKS_READ_MAX {
             let call = IAsks::pageCall { modelId: model_id, from, limit: asks::PAGE_MAX };
             let page = self.call(asks::ADDRESS, &call).await?;
             let is_last = page.len() < usize::try_from(asks::PAGE_MAX).unwrap_or(usize::MAX);
-            found.extend(page.into_iter().filter(|ask| ask.is_live(now)));
+            found.extend(page);
             if is_last {
                 break;
             }
             from = from.saturating_add(u64::from(asks::PAGE_MAX));
         }
         Ok(found)
+    }
+
+    /// A worker's asks, live or not, each with its model, up to the limits of [`Self::listings`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn asks_of(&self, worker: Address) -> Result<Vec<(B256, IAsks::Ask)>, LedgerError> {
+        let count: u64 = self.call(models::ADDRESS, &IModels::countCall {}).await?;
+        let mut found = Vec::new();
+        for index in 0..count.min(LISTINGS_MAX) {
+            let model_id = self.call(models::ADDRESS, &IModels::modelAtCall { index }).await?.modelId;
+            let asks = self.every_ask(model_id).await?;
+            found.extend(asks.into_iter().filter(|ask| ask.worker == worker).map(|ask| (model_id, ask)));
+        }
+        Ok(found)
+    }
+
+    /// Says that this wallet's worker is there.
+    ///
+    /// # Errors
+    /// [`LedgerError::Reverted`] with `BeatTooSoon` when it has said so in this hour, and the rest of [`LedgerError`].
+    pub async fn beat(&self, wallet: &Wallet) -> Result<Mined, LedgerError> {
+        self.send(wallet, asks::ADDRESS, Amount::ZERO, IAsks::beatCall {}.abi_encode()).await
     }
 
     /// Sets this wallet's ask.

@@ -275,6 +275,9 @@ fn say_asks(error: &IAsksErrors, f: &mut core::fmt::Formatter<'_>) -> core::fmt:
                 "the token key before this one is good until then: another can be set from time {earliest}"
             )
         }
+        IAsksErrors::BeatTooSoon(IAsks::BeatTooSoon { earliest }) => {
+            write!(f, "the worker said so in this hour already: the next time counts from {earliest}")
+        }
         #[expect(unreachable_patterns, reason = "the interface may gain errors")]
         other => write!(f, "the asks module refused: {other:?}"),
     }
@@ -453,6 +456,10 @@ mod tests {
             (
                 IAsks::TooLittleStake { bonded: 0, needed: 10_u128.pow(16) }.abi_encode(),
                 "the asks need a stake of 0.01, and 0 are bonded",
+            ),
+            (
+                IAsks::BeatTooSoon { earliest: 7200 }.abi_encode(),
+                "the worker said so in this hour already: the next time counts from 7200",
             ),
             (IStakes::StakeTooSmall { bonded: 0 }.abi_encode(), "only 0 are bonded"),
             (IAudits::WrongBond { bond: 10_u128.pow(16) }.abi_encode(), "a challenge needs a bond of 0.01"),

@@ -39,6 +39,7 @@ pub mod served;
 pub mod settle;
 pub mod store;
 
+mod beats;
 mod connection;
 mod counters;
 mod cover;

@@ -8,10 +8,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use alloy_primitives::Address;
-use tacit_abi::asks::ASK_STAKE;
+use tacit_abi::{IAsks, asks::ASK_STAKE};
 use tacit_wire::{
-    Amount, LedgerError,
+    Amount,
     owner::{
         AuditReport, LanguageReport, MoneyReport, ORDER_SKEW_MS, Occupied, OwnerAction, OwnerReport,
         OwnerRequest, StakeReport, Waiting,
@@ -105,11 +104,8 @@ impl Worker {
 
     /// Takes every ask of this account off the ledger.
     pub(crate) async fn withdraw_asks(&self) -> Result<(), WorkerError> {
-        for listing in self.ledger.listings().await? {
-            for ask in listing.asks.iter().filter(|ask| ask.worker == self.address()) {
-                let (model_id, terms) = (listing.model.modelId, &ask.terms);
-                self.ledger.remove_ask(&self.wallet, model_id, terms.privacy, terms.evidence).await?;
-            }
+        for (model_id, IAsks::Ask { terms, .. }) in self.ledger.asks_of(self.address()).await? {
+            self.ledger.remove_ask(&self.wallet, model_id, terms.privacy, terms.evidence).await?;
         }
         Ok(())
     }
@@ -172,7 +168,7 @@ impl Worker {
 
     async fn at_stake(&self) -> Result<(StakeReport, AuditReport), WorkerError> {
         let stake = self.ledger.stake_of(self.address()).await?;
-        let asks = self.own_asks(self.address()).await?;
+        let asks = wide(self.ledger.asks_of(self.address()).await?.len());
         let mut lost = 0_u64;
         for (_, receipt) in self.store.challenges()? {
             lost = lost.saturating_add(u64::from(self.ledger.is_convicted(receipt).await?));
@@ -186,12 +182,6 @@ impl Worker {
             release_at_s: Some(stake.releaseAt).filter(|at| *at > 0),
         };
         Ok((stake, self.audits(lost)?))
-    }
-
-    async fn own_asks(&self, worker: Address) -> Result<u64, LedgerError> {
-        let listings = self.ledger.listings().await?;
-        let asks = listings.iter().flat_map(|listing| &listing.asks).filter(|ask| ask.worker == worker);
-        Ok(wide(asks.count()))
     }
 
     fn audits(&self, lost: u64) -> Result<AuditReport, StoreError> {
@@ -240,4 +230,59 @@ fn language_report(model: &LanguageModel) -> LanguageReport {
 
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A drained worker with nothing else to wait for, whose answers may be disputed until second 100.
+    fn waits(open: u64, until_s: Option<u64>, now_s: u64) -> Vec<Waiting> {
+        let stake = StakeReport {
+            bonded: Amount(1),
+            backing: Amount(0),
+            asks: 0,
+            unbonding: Amount(0),
+            release_at_s: None,
+        };
+        let audits = AuditReport { open, lost: 0, until_s };
+        waiting_for(
+            &[],
+            Occupied { taken: 0, most: 1 },
+            &MoneyReport::default(),
+            &audits,
+            Some(&stake),
+            now_s,
+        )
+    }
+
+    #[test]
+    fn answers_are_waited_for_to_the_second_until_which_they_may_be_disputed() {
+        assert_eq!(waits(0, None, 0), []);
+        for (now_s, expected) in [(0, true), (100, true), (101, false)] {
+            assert_eq!(waits(0, Some(100), now_s) == [Waiting::Disputes], expected, "{now_s}");
+        }
+        // A dispute is waited for however long it takes.
+        assert_eq!(waits(1, Some(100), u64::MAX), [Waiting::Disputes]);
+        assert_eq!(waits(1, None, 0), [Waiting::Disputes]);
+    }
+
+    #[test]
+    fn each_thing_that_is_not_done_is_waited_for() {
+        let audits = AuditReport::default();
+        let busy = Occupied { taken: 1, most: 1 };
+        let money = MoneyReport { unsettled: Amount(1), unanchored: 1, ..MoneyReport::default() };
+        let expected = [Waiting::Ledger, Waiting::Requests, Waiting::Settlement, Waiting::Anchors];
+        assert_eq!(waiting_for(&[], busy, &money, &audits, None, 0), expected);
+        let stake = StakeReport {
+            bonded: Amount(1),
+            backing: Amount(1),
+            asks: 1,
+            unbonding: Amount(0),
+            release_at_s: None,
+        };
+        let idle = Occupied { taken: 0, most: 1 };
+        let found = waiting_for(&[], idle, &MoneyReport::default(), &audits, Some(&stake), 0);
+        assert_eq!(found, [Waiting::Asks]);
+    }
 }

@@ -44,11 +44,12 @@ impl Default for SettlementPolicy {
 const RENEWAL: Duration = Duration::from_secs(3600);
 
 impl Worker {
-    /// Settles and anchors until dropped. [`Self::serve`] runs this beside the requests.
+    /// Settles, anchors and beats until dropped. [`Self::serve`] runs this beside the requests.
     pub(crate) async fn settle_forever(self: Arc<Self>) {
         let mut renewed = Instant::now();
         let mut looked = Instant::now();
         let mut failed = false;
+        let (mut tried, mut unbeaten) = (Instant::now(), false);
         loop {
             let pause = failed && renewed.elapsed() < self.settlement.poll;
             if !pause && (failed || self.owner.take_asks_due() || renewed.elapsed() >= RENEWAL) {
@@ -57,6 +58,14 @@ impl Worker {
                 failed = asked.is_err();
                 if let Err(error) = asked {
                     tracing::warn!(%error, "asks are not renewed yet");
+                }
+            }
+            if !unbeaten || tried.elapsed() >= self.settlement.poll {
+                tried = Instant::now();
+                let beaten = self.beat_if_due().await;
+                unbeaten = beaten.is_err();
+                if let Err(error) = beaten {
+                    tracing::warn!(%error, "the ledger is not told yet that this worker is there");
                 }
             }
             let paid = tokio::time::timeout(self.settlement.poll, self.paid.notified()).await.is_ok();

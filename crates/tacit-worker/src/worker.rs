@@ -23,6 +23,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     attest::{Attester, Sessions},
+    beats::Beats,
     billing::Billing,
     clock::Clock,
     counters::Refused,
@@ -173,6 +174,7 @@ pub struct Worker {
     /// One at a time is covered.
     pub(crate) covering: tokio::sync::Mutex<()>,
     pub(crate) owner: Owner,
+    pub(crate) beats: Beats,
     pub(crate) refused: Refused,
 }
 
@@ -314,6 +316,7 @@ impl Worker {
             disputing: tokio::sync::Mutex::default(),
             covering: tokio::sync::Mutex::default(),
             owner,
+            beats: Beats::default(),
             refused: Refused::default(),
         }))
     }
@@ -381,9 +384,11 @@ impl Worker {
         }
         *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.to_owned());
         if self.is_drained() {
+            self.beats.set_asking(false);
             return self.withdraw_asks().await;
         }
-        self.back_asks().await?;
+        let asks = self.back_asks().await?;
+        self.beats.set_asking(asks > 0);
         self.list_tokens().await?;
         for model in self.models.values() {
             let info = model.info();
@@ -434,7 +439,8 @@ impl Worker {
         // An ask is set again when half of its life is over.
         let valid_until = ask_end_s();
         let renew_at = valid_until.saturating_sub(ASK_LIFE_S / 2);
-        let listed = self.ledger.listing(model_id).await?.asks;
+        // One that a silence made stale needs a beat and nothing else.
+        let listed = self.ledger.every_ask(model_id).await?;
         for terms in asked {
             let terms = IAsks::Terms { validUntil: valid_until, ..terms };
             let is_listed = listed.iter().any(|listed| {
@@ -473,8 +479,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Bonds what is missing for the asks of every served model, and to speak for audited answers.
-    async fn back_asks(&self) -> Result<(), WorkerError> {
+    /// Bonds what is missing for the asks of every served model, and to speak for audited answers; how many asks these are.
+    async fn back_asks(&self) -> Result<usize, WorkerError> {
         let asks: usize = self.models.values().map(|model| model.asks().len()).sum();
         let ready = self.languages.models().into_iter().filter(|model| !model.is_awaiting());
         let asks = asks.saturating_add(ready.map(|model| model.modes().count()).sum());
@@ -484,7 +490,7 @@ impl Worker {
         if let Some(missing) = needed.checked_sub(bonded).filter(|missing| *missing > 0) {
             self.ledger.bond(&self.wallet, Amount(missing)).await?;
         }
-        Ok(())
+        Ok(asks)
     }
 
     async fn publish(&self, model_id: B256, weight_root: B256, name: &str) -> Result<(), WorkerError> {

@@ -150,6 +150,7 @@ fn structs_have_the_same_fields() {
     assert_eq!(returned_fields("IValidators", "validatorSet"), fields::<IValidators::Seat>());
     assert_eq!(returned_fields("IValidators", "parameters"), fields::<IValidators::Parameters>());
     assert_eq!(returned_fields("IStakes", "stakeOf"), fields::<IStakes::Stake>());
+    assert_eq!(returned_fields("IAsks", "livenessOf"), fields::<IAsks::Liveness>());
     assert_eq!(returned_fields("IAudits", "challengeOf"), fields::<IAudits::Challenge>());
     assert_eq!(returned_fields("IAudits", "exposureOf"), fields::<IAudits::Exposure>());
     assert_eq!(returned_fields("IAudits", "historyOf"), fields::<IAudits::History>());
@@ -199,6 +200,7 @@ fn methods_return_what_solc_says() {
         returns::<IAsks::pageCall>(),
         returns::<IAsks::askCall>(),
         returns::<IAsks::tokensCall>(),
+        returns::<IAsks::livenessOfCall>(),
         returns::<IAudits::weightsOfCall>(),
         returns::<IAudits::challengeCall>(),
         returns::<IAudits::challengeOfCall>(),

@@ -24,7 +24,7 @@ pub(crate) use tokens::{Relay, Tokens};
 pub(crate) use wallet::{StakeChange, Wallet};
 pub(crate) use worker::{
     EarningsBy, EngineModel, Serve, Worker, WorkerCommand, WorkerDrain, WorkerEarnings, WorkerEstimate,
-    WorkerOrder, WorkerWithdraw,
+    WorkerOrder, WorkerReputation, WorkerWithdraw,
 };
 
 use clap::{Args, Parser, Subcommand};

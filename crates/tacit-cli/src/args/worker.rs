@@ -30,6 +30,8 @@ pub(crate) enum WorkerCommand {
     Withdraw(WorkerWithdraw),
     /// Measure an engine that runs, and tell what its model would bring here at the prices that others ask. Demand is not known to anybody.
     Estimate(WorkerEstimate),
+    /// Tell what a worker's past is worth, and from which facts of the ledger: anybody gets the same number at the same block.
+    Reputation(WorkerReputation),
 }
 
 /// An order to a running worker, signed with its key.
@@ -57,6 +59,18 @@ pub(crate) struct WorkerWithdraw {
     /// Key file of the worker.
     #[arg(long)]
     pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerReputation {
+    /// The worker's address; any worker's.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) worker: String,
+    /// As of which block; the newest when left out.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) block: Option<u64>,
     #[command(flatten)]
     pub(crate) ledger: LedgerAddress,
 }

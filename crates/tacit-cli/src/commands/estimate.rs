@@ -14,19 +14,22 @@ use alloy_primitives::{B256, U256};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tacit_abi::asks::ASK_STAKE;
+use tacit_abi::asks::{ASK_STAKE, HOUR_S};
 use tacit_abi::stakes::UNBONDING_S;
 use tacit_abi::{Evidence, IAsks, Privacy};
 use tacit_node::{Node, NodeConfig};
 use tacit_wire::language::{LanguageManifest, TOKENIZER_BYTES_MAX, TokenCount, TokenPrices};
 use tacit_wire::ledger::{Listing, ask_end_s};
 use tacit_wire::meter::Meter;
-use tacit_wire::{Amount, LedgerClient, LedgerError, Wallet};
+use tacit_wire::{Amount, LedgerClient, LedgerError, RpcClient, Wallet};
 use tacit_worker::LanguageEngine;
 
 /// Shares of the time, in percent, for which earnings are told.
 const SHARES: [u128; 3] = [10, 50, 100];
 const HOUR_US: u128 = 3_600_000_000;
+/// For the clock of the ledger in memory.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOCK_BYTES_MAX: usize = 4096;
 
 /// Prices, and where they are from.
 struct Row {
@@ -80,17 +83,21 @@ pub(crate) async fn estimate(arguments: &WorkerEstimate, output: Output) -> Resu
     let rows = rows(&listings, model_id, own, &full, now)?;
     let published = listings.iter().any(|listing| listing.model.modelId == model_id);
     let gas_price = ledger.gas_price().await.map_err(network::failure)?;
-    let gas = gas_to_join(model_id, &manifest, published).await?;
-    let fees = gas_price.0.checked_mul(gas.into()).map(Amount).ok_or_else(|| {
-        Failure::new("bad_amount", "what the ledger says of its gas price is no price", "name another ledger")
-    })?;
+    let Gas { join: gas, beat } = gas_to_join(model_id, &manifest, published).await?;
+    let fees = |gas: u64| {
+        gas_price.0.checked_mul(gas.into()).map(Amount).ok_or_else(|| {
+            let message = "what the ledger says of its gas price is no price";
+            Failure::new("bad_amount", message, "name another ledger")
+        })
+    };
     let rows = rows.iter().map(|row| row.told(&full, cost)).collect::<Result<Vec<_>, _>>()?;
     let result = json!({
         "model": manifest.name, "model_id": model_id,
         "measured": measured(&figures, &load), "prices": rows, "cost_per_hour": cost,
         "to_join": {
-            "stake": Amount(ASK_STAKE), "stake_comes_home_after_s": UNBONDING_S, "gas": gas, "gas_price": gas_price, "fees": fees,
+            "stake": Amount(ASK_STAKE), "stake_comes_home_after_s": UNBONDING_S, "gas": gas, "gas_price": gas_price, "fees": fees(gas)?,
         },
+        "to_stay": { "beats_per_hour": 1, "gas_per_hour": beat, "fees_per_hour": fees(beat)? },
         "demand": "unknown",
     });
     output.data(&result, || text(&result, output));
@@ -218,8 +225,16 @@ fn too_much() -> Failure {
     Failure::new("bad_amount", "these prices are more than any amount", "is the ledger the right one?")
 }
 
-/// Gas of what a new worker sends for one model: measured on a ledger of its own, in memory.
-async fn gas_to_join(model_id: B256, manifest: &LanguageManifest, published: bool) -> Result<u64, Failure> {
+/// Gas of what a worker sends.
+struct Gas {
+    /// To join, for one model.
+    join: u64,
+    /// Each hour, to say that it is there.
+    beat: u64,
+}
+
+/// Gas of what a new worker sends for one model, and then each hour: measured on a ledger of its own, in memory.
+async fn gas_to_join(model_id: B256, manifest: &LanguageManifest, published: bool) -> Result<Gas, Failure> {
     let failed = |error: LedgerError| Failure::new("ledger", format!("a ledger in memory: {error}"), "");
     let wallet = Wallet::random();
     let coins = U256::from(Amount::coins(1).0);
@@ -243,7 +258,12 @@ async fn gas_to_join(model_id: B256, manifest: &LanguageManifest, published: boo
             endpoint: "http://255.255.255.255:65535".to_owned(),
         };
         let ask = ledger.set_ask(&wallet, model_id, terms).await?.gas_used;
-        Ok(bond.saturating_add(ask).saturating_add(if published { 0 } else { publish }))
+        // Whoever has an ask has beaten, and beats again in the next hour.
+        let clock = RpcClient::new(ledger.url(), CLOCK_TIMEOUT)?;
+        clock.tell("evm_increaseTime", [json!([HOUR_S])], CLOCK_BYTES_MAX).await?;
+        let beat = ledger.beat(&wallet).await?.gas_used;
+        let join = bond.saturating_add(ask).saturating_add(if published { 0 } else { publish });
+        Ok(Gas { join, beat })
     };
     let gas = gas.await.map_err(failed);
     serving.abort();
@@ -331,6 +351,12 @@ fn text(result: &Value, output: Output) -> String {
         word(&join["stake"]),
         word(&join["fees"]),
         join["gas"]
+    ));
+    let stay = &result["to_stay"];
+    lines.push(format!(
+        "to stay: {} coins an hour for {} gas, by which the worker says on the ledger that it is there",
+        word(&stay["fees_per_hour"]),
+        stay["gas_per_hour"]
     ));
     lines.push(
         "how much is asked is not known: a price is what others want, not what anybody pays".to_owned(),

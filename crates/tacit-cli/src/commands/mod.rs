@@ -27,6 +27,7 @@ pub(crate) mod policy;
 pub(crate) mod prove;
 pub(crate) mod receipt;
 pub(crate) mod relay;
+pub(crate) mod reputation;
 pub(crate) mod run;
 pub(crate) mod sources;
 pub(crate) mod stream_receipt;

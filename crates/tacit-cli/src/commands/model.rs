@@ -319,7 +319,7 @@ fn listing_json(listing: &Listing) -> Value {
                 "privacy": tacit_abi::Privacy::from_u8(terms.privacy), "evidence": tacit_abi::Evidence::from_u8(terms.evidence),
                 "price": Amount(terms.price).to_string(), "prompt_price": Amount(terms.promptPrice).to_string(),
                 "completion_price": Amount(terms.completionPrice).to_string(), "capacity": terms.capacity,
-                "valid_until": terms.validUntil, "stake": Amount(ask.bonded).to_string(),
+                "valid_until": terms.validUntil, "last_beat": ask.lastBeat, "stake": Amount(ask.bonded).to_string(),
             })
         })
         .collect();

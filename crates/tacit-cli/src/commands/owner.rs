@@ -197,8 +197,7 @@ pub(crate) async fn withdraw(arguments: &WorkerWithdraw, output: Output) -> Resu
     let wallet = load(&arguments.key)?;
     let worker = wallet.address();
     let ledger = network::ledger(&arguments.ledger.url).await?;
-    let listings = ledger.listings().await.map_err(network::failure)?;
-    let asks = listings.iter().flat_map(|listing| &listing.asks).filter(|ask| ask.worker == worker).count();
+    let asks = ledger.asks_of(worker).await.map_err(network::failure)?.len();
     if asks > 0 {
         let hint = "tacit worker drain takes the asks back, settles and anchors; withdraw after it";
         let message = format!("{asks} asks of this worker are on the ledger, and the stake is behind them");

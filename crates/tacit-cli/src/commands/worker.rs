@@ -3,7 +3,7 @@
 use crate::args;
 use crate::commands::model::{Opened, open as open_model};
 use crate::commands::node::{bind, url};
-use crate::commands::{estimate, language, owner};
+use crate::commands::{estimate, language, owner, reputation};
 use crate::failure::{Context, Failure};
 use crate::output::{Output, bytes};
 use crate::{lifetime, network, question};
@@ -32,6 +32,9 @@ pub(crate) async fn worker(arguments: &args::Worker, output: Output) -> Result<(
         (Some(args::WorkerCommand::Resume(order)), ..) => owner::resume(order, output).await,
         (Some(args::WorkerCommand::Withdraw(withdraw)), ..) => owner::withdraw(withdraw, output).await,
         (Some(args::WorkerCommand::Estimate(arguments)), ..) => estimate::estimate(arguments, output).await,
+        (Some(args::WorkerCommand::Reputation(arguments)), ..) => {
+            reputation::reputation(arguments, output).await
+        }
         (None, Some(key), Some(data)) => run(serve, key, data, output).await,
         // The command line's reader asks for both.
         (None, ..) => Err(Failure::new("bad_usage", "--key and --data are missing", "tacit worker --help")),

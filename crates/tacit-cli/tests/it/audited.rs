@@ -176,3 +176,40 @@ fn a_sealed_answer_is_done_again_by_whoever_has_the_model() {
     let ask = ["ask", "small", "--input", &input, "--evidence", "audited", "--gateway", alone.url()];
     assert_eq!(ok(&ask)["audit"], json!({"state": "no_weights"}));
 }
+
+/// Its stake stands behind answers that it gave for as long as they can be disputed, and somebody has to answer for them.
+#[test]
+fn a_drained_worker_is_not_to_be_stopped_while_its_answers_may_be_disputed() {
+    let folder = Folder::new();
+    let [(worker_key, worker), (client_key, client)] =
+        ["worker.key", "client.key"].map(|name| folder.key(name));
+    let model = folder.model("small", &[12, 8, 4]);
+    let ledger = Role::start(&["node", "dev", "--fund", &worker, "--fund", &client]);
+    let served = format!("{model}=0.0002");
+    let start = ["worker", "--ledger", ledger.url(), "--key", &worker_key, "--model", &served, "--audited"];
+    let working = Role::start(&[&start[..], &["--data", &folder.path("worker")]].concat());
+    let start = ["gateway", "--ledger", ledger.url(), "--key", &client_key];
+    let gateway = Role::start(&[&start[..], &["--data", &folder.path("gateway")]].concat());
+    let input = folder.path("row.json");
+    std::fs::write(&input, json!({"shape": [12], "data": vec![1.0; 12]}).to_string()).unwrap();
+    ok(&["ask", "small", "--input", &input, "--evidence", "audited", "--gateway", gateway.url()]);
+
+    let order =
+        |what: &str| ["worker", what, "--key", &worker_key, "--worker", working.url()].map(str::to_owned);
+    let drained = run(&order("drain"));
+    assert_eq!(drained["safe_to_stop"], false);
+    // Everything else comes to an end, and that does not.
+    super::validators::wait("only disputes are waited for", || {
+        run(&order("status"))["waiting_for"] == json!(["disputes"])
+    });
+    let report = run(&order("status"));
+    let until_s = report["audits"]["until_s"].as_u64().unwrap();
+    let left_s = until_s - report["now_s"].as_u64().unwrap();
+    assert!(left_s > tacit_abi::audits::CHALLENGE_WINDOW_S - 3_600, "{report}");
+    assert_eq!((&report["audits"]["open"], &report["safe_to_stop"]), (&json!(0), &json!(false)));
+    let told = tacit().args(order("drain")).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("answers that it gave may be disputed for another"), "{told}");
+    let withdraw = ["worker", "withdraw", "--key", &worker_key, "--ledger", ledger.url()];
+    assert_eq!(ok(&withdraw)["came_home"], "0");
+}

@@ -1,5 +1,6 @@
 //! What those believe who have the network's file and no node.
 
+use super::owner::{Engine, describe};
 use super::roles::{Folder, Role};
 use super::validators::{PAYEE, Validator, network, post, wait};
 use super::{ok, refused, tacit, text};
@@ -113,4 +114,61 @@ fn an_anchored_job_is_proved_to_whoever_has_no_node() {
     assert_eq!(crossed["code"], "proof_rejected");
     let crossed = refused(&["receipt", "verify", &saved[0].2, "--light", &saved[0].2, "--network", &known]);
     assert_eq!(crossed["code"], "receipt_rejected");
+}
+
+/// Of a language model's answer: its receipt is checked, with the tokenizer beside it counted again, and its anchor is proved, with the network's file alone.
+#[test]
+fn an_anchored_stream_is_proved_to_whoever_has_no_node() {
+    let (folder, engine) = (Folder::new(), Engine::start());
+    let [(worker_key, worker), (client_key, client)] =
+        ["worker.key", "client.key"].map(|name| folder.key(name));
+    let (_, configs) = network(&folder, 1, &["--fund", &worker, "--fund", &client]);
+    let validator = Validator::start(&configs[0]);
+    let (manifest, tokenizer) = (describe(&folder, "small"), folder.path("small/tokenizer.json"));
+    let start = ["worker", "--ledger", validator.url(), "--key", &worker_key, "--engine", &engine.url];
+    let served = ["--manifest", &manifest, "--tokenizer", &tokenizer, "--completion-price", "0.08"];
+    let data = folder.path("worker");
+    let working = Role::start(&[&start[..], &served, &["--data", &data]].concat());
+    let start = ["gateway", "--ledger", validator.url(), "--key", &client_key];
+    let gateway = Role::start(&[&start[..], &["--data", &folder.path("gateway")]].concat());
+    let mut saved = Vec::new();
+    for (name, other) in [("one", None), ("two", Some(0))] {
+        assert_eq!(engine.ask(gateway.url()).0, 200);
+        let listed = || ok(&["receipt", "list", "--gateway", gateway.url()])["receipts"].clone();
+        let before = other.map(|at: usize| Value::clone(&saved[at]));
+        let is_new = |entry: &&Value| before.as_ref().is_none_or(|before| before[0] != entry["receipt"]);
+        wait("its receipt is kept", || listed().as_array().unwrap().iter().any(|entry| is_new(&entry)));
+        let entry = listed().as_array().unwrap().iter().find(is_new).unwrap().clone();
+        let (receipt, file) = (entry["receipt"].as_str().unwrap(), folder.path(name));
+        let show = ["receipt", "show", receipt, "--gateway", gateway.url()];
+        wait("it is anchored", || ok(&show)["block"].is_u64());
+        ok(&[&show[..], &["-o", &file]].concat());
+        let block = format!("{:#x}", ok(&show)["block"].as_u64().unwrap());
+        let logs = json!([{"fromBlock": block, "toBlock": block, "address": tacit_abi::receipts::ADDRESS}]);
+        let logs = post(validator.url(), "eth_getLogs", logs);
+        let transaction = logs[0]["transactionHash"].as_str().unwrap().to_owned();
+        let proof = folder.path(&format!("{name}.proof"));
+        prove(validator.url(), &transaction, &proof);
+        saved.push(json!([receipt, file, proof]));
+    }
+    drop((working, gateway, validator));
+
+    let known = folder.path("network/network.toml");
+    let text = |saved: &Value, at: usize| saved[at].as_str().unwrap().to_owned();
+    for one in &saved {
+        let words = ["receipt", "verify", &text(one, 1), "--light", &text(one, 2), "--network", &known];
+        let verified = ok(&words);
+        assert_eq!((&verified["receipt"], &verified["succeeded"]), (&one[0], &json!(true)));
+        assert_eq!(verified["anchored"][0]["worker"], worker.to_lowercase().as_str());
+    }
+    let crossed =
+        ["receipt", "verify", &text(&saved[0], 1), "--light", &text(&saved[1], 2), "--network", &known];
+    assert_eq!(refused(&crossed)["code"], "proof_rejected");
+    // Whoever changes what was answered has nothing.
+    let mut changed: Value = serde_json::from_slice(&std::fs::read(text(&saved[0], 1)).unwrap()).unwrap();
+    changed["answer"] = json!("");
+    let other = folder.path("changed");
+    std::fs::write(&other, changed.to_string()).unwrap();
+    let words = ["receipt", "verify", &other, "--light", &text(&saved[0], 2), "--network", &known];
+    assert_eq!(refused(&words)["code"], "receipt_rejected");
 }

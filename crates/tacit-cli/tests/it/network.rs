@@ -1,5 +1,7 @@
 //! A lasting local network: asked, mistreated, killed, started again.
 
+use super::owner::{Engine, describe};
+use super::roles::Folder;
 use super::{ok, refused, repository, tacit, words};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -14,12 +16,17 @@ struct Up {
 
 impl Up {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, more: &[&str]) -> Self {
         let free = "127.0.0.1:0";
         let listen = ["ledger", "worker", "gateway", "relay"].map(|role| format!("--{role}-listen={free}"));
         let mut child = tacit()
             .args(["--json", "up", "--data"])
             .arg(data)
             .args(listen)
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -237,3 +244,21 @@ fn a_job_asked_twice_is_paid_once() {
 
 /// Shipped models.
 const MODELS: usize = if cfg!(feature = "pbs") { 6 } else { 5 };
+
+#[test]
+fn a_network_serves_the_language_models_of_a_file_too() {
+    let (folder, engine) = (Folder::new(), Engine::start());
+    describe(&folder, "small");
+    let models = folder.path("models.toml");
+    let entry =
+        "[[model]]\nengine = \"ENGINE\"\nmanifest = \"small/manifest.json\"\ncompletion_price = 0.08\n";
+    std::fs::write(&models, entry.replace("ENGINE", &engine.url)).unwrap();
+    let up = Up::start_with(&folder.join("data"), &["--models", &models]);
+    let (status, body) = engine.ask(up.url("gateway"));
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("Hello") && body.contains("\"completion_tokens\":11"), "{body}");
+    let listed = get(up.url("gateway"), "/v1/models");
+    let names: Vec<&str> =
+        listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["small"]);
+}

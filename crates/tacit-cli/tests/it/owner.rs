@@ -13,13 +13,13 @@ use tacit_wire::{Amount, Salts, Wallet};
 use tokio::runtime::Runtime;
 
 /// An engine that answers each request with eleven letters.
-struct Engine {
-    url: String,
+pub(crate) struct Engine {
+    pub(crate) url: String,
     runtime: Runtime,
 }
 
 impl Engine {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// Asks a gateway, as a program does.
-    fn ask(&self, gateway: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, gateway: &str) -> (u16, String) {
         self.runtime.block_on(async {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let body =
@@ -76,7 +76,7 @@ fn tokenizer() -> Vec<u8> {
 }
 
 /// Writes what `tacit model language` writes, for a model without weights.
-fn describe(folder: &Folder, name: &str) -> String {
+pub(crate) fn describe(folder: &Folder, name: &str) -> String {
     let tokenizer = tokenizer();
     let manifest = LanguageManifest {
         kind: LanguageKind::Language,
@@ -281,6 +281,7 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert!(!rows.iter().any(|row| row["source"] == "lowest of other models"));
     assert_eq!((&told["to_join"]["stake"], &told["demand"]), (&json!("0.01"), &json!("unknown")));
     assert!(told["to_join"]["gas"].as_u64().unwrap() > 50_000);
+    assert!((21_000..50_000).contains(&told["to_stay"]["gas_per_hour"].as_u64().unwrap()));
 
     assert_eq!(market.engine.ask(market.gateway.url()).0, 200);
     let report =
@@ -298,6 +299,20 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert_eq!((&report["safe_to_stop"], &report["waiting_for"]), (&json!(true), &json!([])));
     assert_eq!(report["money"]["unsettled"], "0");
     assert_eq!(report["money"]["settled"], "0.000001");
+    // What the ledger shows of it, to anybody: the same at the same block.
+    let (worker, url) = (report["worker"].as_str().unwrap(), market.ledger.url());
+    let past = ok(&["worker", "reputation", worker, "--ledger", url]);
+    assert_eq!((&past["worker"], &past["bonded"]), (&report["worker"], &json!("0.01")));
+    assert_eq!(past["settlements"].as_array().unwrap().len(), 1);
+    assert_ne!((&past["history"], &past["hours_beaten"]), (&json!("0"), &json!(0)));
+    // Nobody audited it, so that nothing is trusted yet.
+    assert_eq!((&past["passed"], &past["reputation"]), (&json!(0), &json!("0")));
+    let block = past["block"].to_string();
+    assert_eq!(ok(&["worker", "reputation", worker, "--ledger", url, "--block", &block]), past);
+    let early = ok(&["worker", "reputation", worker, "--ledger", url, "--block", "0"]);
+    assert_eq!((&early["history"], &early["last_beat_s"]), (&json!("0"), &Value::Null));
+    let beyond = ["worker", "reputation", worker, "--ledger", url, "--block", "1000000"];
+    assert_eq!(refused(&beyond)["code"], "history");
     assert_ne!(market.engine.ask(market.gateway.url()).0, 200);
     // Started again, it stays out.
     market.worker = None;
@@ -312,6 +327,30 @@ fn an_owner_estimates_joins_drains_and_goes_home() {
     assert_eq!(market.order(&["resume"])["drained_since_s"], Value::Null);
     until(|| Some(market.order(&["status"])).filter(|report| report["stake"]["asks"] == 1));
     until(|| Some(market.engine.ask(market.gateway.url()).0).filter(|status| *status == 200));
+}
+
+/// What an audit of a language model's answer found stands with its receipt.
+#[test]
+fn a_receipt_says_what_became_of_its_answers_audit() {
+    let market = Market::open();
+    let (client_key, client) = market.folder.key("auditing.key");
+    let fund = ["wallet", "send", &market.worker_key, &client, "5", "--ledger", market.ledger.url()];
+    ok(&fund);
+    let data = market.folder.path("auditing");
+    let start = ["gateway", "--ledger", market.ledger.url(), "--key", &client_key, "--data", &data];
+    let gateway = Role::start(&[&start[..], &["--audit-language", "1"]].concat());
+    assert_eq!(market.engine.ask(gateway.url()).0, 200);
+    let listed = || ok(&["receipt", "list", "--gateway", gateway.url()])["receipts"][0].clone();
+    let entry = until(|| Some(listed()).filter(|entry| entry["stream"]["audit"].is_object()));
+    let reason = "its engine gives no log-probabilities";
+    let expected = json!({"unsupported": {"reason": reason}});
+    let show = ["receipt", "show", entry["receipt"].as_str().unwrap(), "--gateway", gateway.url()];
+    assert_eq!(ok(&show)["stream"]["audit"], expected);
+    let line = String::from_utf8(tacit().args(show).output().unwrap().stdout).unwrap();
+    assert!(line.contains(&format!("(cannot be audited: {reason})")), "{line}");
+    // The other gateway audits nothing, and says nothing.
+    assert_eq!(market.engine.ask(market.gateway.url()).0, 200);
+    assert_eq!(until(|| market.receipts().pop())["stream"]["audit"], Value::Null);
 }
 
 fn withdraw_words(market: &Market) -> [&str; 6] {

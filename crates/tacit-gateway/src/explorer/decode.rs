@@ -275,6 +275,8 @@ interface! {
         ask askCall { modelId, worker, privacy, evidence }
         setTokens setTokensCall { keyHash, price }
         tokens tokensCall { worker }
+        beat beatCall { }
+        livenessOf livenessOfCall { worker }
     }
     events {
         AskSet { modelId, worker, privacy, evidence, price, promptPrice, completionPrice }

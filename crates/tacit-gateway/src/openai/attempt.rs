@@ -284,9 +284,12 @@ impl Gateway {
         let completion =
             request.longest.unwrap_or(COMPLETION_EXPECTED).min(context).saturating_mul(request.answers);
         let count = TokenCount { prompt: prompt_tokens, completion };
+        let by_reputation = suffix.or(wishes.sort) == Some(Sort::Reputation);
         let candidates = asks.into_iter().filter_map(|ask| {
-            let (seen, cost) = (self.health.of(ask.worker), ask.prices.cost(count)?);
-            Some(Candidate { worker: ask.worker, offer: ask, seen, cost: cost.0 })
+            let (worker, seen, cost) = (ask.worker, self.health.of(ask.worker), ask.prices.cost(count)?.0);
+            let standing = by_reputation.then(|| self.reputations.of(worker)).flatten();
+            let reputation = standing.map_or(0, |standing| standing.reputation.0);
+            Some(Candidate { worker, offer: ask, seen, cost, reputation })
         });
         let (now_ms, draw) = (self.health.now_ms(), rand::rng().next_u64());
         let order = routing::order(candidates.collect(), &wishes, suffix, now_ms, draw);

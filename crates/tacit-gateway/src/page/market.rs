@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Address;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use tacit_abi::IAsks;
 use tacit_wire::{
     Amount,
     http::origin,
@@ -13,7 +14,7 @@ use tacit_wire::{
 };
 use tokio::time::Instant;
 
-use crate::{error::GatewayError, gateway::Gateway, openai::WorkerHealth};
+use crate::{error::GatewayError, gateway::Gateway, openai::WorkerHealth, reputations::Standing};
 
 /// A worker with asks on the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,11 @@ pub struct WorkerView {
     pub local: bool,
     /// What backs its asks.
     pub bonded: Amount,
+    /// What its past is worth, once that was read; look again in a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// When it last said that it is there, Unix seconds.
+    pub last_beat_s: u64,
     /// How many asks it has on the models shown here.
     pub asks: u32,
     /// Names of the models that it serves.
@@ -71,9 +77,7 @@ impl Gateway {
             for ask in listing.asks {
                 let known = found.len() < WORKERS_ASKED_MAX || found.contains_key(&ask.worker);
                 let Some(endpoint) = origin(&ask.terms.endpoint).filter(|_| known) else { continue };
-                let view = found
-                    .entry(ask.worker)
-                    .or_insert_with(|| WorkerView::new(ask.worker, endpoint, Amount(ask.bonded)));
+                let view = found.entry(ask.worker).or_insert_with(|| WorkerView::new(&ask, endpoint));
                 view.asks = view.asks.saturating_add(1);
                 if view.models.len() < NAMES_MAX && !view.models.contains(&listing.model.name) {
                     view.models.push(listing.model.name.clone());
@@ -87,6 +91,7 @@ impl Gateway {
             }
         }
         for view in found.values_mut() {
+            view.standing = self.reputations.of(view.worker);
             view.health = health.iter().find(|health| health.worker == view.worker).copied();
             let distrust = self.store.distrust(view.worker)?.map(|distrust| distrust.message);
             view.distrust = distrust.or_else(|| self.likeness.why_not(view.worker));
@@ -116,12 +121,14 @@ impl Gateway {
 }
 
 impl WorkerView {
-    fn new(worker: Address, endpoint: String, bonded: Amount) -> Self {
+    fn new(ask: &IAsks::Ask, endpoint: String) -> Self {
         Self {
-            worker,
+            worker: ask.worker,
             local: is_local(&endpoint),
             endpoint,
-            bonded,
+            bonded: Amount(ask.bonded),
+            standing: None,
+            last_beat_s: ask.lastBeat,
             asks: 0,
             models: Vec::new(),
             reachable: false,

@@ -188,6 +188,10 @@ async fn one_altered_value_costs_the_worker_its_stake() {
     assert_eq!(gateway.receipt(job_id).unwrap().audit, Some(Audit::Convicted));
     assert!(ledger.client.is_convicted(digest).await.unwrap());
     assert_eq!(ledger.client.stake_of(address).await.unwrap().bonded, 0);
+    // Its past ends there.
+    let past = ledger.client.history_of(address, None).await.unwrap();
+    assert_eq!((past.facts.bonded, past.reputation().history), (0, 0));
+    assert!(past.facts.failed_at_s.is_some_and(|at_s| at_s <= past.time_s), "{past:?}");
     // Coins are conserved: a quarter for the challenger, the rest burned, the bond back.
     let reward = stake / REWARD_PARTS;
     let balance = async |address| ledger.client.balance(address).await.unwrap().0;

@@ -28,6 +28,7 @@ mod forge;
 mod guest_streams;
 mod guests;
 mod likeness;
+mod liveness;
 mod openai;
 mod page;
 mod quota;

@@ -511,6 +511,19 @@ async fn money_market_and_history_are_what_ledger_and_disk_say() {
     assert_eq!(worker.models, ["small"]);
     let stake = cast.ledger.client.stake_of(wallet(1).address()).await.unwrap();
     assert_eq!(worker.bonded, Amount(stake.bonded));
+    // Its past is read in the background.
+    let standing = loop {
+        let market: Vec<WorkerView> = read(url, "/tacit/v1/market").await;
+        if let Some(standing) = market[0].standing {
+            break standing;
+        }
+        tokio::task::yield_now().await;
+    };
+    let past = cast.ledger.client.history_of(wallet(1).address(), Some(standing.block)).await.unwrap();
+    assert_eq!(past.facts.settlements.len(), 1);
+    assert_eq!(standing.burnt, Amount(past.reputation().history));
+    assert_eq!((standing.reputation, standing.passed), (Amount::ZERO, 0));
+    assert_eq!((standing.hours_covered, standing.hours_beaten), (1, 1));
 
     // Whoever answers there is somebody else, and then nobody.
     let Cast { ledger, worker, server, .. } = cast;

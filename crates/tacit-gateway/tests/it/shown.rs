@@ -71,7 +71,7 @@ impl Cast {
     }
 
     async fn history(&self) -> IAudits::History {
-        self.ledger.client.history_of(wallet(FIRST).address()).await.unwrap()
+        self.ledger.client.audit_history_of(wallet(FIRST).address()).await.unwrap()
     }
 
     /// One round of the gateway's housekeeping, after it was killed.
@@ -102,7 +102,7 @@ async fn an_answer_that_the_beacon_selects_counts_once_it_passed() {
     assert_eq!(cast.history().await, history);
     assert_eq!(cast.second.worker.earnings().unwrap().jobs, 1);
     // The one that audited has no history of its own by that.
-    let auditor = cast.ledger.client.history_of(with.worker).await.unwrap();
+    let auditor = cast.ledger.client.audit_history_of(with.worker).await.unwrap();
     assert_eq!(auditor.passed, 0);
 }
 

@@ -77,15 +77,20 @@ pub(crate) struct RunningWorker {
 impl Ledger {
     /// Lets so much time pass on the ledger.
     pub(crate) async fn wait_s(&self, seconds: u64) {
-        let rpc = reqwest::Client::new();
-        for (method, params) in
-            [("evm_increaseTime", serde_json::json!([seconds])), ("evm_mine", serde_json::json!([]))]
-        {
-            let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-            let reply = rpc.post(self.client.url()).json(&body).send().await.unwrap();
-            let reply: serde_json::Value = reply.json().await.unwrap();
-            assert!(reply.get("error").is_none(), "{reply}");
-        }
+        self.tell("evm_increaseTime", serde_json::json!([seconds])).await;
+        self.tell("evm_mine", serde_json::json!([])).await;
+    }
+
+    /// The next block is of this time, which may be long ago; those after it are of theirs.
+    pub(crate) async fn next_block_at(&self, time_s: u64) {
+        self.tell("evm_setNextBlockTimestamp", serde_json::json!([time_s])).await;
+    }
+
+    async fn tell(&self, method: &str, params: serde_json::Value) {
+        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let reply = reqwest::Client::new().post(self.client.url()).json(&body).send().await.unwrap();
+        let reply: serde_json::Value = reply.json().await.unwrap();
+        assert!(reply.get("error").is_none(), "{reply}");
     }
 }
 

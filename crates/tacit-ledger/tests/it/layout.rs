@@ -5,13 +5,13 @@ use crate::{
     validators::{RULES, founders, voter_key},
 };
 use alloy_consensus::crypto::secp256k1::sign_message;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256, uint};
 use alloy_sol_types::{SolCall, SolStruct};
 use std::collections::BTreeMap;
 use tacit_abi::{
     Evidence, IAsks, IAudits, IBeacons, IChannels, IModels, IPolicies, IProofs, IReceipts, IStakes, ISubnets,
     IValidators, Privacy, Receipt, Verdict,
-    asks::{self, ASK_STAKE, TOKENS_KEPT_S},
+    asks::{self, ASK_STAKE, HOUR_S, TOKENS_KEPT_S},
     audits::{self, CHALLENGE_BOND, PERIOD_S, STEP_S},
     beacons,
     channels::{self, channel_id},
@@ -58,7 +58,12 @@ alloy_sol_types::sol! {
             uint128 previousPrice;
             uint64 previousUntil;
         }
-        function seed(bytes32 id, AskRecord calldata record) external;
+        struct BeatsRecord {
+            uint64 last;
+            uint32 firstHour;
+            uint160 beaten;
+        }
+        function seed(bytes32 id, AskRecord calldata record, BeatsRecord calldata beat) external;
         function seedTokens(address worker, TokensRecord calldata record) external;
     }
     interface IAuditsLayout {
@@ -471,18 +476,30 @@ fn asks_are_laid_out_as_solc_does() {
             sealingKey: key,
             endpoint: endpoint.into(),
         };
+        // The ask is a beat, and there is another one five hours later.
+        let (first, gap) = (net.head.timestamp + 1, 5 * HOUR_S);
+        let beat = IAsksLayout::BeatsRecord {
+            last: first + gap,
+            firstHour: u32::try_from(first / HOUR_S).unwrap(),
+            beaten: uint!(0b10_0001_U160),
+        };
         together(
             &mut net,
             2,
             vec![
                 (models::ADDRESS, 0, publish.abi_encode()),
                 (stakes::ADDRESS, ASK_STAKE, IStakes::bondCall {}.abi_encode()),
-                (twin, 0, IAsksLayout::seedCall { id, record }.abi_encode()),
+                (twin, 0, IAsksLayout::seedCall { id, record, beat }.abi_encode()),
                 (asks::ADDRESS, 0, IAsks::setCall { modelId: id, terms }.abi_encode()),
             ],
         );
+        assert_eq!(net.head.timestamp, first);
+        let mut attributes = net.attributes();
+        attributes.timestamp = first + gap - 1;
+        let _ = net.mine_with(&attributes, Vec::new());
+        assert!(net.send(2, asks::ADDRESS, 0, IAsks::beatCall {}.abi_encode()).receipt.status());
         let expected = slots(&net, twin);
-        assert!(expected.len() >= 8);
+        assert!(expected.len() >= 9);
         assert_eq!(slots(&net, asks::ADDRESS), expected, "{endpoint}");
     }
 }

@@ -322,6 +322,7 @@ fn gas_is_what_it_was() {
         (2, stakes::ADDRESS, COIN, IStakes::bondCall {}.abi_encode()),
         (2, asks::ADDRESS, 0, ask.abi_encode()),
         (2, asks::ADDRESS, 0, remove.abi_encode()),
+        (3, asks::ADDRESS, 0, IAsks::beatCall {}.abi_encode()),
         (1, channels::ADDRESS, COIN, open.abi_encode()),
         (1, channels::ADDRESS, 1, IChannels::topUpCall { channelId: channel }.abi_encode()),
         (3, channels::ADDRESS, 0, settle(0x1111).abi_encode()),
@@ -334,8 +335,17 @@ fn gas_is_what_it_was() {
         used.push(outcome.gas_used);
     }
     assert_eq!(used, GOLDEN_GAS);
+    // A worker's first beat is dearer than those that follow.
+    let mut attributes = net.attributes();
+    attributes.timestamp += asks::HOUR_S;
+    let _ = net.mine_with(&attributes, Vec::new());
+    let beat = net.send(3, asks::ADDRESS, 0, IAsks::beatCall {}.abi_encode());
+    assert!(beat.receipt.status());
+    assert_eq!(beat.gas_used, BEAT_GAS);
 }
 
-/// publish, bond, set an ask, remove it, open, topUp, settle twice, requestClose, anchor.
-const GOLDEN_GAS: [u64; 10] =
-    [157_932, 47_049, 208_258, 51_344, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];
+/// A beat that is not the first.
+const BEAT_GAS: u64 = 26_154;
+/// publish, bond, set an ask, remove it, a first beat, open, topUp, settle twice, requestClose, anchor.
+const GOLDEN_GAS: [u64; 11] =
+    [157_932, 47_049, 230_442, 51_344, 43_254, 112_991, 34_567, 51_105, 51_105, 34_311, 45_632];

@@ -340,7 +340,13 @@ impl Day {
         let candidate = |worker: usize| {
             let prices = workers[worker].prices;
             let cost = prices.prompt * u128::from(prompt) + prices.completion * u128::from(completion);
-            Candidate { offer: worker, worker: workers[worker].address, cost, seen: seen[worker] }
+            Candidate {
+                offer: worker,
+                worker: workers[worker].address,
+                cost,
+                seen: seen[worker],
+                reputation: 0,
+            }
         };
         let candidates = left.into_iter().map(candidate).collect();
         let order = routing::order(candidates, wishes, *suffix, self.now_ms, draw);
@@ -668,8 +674,9 @@ impl Day {
             settlements: worker.settlements.clone(),
             passed_at_s: vec![MIDNIGHT_S; worker.passed.try_into().unwrap_or_default()],
             failed_at_s,
-            probes_asked: worker.probes_asked,
-            probes_answered: worker.probes_answered,
+            // What a beat says of an hour, a probe says of its moment.
+            hours_covered: worker.probes_asked,
+            hours_beaten: worker.probes_answered,
         };
         reputation(&facts, now_s)
     }

@@ -7,23 +7,28 @@
 //! | 1 | `mapping(bytes32 => mapping(address => mapping(uint256 => uint256))) askIndex`: position plus one in `asks`, by model, worker and `privacy * 256 + evidence` |
 //! | 2 | `mapping(address => uint32) counts`: asks of each worker |
 //! | 3 | `mapping(address => Tokens) tokens`: what each worker sells prepaid tokens under |
+//! | 4 | `mapping(address => Beats) beats`: when each worker said that it was there. One slot: the second of the last beat, the hour of the first, a bit for each of the last [`LIVENESS_HOURS`](tacit_abi::asks::LIVENESS_HOURS) hours up to the last |
 //!
 //! # Messages
-//! `set`, `remove` (the worker), `prune` (anyone, an ask that has ended or is no longer backed), `setTokens` (the worker), and the views
-//! `count`, `page`, `ask`, `tokens`.
+//! `set`, `remove` (the worker), `prune` (anyone, an ask that has ended or is no longer backed), `setTokens`, `beat` (the worker), and the views
+//! `count`, `page`, `ask`, `tokens`, `livenessOf`.
 //!
 //! # Invariants
 //! - At most one ask for each (model, worker, privacy, evidence), and `askIndex` points at it.
 //! - `counts` is the number of a worker's asks. When an ask is set, [`ASK_STAKE`] for each of them is bonded; a worker that unbonds
 //!   more loses its asks to whoever prunes them, and readers see that they are not backed ([`IAsks::Ask::is_live`]).
 //! - An ask ends by itself, [`ASK_LIFE_S`] seconds after it was set at the latest.
+//! - In an hour of the ledger's clock at most one beat of a worker changes anything; `set` counts as one. A beat shows that whoever has the worker's key sent a
+//!   transaction in that hour, and nothing of what answers at its endpoint. Readers see the last one with each ask, and leave those of silent workers out
+//!   ([`IAsks::Ask::is_live`]); a silent worker's asks are not pruned for that, and live again with its next beat.
 //! - At most two token keys of a worker are good at once, everybody reads the same two, and each is good for [`TOKENS_KEPT_S`] after it was replaced. Neither of two
 //!   keys that are listed is set again, so a key that is good has one price.
 //! - There is no limit on a model's list, which costs stake in proportion to its length; no reader reads more than a page of it at once.
 //!
 //! # Gas
-//! EVM prices. `page` reads at most [`PAGE_MAX`] asks of up to nine slots each, and three slots for each of their workers.
+//! EVM prices. `page` reads at most [`PAGE_MAX`] asks of up to nine slots each, and four slots for each of their workers. `beat` reads one slot and writes it.
 
+mod beats;
 mod record;
 mod tokens;
 
@@ -34,6 +39,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
+use beats::Beats;
 pub(crate) use record::AskKey;
 use record::AskRecord;
 use tacit_abi::{
@@ -52,12 +58,16 @@ pub const MAX_ENDPOINT: usize = 128;
 /// [`Failure::Revert`] with an ABI-encoded error of [`IAsks`] or [`tacit_abi::IModule`], or [`Failure::Halt`].
 pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
     let call = decode::<IAsksCalls>(host, input, |call| match call {
-        IAsksCalls::set(_) | IAsksCalls::remove(_) | IAsksCalls::prune(_) | IAsksCalls::setTokens(_) => {
-            Access::Write
-        }
-        IAsksCalls::count(_) | IAsksCalls::page(_) | IAsksCalls::ask(_) | IAsksCalls::tokens(_) => {
-            Access::View
-        }
+        IAsksCalls::set(_)
+        | IAsksCalls::remove(_)
+        | IAsksCalls::prune(_)
+        | IAsksCalls::setTokens(_)
+        | IAsksCalls::beat(_) => Access::Write,
+        IAsksCalls::count(_)
+        | IAsksCalls::page(_)
+        | IAsksCalls::ask(_)
+        | IAsksCalls::tokens(_)
+        | IAsksCalls::livenessOf(_) => Access::View,
     })?;
     match call {
         IAsksCalls::set(call) => set(host, call).map(|()| Bytes::new()),
@@ -71,6 +81,11 @@ pub fn run(host: &mut dyn Host, input: &[u8]) -> Result<Bytes, Failure> {
             prune(host, AskKey { model, worker, privacy, evidence }).map(|()| Bytes::new())
         }
         IAsksCalls::setTokens(call) => set_tokens(host, &call).map(|()| Bytes::new()),
+        IAsksCalls::beat(_) => beat(host).map(|()| Bytes::new()),
+        IAsksCalls::livenessOf(call) => {
+            let liveness = Beats::load(host, call.worker)?.told(host.context().now);
+            Ok(IAsks::livenessOfCall::abi_encode_returns(&liveness).into())
+        }
         IAsksCalls::tokens(call) => {
             let tokens = tokens::load(host, call.worker)?;
             Ok(IAsks::tokensCall::abi_encode_returns(&tokens).into())
@@ -118,6 +133,7 @@ fn set(host: &mut dyn Host, call: IAsks::setCall) -> Result<(), Failure> {
     if bonded < needed {
         return Err(revert(IAsks::TooLittleStake { bonded, needed }));
     }
+    beats::touch(host, worker, context.now)?;
     let set =
         IAsks::AskSet { modelId: model, worker, privacy, evidence, price, promptPrice, completionPrice };
     Ok(host.emit(set.encode_log_data())?)
@@ -165,6 +181,14 @@ fn set_tokens(host: &mut dyn Host, call: &IAsks::setTokensCall) -> Result<(), Fa
     Ok(host.emit(IAsks::TokensSet { worker, keyHash, price }.encode_log_data())?)
 }
 
+fn beat(host: &mut dyn Host) -> Result<(), Failure> {
+    let context = host.context();
+    let held = Beats::load(host, context.caller)?;
+    let beats =
+        held.with(context.now).ok_or_else(|| revert(IAsks::BeatTooSoon { earliest: held.earliest() }))?;
+    Ok(beats.store(host, context.caller)?)
+}
+
 fn page(host: &mut dyn Host, model: B256, from: u64, limit: u32) -> Result<Vec<IAsks::Ask>, Failure> {
     if limit > PAGE_MAX {
         return Err(revert(IAsks::PageTooLong { limit: PAGE_MAX }));
@@ -181,12 +205,13 @@ pub(crate) fn is_live(host: &mut dyn Host, key: AskKey) -> Result<bool, Failure>
     })
 }
 
-/// An ask with what backs it.
+/// An ask with what backs it, and when its worker was last there.
 fn listed(host: &mut dyn Host, record: AskRecord) -> Result<IAsks::Ask, Failure> {
     let AskRecord { worker, terms } = record;
     let bonded = stakes::bonded(host, worker)?;
     let asks = record::asks_of(host, worker)?;
-    Ok(IAsks::Ask { worker, bonded, asks, terms })
+    let last_beat = Beats::load(host, worker)?.last;
+    Ok(IAsks::Ask { worker, bonded, asks, lastBeat: last_beat, terms })
 }
 
 /// What is bonded for a worker, and what its asks need.

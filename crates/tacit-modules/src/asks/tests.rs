@@ -6,10 +6,10 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tacit_abi::{
     IAsks, IModels, IModule, IStakes,
-    asks::{ASK_LIFE_S, ASK_STAKE, PAGE_MAX, TOKENS_KEPT_S},
+    asks::{ASK_LIFE_S, ASK_STAKE, HOUR_S, LIVE_S, LIVENESS_HOURS, PAGE_MAX, TOKENS_KEPT_S},
 };
 
 const MODELS: Module = MODULES[0];
@@ -92,6 +92,7 @@ fn an_ask_is_set_replaced_and_removed() {
         worker: WORKER,
         bonded: 2 * ASK_STAKE,
         asks: 2,
+        lastBeat: world.now,
         terms: terms(&world, (1, 3), "http://short"),
     };
     assert_eq!(all[0], expected);
@@ -284,6 +285,192 @@ fn a_token_key_has_one_price_and_is_set_once() {
     assert_eq!(set_tokens(&mut world, 1, 60), bad);
 }
 
+fn beat(world: &mut World, worker: Address) -> Result<(), Failure> {
+    world.call(ASKS, worker, &IAsks::beatCall {}).map(|_| ())
+}
+
+fn liveness(world: &mut World, worker: Address) -> IAsks::Liveness {
+    world.call(ASKS, OWNER, &IAsks::livenessOfCall { worker }).unwrap()
+}
+
+#[test]
+fn a_second_beat_in_an_hour_is_refused() {
+    let mut world = published(0);
+    let never = IAsks::Liveness { since: 0, lastBeat: 0, covered: 0, beaten: 0 };
+    assert_eq!(liveness(&mut world, WORKER), never);
+    world.now = 100 * HOUR_S + 7;
+    beat(&mut world, WORKER).unwrap();
+    let told = IAsks::Liveness { since: 100 * HOUR_S, lastBeat: world.now, covered: 1, beaten: 1 };
+    assert_eq!(liveness(&mut world, WORKER), told);
+    world.now = 101 * HOUR_S - 1;
+    let too_soon = Err(reverts(IAsks::BeatTooSoon { earliest: 101 * HOUR_S }));
+    assert_eq!(beat(&mut world, WORKER), too_soon);
+    assert_eq!(liveness(&mut world, WORKER), told);
+    // Another worker's is not this one's.
+    beat(&mut world, OWNER).unwrap();
+    assert_eq!(liveness(&mut world, WORKER), told);
+    world.now += 1;
+    // The hour has just begun, and counts once it was beaten in.
+    assert_eq!(liveness(&mut world, WORKER), told);
+    beat(&mut world, WORKER).unwrap();
+    let told = liveness(&mut world, WORKER);
+    assert_eq!((told.since, told.lastBeat, told.covered, told.beaten), (100 * HOUR_S, 101 * HOUR_S, 2, 2));
+}
+
+#[test]
+fn an_ask_is_a_beat_and_may_be_set_again_in_its_hour() {
+    let mut world = published(1);
+    world.now = 500_000 * HOUR_S;
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    let first = liveness(&mut world, WORKER);
+    assert_eq!((first.lastBeat, first.covered, first.beaten), (world.now, 1, 1));
+    world.now += 60;
+    set(&mut world, WORKER, (1, 3), "http://again").unwrap();
+    assert_eq!(liveness(&mut world, WORKER), first);
+    let earliest = 500_001 * HOUR_S;
+    assert_eq!(beat(&mut world, WORKER), Err(reverts(IAsks::BeatTooSoon { earliest })));
+    world.now += HOUR_S;
+    set(&mut world, WORKER, (1, 3), "http://w").unwrap();
+    assert_eq!((liveness(&mut world, WORKER).beaten, listed(&mut world)[0].lastBeat), (2, world.now));
+}
+
+#[test]
+fn an_ask_that_is_refused_is_no_beat() {
+    let mut world = published(0);
+    assert!(set(&mut world, WORKER, (1, 3), "http://w").is_err());
+    assert_eq!(liveness(&mut world, WORKER).lastBeat, 0);
+}
+
+#[test]
+fn a_silent_workers_asks_are_left_out_and_live_again_with_its_next_beat() {
+    let mut world = published(1);
+    let long = IAsks::Terms { validUntil: world.now + ASK_LIFE_S, ..terms(&world, (1, 3), "http://w") };
+    set_terms(&mut world, WORKER, long).unwrap();
+    let is_live = |world: &mut World| listed(world)[0].is_live(world.now);
+    world.now += LIVE_S;
+    assert!(is_live(&mut world));
+    world.now += 1;
+    assert!(!is_live(&mut world));
+    // Nobody takes it from the ledger for that.
+    assert_eq!(prune(&mut world, WORKER, (1, 3)), Err(reverts(IAsks::StillBacked {})));
+    beat(&mut world, WORKER).unwrap();
+    assert!(is_live(&mut world));
+    // A reader whose clock is behind the ledger's reads of a beat to come.
+    assert!(listed(&mut world)[0].is_live(world.now - LIVE_S - 1));
+}
+
+#[test]
+fn beats_at_both_ends_of_the_clock() {
+    let mut world = published(0);
+    world.now = 0;
+    beat(&mut world, WORKER).unwrap();
+    let told = liveness(&mut world, WORKER);
+    assert_eq!((told.since, told.lastBeat, told.covered, told.beaten), (0, 0, 1, 1));
+    assert_eq!(beat(&mut world, WORKER), Err(reverts(IAsks::BeatTooSoon { earliest: HOUR_S })));
+    // Later than the hour of a first beat can say.
+    world.now = u64::MAX;
+    assert_eq!(liveness(&mut world, WORKER).beaten, 0);
+    beat(&mut world, WORKER).unwrap();
+    beat(&mut world, OWNER).unwrap();
+    assert_eq!(beat(&mut world, OWNER), Err(reverts(IAsks::BeatTooSoon { earliest: u64::MAX })));
+    let told = liveness(&mut world, WORKER);
+    assert_eq!((told.lastBeat, told.covered, told.beaten), (u64::MAX, LIVENESS_HOURS, 1));
+    let told = liveness(&mut world, OWNER);
+    assert_eq!((told.lastBeat, told.covered, told.beaten), (u64::MAX, LIVENESS_HOURS, 1));
+    // A clock that goes back, as no ledger's does.
+    world.now = HOUR_S;
+    assert!(beat(&mut world, WORKER).is_err());
+    assert_eq!(liveness(&mut world, WORKER).beaten, 1);
+}
+
+#[test]
+fn hours_leave_one_by_one_and_all_after_a_long_silence() {
+    let mut world = published(0);
+    let kept = u64::from(LIVENESS_HOURS);
+    for hour in 0..kept + 5 {
+        world.now = (1_000 + hour) * HOUR_S;
+        beat(&mut world, WORKER).unwrap();
+        let told = liveness(&mut world, WORKER);
+        let expected = u32::try_from(hour + 1).unwrap().min(LIVENESS_HOURS);
+        assert_eq!((told.covered, told.beaten), (expected, expected));
+    }
+    let last = world.now;
+    for silent in 1..=kept + 2 {
+        // One more hour is over.
+        world.now = last + (silent + 1) * HOUR_S;
+        let told = liveness(&mut world, WORKER);
+        let expected = u32::try_from(kept.saturating_sub(silent)).unwrap();
+        assert_eq!((told.covered, told.beaten), (LIVENESS_HOURS, expected));
+    }
+    beat(&mut world, WORKER).unwrap();
+    let told = liveness(&mut world, WORKER);
+    assert_eq!((told.since, told.covered, told.beaten), (1_000 * HOUR_S, LIVENESS_HOURS, 1));
+}
+
+#[test]
+fn a_beat_takes_no_coin_and_is_no_view() {
+    let mut world = published(0);
+    world.fund(WORKER, 1);
+    let selector = <IAsks::beatCall as alloy_sol_types::SolCall>::SELECTOR;
+    let paid = world.send(ASKS, WORKER, alloy_primitives::U256::ONE, &selector).map(|_| ());
+    assert_eq!(paid, Err(reverts(IModule::NotPayable {})));
+    world.is_static = true;
+    assert_eq!(beat(&mut world, WORKER), Err(reverts(IModule::StaticCall {})));
+    world.is_static = false;
+    assert_eq!(liveness(&mut world, WORKER).lastBeat, 0);
+}
+
+proptest! {
+    /// Beats at any times, with gaps longer than what is kept, leave what a plain set of hours says.
+    #[test]
+    fn beats_behave_like_a_set_of_hours(
+        start in prop_oneof![0_u64..10 * HOUR_S, Just(1_800_000_000), u64::MAX - 400 * HOUR_S..u64::MAX],
+        gaps in prop::collection::vec(prop_oneof![0_u64..2 * HOUR_S, 0_u64..20 * HOUR_S, 150 * HOUR_S..175 * HOUR_S], 0..40),
+        later in 0_u64..200 * HOUR_S,
+    ) {
+        let mut world = published(0);
+        world.now = start;
+        let mut hours = BTreeSet::new();
+        let mut last = 0;
+        for gap in gaps {
+            let hour = world.now / HOUR_S;
+            let fresh = hours.insert(hour);
+            prop_assert_eq!(beat(&mut world, WORKER).is_ok(), fresh);
+            if fresh {
+                last = world.now;
+            }
+            check(&mut world, &hours, last)?;
+            world.now = world.now.saturating_add(gap);
+            check(&mut world, &hours, last)?;
+        }
+        world.now = world.now.saturating_add(later);
+        check(&mut world, &hours, last)?;
+    }
+}
+
+/// What a reader is told is what the set of all hours in which a beat counted says.
+fn check(world: &mut World, hours: &BTreeSet<u64>, last: u64) -> Result<(), TestCaseError> {
+    let told = liveness(world, WORKER);
+    let Some(first) = hours.first() else {
+        prop_assert_eq!(told.covered, 0);
+        return Ok(());
+    };
+    // An hour that the slot has no room for is the latest that it can say.
+    let first = (*first).min(u64::from(u32::MAX));
+    let running = world.now / HOUR_S;
+    let window: Vec<u64> = (0..=running)
+        .rev()
+        .filter(|hour| *hour < running || hours.contains(hour))
+        .take_while(|hour| *hour >= first)
+        .take(usize::try_from(LIVENESS_HOURS).unwrap())
+        .collect();
+    let beaten = window.iter().filter(|hour| hours.contains(*hour)).count();
+    prop_assert_eq!((told.covered as usize, told.beaten as usize), (window.len(), beaten));
+    prop_assert_eq!(told.lastBeat, last);
+    prop_assert_eq!(told.since, first * HOUR_S);
+    Ok(())
+}
+
 proptest! {
     /// Any order of setting and removing asks leaves exactly the asks of a plain map, and gives every slot back.
     #[test]
@@ -291,6 +478,8 @@ proptest! {
         let mut world = published(0);
         for worker in 0..4 {
             bond(&mut world, Address::repeat_byte(worker + 1), 4 * ASK_STAKE);
+            // What is kept of beats stays when asks go.
+            beat(&mut world, Address::repeat_byte(worker + 1)).unwrap();
         }
         let empty = world.storage.clone();
         let mut oracle = BTreeMap::new();

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, LogData, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolStruct};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tacit_abi::{
     IAudits, Receipt,
     audits::{self, CHALLENGE_BOND, SignedVerdict},
@@ -17,9 +17,12 @@ use crate::{Amount, Wallet};
 pub const LOG_PAGE_BLOCKS: u64 = 10_000;
 
 #[derive(Deserialize)]
-struct Log {
-    topics: Vec<B256>,
+#[serde(rename_all = "camelCase")]
+pub(super) struct Log {
+    pub(super) topics: Vec<B256>,
     data: Bytes,
+    pub(super) block_number: U256,
+    pub(super) transaction_hash: B256,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +79,7 @@ impl LedgerClient {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn history_of(&self, worker: Address) -> Result<IAudits::History, LedgerError> {
+    pub async fn audit_history_of(&self, worker: Address) -> Result<IAudits::History, LedgerError> {
         self.call(audits::ADDRESS, &IAudits::historyOfCall { worker }).await
     }
 
@@ -228,16 +231,27 @@ impl LedgerClient {
         from: u64,
         to: u64,
     ) -> Result<Vec<E>, LedgerError> {
-        let filter = json!([{
-            "address": audits::ADDRESS, "topics": topics,
-            "fromBlock": U256::from(from), "toBlock": U256::from(to),
-        }]);
-        let logs: Vec<Log> = self.request("eth_getLogs", filter).await?;
-        let decoded = |Log { topics, data }: Log| {
+        let logs = self.raw_logs(audits::ADDRESS, &json!(topics), from, to).await?;
+        let decoded = |Log { topics, data, .. }: Log| {
             let log = LogData::new(topics, data).and_then(|log| E::decode_log_data_validate(&log).ok());
             log.ok_or(LedgerError::Malformed { method: "eth_getLogs" })
         };
         logs.into_iter().map(decoded).collect()
+    }
+
+    /// Logs of a module with these topics, in these blocks, both included.
+    pub(super) async fn raw_logs(
+        &self,
+        address: Address,
+        topics: &Value,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Log>, LedgerError> {
+        let filter = json!([{
+            "address": address, "topics": topics,
+            "fromBlock": U256::from(from), "toBlock": U256::from(to),
+        }]);
+        self.request("eth_getLogs", filter).await
     }
 
     pub(super) async fn send_audits<C: SolCall + Sync>(

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod attest;
+mod beats;
 mod client;
 mod crash;
 mod disk;
@@ -15,5 +16,6 @@ mod engine;
 mod guests;
 mod owner;
 mod refusals;
+mod reputation;
 mod streams;
 mod support;

@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, U256};
 use serde_json::{Map, Value, json};
 use tacit_node::{Node, NodeConfig};
 use tacit_wire::{
-    Amount, AuditKey, LedgerClient, SealingKey, Wallet,
+    Amount, AuditKey, LedgerClient, RpcClient, SealingKey, Wallet,
     language::{LanguageKind, LanguageManifest, TokenPrices},
     meter::Meter,
     session::SessionKey,
@@ -22,7 +22,7 @@ use tacit_worker::{
     AskedPrice, Attester, Clock, KEY_BYTES_DEFAULT, KeyShelf, LanguageEngine, LanguageModel, Limits,
     SettlementPolicy, Store, SystemClock, Worker, WorkerConfig,
 };
-use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) away: Vec<String>,
     /// Seconds that the worker's clock is ahead.
     pub(crate) ahead_s: Arc<AtomicI64>,
+    /// How often it looks what it owes the ledger.
+    pub(crate) poll: Duration,
     /// What vouches for the model, and for nothing else.
     pub(crate) attester: Option<Arc<dyn Attester>>,
 }
@@ -84,15 +86,59 @@ impl Default for Plan {
             ..Limits::default()
         };
         let (disk, away, ahead_s) = (Disk::default(), Vec::new(), Arc::default());
-        Self { disk, port: 0, capacity: 8, limits, session_key: [7; 32], away, ahead_s, attester: None }
+        let poll = SettlementPolicy::default().poll;
+        Self { disk, port: 0, capacity: 8, limits, session_key: [7; 32], away, ahead_s, poll, attester: None }
     }
 }
 
 /// A ledger that stops when dropped.
 pub(crate) struct Ledger {
     pub(crate) client: LedgerClient,
-    _node: Node,
-    _stop: oneshot::Sender<()>,
+    node: Node,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Ledger {
+    /// Lets so much time pass.
+    pub(crate) async fn wait_s(&self, seconds: u64) {
+        self.tell("evm_increaseTime", json!([seconds])).await;
+        self.tell("evm_mine", json!([])).await;
+    }
+
+    async fn tell(&self, method: &'static str, params: Value) {
+        let rpc = RpcClient::new(self.client.url(), Duration::from_secs(20)).unwrap();
+        let _: Option<Value> = rpc.ask(method, params, 4096).await.unwrap();
+    }
+
+    /// Goes away. Whoever comes meanwhile finds this socket, which answers nothing.
+    pub(crate) async fn leave(self) -> (Node, LedgerClient, TcpListener) {
+        let Self { client, node, stop, ended } = self;
+        drop(stop);
+        ended.await.unwrap();
+        let port = client.url().rsplit(':').next().unwrap().parse().unwrap();
+        let listener = TcpListener::from_std(listen(port).await).unwrap();
+        (node, client, listener)
+    }
+
+    /// Is there again, where it was.
+    pub(crate) fn back(node: Node, client: LedgerClient, listener: TcpListener) -> Self {
+        let (stop, ended) = serve(&node, listener);
+        Self { client, node, stop, ended }
+    }
+}
+
+fn serve(node: &Node, listener: TcpListener) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = node.clone();
+    let ended = tokio::spawn(async move {
+        let _ = serving
+            .serve(listener, async {
+                let _ = stopped.await;
+            })
+            .await;
+    });
+    (stop, ended)
 }
 
 /// A worker on threads of its own. Dropping it is `kill -9`: its connections die with it.
@@ -148,7 +194,7 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
     let listener = listen(plan.port).await;
     let url = format!("http://{}", listener.local_addr().unwrap());
     let keys = tempfile::tempdir().unwrap();
-    let settlement = SettlementPolicy { anchor_delay: Duration::ZERO, ..Default::default() };
+    let settlement = SettlementPolicy { anchor_delay: Duration::ZERO, poll: plan.poll, ..Default::default() };
     let (session_file, weights) = (keys.path().join("session.key"), keys.path().join("weights"));
     std::fs::write(&weights, WEIGHTS).unwrap();
     // Without an attester that changes nothing.
@@ -189,21 +235,22 @@ pub(crate) async fn start(plan: &Plan, ledger: &LedgerClient, engine: &ScriptedE
 }
 
 pub(crate) async fn ledger() -> Ledger {
+    ledger_of(ledger_config()).await
+}
+
+/// What everybody has at the start.
+pub(crate) fn ledger_config() -> NodeConfig {
     let balance = U256::from(Amount::coins(1_000).0);
     let funded: Vec<Address> = (2..6).map(|key| wallet(key).address()).collect();
-    let node = Node::open(NodeConfig::dev(funded.into_iter().map(|address| (address, balance)))).unwrap();
+    NodeConfig::dev(funded.into_iter().map(|address| (address, balance)))
+}
+
+pub(crate) async fn ledger_of(config: NodeConfig) -> Ledger {
+    let node = Node::open(config).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = node.clone();
-    tokio::spawn(async move {
-        let _ = serving
-            .serve(listener, async {
-                let _ = stopped.await;
-            })
-            .await;
-    });
-    Ledger { client: LedgerClient::connect(&url).await.unwrap(), _node: node, _stop: stop }
+    let (stop, ended) = serve(&node, listener);
+    Ledger { client: LedgerClient::connect(&url).await.unwrap(), node, stop, ended }
 }
 
 /// The same key again: a wallet cannot be cloned, a test may restart its owner.

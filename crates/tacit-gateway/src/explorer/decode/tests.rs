@@ -223,10 +223,12 @@ fn stakes_and_asks_with_their_terms() {
         removeCall { modelId: HASH, privacy: 4, evidence: 9 }.abi_encode(),
         pruneCall { modelId: HASH, worker: WHO, privacy: 0, evidence: 0 }.abi_encode(),
         setTokensCall { keyHash: HASH, price: 1 }.abi_encode(),
+        beatCall {}.abi_encode(),
         countCall { modelId: HASH }.abi_encode(),
         pageCall { modelId: HASH, from: 0, limit: 64 }.abi_encode(),
         askCall { modelId: HASH, worker: WHO, privacy: 0, evidence: 0 }.abi_encode(),
         tokensCall { worker: WHO }.abi_encode(),
+        livenessOfCall { worker: WHO }.abi_encode(),
     ];
     assert_eq!(calls.len(), IAsksCalls::COUNT);
     check_calls(tacit_abi::asks::ADDRESS, source!("IAsks"), &calls);
