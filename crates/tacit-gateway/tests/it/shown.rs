@@ -97,6 +97,9 @@ async fn an_answer_that_the_beacon_selects_counts_once_it_passed() {
     let history = cast.history().await;
     assert_eq!((history.passed, history.convictedAt), (1, 0));
     assert!(history.passedAt > 0);
+    // What anybody reads of the worker's past has it.
+    let past = cast.ledger.client.history_of(wallet(FIRST).address(), None).await.unwrap();
+    assert_eq!(past.facts.passed_at_s, [history.passedAt]);
     // Once.
     assert_eq!(cast.round(job_id).await, Some(Shown::Passed { by: with.worker }));
     assert_eq!(cast.history().await, history);

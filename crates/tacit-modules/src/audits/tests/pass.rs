@@ -6,7 +6,7 @@ use alloy_primitives::keccak256;
 use alloy_sol_types::SolValue as _;
 use tacit_abi::{
     IAsks, IBeacons, IReceipts, Verdict,
-    asks::{ASK_LIFE_S, ASK_STAKE},
+    asks::{ASK_LIFE_S, ASK_STAKE, LIVE_S},
     audits::{self, SignedVerdict},
     beacons,
     stakes::burned,
@@ -127,6 +127,11 @@ impl Scene {
     fn pass(&mut self, at: usize) -> Result<(), Failure> {
         let call = self.call(at);
         self.send(&call)
+    }
+
+    /// The auditor says that it is there: otherwise its ask is not live for long.
+    fn beat(&mut self) {
+        self.net.world.call(ASKS, key(2).1, &IAsks::beatCall {}).unwrap();
     }
 
     fn history(&mut self) -> IAudits::History {
@@ -330,9 +335,19 @@ fn an_auditor_needs_an_ask_for_the_model_in_the_mode() {
 fn an_auditor_s_ask_must_not_have_ended() {
     let mut scene = Scene::new();
     scene.net.world.now += ASK_LIFE_S;
+    scene.beat();
     scene.pass(0).unwrap();
     scene.net.world.now += 1;
     assert_eq!(scene.pass(1), Err(reverts(IAudits::NoAsk { auditor: key(2).1 })));
+}
+
+#[test]
+fn an_auditor_must_be_there() {
+    let mut scene = Scene::new();
+    scene.net.world.now += LIVE_S + 1;
+    assert_eq!(scene.pass(0), Err(reverts(IAudits::NoAsk { auditor: key(2).1 })));
+    scene.beat();
+    scene.pass(0).unwrap();
 }
 
 #[test]
@@ -412,6 +427,7 @@ fn silence_counts_from_when_it_is_settled() {
     let signed = scene.net.signed(tree.tree());
     let id = scene.net.challenge(CHALLENGER, &signed, tree.tree()).unwrap();
     scene.net.world.now += 10 * STEP_S;
+    scene.beat();
     scene.pass(0).unwrap();
     scene.net.world.now += 5;
     scene.net.settle(id).unwrap();
