@@ -1,8 +1,8 @@
-"""What audits of a gateway compare, without a network: engines of SmolLM2-135M, one with weaker weights, continue each other's answers at six places.
+"""What audits of a gateway compare, without a network: engines of SmolLM2-135M, one with weaker weights, continue each other's answers at six places, or are asked the same.
 
-    python places.py [ROUNDS] [PYTHON=KIND...]        engines as in audit.py; mistral.rs goes on with nothing, so that it is none of these
+    python places.py [whole] [ROUNDS] [PYTHON=KIND...]        engines as in audit.py; mistral.rs goes on with nothing, so that it is none of these but with `whole`
 
-Prints for each two engines the mean distance and gap over all places, and the largest means of 24 in a row, which is where a gateway begins to judge.
+Prints for each two engines the mean distance and gap over all places, and the largest and the least means of 24 in a row, which is where a gateway begins to judge.
 """
 
 import itertools
@@ -20,7 +20,7 @@ UNLISTED, MOST = 1.0, 10.0
 
 
 def chat(engine, messages, **more):
-    body = {"messages": messages, "temperature": 0, "logprobs": True, **more}
+    body = {"temperature": 0, "messages": messages, "logprobs": True, **more}
     return engine.ask("/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
 
 
@@ -38,6 +38,28 @@ def compare(said, again):
     return sum(distances) / len(distances), min(max(listed.values()) - found(said["token"]), MOST)
 
 
+def beside(said, again):
+    """`tacit_market::likeness::likeness_beside` of one step, but for engines that say log-probabilities at a temperature."""
+    one, other = named(said["top_logprobs"]), named(again["top_logprobs"])
+    beyond = lambda logprob, listed: max(0, logprob - min(listed.values()))
+    distances = [abs(logprob - other[text]) if text in other else beyond(logprob, other) for text, logprob in one.items()]
+    distances += [beyond(logprob, one) for text, logprob in other.items() if text not in one]
+    gap = max(other.values()) - other.get(said["token"], min(other.values()))
+    return sum(min(distance, MOST) for distance in distances) / len(distances), min(gap, MOST)
+
+
+def whole(first, second, question, temperature):
+    messages = [{"role": "user", "content": question}]
+    one, other = (chat(engine, messages, max_tokens=TOKENS, top_logprobs=5, temperature=temperature) for engine in (first, second))
+    places = []
+    for said, again in zip(one, other):
+        if named(said["top_logprobs"]) and named(again["top_logprobs"]):
+            places.append(beside(said, again))
+        if said["bytes"] != again["bytes"]:
+            break
+    return random.sample(places, min(PLACES, len(places)))
+
+
 def audit(first, second, question):
     messages = [{"role": "user", "content": question}]
     said = chat(first, messages, max_tokens=TOKENS, top_logprobs=5)
@@ -50,7 +72,7 @@ def audit(first, second, question):
         yield compare(said[at], chat(second, messages + continued, max_tokens=1, top_logprobs=20, **goes_on)[0])
 
 
-def main(rounds, others):
+def main(is_whole, rounds, others):
     random.seed(1)
     mean = lambda values: sum(values) / len(values)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,15 +82,26 @@ def main(rounds, others):
         for number in range(rounds * len(pairs)):
             first, second = pairs[number % len(pairs)]
             question = f"Explain in a few sentences what the Python module {MODULES[number % len(MODULES)]} does."
-            steps.setdefault((min(first, second), max(first, second)), []).extend(audit(served[names[first]], served[names[second]], question))
+            pair = (min(first, second), max(first, second))
+            if is_whole:
+                for temperature in (0, 0.7):
+                    found = whole(served[names[first]], served[names[second]], question, temperature)
+                    steps.setdefault((*pair, temperature), []).append(found)
+            else:
+                steps.setdefault((*pair, 0), []).append(list(audit(served[names[first]], served[names[second]], question)))
             if number % len(pairs) == len(pairs) - 1:
-                for (one, other), found in sorted(steps.items()):
-                    row = {"engines": [names[one], names[other]], "places": len(found)}
+                for (one, other, temperature), answers in sorted(steps.items()):
+                    found = [place for answer in answers for place in answer]
+                    row = {"engines": [names[one], names[other]], "temperature": temperature, "answers": len(answers), "places": len(found)}
                     for name, values in zip(("distance", "gap"), zip(*found)):
                         runs = [mean(values[at : at + JUDGED]) for at in range(len(values) - JUDGED + 1)]
-                        row |= {name: round(mean(values), 3), f"{name}_largest_of_{JUDGED}": round(max(runs), 3) if runs else None}
+                        row |= {name: round(mean(values), 3)}
+                        row |= {f"{name}_of_{JUDGED}": [round(least(runs), 3) for least in (min, max)] if runs else None}
                     print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8, sys.argv[2:])
+    words = sys.argv[1:]
+    is_whole = words[:1] == ["whole"]
+    words = words[is_whole:]
+    main(is_whole, int(words[0]) if words else 8, words[1:])

@@ -16,9 +16,9 @@ interface IChannels {
 
     event Opened(bytes32 indexed channelId, address indexed client, address indexed worker, address signer, uint128 deposit);
     event ToppedUp(bytes32 indexed channelId, uint128 amount, uint128 deposit);
-    event Settled(bytes32 indexed channelId, uint128 paid, uint128 cumulative);
+    event Settled(bytes32 indexed channelId, address indexed worker, uint128 paid, uint128 cumulative);
     event CloseRequested(bytes32 indexed channelId, uint64 closeAt);
-    event Closed(bytes32 indexed channelId, uint128 paid, uint128 refunded);
+    event Closed(bytes32 indexed channelId, address indexed worker, uint128 paid, uint128 refunded);
 
     error ChannelExists(bytes32 channelId);
     error UnknownChannel(bytes32 channelId);

@@ -64,6 +64,8 @@ pub struct DoorConfig {
     pub kept_bytes: u64,
     /// How many answers of language models are computed again by another worker ([`crate::openai::likeness`]); [`Ratio::ZERO`] changes no request.
     pub audit_language: Ratio,
+    /// How many of these by asking another worker the same, so that it cannot tell that it audits; of the others it computes a few places again.
+    pub audit_whole: Ratio,
 }
 
 /// As many requests and answers are kept where nobody says.
@@ -76,6 +78,7 @@ impl Default for DoorConfig {
             patience: Duration::from_secs(120),
             kept_bytes: KEPT_BYTES_DEFAULT,
             audit_language: Ratio::ZERO,
+            audit_whole: Ratio::percent(50),
         }
     }
 }
@@ -233,7 +236,7 @@ impl Gateway {
             links: Links::default(),
             health: Health::new(),
             reputations: Reputations::default(),
-            likeness: LanguageAudits::new(door.audit_language),
+            likeness: LanguageAudits::new(door.audit_language, door.audit_whole),
             added: Added::default(),
             budget: Budget::default(),
             unwritten: Unwritten::default(),

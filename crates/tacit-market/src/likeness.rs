@@ -22,7 +22,7 @@ pub struct Step {
     pub token: u32,
     /// What the worker committed to, most likely first.
     pub committed: Vec<Likely>,
-    /// What the auditor computed after the same tokens, most likely first, more of them.
+    /// What the auditor computed after the same tokens, most likely first; more of them, unless it was asked the same.
     pub again: Vec<Likely>,
 }
 
@@ -82,6 +82,53 @@ pub fn distance_tempered(step: &Step, temperature: f64) -> Option<f64> {
     mean(each)
 }
 
+/// Compares a step of an answer with that of another worker's answer to the same request, of which neither lists more than its few most likely tokens; none of a step where the other lists none.
+///
+/// A token that one lists and the other does not is no likelier to the other than the last that it lists: what it is likelier than that counts, which is the least that the two can differ by.
+/// Over an answer that was asked for at a temperature either may say log-probabilities as it draws ([`distance_tempered`]): the least of the distances counts.
+#[must_use]
+pub fn likeness_beside(step: &Step, temperature: f64) -> Option<Likeness> {
+    let Step { token, committed, again } = step;
+    let best = again.iter().map(|(_, likely)| *likely).reduce(f64::max)?;
+    let gap = difference(best, find(again, *token).unwrap_or_else(|| last(again)));
+    let plain = apart(committed, again, None).unwrap_or(DIFFERENCE_MAX);
+    let tempered = [(committed, again), (again, committed)];
+    let tempered = tempered.into_iter().filter_map(|(one, other)| {
+        let (first, _) = *one.first()?;
+        if !temperature.is_finite() || temperature <= 0.0 {
+            return None;
+        }
+        apart(&scaled(one, first, temperature)?, &scaled(other, first, 1.0)?, Some(first))
+    });
+    Some(Likeness { distance: tempered.fold(plain, f64::min), gap })
+}
+
+/// Mean of the least that two lists differ by, over what either of them names, but for one token; none where the first names nothing.
+fn apart(one: &[Likely], other: &[Likely], without: Option<u32>) -> Option<f64> {
+    let counts = |token: u32| Some(token) != without;
+    one.iter().find(|(token, _)| counts(*token))?;
+    let beyond = |likely: f64, last: f64| if likely <= last { 0.0 } else { difference(likely, last) };
+    let ones = one.iter().filter(|(token, _)| counts(*token)).map(|(token, likely)| {
+        find(other, *token).map_or_else(|| beyond(*likely, last(other)), |found| difference(*likely, found))
+    });
+    let others = other.iter().filter(|(token, _)| counts(*token) && find(one, *token).is_none());
+    mean(ones.chain(others.map(|(_, likely)| beyond(*likely, last(one)))))
+}
+
+/// How tokens differ from one of them, times a factor.
+fn scaled(list: &[Likely], from: u32, factor: f64) -> Option<Vec<Likely>> {
+    let origin = find(list, from)?;
+    Some(list.iter().map(|(token, likely)| (*token, (likely - origin) * factor)).collect())
+}
+
+fn find(list: &[Likely], token: u32) -> Option<f64> {
+    list.iter().find(|(listed, _)| *listed == token).map(|(_, likely)| *likely)
+}
+
+fn last(list: &[Likely]) -> f64 {
+    list.last().map_or(f64::NEG_INFINITY, |(_, likely)| *likely)
+}
+
 impl Likeness {
     /// Whether it passes for an answer of the right model.
     #[must_use]
@@ -92,9 +139,7 @@ impl Likeness {
 
 /// What the auditor found for a token.
 fn listed(step: &Step, token: u32) -> f64 {
-    let found = step.again.iter().find(|(listed, _)| *listed == token);
-    let last = step.again.last().map_or(f64::NEG_INFINITY, |(_, likely)| *likely);
-    found.map_or(last - UNLISTED, |(_, likely)| *likely)
+    find(&step.again, token).unwrap_or_else(|| last(&step.again) - UNLISTED)
 }
 
 fn difference(one: f64, other: f64) -> f64 {
@@ -167,7 +212,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn two_short_lists_differ_by_no_more_than_they_show() {
+        let one = [(1, -0.25), (2, -1.5), (3, -4.0)];
+        assert_eq!(likeness_beside(&step(1, &one, &one), 0.0), Some(Likeness { distance: 0.0, gap: 0.0 }));
+        // 3 and 4 may be as likely to the other as its last one is; 0.5 of 4, which the first would have listed before its last.
+        let other = [(1, -0.75), (2, -1.5), (4, -3.5)];
+        let found = likeness_beside(&step(2, &one, &other), 0.0).unwrap();
+        assert_eq!(found, Likeness { distance: (0.5 + 0.0 + 0.0 + 0.5) / 4.0, gap: 0.75 });
+        // What is not listed is chosen.
+        assert_eq!(likeness_beside(&step(9, &one, &other), 0.0).unwrap().gap, 2.75);
+        assert_eq!(likeness_beside(&step(1, &one, &[]), 0.0), None);
+        assert_eq!(likeness_beside(&step(1, &[], &one), 0.5).unwrap().distance, DIFFERENCE_MAX);
+        // Of another model: nothing in common.
+        let found = likeness_beside(&step(1, &one, &[(7, -0.25), (8, -2.0)]), 0.0).unwrap();
+        assert_eq!(found.distance, (1.75 + 0.5 + 0.0 + 3.75 + 2.0) / 5.0);
+    }
+
+    #[test]
+    fn either_of_two_may_say_what_it_says_at_the_temperature() {
+        let plain = [(1, -0.25), (2, -1.5), (3, -4.25)];
+        let tempered = [(1, -0.125), (2, -2.625), (3, -8.125)];
+        for (one, other) in [(plain, tempered), (tempered, plain), (tempered, tempered)] {
+            let one = step(1, &one, &other);
+            assert_eq!(likeness_beside(&one, 0.5).unwrap().distance, 0.0);
+        }
+        let one = step(1, &plain, &tempered);
+        for temperature in [0.0, -0.5, f64::NAN, f64::INFINITY] {
+            assert!(likeness_beside(&one, temperature).unwrap().distance > 1.0);
+        }
+    }
+
     proptest! {
+        /// Lists of one model cut at any length are no distance; of two engines, no more than these differ by.
+        #[test]
+        fn short_lists_of_one_model_are_alike(logits in prop::collection::vec(-9.0..0.0_f64, 2..12), noise in prop::collection::vec(-0.1..0.1_f64, 12), lengths in (1_usize..6, 1_usize..6)) {
+            let list = |logits: Vec<f64>, length: usize| {
+                let sum = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+                let mut list: Vec<Likely> = logits.into_iter().enumerate().map(|(token, logit)| (token as u32, logit - sum)).collect();
+                list.sort_by(|one, other| other.1.total_cmp(&one.1));
+                list.truncate(length);
+                list
+            };
+            let one = list(logits.clone(), lengths.0);
+            let same = likeness_beside(&step(one[0].0, &one, &list(logits.clone(), lengths.1)), 0.0).unwrap();
+            prop_assert_eq!(same, Likeness { distance: 0.0, gap: 0.0 });
+            let noisy = logits.iter().zip(&noise).map(|(logit, noise)| logit + noise).collect();
+            let found = likeness_beside(&step(one[0].0, &one, &list(noisy, lengths.1)), 0.0).unwrap();
+            // Its logits are off by 0.1, and so is their sum.
+            prop_assert!(found.distance <= 0.2 + 1e-9 && found.gap <= 0.4 + 1e-9, "{:?}", found);
+        }
+
         /// An engine that divides by the temperature is as like as the same engine that does not, but for the error of the first.
         #[test]
         fn a_temperature_changes_no_likeness(logits in prop::collection::vec(-9.0..0.0_f64, 2..8), noise in prop::collection::vec(-0.1..0.1_f64, 8), temperature in 0.05..2.0_f64) {
@@ -191,6 +286,10 @@ mod tests {
             prop_assert!((0.0..=DIFFERENCE_MAX).contains(&got.distance) && (0.0..=DIFFERENCE_MAX).contains(&got.gap));
             let hostile = step(7, &figures, &[(7, -0.1), (8, -3.0)]);
             prop_assert!(distance_tempered(&hostile, 0.5).is_none_or(|distance| (0.0..=DIFFERENCE_MAX).contains(&distance)));
+            for beside in [step(7, &figures, &[(7, -0.1), (8, -3.0)]), step(7, &[(7, -0.1), (8, -3.0)], &figures)] {
+                let got = likeness_beside(&beside, 0.5);
+                prop_assert!(got.is_none_or(|got| (0.0..=DIFFERENCE_MAX).contains(&got.distance) && (0.0..=DIFFERENCE_MAX).contains(&got.gap)));
+            }
         }
     }
 }

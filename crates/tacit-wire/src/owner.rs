@@ -171,6 +171,12 @@ pub struct StakeReport {
     pub unbonding: Amount,
     /// When that may be taken, seconds since 1970.
     pub release_at_s: Option<u64>,
+    /// What of audited answers' pay it speaks for, in this period and the one before.
+    pub covered: Amount,
+    /// The most that it can speak for at once.
+    pub coverable: Amount,
+    /// When this period ends, seconds since 1970.
+    pub period_ends_s: u64,
 }
 
 /// How far an owner's clock may be from the worker's.

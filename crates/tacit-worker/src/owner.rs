@@ -173,6 +173,7 @@ impl Worker {
         for (_, receipt) in self.store.challenges()? {
             lost = lost.saturating_add(u64::from(self.ledger.is_convicted(receipt).await?));
         }
+        let exposure = self.ledger.exposure_of(self.address()).await?;
         let backing = Amount(ASK_STAKE.saturating_mul(asks.into()).min(stake.bonded));
         let stake = StakeReport {
             bonded: Amount(stake.bonded),
@@ -180,6 +181,9 @@ impl Worker {
             asks,
             unbonding: Amount(stake.unbonding),
             release_at_s: Some(stake.releaseAt).filter(|at| *at > 0),
+            covered: Amount(exposure.taken),
+            coverable: Amount(exposure.limit),
+            period_ends_s: exposure.endsAt,
         };
         Ok((stake, self.audits(lost)?))
     }
@@ -236,15 +240,22 @@ fn wide(count: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// A drained worker with nothing else to wait for, whose answers may be disputed until second 100.
-    fn waits(open: u64, until_s: Option<u64>, now_s: u64) -> Vec<Waiting> {
-        let stake = StakeReport {
+    fn stake(asks: u64) -> StakeReport {
+        StakeReport {
             bonded: Amount(1),
-            backing: Amount(0),
-            asks: 0,
+            backing: Amount(asks.into()),
+            asks,
             unbonding: Amount(0),
             release_at_s: None,
-        };
+            covered: Amount(0),
+            coverable: Amount(0),
+            period_ends_s: 0,
+        }
+    }
+
+    /// A drained worker with nothing else to wait for, whose answers may be disputed until second 100.
+    fn waits(open: u64, until_s: Option<u64>, now_s: u64) -> Vec<Waiting> {
+        let stake = stake(0);
         let audits = AuditReport { open, lost: 0, until_s };
         waiting_for(
             &[],
@@ -274,13 +285,7 @@ mod tests {
         let money = MoneyReport { unsettled: Amount(1), unanchored: 1, ..MoneyReport::default() };
         let expected = [Waiting::Ledger, Waiting::Requests, Waiting::Settlement, Waiting::Anchors];
         assert_eq!(waiting_for(&[], busy, &money, &audits, None, 0), expected);
-        let stake = StakeReport {
-            bonded: Amount(1),
-            backing: Amount(1),
-            asks: 1,
-            unbonding: Amount(0),
-            release_at_s: None,
-        };
+        let stake = stake(1);
         let idle = Occupied { taken: 0, most: 1 };
         let found = waiting_for(&[], idle, &MoneyReport::default(), &audits, Some(&stake), 0);
         assert_eq!(found, [Waiting::Asks]);

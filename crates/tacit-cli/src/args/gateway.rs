@@ -89,7 +89,7 @@ pub(crate) struct GatewayRun {
     /// How many of those answers are done again, here or by a second worker, 0 to 1, whatever the worker's stake; what its stake and the price ask for when left out.
     #[arg(long, value_name = "RATE", value_parser = audit_rate)]
     pub(crate) audit_rate: Option<Ratio>,
-    /// How many answers of language models are computed again in part by another worker of the model, 0 to 1; 0 when left out. Such requests ask for log-probabilities, and the other worker reads question and answer.
+    /// How many answers of language models are compared with what another worker of the model says, 0 to 1; 0 when left out: half of them by asking it the same, which it cannot tell from other questions, half by having it compute places of the answer again. Such requests ask for log-probabilities, and the other worker reads question and answer.
     #[arg(long, value_name = "RATE", value_parser = audit_rate)]
     pub(crate) audit_language: Option<Ratio>,
     /// What evidence of hardware is judged by, for questions with --privacy enclave: a line of policies that is followed, or a policy, by its id.

@@ -140,7 +140,17 @@ fn stake(report: &OwnerReport) -> String {
     };
     let backing = format!("{} of it behind {} asks", stake.backing, stake.asks);
     let end = if report.drained_since_s.is_some() { " (home: tacit worker withdraw)" } else { "" };
-    format!("stake: {} coins, {backing}{home}{end}", stake.bonded)
+    let more = span(stake.period_ends_s.saturating_sub(report.now_s));
+    let covers = match stake.covered {
+        Amount::ZERO => String::new(),
+        covered => {
+            format!(
+                "\ncovers: {covered} of {} coins that clients may pay for audited answers; the next period is in {more}",
+                stake.coverable
+            )
+        }
+    };
+    format!("stake: {} coins, {backing}{home}{end}{covers}", stake.bonded)
 }
 
 fn text(report: &OwnerReport, output: Output) -> String {

@@ -73,7 +73,7 @@ pub(crate) fn line(entry: &ReceiptEntry, figures: &StreamFigures, place: &str) -
 /// What an audit found, in words.
 fn audit_words(audit: &StreamAudit) -> String {
     match audit {
-        StreamAudit::Compared { with, places, distance, gap, verdict } => {
+        StreamAudit::Compared { with, whole, places, distance, gap, verdict } => {
             let gap = gap.map_or_else(String::new, |gap| format!(", gap {gap:.3}"));
             let verdict = match verdict {
                 Verdict::Undecided => "the two were not compared often enough yet to judge",
@@ -83,7 +83,8 @@ fn audit_words(audit: &StreamAudit) -> String {
                 }
             };
             let with = short(&with.to_string());
-            format!("{places} places computed again by {with}: distance {distance:.3}{gap}; {verdict}")
+            let how = if *whole { "compared with the answer of" } else { "computed again by" };
+            format!("{places} places {how} {with}: distance {distance:.3}{gap}; {verdict}")
         }
         StreamAudit::Unlike { reason } => format!("not what an honest engine says: {reason}"),
         StreamAudit::Unsupported { reason } => format!("cannot be audited: {reason}"),

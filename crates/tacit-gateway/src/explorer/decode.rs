@@ -188,9 +188,9 @@ interface! {
     events {
         Opened { channelId, client, worker, signer, deposit }
         ToppedUp { channelId, amount, deposit }
-        Settled { channelId, paid, cumulative }
+        Settled { channelId, worker, paid, cumulative }
         CloseRequested { channelId, closeAt }
-        Closed { channelId, paid, refunded }
+        Closed { channelId, worker, paid, refunded }
     }
 }
 

@@ -92,10 +92,13 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamAudit {
-    /// Another worker computed some of its places again.
+    /// It was compared with what another worker says.
     Compared {
         /// Who.
         with: Address,
+        /// The other was asked the whole request, and both answers were compared as far as they go together; or else it computed places of this one again.
+        #[serde(default)]
+        whole: bool,
         /// How many places.
         places: usize,
         /// [`tacit_market::likeness::Likeness::distance`] over them.

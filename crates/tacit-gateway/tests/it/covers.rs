@@ -78,7 +78,7 @@ async fn fill(ledger: &LedgerClient, key: u8) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_paid_that_the_stake_does_not_speak_for() {
     let ledger = funded().await;
-    let _worker = plan(FIRST).start(&ledger.client).await;
+    let worker = plan(FIRST).start(&ledger.client).await;
     let gateway = client(&ledger.client, &Disk::default());
     // Other evidence needs no cover, and uses none.
     let proved = gateway.ask(question(0)).await.unwrap();
@@ -98,6 +98,11 @@ async fn nothing_is_paid_that_the_stake_does_not_speak_for() {
     // A transaction each time that what was paid has doubled, not one for each answer.
     covers.dedup();
     assert_eq!(covers, [4, 10, 22].map(|answers| Amount(answers * PRICE.0)));
+    // The owner is told.
+    let stake = worker.worker.report().await.unwrap().stake.unwrap();
+    let exposure = ledger.client.exposure_of(wallet(FIRST).address()).await.unwrap();
+    assert_eq!((stake.covered, stake.coverable), (Amount(22 * PRICE.0), Amount(exposure.limit)));
+    assert!(stake.period_ends_s == exposure.endsAt && stake.covered < stake.coverable);
 }
 
 /// Says that it covers everything, and tells the ledger nothing.

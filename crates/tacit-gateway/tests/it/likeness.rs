@@ -47,6 +47,8 @@ enum Way {
     OtherText,
     /// Answers with 400 to whoever wants log-probabilities.
     Refuses,
+    /// Says the tokens that another model finds most likely, with log-probabilities of its own for them.
+    Laundered,
     /// As mistral.rs: begins an answer anew where a text is to be gone on with, says log-probabilities at the temperature, names likely tokens by numbers and their bytes as text.
     Mistral,
 }
@@ -61,6 +63,10 @@ struct Toy {
 }
 
 impl Toy {
+    fn new(noise: f64, way: Way) -> Self {
+        Self { seed: RIGHT, noise, way, drawn: AtomicU64::new(0), asked: Mutex::default() }
+    }
+
     /// Bodies that came.
     fn asked(&self) -> Vec<Vec<u8>> {
         self.asked.lock().unwrap().clone()
@@ -123,7 +129,11 @@ impl Toy {
             let likely = self.said(self.next(&prompt, &before), request["temperature"].as_f64());
             let is_greedy = request["temperature"] == 0 || request["temperature"] == 0.0;
             let at = if is_greedy { 0 } else { self.drawn.fetch_add(7, Ordering::SeqCst) as usize % 3 };
-            let chosen = likely[at].clone();
+            let mut chosen = likely[at].clone();
+            if self.way == Way::Laundered {
+                let other = Self { seed: WRONG, ..Self::new(0.0, Way::Plain) }.next(&prompt, &before);
+                chosen = likely.iter().find(|(word, _)| *word == other[at].0).unwrap().clone();
+            }
             let is_asked = request["logprobs"] == true && self.way != Way::Silent;
             let logprobs =
                 if is_asked { json!({"content": [self.entry(&likely, &chosen, top)]}) } else { Value::Null };
@@ -174,12 +184,24 @@ struct Served {
 }
 
 async fn serve(ledger: &Ledger, key: u8, seed: u64, noise: f64, way: Way) -> Served {
-    let toy = Arc::new(Toy { seed, noise, way, drawn: AtomicU64::new(0), asked: Mutex::default() });
+    let toy = Arc::new(Toy { seed, ..Toy::new(noise, way) });
+    let (engine, model) = talking(&toy).await;
+    let plan = WorkerPlan { models: Vec::new(), languages: vec![model], ..WorkerPlan::honest(key) };
+    let worker = plan.start(&ledger.client).await;
+    Served { toy, key, _engine: engine, _worker: worker }
+}
+
+/// An engine, and the model `talk` by it.
+pub(crate) async fn talk() -> (Server, LanguageModel) {
+    talking(&Arc::new(Toy::new(0.0, Way::Plain))).await
+}
+
+async fn talking(toy: &Arc<Toy>) -> (Server, LanguageModel) {
     let models = Json(json!({"object": "list", "data": [{"id": "talk"}]}));
     let router = Router::new()
         .route("/v1/models", get(move || async move { models }))
         .route("/v1/chat/completions", post(answer))
-        .with_state(Arc::clone(&toy));
+        .with_state(Arc::clone(toy));
     let engine = Server::spawn(listen(0).await, |listener| async move {
         axum::serve(listener, router).await.unwrap();
     });
@@ -187,10 +209,7 @@ async fn serve(ledger: &Ledger, key: u8, seed: u64, noise: f64, way: Way) -> Ser
     let manifest = manifest(LanguageKind::Language, &tokenizer);
     let upstream = LanguageEngine::new(&engine.url, "talk").unwrap();
     let bytes = manifest.write().unwrap().0;
-    let model = LanguageModel::new(bytes, tokenizer, PRICES, 16, upstream).unwrap();
-    let plan = WorkerPlan { models: Vec::new(), languages: vec![model], ..WorkerPlan::honest(key) };
-    let worker = plan.start(&ledger.client).await;
-    Served { toy, key, _engine: engine, _worker: worker }
+    (engine, LanguageModel::new(bytes, tokenizer, PRICES, 16, upstream).unwrap())
 }
 
 struct Hall {
@@ -201,19 +220,29 @@ struct Hall {
     asked: AtomicU64,
 }
 
-/// Workers of one model with these engines, and a gateway that audits every answer.
+/// Workers of one model with these engines, and a gateway that audits every answer at some places.
 async fn hall(engines: &[(u64, f64, Way)]) -> Hall {
-    hall_with(engines, spending(), Ratio::ONE).await
+    hall_with(engines, spending(), Ratio::ONE, Ratio::ZERO).await
 }
 
-async fn hall_with(engines: &[(u64, f64, Way)], spending: Spending, audit_language: Ratio) -> Hall {
+/// Audits every answer by asking another worker the same.
+async fn whole_hall(engines: &[(u64, f64, Way)]) -> Hall {
+    hall_with(engines, spending(), Ratio::ONE, Ratio::ONE).await
+}
+
+async fn hall_with(
+    engines: &[(u64, f64, Way)],
+    spending: Spending,
+    audit_language: Ratio,
+    audit_whole: Ratio,
+) -> Hall {
     let keys = [1, 2, 3, 4];
     let ledger = ledger(&keys.map(|key| wallet(key).address())).await;
     let mut workers = Vec::new();
     for ((seed, noise, way), key) in engines.iter().zip([1, 3, 4]) {
         workers.push(serve(&ledger, key, *seed, *noise, *way).await);
     }
-    let door = DoorConfig { audit_language, ..DoorConfig::default() };
+    let door = DoorConfig { audit_language, audit_whole, ..DoorConfig::default() };
     let (gateway, server) = open(&ledger.client, &Disk::default(), spending, door).await;
     Hall { _ledger: ledger, workers, gateway, server, asked: AtomicU64::new(0) }
 }
@@ -470,7 +499,8 @@ async fn an_audit_costs_six_prompts_and_tokens_and_shows_one_auditor_the_text_be
     // What was found stands with the answer's receipt, and with no auditor's.
     let with = wallet(auditor.key).address();
     let verdict = Verdict::Undecided;
-    let found = StreamAudit::Compared { with, places: 6, distance: 0.0, gap: Some(0.0), verdict };
+    let found =
+        StreamAudit::Compared { with, whole: false, places: 6, distance: 0.0, gap: Some(0.0), verdict };
     for record in &records {
         if record.receipt.receipt.worker == with {
             let job_id = JobId(record.receipt.receipt.jobId);
@@ -481,12 +511,91 @@ async fn an_audit_costs_six_prompts_and_tokens_and_shows_one_auditor_the_text_be
     }
 }
 
+/// Each of two engines has seen the same, to the byte, and neither can tell who of them audits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_audit_is_the_same_request_again() {
+    let hall = whole_hall(&[(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Plain)]).await;
+    let plans = [json!({"temperature": 0}), json!({"temperature": 0.7, "stream": true, "max_tokens": 5})];
+    for (at, extra) in plans.into_iter().enumerate() {
+        hall.chat(extra).await.bytes().await.unwrap();
+        let view = hall.audited(at as u64 + 1).await;
+        assert_eq!((view.compared, view.failed), (at as u64 + 1, 0));
+    }
+    assert_eq!(hall.workers[0].toy.asked(), hall.workers[1].toy.asked());
+    let records = written(&hall, 4).await;
+    let prices: Vec<u128> = records.iter().map(|record| record.receipt.receipt.price).collect();
+    let whole = |tokens: u128| HELLO + 1_000 * 2 * tokens;
+    assert_eq!(prices.iter().sum::<u128>(), 2 * whole(TOKENS as u128) + 2 * whole(5));
+    // The newest first: an audit's own answer is not audited.
+    for answered in [&records[1], &records[3]] {
+        let audit = audit_of(&hall, answered).await;
+        let StreamAudit::Compared { with, whole, places, distance, .. } = audit else { panic!("{audit:?}") };
+        assert!(whole && (1..=6).contains(&places) && distance == 0.0, "{places}, {distance}");
+        assert_ne!(with, answered.receipt.receipt.worker);
+    }
+    for auditor in [&records[0], &records[2]] {
+        let job_id = JobId(auditor.receipt.receipt.jobId);
+        assert_eq!(hall.gateway.store().stream_audit(job_id).unwrap(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_workers_are_alike_over_whole_answers() {
+    // One says log-probabilities at the temperature, and goes on with nothing: it audits all the same.
+    let engines = [(RIGHT, 0.0, Way::Plain), (RIGHT, 0.1, Way::Plain), (RIGHT, 0.05, Way::Mistral)];
+    let hall = whole_hall(&engines).await;
+    for temperature in [0.0, 0.5] {
+        let model = hall.ask_until(temperature, |model| are_decided(model, 3)).await;
+        assert!(model.pairs.iter().all(|pair| pair.verdict == Verdict::Alike), "{:?}", model.pairs);
+        assert!(model.workers.iter().all(|own| own.continues.is_none() && !own.outvoted && own.unlike == 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_another_model_is_outvoted_by_whole_answers() {
+    for temperature in [0.0, 0.7] {
+        let engines = [(RIGHT, 0.0, Way::Plain), (RIGHT, 0.1, Way::Plain), (WRONG, 0.0, Way::Plain)];
+        let hall = whole_hall(&engines).await;
+        let is_out = |model: &ModelLikeness| model.workers.iter().any(|own| own.outvoted);
+        let model = hall.ask_until(temperature, is_out).await;
+        let wrong = wallet(hall.workers[2].key).address();
+        assert!(model.workers.iter().all(|own| own.outvoted == (own.worker == wrong)), "{model:?}");
+    }
+}
+
+/// Its log-probabilities are the right model's, and what it says is another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn right_figures_for_another_models_tokens_are_found_both_ways() {
+    for whole in [Ratio::ZERO, Ratio::ONE] {
+        let engines = [(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Laundered)];
+        let hall = hall_with(&engines, spending(), Ratio::ONE, whole).await;
+        let is_out = |model: &ModelLikeness| model.workers.iter().any(|own| own.outvoted);
+        let model = hall.ask_until(0.0, is_out).await;
+        let wrong = wallet(hall.workers[2].key).address();
+        assert!(model.workers.iter().all(|own| own.outvoted == (own.worker == wrong)), "{model:?}");
+    }
+}
+
+/// Who is asked the same is judged by its own bytes as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_that_says_what_no_engine_says_is_unlike() {
+    let hall = whole_hall(&[(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::OtherText)]).await;
+    let first = wallet(hall.workers[0].key).address();
+    hall.chat(json!({"provider": {"order": [first]}})).await.bytes().await.unwrap();
+    let view = hall.audited(1).await;
+    let own = |key: u8| {
+        let address = wallet(key).address();
+        view.models[0].workers.iter().find(|own| own.worker == address).unwrap().unlike
+    };
+    assert_eq!((own(hall.workers[0].key), own(hall.workers[1].key)), (0, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn audits_are_within_the_days_cap() {
     let cap = 60_000;
     let spending = Spending { day_max: Amount(cap), key_day_max: Amount(cap), ..spending() };
     let engines = [(RIGHT, 0.0, Way::Plain), (RIGHT, 0.0, Way::Plain)];
-    let hall = hall_with(&engines, spending, Ratio::ONE).await;
+    let hall = hall_with(&engines, spending, Ratio::ONE, Ratio::ZERO).await;
     // Twelve tokens of two letters, and the slack for counting, are all of it.
     hall.chat(json!({"max_tokens": 24})).await.bytes().await.unwrap();
     let view = hall.audited(1).await;
@@ -502,7 +611,7 @@ async fn requests_change_only_where_they_are_audited() {
     let refused = br#"{"model":"talk","messages":[{"role":"user","content":"hi"}],"logprobs":false}"#;
     let alone = br#"{"model":"talk","messages":[{"role":"user","content":"hi"}],"provider":{"allow_fallbacks":false}}"#;
     for rate in [Ratio::ZERO, Ratio::ONE] {
-        let hall = hall_with(&[(RIGHT, 0.0, Way::Plain)], spending(), rate).await;
+        let hall = hall_with(&[(RIGHT, 0.0, Way::Plain)], spending(), rate, Ratio::ZERO).await;
         for body in [plain.as_slice(), tools, refused, alone] {
             let url = format!("{}/v1/chat/completions", hall.server.url);
             let request = client().post(url).header("content-type", "application/json").body(body.to_vec());

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tacit_abi::{IAudits, stakes::burned};
-use tacit_gateway::{AskRequest, Audit, AuditPolicy, CanaryPolicy, Gateway, Shown, view::ReceiptKind};
+use tacit_gateway::{
+    AskRequest, Audit, AuditPolicy, CanaryPolicy, DoorConfig, Gateway, Shown, view::ReceiptKind,
+};
 use tacit_market::{Policy, Ratio};
 use tacit_wire::{Amount, JobId, LedgerClient};
 use tacit_worker::{Engine, Limits};
@@ -12,6 +14,8 @@ use crate::{
     dishonest::{Alter, line},
     disk::Disk,
     disputes::audited_question,
+    likeness::talk,
+    openai::{client as program, header, hello, open, spending},
     seconds::{LIAR, audited, honest},
     support::{Ledger, PRICE, RunningWorker, WorkerPlan, auditing_gateway, ledger, wallet},
 };
@@ -177,4 +181,56 @@ async fn nothing_is_shown_unasked() {
     quiet.show_audits().await.unwrap();
     assert_eq!(quiet.receipt(answer.job_id).unwrap().shown, None);
     assert_eq!(cast.history().await.passed, 0);
+}
+
+/// Both talk at one price; of the first the ledger shows a trade, an audit that somebody else did, and that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_answered_by_whom_the_ledger_speaks_for() {
+    let ledger = ledger(&[FIRST, CLIENT, SECOND].map(|key| wallet(key).address())).await;
+    let (first_engine, second_engine) = (talk().await, talk().await);
+    let plan = |key, price, language| WorkerPlan {
+        models: vec![audited(honest(), price)],
+        languages: vec![language],
+        limits: Limits { stake_min: Amount::ZERO, ..Limits::default() },
+        ..WorkerPlan::honest(key)
+    };
+    let first = plan(FIRST, DEAR, first_engine.1).start(&ledger.client).await;
+    let second = plan(SECOND, Amount(2 * DEAR.0), second_engine.1).start(&ledger.client).await;
+    let disk = Disk::default();
+    let gateway = client(&ledger.client, &disk);
+    let mut cast = Cast { ledger, first, second, disk, gateway };
+    cast.weaken().await;
+    let job_id = cast.asked().await;
+    cast.round(job_id).await;
+    assert!(matches!(cast.round(job_id).await, Some(Shown::Passed { .. })));
+    cast.first.worker.settle_all().await.unwrap();
+    let address = wallet(FIRST).address();
+    for _ in 0..2 {
+        cast.ledger.wait_s(3600).await;
+        cast.ledger.client.beat(&wallet(FIRST)).await.unwrap();
+    }
+    let past = cast.ledger.client.history_of(address, None).await.unwrap();
+    assert!(past.reputation().coins > 0, "{past:?}");
+
+    let (gateway, server) =
+        open(&cast.ledger.client, &Disk::default(), spending(), DoorConfig::default()).await;
+    let standing = async || {
+        let market = gateway.market_view().await.unwrap();
+        let worker = market.into_iter().find(|view| view.worker == address).unwrap();
+        worker.standing
+    };
+    // Read in the background for whoever looked.
+    let started = std::time::Instant::now();
+    while standing().await.is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the worker's past is not read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let url = format!("{}/v1/chat/completions", server.url);
+    for number in 0..12 {
+        let body = hello(serde_json::json!({"provider": {"sort": "reputation"}, "user": number.to_string()}));
+        let answer = program().post(&url).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "x-tacit-worker"), address.to_string());
+        answer.bytes().await.unwrap();
+    }
 }

@@ -131,7 +131,8 @@ fn settle(host: &mut dyn Host, id: B256, cumulative: u128, signature: &[u8]) -> 
     let paid = claim(host, &mut record, id, cumulative, signature)?;
     record.store_amounts(host)?;
     host.pay(record.worker, U256::from(paid))?;
-    Ok(host.emit(IChannels::Settled { channelId: id, paid, cumulative }.encode_log_data())?)
+    let worker = record.worker;
+    Ok(host.emit(IChannels::Settled { channelId: id, worker, paid, cumulative }.encode_log_data())?)
 }
 
 fn request_close(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
@@ -214,7 +215,8 @@ fn finish(host: &mut dyn Host, mut record: Record, id: B256, paid: u128) -> Resu
     if refunded > 0 {
         host.pay(record.client, U256::from(refunded))?;
     }
-    Ok(host.emit(IChannels::Closed { channelId: id, paid, refunded }.encode_log_data())?)
+    let worker = record.worker;
+    Ok(host.emit(IChannels::Closed { channelId: id, worker, paid, refunded }.encode_log_data())?)
 }
 
 fn is_signed(

@@ -109,7 +109,12 @@ fn a_voucher_pays_its_growth_and_nothing_twice() {
     assert_eq!(scene.world.balance(scene.worker), U256::from(5 * COIN));
     assert_eq!(
         scene.world.last::<IChannels::Settled>(),
-        IChannels::Settled { channelId: scene.id, paid: 2 * COIN, cumulative: 5 * COIN }
+        IChannels::Settled {
+            channelId: scene.id,
+            worker: scene.worker,
+            paid: 2 * COIN,
+            cumulative: 5 * COIN
+        }
     );
     let stale = |cumulative| reverts(IChannels::StaleVoucher { settled: 5 * COIN, cumulative });
     assert_eq!(scene.settle(5 * COIN), Err(stale(5 * COIN)));
@@ -289,7 +294,7 @@ fn the_client_gets_the_rest_after_grace_and_not_before() {
     scene.close(scene.client).unwrap();
     assert_eq!(
         scene.world.last::<IChannels::Closed>(),
-        IChannels::Closed { channelId: scene.id, paid: 0, refunded: 5 * COIN }
+        IChannels::Closed { channelId: scene.id, worker: scene.worker, paid: 0, refunded: 5 * COIN }
     );
     assert_eq!(scene.world.balance(scene.client), U256::from(95 * COIN));
     assert_eq!(scene.world.balance(scene.worker), U256::from(5 * COIN));
@@ -313,7 +318,7 @@ fn the_worker_closes_with_a_last_voucher() {
     let signature = voucher(scene.client_key, scene.id, 6 * COIN);
     scene.close_by_worker(scene.worker, 6 * COIN, signature).unwrap();
     let closed: IChannels::Closed = scene.world.last();
-    assert_eq!((closed.paid, closed.refunded), (6 * COIN, 4 * COIN));
+    assert_eq!((closed.worker, closed.paid, closed.refunded), (scene.worker, 6 * COIN, 4 * COIN));
     let record = scene.record();
     assert!(!record.open);
     assert_eq!(record.settled, 6 * COIN);

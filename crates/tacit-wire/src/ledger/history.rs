@@ -10,9 +10,11 @@
 //! Of settlements only those count that were sent to `channels` itself: such a transaction pays for one message, about one channel, so that what it burnt is one worker's, and no part of what somebody
 //! else's contract burnt. Of `Closed` only those that the worker sent. Beats burn coins too and count nothing here: they show no trade.
 //!
-//! Logs are read in pages, as short as the node wants them. Every list has a limit; whatever reaches one is an error and never a shorter list.
+//! Logs are read in pages, as short as the node wants them, the newest first. Of settlements and of passed audits the newest [`COUNTED_MAX`] count, in the order of the ledger, so that everybody counts the
+//! same ones; a worker's channels are not looked through, of which anybody opens as many as he likes. Where more events than [`EVENTS_MAX`] have to be read for that, which only settlements through contracts
+//! bring about, it is an error and never a shorter list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
@@ -72,12 +74,10 @@ pub enum HistoryError {
         /// How many are read.
         most: u64,
     },
-    /// A worker's list is longer than is read. Nothing is told, since a part would look like all.
-    #[error("up to block {block} the worker has {found} {what}, and {most} are read: the rest is cut off")]
+    /// There are more events of a worker than are read. Nothing is told, since a part would look like all.
+    #[error("back to block {block} the worker has {found} events, and {most} are read: the rest is cut off")]
     TooMany {
-        /// What of.
-        what: &'static str,
-        /// How many there are up to the block.
+        /// How many there are from the block on.
         found: usize,
         /// How many are read.
         most: usize,
@@ -88,23 +88,30 @@ pub enum HistoryError {
 
 /// Blocks that are searched for logs: some three years of one a second.
 const BLOCKS_MAX: u64 = 100_000_000;
-/// Channels towards one worker that are read.
-const CHANNELS_MAX: usize = 20_000;
-/// Settlements of one worker that are read, each with a receipt.
-const SETTLEMENTS_MAX: usize = 20_000;
-/// Audits of one worker that are read.
-const AUDITS_MAX: usize = 20_000;
-/// Channels that one request for logs names.
-const CHANNELS_A_REQUEST: usize = 500;
+/// Settlements of one worker that count, and audits that it passed.
+const COUNTED_MAX: usize = 20_000;
+/// Events of one kind about one worker that are read.
+const EVENTS_MAX: usize = 200_000;
 /// What a node says when an answer were too long (EIP-1474).
 const LIMIT_EXCEEDED: i64 = -32_005;
 
 /// What is searched for.
-struct Search {
+#[derive(Debug, Clone, Copy)]
+struct Search<'a> {
     address: Address,
-    topics: Value,
-    what: &'static str,
-    most: usize,
+    topics: &'a Value,
+    from: u64,
+    to: u64,
+}
+
+/// Pages of logs, from the newest to the oldest.
+struct Pages<'a> {
+    ledger: &'a LedgerClient,
+    search: Search<'a>,
+    /// Blocks from here on are read; none is left where it is no more than the first.
+    end: u64,
+    span: u64,
+    found: usize,
 }
 
 /// A block, as far as it matters.
@@ -183,15 +190,16 @@ impl LedgerClient {
     /// The block of the last conviction of a worker.
     async fn last_conviction(&self, worker: Address, to: u64) -> Result<Option<u64>, HistoryError> {
         let topics = json!([IAudits::Convicted::SIGNATURE_HASH, null, worker.into_word()]);
-        let search = Search { address: audits::ADDRESS, topics, what: "convictions", most: AUDITS_MAX };
-        let mut last = None;
-        for log in self.all_logs(&search, 0, to).await? {
-            last = last.max(Some(log.block()?));
+        let mut pages = self.pages(Search { address: audits::ADDRESS, topics: &topics, from: 0, to });
+        while let Some(logs) = pages.next().await? {
+            if let Some(last) = logs.first() {
+                return Ok(Some(last.block()?));
+            }
         }
-        Ok(last)
+        Ok(None)
     }
 
-    /// When the worker passed audits.
+    /// When the worker passed audits, the newest first.
     async fn passed_audits(
         &self,
         worker: Address,
@@ -200,15 +208,20 @@ impl LedgerClient {
         headers: &mut Headers,
     ) -> Result<Vec<u64>, HistoryError> {
         let topics = json!([IAudits::Passed::SIGNATURE_HASH, null, worker.into_word()]);
-        let search = Search { address: audits::ADDRESS, topics, what: "passed audits", most: AUDITS_MAX };
+        let mut pages = self.pages(Search { address: audits::ADDRESS, topics: &topics, from, to });
         let mut times = Vec::new();
-        for log in self.all_logs(&search, from, to).await? {
-            times.push(headers.of(self, log.block()?).await?.time_s()?);
+        while let Some(logs) = pages.next().await? {
+            for log in logs {
+                if times.len() == COUNTED_MAX {
+                    return Ok(times);
+                }
+                times.push(headers.of(self, log.block()?).await?.time_s()?);
+            }
         }
         Ok(times)
     }
 
-    /// What settlements of channels towards the worker burnt.
+    /// What settlements of channels towards the worker burnt, the newest first.
     async fn settlements(
         &self,
         worker: Address,
@@ -216,71 +229,70 @@ impl LedgerClient {
         to: u64,
         headers: &mut Headers,
     ) -> Result<Vec<Settlement>, HistoryError> {
-        let topics = json!([IChannels::Opened::SIGNATURE_HASH, null, null, worker.into_word()]);
-        let search = Search { address: channels::ADDRESS, topics, what: "channels", most: CHANNELS_MAX };
-        let opened = self.all_logs(&search, 0, to).await?;
-        let Some(first) = opened.first() else { return Ok(Vec::new()) };
-        let from = from.max(first.block()?);
-        let ids: Vec<B256> = opened.iter().filter_map(|log| log.topics.get(1).copied()).collect();
-        // Transactions in order, and whether one closed a channel.
-        let mut sent: BTreeMap<(u64, B256), bool> = BTreeMap::new();
-        for ids in ids.chunks(CHANNELS_A_REQUEST) {
-            let (settled, closed) = (IChannels::Settled::SIGNATURE_HASH, IChannels::Closed::SIGNATURE_HASH);
-            let search = Search {
-                address: channels::ADDRESS,
-                topics: json!([[settled, closed], ids]),
-                what: "settlements",
-                most: SETTLEMENTS_MAX,
-            };
-            for log in self.all_logs(&search, from, to).await? {
-                sent.insert((log.block()?, log.transaction_hash), log.topics.first() == Some(&closed));
-            }
-            search.bounded(sent.len(), to)?;
-        }
-        let mut settlements = Vec::new();
-        for ((block, hash), closed) in sent {
-            let Sent { from, to, gas_used } = self.request(RECEIPT, json!([hash])).await?;
-            if to == Some(channels::ADDRESS) && (!closed || from == worker) {
-                let header = headers.of(self, block).await?;
-                let burnt = gas_used.checked_mul(header.base_fee_per_gas);
-                let burnt =
-                    burnt.and_then(|burnt| u128::try_from(burnt).ok()).ok_or(LedgerError::Overflow)?;
-                settlements.push(Settlement { at_s: header.time_s()?, burnt });
+        let (settled, closed) = (IChannels::Settled::SIGNATURE_HASH, IChannels::Closed::SIGNATURE_HASH);
+        let topics = json!([[settled, closed], null, worker.into_word()]);
+        let mut pages = self.pages(Search { address: channels::ADDRESS, topics: &topics, from, to });
+        let (mut settlements, mut last) = (Vec::new(), None);
+        while let Some(logs) = pages.next().await? {
+            for log in logs {
+                // One transaction's are beside each other.
+                if last.replace(log.transaction_hash) == Some(log.transaction_hash) {
+                    continue;
+                }
+                if settlements.len() == COUNTED_MAX {
+                    return Ok(settlements);
+                }
+                let closes = log.topics.first() == Some(&closed);
+                let Sent { from, to, gas_used } =
+                    self.request(RECEIPT, json!([log.transaction_hash])).await?;
+                if to == Some(channels::ADDRESS) && (!closes || from == worker) {
+                    let header = headers.of(self, log.block()?).await?;
+                    let burnt = gas_used.checked_mul(header.base_fee_per_gas);
+                    let burnt =
+                        burnt.and_then(|burnt| u128::try_from(burnt).ok()).ok_or(LedgerError::Overflow)?;
+                    settlements.push(Settlement { at_s: header.time_s()?, burnt });
+                }
             }
         }
         Ok(settlements)
     }
 
-    /// Every log that a search finds in these blocks, both included.
-    async fn all_logs(&self, search: &Search, from: u64, to: u64) -> Result<Vec<Log>, HistoryError> {
-        let (mut found, mut first, mut span) = (Vec::new(), from, LOG_PAGE_BLOCKS);
-        while first <= to {
-            let last = first.saturating_add(span.saturating_sub(1)).min(to);
-            match self.raw_logs(search.address, &search.topics, first, last).await {
-                Ok(logs) => {
-                    found.extend(logs);
-                    search.bounded(found.len(), last)?;
-                    first = last.saturating_add(1);
-                    span = span.saturating_mul(2).min(LOG_PAGE_BLOCKS);
+    fn pages<'a>(&'a self, search: Search<'a>) -> Pages<'a> {
+        let end = search.to.saturating_add(1);
+        Pages { ledger: self, search, end, span: LOG_PAGE_BLOCKS, found: 0 }
+    }
+}
+
+impl Pages<'_> {
+    /// Logs of the blocks before those that were read, the newest first; none once all are.
+    async fn next(&mut self) -> Result<Option<Vec<Log>>, HistoryError> {
+        let Search { address, topics, from, .. } = self.search;
+        while let Some(last) = self.end.checked_sub(1).filter(|last| *last >= from) {
+            let first = self.end.saturating_sub(self.span).max(from);
+            match self.ledger.raw_logs(address, topics, first, last).await {
+                Ok(mut logs) => {
+                    self.found = self.found.saturating_add(logs.len());
+                    bounded(self.found, first)?;
+                    self.end = first;
+                    self.span = self.span.saturating_mul(2).min(LOG_PAGE_BLOCKS);
+                    logs.reverse();
+                    return Ok(Some(logs));
                 }
                 // Too much for the node or for us, at once.
                 Err(
                     LedgerError::Rpc { code: LIMIT_EXCEEDED, .. }
                     | LedgerError::Http(HttpError::TooLong { .. }),
-                ) if span > 1 => span /= 2,
+                ) if self.span > 1 => self.span /= 2,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(found)
+        Ok(None)
     }
 }
 
-impl Search {
-    /// Refuses more than are read.
-    fn bounded(&self, found: usize, block: u64) -> Result<(), HistoryError> {
-        let Self { what, most, .. } = *self;
-        if found > most { Err(HistoryError::TooMany { what, found, most, block }) } else { Ok(()) }
-    }
+/// Refuses more events than are read.
+fn bounded(found: usize, block: u64) -> Result<(), HistoryError> {
+    if found > EVENTS_MAX { Err(HistoryError::TooMany { found, most: EVENTS_MAX, block }) } else { Ok(()) }
 }
 
 impl Headers {
@@ -306,10 +318,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_said() {
-        let search = Search { address: channels::ADDRESS, topics: Value::Null, what: "channels", most: 3 };
-        search.bounded(3, 7).unwrap();
-        let cut = search.bounded(4, 7).unwrap_err();
-        let said = "up to block 7 the worker has 4 channels, and 3 are read: the rest is cut off";
+        bounded(EVENTS_MAX, 7).unwrap();
+        let cut = bounded(EVENTS_MAX + 1, 7).unwrap_err();
+        let said = "back to block 7 the worker has 200001 events, and 200000 are read: the rest is cut off";
         assert_eq!(cut.to_string(), said);
     }
 }

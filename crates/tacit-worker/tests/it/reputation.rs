@@ -113,8 +113,8 @@ async fn a_past_is_what_its_settlements_burnt() {
     ledger.close(&wallet(3), own).await.unwrap();
 
     let told = history(ledger).await;
-    let found: Vec<(u64, u128)> =
-        told.facts.settlements.iter().map(|settlement| (settlement.at_s, settlement.burnt)).collect();
+    let found = told.facts.settlements.iter().rev();
+    let found: Vec<(u64, u128)> = found.map(|settlement| (settlement.at_s, settlement.burnt)).collect();
     assert_eq!(found, expected);
     assert_eq!((told.facts.bonded, told.facts.failed_at_s), (10_u128.pow(18), None));
     assert!(told.facts.passed_at_s.is_empty());

@@ -94,9 +94,9 @@ fn channels_with_their_amounts() {
     let events = [
         Opened { channelId: HASH, client: WHO, worker: WHO, signer: WHO, deposit: 1 }.encode_log_data(),
         ToppedUp { channelId: HASH, amount: 1, deposit: 2 }.encode_log_data(),
-        Settled { channelId: HASH, paid: 1, cumulative: 2 }.encode_log_data(),
+        Settled { channelId: HASH, worker: WHO, paid: 1, cumulative: 2 }.encode_log_data(),
         CloseRequested { channelId: HASH, closeAt: 3 }.encode_log_data(),
-        Closed { channelId: HASH, paid: 1, refunded: 2 }.encode_log_data(),
+        Closed { channelId: HASH, worker: WHO, paid: 1, refunded: 2 }.encode_log_data(),
     ];
     assert_eq!(events.len(), IChannelsEvents::COUNT);
     check_events(tacit_abi::channels::ADDRESS, source!("IChannels"), &events);

@@ -289,6 +289,11 @@ impl Claim {
         self.tokens.iter().enumerate().filter_map(is_place).collect()
     }
 
+    /// All of its tokens.
+    pub(super) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// The token at a place, and the text before it.
     pub(super) fn at(&self, place: usize) -> Option<(&str, &Token)> {
         let start = self.starts.get(place).copied().flatten()?;
@@ -298,7 +303,7 @@ impl Claim {
 
 impl Token {
     /// Whether its log-probabilities are those of its place: not of the last part of a character.
-    fn is_comparable(&self) -> bool {
+    pub(super) fn is_comparable(&self) -> bool {
         if self.bytes.is_empty() || has_parts(&self.bytes) {
             return false;
         }

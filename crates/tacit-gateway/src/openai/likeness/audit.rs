@@ -2,31 +2,28 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use alloy_primitives::{Address, B256, keccak256};
 use rand::{RngCore, seq::index};
-use tacit_market::{
-    Ratio,
-    likeness::{Likely, Step, distance_tempered, likeness},
-};
+use tacit_market::Ratio;
 use tacit_wire::{Amount, JobId, meter::Route};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     LikenessView,
-    answer::{self, Candidate, Claim, ClaimReject, Token, is_nameless},
+    answer::{self, Claim, ClaimReject},
     book::{Book, Compared, News},
+    compare::{at_place, beside},
     question::Asked,
 };
 use crate::{
     gateway::Gateway,
     openai::{
         added::Watch,
-        attempt::{Asker, Commitment, PIECES_MAX, Piece, Try},
+        attempt::{ANSWER_BYTES_MAX, Asker, Commitment, PIECES_MAX, Piece, Try},
         caps::Caps,
         door::DAY_S,
         error::ApiError,
@@ -41,6 +38,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct LanguageAudits {
     rate: Ratio,
+    whole: Ratio,
     places: Arc<Semaphore>,
     book: Mutex<Book>,
 }
@@ -72,8 +70,9 @@ struct Control<'a> {
 const PLACES_MAX: usize = 6;
 /// Audits at once.
 const AUDITS_MAX: usize = 4;
-/// Longest that one may take.
+/// Longest that one may take, of a few places and of a whole answer.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(60);
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest answer of an auditor's: a few tokens, and those they might have been.
 const AGAIN_BYTES_MAX: usize = 256 * 1024;
 /// Workers that are asked, one after the other, for one that goes on where a text ends.
@@ -86,8 +85,8 @@ const CONTROL_DISTANCE_MAX: f64 = 1.0;
 const KEY: &[u8] = b"tacit audits of language models";
 
 impl LanguageAudits {
-    pub(crate) fn new(rate: Ratio) -> Self {
-        Self { rate, places: Arc::new(Semaphore::new(AUDITS_MAX)), book: Mutex::default() }
+    pub(crate) fn new(rate: Ratio, whole: Ratio) -> Self {
+        Self { rate, whole, places: Arc::new(Semaphore::new(AUDITS_MAX)), book: Mutex::default() }
     }
 
     /// Whether any answer is audited.
@@ -125,12 +124,16 @@ impl LanguageAudits {
 
     /// A fresh coin, tossed when all that it is about is signed.
     fn selects(&self) -> bool {
-        u64::from(rand::rng().next_u32()) < self.rate.0
+        toss(self.rate)
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn toss(rate: Ratio) -> bool {
+    u64::from(rand::rng().next_u32()) < rate.0
 }
 
 impl Gateway {
@@ -206,7 +209,12 @@ impl Gateway {
             Err(_) => return Some(self.failed("it could not be read")),
         };
         self.likeness.book().select(model_id, &model, worker);
-        let found = tokio::time::timeout(AUDIT_TIMEOUT, self.compute_again(selected, &claim)).await;
+        let whole = toss(self.likeness.whole);
+        let found = if whole {
+            tokio::time::timeout(WHOLE_TIMEOUT, self.ask_beside(selected, &claim)).await
+        } else {
+            tokio::time::timeout(AUDIT_TIMEOUT, self.compute_again(selected, &claim)).await
+        };
         let (auditor, steps) = match found {
             Ok(Ok(Some((auditor, steps)))) if !steps.is_empty() => (auditor, steps),
             Ok(Ok(None)) => {
@@ -221,7 +229,7 @@ impl Gateway {
         };
         let mut book = self.likeness.book();
         let news = book.compare(model_id, &model, [worker, auditor], &steps);
-        let found = book.compared_with(model_id, [worker, auditor], auditor, &steps);
+        let found = book.compared_with(model_id, [worker, auditor], auditor, whole, &steps);
         drop(book);
         tell(&model, &news);
         found
@@ -234,25 +242,69 @@ impl Gateway {
         StreamAudit::Failed { reason: reason.to_owned() }
     }
 
+    /// Counts what an audit spends, none of whose questions costs more than so much.
+    fn auditing(&self, limit: Amount) -> Asker {
+        let spending = self.spending;
+        let caps = Caps { request: limit, key_day: spending.key_day_max, day: spending.day_max };
+        Asker { key: keccak256(KEY), caps, day: now_s() / DAY_S }
+    }
+
+    /// Drawn as others are, and never the first: by price, among those whom the request might have gone to.
+    fn auditors(&self, selected: &Selected, whole: bool) -> Preferences {
+        let mut provider = Preferences { order: Vec::new(), sort: None, ..selected.provider.clone() };
+        provider.ignore.push(selected.worker);
+        provider.ignore.extend(self.likeness.book().no_auditors(selected.model_id, whole));
+        provider
+    }
+
+    /// Asks another worker the very same, and compares both answers as far as they go together.
+    ///
+    /// It is a request like every other: neither of the two can tell whose answer a program waits for. So what it says is judged by itself too, as an answer's is.
+    async fn ask_beside(
+        self: &Arc<Self>,
+        selected: Selected,
+        claim: &Claim,
+    ) -> Result<Option<(Address, Vec<Compared>)>, ApiError> {
+        let (model_id, model) = (selected.model_id, selected.model.clone());
+        let (asker, provider) = (self.auditing(selected.limit), self.auditors(&selected, true));
+        let asked = Asked::read(selected.request).ok_or(ApiError::Internal)?;
+        let temperature = asked.temperature;
+        let mut request = ApiRequest::read(Route::ChatCompletions, asked.into_body())?;
+        request.provider = provider;
+        let (auditor, bytes) = self.ask_auditor(request, asker, ANSWER_BYTES_MAX).await?;
+        let read = tokio::task::spawn_blocking(move || Claim::read(&bytes)).await;
+        let other = match read.map_err(|_| ApiError::Internal)? {
+            Ok(other) => other,
+            Err(reject) => {
+                if reject.is_blamed() {
+                    tracing::warn!(worker = %auditor, model, "its answer does not say what it should: {reject}");
+                }
+                let mut book = self.likeness.book();
+                book.select(model_id, &model, auditor);
+                let news = book.refuse(model_id, &model, auditor, reject.to_string(), reject.is_blamed());
+                drop(book);
+                tell(&model, &news);
+                return Err(ApiError::Upstream { detail: format!("of the other's answer: {reject}") });
+            }
+        };
+        let steps = beside(claim.tokens(), other.tokens(), temperature);
+        let chosen = index::sample(&mut rand::rng(), steps.len(), steps.len().min(PLACES_MAX));
+        Ok(Some((auditor, chosen.into_iter().filter_map(|at| steps.get(at).copied()).collect())))
+    }
+
     /// Has another worker compute an answer again at some places, one after another; none if it has no such places.
     async fn compute_again(
         self: &Arc<Self>,
         selected: Selected,
         claim: &Claim,
     ) -> Result<Option<(Address, Vec<Compared>)>, ApiError> {
+        let (asker, mut provider) = (self.auditing(selected.limit), self.auditors(&selected, false));
         let asked = Asked::read(selected.request).ok_or(ApiError::Internal)?;
         let places = claim.places();
         if places.is_empty() {
             return Ok(None);
         }
         let chosen = index::sample(&mut rand::rng(), places.len(), places.len().min(PLACES_MAX));
-        let spending = self.spending;
-        let caps = Caps { request: selected.limit, key_day: spending.key_day_max, day: spending.day_max };
-        let asker = Asker { key: keccak256(KEY), caps, day: now_s() / DAY_S };
-        // Drawn as others are, and never the first: by price, among those whom the request might have gone to.
-        let mut provider = Preferences { order: Vec::new(), sort: None, ..selected.provider };
-        provider.ignore.push(selected.worker);
-        provider.ignore.extend(self.likeness.book().no_auditors(selected.model_id));
         let control = Control { asked: &asked, model_id: selected.model_id, model: &selected.model, asker };
         let (mut auditor, mut steps) = (None, Vec::new());
         for at in chosen {
@@ -266,7 +318,7 @@ impl Gateway {
                 self.ask_to_go_on(&control, &provider, before, 1).await?.1
             };
             let again = answer::read(&bytes).ok().and_then(|(_, tokens)| tokens.into_iter().next());
-            steps.extend(again.and_then(|again| compare(token, &again, asked.temperature)));
+            steps.extend(again.and_then(|again| at_place(token, &again, asked.temperature)));
         }
         Ok(auditor.map(|auditor| (auditor, steps)))
     }
@@ -317,7 +369,7 @@ impl Gateway {
         let (before, token) = last.filter(|(before, _)| !before.is_empty()).ok_or_else(unknown)?;
         let (_, bytes) = self.ask_to_go_on(control, one, before, 1).await?;
         let again = answer::read(&bytes).ok().and_then(|(_, tokens)| tokens.into_iter().next());
-        let found = again.and_then(|again| compare(token, &again, Some(0.0)));
+        let found = again.and_then(|again| at_place(token, &again, Some(0.0)));
         Ok(found.is_some_and(|found| found.distance <= CONTROL_DISTANCE_MAX))
     }
 
@@ -332,7 +384,7 @@ impl Gateway {
         let body = control.asked.again(control.model_id, before, tokens).ok_or(ApiError::Internal)?;
         let mut request = ApiRequest::read(Route::ChatCompletions, body)?;
         request.provider = provider.clone();
-        self.ask_auditor(request, control.asker).await
+        self.ask_auditor(request, control.asker, AGAIN_BYTES_MAX).await
     }
 
     /// Asks over the ordinary way.
@@ -340,6 +392,7 @@ impl Gateway {
         self: &Arc<Self>,
         request: ApiRequest,
         asker: Asker,
+        bytes_max: usize,
     ) -> Result<(Address, Vec<u8>), ApiError> {
         let (sender, mut pieces) = mpsc::channel(PIECES_MAX);
         tokio::spawn(Arc::clone(self).answer(request, asker, sender, Watch::begin()));
@@ -347,7 +400,7 @@ impl Gateway {
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Piece::Begun { status, worker, .. } if status < 400 => asked = Some(worker),
-                Piece::Data(more) if bytes.len().saturating_add(more.len()) <= AGAIN_BYTES_MAX => {
+                Piece::Data(more) if bytes.len().saturating_add(more.len()) <= bytes_max => {
                     bytes.extend_from_slice(&more);
                 }
                 Piece::Done(_) => return asked.map(|worker| (worker, bytes)).ok_or(ApiError::Internal),
@@ -370,43 +423,6 @@ impl Book {
     }
 }
 
-/// Compares what two workers say of one place of an answer that was asked for at a temperature; none where the auditor names nothing.
-///
-/// Some engines say log-probabilities as they draw, at the temperature; either reading counts.
-fn compare(said: &Token, again: &Token, temperature: Option<f64>) -> Option<Compared> {
-    let mut names = Names::default();
-    let step = Step {
-        token: names.number(&said.bytes),
-        committed: names.likely(&said.likely),
-        again: names.likely(&again.likely),
-    };
-    if step.again.is_empty() {
-        return None;
-    }
-    let found = likeness(core::slice::from_ref(&step))?;
-    let tempered = temperature.and_then(|temperature| distance_tempered(&step, temperature));
-    let distance = tempered.map_or(found.distance, |tempered| tempered.min(found.distance));
-    Some(Compared { distance, gap: (temperature == Some(0.0)).then_some(found.gap) })
-}
-
-/// Tokens by number, as the comparison has them.
-#[derive(Default)]
-struct Names<'a>(HashMap<&'a [u8], u32>);
-
-impl<'a> Names<'a> {
-    fn number(&mut self, bytes: &'a [u8]) -> u32 {
-        // Two lists of one place: far fewer than there are numbers.
-        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        *self.0.entry(bytes).or_insert(next)
-    }
-
-    /// Those that engines call by the same name.
-    fn likely(&mut self, listed: &'a [Candidate]) -> Vec<Likely> {
-        let named = listed.iter().filter(|(bytes, _)| !is_nameless(bytes));
-        named.map(|(bytes, logprob)| (self.number(bytes), *logprob)).collect()
-    }
-}
-
 /// Says what is new.
 fn tell(model: &str, news: &News) {
     if let Some([one, other]) = news.unlike {
@@ -421,31 +437,10 @@ fn tell(model: &str, news: &News) {
 mod tests {
     use super::*;
 
-    fn token(text: &str, likely: &[(&str, f64)]) -> Token {
-        let likely = likely.iter().map(|(text, logprob)| (text.as_bytes().to_vec(), *logprob)).collect();
-        Token { bytes: text.as_bytes().to_vec(), likely }
-    }
-
-    #[test]
-    fn two_are_compared_by_the_text_of_tokens() {
-        let said = token("a", &[("a", -0.5), ("b", -1.0), ("<|end|>", -2.0), ("\u{fffd}", -3.0)]);
-        let again = token("b", &[("b", -0.75), ("a", -1.0), ("", -1.5), ("c", -2.0)]);
-        let found = compare(&said, &again, Some(0.0)).unwrap();
-        assert_eq!((found.distance, found.gap), (0.375, Some(0.25)));
-        assert_eq!(compare(&said, &again, None).unwrap().gap, None);
-        assert_eq!(compare(&said, &token("", &[("", -0.1)]), Some(0.0)), None);
-        // A worker that names nothing is as unlike as can be.
-        assert!(compare(&token("a", &[("", -0.5)]), &again, Some(0.5)).unwrap().distance >= 10.0);
-        // As mistral.rs says it at temperature 0.5: twice the differences.
-        let tempered = token("b", &[("b", -0.25), ("a", -0.75), ("c", -2.75)]);
-        assert_eq!(compare(&tempered, &again, Some(0.5)).unwrap().distance, 0.0);
-        assert_eq!(compare(&tempered, &again, Some(0.0)).unwrap().distance, 0.5);
-    }
-
     #[test]
     fn the_coin_falls_as_often_as_it_should() {
         let toss = |rate| {
-            let audits = LanguageAudits::new(rate);
+            let audits = LanguageAudits::new(rate, Ratio::ZERO);
             (0..4_096).filter(|_| audits.selects()).count()
         };
         assert_eq!((toss(Ratio::ZERO), toss(Ratio::ONE)), (0, 4_096));

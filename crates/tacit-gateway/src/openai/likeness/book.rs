@@ -193,10 +193,10 @@ impl Book {
         self.known(model_id, worker)?.continues
     }
 
-    /// Workers of a model that cannot audit others.
-    pub(super) fn no_auditors(&self, model_id: B256) -> Vec<Address> {
+    /// Workers of a model that cannot audit others; of `whole` answers can who does not go on where a text ends.
+    pub(super) fn no_auditors(&self, model_id: B256, whole: bool) -> Vec<Address> {
         let workers = self.models.get(&model_id).into_iter().flat_map(|model| &model.workers);
-        let unfit = workers.filter(|(_, own)| own.refuses || own.continues == Some(false));
+        let unfit = workers.filter(|(_, own)| own.refuses || !whole && own.continues == Some(false));
         unfit.map(|(worker, _)| *worker).collect()
     }
 
@@ -235,11 +235,13 @@ impl Book {
         model_id: B256,
         workers: [Address; 2],
         with: Address,
+        whole: bool,
         steps: &[Compared],
     ) -> Option<StreamAudit> {
         let verdict = self.models.get(&model_id).map(|model| model.verdict(ordered(workers)));
         Some(StreamAudit::Compared {
             with,
+            whole,
             places: steps.len(),
             distance: mean(steps.iter().map(|step| step.distance))?,
             gap: mean(steps.iter().filter_map(|step| step.gap)),
@@ -480,9 +482,10 @@ mod tests {
         book.mark_continues(MODEL, "talk", who(1), false);
         book.mark_continues(MODEL, "talk", who(2), true);
         book.mark_refuses(MODEL, "talk", who(3));
-        assert_eq!(book.no_auditors(MODEL), [who(1), who(3)]);
+        assert_eq!(book.no_auditors(MODEL, false), [who(1), who(3)]);
+        assert_eq!(book.no_auditors(MODEL, true), [who(3)]);
         assert_eq!((book.continues(MODEL, who(2)), book.refuses(MODEL, who(3))), (Some(true), true));
-        assert!(book.no_auditors(B256::ZERO).is_empty());
+        assert!(book.no_auditors(B256::ZERO, false).is_empty());
     }
 
     #[test]

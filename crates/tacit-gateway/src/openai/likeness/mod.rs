@@ -2,7 +2,7 @@
 //!
 //! Chat completions then ask for log-probabilities (`question`), so that a worker's answer, which its receipt commits to, says how likely it found each token. Once an answer is
 //! there, paid and its receipt checked, a coin that nobody could foresee selects it. `answer` checks what it says of itself; `audit` has another worker continue the same text at a few
-//! places, over the ordinary paid way; `book` compares, with [`tacit_market::likeness`], and remembers which workers of a model answer alike.
+//! places, or asks it the whole again, so that it cannot tell that it audits, over the ordinary paid way; `compare` compares, with [`tacit_market::likeness`]; `book` remembers which workers of a model answer alike.
 //!
 //! # What it shows
 //! A measurement, by engines that do not agree bit for bit: no stake moves by it. Of two workers that are unlike, nothing shows which is false. One that is unlike more workers that are
@@ -14,6 +14,7 @@
 mod answer;
 mod audit;
 mod book;
+mod compare;
 mod question;
 
 pub use book::{LikenessView, ModelLikeness, PairLikeness, WorkerLikeness};

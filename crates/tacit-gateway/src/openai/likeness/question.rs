@@ -103,6 +103,11 @@ impl Asked {
         Some(Self { messages, temperature, body })
     }
 
+    /// The request, every byte of it.
+    pub(super) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// The request for so many tokens after `before`, which the assistant has said already.
     ///
     /// Streamed: llama.cpp repeats what it continues in an answer that is not, and all text of an answer is paid for.
