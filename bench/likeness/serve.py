@@ -97,6 +97,8 @@ class Door(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path != "/v1/chat/completions":
+            return self.send_error(404)
         with self.server.turn:
             pieces = list(self.server.engine.answer(body))
         said = body.get("logprobs") or False
