@@ -251,8 +251,8 @@ impl Gateway {
         for key_id in [listed.previousKeyHash, listed.keyHash] {
             let Some(token_price) = listed.price_of(key_id, unix_time_s()) else { continue };
             let Some(needed) = token::tokens_for(limit.0, token_price) else {
-                let worth = token_price.checked_mul(PAYMENT_TOKENS_MAX as u128).map(Amount);
-                let worth = worth.unwrap_or(Amount(u128::MAX));
+                let most = u128::try_from(PAYMENT_TOKENS_MAX).unwrap_or(u128::MAX);
+                let worth = token_price.checked_mul(most).map_or(Amount(u128::MAX), Amount);
                 let detail = format!(
                     "it may cost {limit}, and {PAYMENT_TOKENS_MAX} tokens of worker {worker} are worth {worth}: say a smaller max_tokens"
                 );

@@ -30,7 +30,7 @@ use tacit_wire::{
     session::SessionKey,
     token,
 };
-use tacit_worker::{LanguageEngine, LanguageModel};
+use tacit_worker::{LanguageEngine, LanguageModel, Limits};
 
 use crate::{
     disk::Disk,
@@ -123,11 +123,14 @@ pub(crate) fn four() -> Script {
 
 /// A worker of the language models, under keys in this folder.
 pub(crate) fn plan(keys: &Arc<tempfile::TempDir>, disk: &Disk, engine: &str) -> WorkerPlan {
+    plan_with(keys, disk, engine, &byte_tokenizer())
+}
+
+fn plan_with(keys: &Arc<tempfile::TempDir>, disk: &Disk, engine: &str, tokenizer: &[u8]) -> WorkerPlan {
     let model = |kind, prices: TokenPrices| {
-        let tokenizer = byte_tokenizer();
-        let manifest = manifest(kind, &tokenizer);
+        let manifest = manifest(kind, tokenizer);
         let engine = LanguageEngine::new(engine, &manifest.name).unwrap();
-        LanguageModel::new(manifest.write().unwrap().0, tokenizer, prices, 16, engine).unwrap()
+        LanguageModel::new(manifest.write().unwrap().0, tokenizer.to_vec(), prices, 16, engine).unwrap()
     };
     let vectors = TokenPrices { completion: Amount(0), ..PRICES };
     WorkerPlan {
@@ -143,11 +146,15 @@ pub(crate) fn plan(keys: &Arc<tempfile::TempDir>, disk: &Disk, engine: &str) -> 
 
 impl Chats {
     pub(crate) async fn new(script: Script) -> Self {
+        Self::with(script, &byte_tokenizer()).await
+    }
+
+    async fn with(script: Script, tokenizer: &[u8]) -> Self {
         let everyone: Vec<_> = (1..=9).map(|key| wallet(key).address()).collect();
         let ledger = ledger(&everyone).await;
         let (mouth, engine) = Mouth::start(script).await;
         let (keys, disk) = (Arc::new(tempfile::tempdir().unwrap()), Disk::default());
-        let worker = plan(&keys, &disk, &engine.url).start(&ledger.client).await;
+        let worker = plan_with(&keys, &disk, &engine.url, tokenizer).start(&ledger.client).await;
         let relay = start_relay(&ledger.client).await;
         Self { ledger, mouth, engine, worker, keys, disk, relay }
     }
@@ -414,6 +421,37 @@ async fn an_engine_that_refuses_or_fails_costs_nothing() {
     assert_eq!(door.held().await, (6, 0));
     let earnings = chats.worker.worker.earnings().unwrap();
     assert_eq!((earnings.jobs, earnings.unpaid_jobs), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_tokenizer_comes_in_parts() {
+    // White space behind JSON is JSON: two parts to the byte, and an empty one that says that these are all.
+    let mut tokenizer = byte_tokenizer();
+    tokenizer.resize(2 * prepaid::TOKENIZER_PART_BYTES, b' ');
+    let chats = Chats::with(four(), &tokenizer).await;
+    let door = chats.gateway(2).await;
+    door.gateway.buy_tokens(some(4)).await.unwrap();
+    door.answered(json!({}), FOUR).await;
+    let model_id = door.gateway.receipts().unwrap().remove(0).model_id;
+    assert!(door.gateway.kept_tokenizer(model_id).unwrap() == tokenizer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_longer_than_a_request_may_comes_all_the_same() {
+    let (script, gate) = four().gated();
+    let mut chats = Chats::new(script).await;
+    let limits = Limits { request_timeout: core::time::Duration::from_millis(700), ..Limits::default() };
+    let plan = WorkerPlan { limits, ..plan(&chats.keys, &chats.disk, &chats.engine.url) };
+    chats.worker = plan.start(&chats.ledger.client).await;
+    let door = chats.gateway(2).await;
+    door.gateway.buy_tokens(some(4)).await.unwrap();
+    let late = async {
+        tokio::time::sleep(core::time::Duration::from_secs(2)).await;
+        gate.add_permits(1);
+    };
+    tokio::join!(door.answered(json!({}), FOUR), late);
+    // It was asked again and again, and the engine once.
+    assert_eq!((chats.mouth.asked(), door.held().await), (1, (3, 0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
