@@ -82,7 +82,7 @@ impl Gateway {
         while let Some(resumed) = resuming.join_next().await {
             result = result.and(resumed.map_err(|_| GatewayError::Internal).flatten());
         }
-        result.and(self.resume_prepaid().await)
+        result.and(self.resume_prepaid().await).and(self.resume_unlinked().await)
     }
 
     async fn resume_channel(&self, channel_id: B256, worker: Address) -> Result<(), GatewayError> {
@@ -406,7 +406,7 @@ impl Gateway {
 
 /// Whether the worker says that it did not, and will not, work on this job. A worker that is busy or without its ledger
 /// turns requests away before it looks at them: that says nothing about a job that it may have `begun`.
-fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
+pub(crate) fn refused_for_good(status: u16, body: &ErrorBody, begun: bool) -> bool {
     let unread = matches!(body.code.as_str(), "busy" | "ledger_failed");
     status < 500 || body.code == "engine_failed" || (unread && !begun)
 }

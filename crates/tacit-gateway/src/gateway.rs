@@ -119,6 +119,8 @@ pub struct Gateway {
     pub(crate) audits: AuditPolicy,
     pub(crate) attesting: Option<Attesting>,
     pub(crate) unlinkable: UnlinkablePolicy,
+    /// One at a time takes tokens out of the wallet for a language model.
+    pub(crate) paying: tokio::sync::Mutex<()>,
     /// One at a time decides whether an answer is audited: a coin is tossed once.
     pub(crate) deciding: tokio::sync::Mutex<()>,
     /// One at a time takes steps of disputes.
@@ -213,6 +215,7 @@ impl Gateway {
             audits,
             attesting: attestation.map(Attesting::new),
             unlinkable,
+            paying: tokio::sync::Mutex::default(),
             deciding: tokio::sync::Mutex::default(),
             disputing: tokio::sync::Mutex::default(),
             http: JsonClient::new(WORKER_TIMEOUT).map_err(GatewayError::Http)?,
@@ -278,6 +281,15 @@ impl Gateway {
             Arc::clone(jobs.entry(job_id).or_default())
         };
         JobTurn { gateway: self, job_id, held: Some(lock.lock_owned().await) }
+    }
+
+    /// The same, if nobody else does now.
+    pub(crate) fn free_job_turn(&self, job_id: JobId) -> Option<JobTurn<'_>> {
+        let lock = {
+            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(jobs.entry(job_id).or_default())
+        };
+        Some(JobTurn { gateway: self, job_id, held: Some(lock.try_lock_owned().ok()?) })
     }
 
     pub(crate) fn cached_model(&self, model_id: B256) -> Option<Arc<VerifyingModel>> {

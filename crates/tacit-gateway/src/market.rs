@@ -180,11 +180,16 @@ fn decode(model: &VerifyingModel, said: &[u8]) -> Result<tacit_encrypt::Offer, O
 
 /// An ask of one price, as it is for a graph. What asks for tokens is for another kind of model.
 pub(crate) fn offer_of(ask: IAsks::Ask) -> Option<Offer> {
+    let flat = ask.terms.promptPrice == 0 && ask.terms.completionPrice == 0;
+    if flat { seller_of(ask) } else { None }
+}
+
+/// An ask for whoever wants something else of its worker than an answer: of either kind.
+pub(crate) fn seller_of(ask: IAsks::Ask) -> Option<Offer> {
     let IAsks::Ask { worker, bonded, terms, .. } = ask;
     let endpoint = origin(&terms.endpoint)?;
-    let flat = terms.promptPrice == 0 && terms.completionPrice == 0;
     let (price, sealing_key) = (Amount(terms.price), terms.sealingKey);
-    flat.then_some(Offer { worker, price, sealing_key, endpoint, bonded, attested: None })
+    Some(Offer { worker, price, sealing_key, endpoint, bonded, attested: None })
 }
 
 /// The model, if graph and weight root give this id.

@@ -70,6 +70,9 @@ pub struct StreamBundle {
     /// What vouched for the guest that answered, where the evidence is `attested`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attested: Option<AttestedMessages>,
+    /// Hash of the change that came with the answer, where tokens paid for it: the receipt's evidence is about it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<B256>,
     /// Inclusion in an anchored batch, once it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<AnchorProof>,
@@ -208,6 +211,10 @@ fn verify_under(
     if bundle.attested.is_some() != (mode == GUEST_MODE) {
         return Err(BundleReject::Attestation);
     }
+    // A guest is asked over a channel.
+    if bundle.change.is_some() && mode != MODE {
+        return Err(BundleReject::Mode);
+    }
     let manifest = LanguageManifest::read(&bundle.manifest, receipt.modelId)?;
     if receipt_signer(&bundle.receipt, bundle.chain_id)? != receipt.worker {
         return Err(BundleReject::Signer);
@@ -231,7 +238,7 @@ fn verify_under(
     if receipt.outputCommitment != answer.finish() {
         return Err(BundleReject::Reply);
     }
-    let id = attested.as_ref().map(|shown| shown.evidence);
+    let id = attested.as_ref().map(|shown| shown.evidence).or(bundle.change);
     if receipt.evidenceHash != salts.commit_evidence(&bundle.bill.committed(id)) {
         return Err(BundleReject::Bill);
     }
@@ -422,6 +429,7 @@ impl Gateway {
             output_salt: B256::from(record.salts.output),
             evidence_salt: B256::from(record.salts.evidence),
             attested: record.attested.map(|evidence| self.store.session(evidence)).transpose()?.flatten(),
+            change: record.change,
             receipt: record.receipt,
             anchor: record.anchor,
         })
@@ -448,9 +456,7 @@ impl Gateway {
             return Ok(());
         }
         let terms = &record.receipt.receipt;
-        let endpoint = self.endpoint_of(terms.modelId, terms.worker, &record.endpoint).await;
-        let url = format!("{endpoint}/v1/receipts/{job_id}");
-        let asked = self.http.get::<ReceiptInfo>(&url, RECEIPT_BYTES_MAX);
+        let asked = self.ask_for_stream_receipt(&record, job_id);
         let anchor = match tokio::time::timeout(RECEIPT_TIMEOUT, asked).await {
             Ok(Ok(info)) => info.anchor,
             _ => None,
@@ -460,6 +466,23 @@ impl Gateway {
             self.store.put_stream_anchor(job_id, &anchor)?;
         }
         Ok(())
+    }
+
+    /// Through the relay, where tokens paid: whoever asks for a receipt is whoever asked the question.
+    async fn ask_for_stream_receipt(
+        &self,
+        record: &StreamRecord,
+        job_id: JobId,
+    ) -> Result<ReceiptInfo, GatewayError> {
+        let Receipt { modelId: model_id, worker, .. } = record.receipt.receipt;
+        let path = format!("/v1/receipts/{job_id}");
+        if record.change.is_none() {
+            let endpoint = self.endpoint_of(model_id, worker, &record.endpoint).await;
+            let url = format!("{endpoint}{path}");
+            return self.http.get(&url, RECEIPT_BYTES_MAX).await.map_err(GatewayError::Http);
+        }
+        let unlinked = self.unlinked_streams_of(worker, model_id, None).await?;
+        unlinked.get(&path, RECEIPT_BYTES_MAX).await.map_err(GatewayError::Http)
     }
 
     fn stream_record(&self, job_id: JobId) -> Result<StreamRecord, GatewayError> {

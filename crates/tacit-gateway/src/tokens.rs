@@ -27,7 +27,7 @@ use crate::{
     deliver::{Sending, Undelivered},
     error::GatewayError,
     gateway::Gateway,
-    market::{Offer, offer_of},
+    market::{Offer, seller_of},
     store::{JobRecord, JobState, Purpose, TokenBalance},
 };
 
@@ -134,7 +134,7 @@ impl Gateway {
         let length = length.ok_or(GatewayError::TokenCount { limit })?;
         let model_id = self.resolve(&model).await?;
         let mut offers: Vec<Offer> = Vec::new();
-        for offer in self.listing(&model, model_id).await?.asks.into_iter().filter_map(offer_of) {
+        for offer in self.listing(&model, model_id).await?.asks.into_iter().filter_map(seller_of) {
             let asked = worker.is_none_or(|worker| worker == offer.worker);
             if asked && offers.iter().all(|known| known.worker != offer.worker) {
                 offers.push(offer);

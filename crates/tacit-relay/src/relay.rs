@@ -3,6 +3,9 @@
 //! | request | body | answer |
 //! |---|---|---|
 //! | `POST /v1/relay/{worker}` | `message/ohttp-req` | `message/ohttp-res`, as the worker gave it |
+//! | `GET /v1/relay/{worker}/keys` | | `application/ohttp-keys`, as the worker gave them |
+//!
+//! The second is for language models, of whose workers' keys the ledger has hashes: whoever asks compares, and the relay can hand out no other key.
 
 use core::time::Duration;
 use std::{net::SocketAddr, sync::Arc};
@@ -14,13 +17,13 @@ use axum::{
     extract::{ConnectInfo, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use tacit_wire::{
     LedgerClient, LedgerError,
     http::{HttpError, JsonClient, Relayed},
     message::{ErrorBody, ErrorReply},
-    oblivious::{PATH, REQUEST_TYPE, RESPONSE_TYPE},
+    oblivious::{KEYS_BYTES_MAX, KEYS_PATH, KEYS_TYPE, PATH, REQUEST_TYPE, RESPONSE_TYPE},
     unlinked::{ENCAPSULATED_REQUEST_BYTES_MAX, ENCAPSULATED_RESPONSE_BYTES_MAX},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -135,6 +138,7 @@ impl Relay {
     ) -> std::io::Result<()> {
         let router = Router::new()
             .route("/v1/relay/{worker}", post(pass_on))
+            .route("/v1/relay/{worker}/keys", get(keys))
             .fallback(|| async { RelayReject::NotFound })
             .method_not_allowed_fallback(|| async { RelayReject::NotFound })
             .with_state(self)
@@ -152,6 +156,34 @@ impl Relay {
         let place = reachable(&endpoint.ok_or_else(unknown)?, self.private_networks).await;
         let url = format!("http://{}{PATH}", place.ok_or_else(unknown)?);
         Ok(self.http.relay(&url, REQUEST_TYPE, message, self.timeout).await)
+    }
+
+    /// A worker's key configurations.
+    async fn keys(&self, worker: Address) -> Result<Vec<u8>, RelayReject> {
+        let endpoint = self.directory.endpoint(worker).await.map_err(RelayReject::Ledger)?;
+        match self.keys_at(worker, endpoint.clone()).await {
+            // It may have moved.
+            Err(RelayReject::Worker) => {
+                let moved = self.directory.moved(worker).await.map_err(RelayReject::Ledger)?;
+                if moved == endpoint { Err(RelayReject::Worker) } else { self.keys_at(worker, moved).await }
+            }
+            keys => keys,
+        }
+    }
+
+    async fn keys_at(&self, worker: Address, endpoint: Option<String>) -> Result<Vec<u8>, RelayReject> {
+        let unknown = || RelayReject::UnknownWorker { worker };
+        let place = reachable(&endpoint.ok_or_else(unknown)?, self.private_networks).await;
+        let url = format!("http://{}{KEYS_PATH}", place.ok_or_else(unknown)?);
+        let mut list = self.http.download(&url, self.timeout).await.map_err(|_| RelayReject::Worker)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = list.next().await.map_err(|_| RelayReject::Worker)? {
+            if bytes.len().saturating_add(chunk.len()) > KEYS_BYTES_MAX {
+                return Err(RelayReject::Worker);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 
     async fn carry(&self, worker: Address, message: Vec<u8>) -> Result<Vec<u8>, RelayReject> {
@@ -204,6 +236,21 @@ async fn pass_on(
     let carried = tokio::time::timeout(relay.timeout, carrying).await;
     let answer = carried.map_err(|_| RelayReject::Timeout)??;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(RESPONSE_TYPE))], answer).into_response())
+}
+
+async fn keys(
+    State(relay): State<Arc<Relay>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Path(worker): Path<String>,
+) -> Result<Response, RelayReject> {
+    if !relay.meter.admit(client.ip()) {
+        return Err(RelayReject::TooMany);
+    }
+    let Ok(_place) = relay.places.try_acquire() else { return Err(RelayReject::Busy) };
+    let worker = worker.parse::<Address>().map_err(|_| RelayReject::NotFound)?;
+    let fetched = tokio::time::timeout(relay.timeout, relay.keys(worker)).await;
+    let keys = fetched.map_err(|_| RelayReject::Timeout)??;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(KEYS_TYPE))], keys).into_response())
 }
 
 impl RelayReject {

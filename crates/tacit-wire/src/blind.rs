@@ -175,6 +175,11 @@ impl PublicKey {
         block(&self.below(blind_signature)?.mul_mod(&inverse, self.key.n()))
     }
 
+    /// Whether this is below the modulus, as what is signed must be.
+    pub(crate) fn check_blinded(&self, blinded: &Block) -> Result<(), BlindReject> {
+        self.below(blinded).map(drop).ok_or(BlindReject::Message)
+    }
+
     fn below(&self, bytes: &Block) -> Option<BoxedUint> {
         number(bytes).filter(|number| number < self.key.n().as_ref())
     }

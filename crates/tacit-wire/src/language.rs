@@ -245,10 +245,11 @@ impl TokenBill {
         bytes
     }
 
-    /// What is committed to: the bill, and where hardware vouched for whoever answered, the id of that evidence (32 bytes) behind it.
+    /// What is committed to: the bill, and behind it (32 bytes), where hardware vouched for whoever answered, the id of that evidence, or where tokens paid, the hash of the
+    /// change ([`crate::prepaid::change_hash`]).
     #[must_use]
-    pub fn committed(&self, attested: Option<B256>) -> Vec<u8> {
-        [self.to_bytes().as_slice(), attested.as_ref().map_or(&[][..], |id| id.as_slice())].concat()
+    pub fn committed(&self, beside: Option<B256>) -> Vec<u8> {
+        [self.to_bytes().as_slice(), beside.as_ref().map_or(&[][..], |id| id.as_slice())].concat()
     }
 }
 

@@ -25,6 +25,7 @@ pub mod message;
 pub mod meter;
 pub mod oblivious;
 pub mod owner;
+pub mod prepaid;
 pub mod revert;
 mod rpc;
 pub mod sealing;

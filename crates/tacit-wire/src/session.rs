@@ -167,6 +167,10 @@ impl SessionKey {
         Ok(key)
     }
 
+    pub(crate) fn secret(&self) -> &<XWing as hpke::Kem>::PrivateKey {
+        &self.0
+    }
+
     /// The public half: [`SESSION_KEY_BYTES`] bytes.
     #[must_use]
     pub fn public(&self) -> Vec<u8> {

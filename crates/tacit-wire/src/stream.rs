@@ -242,9 +242,7 @@ pub fn seal_request(
     if got > limit {
         return Err(StreamReject::TooLong { what: "the request", limit, got });
     }
-    let head = serde_json::to_vec(head).map_err(|source| StreamReject::Json { what: "the head", source })?;
-    let length = u32::try_from(head.len()).map_err(|_| SealReject::TooLong)?;
-    let plaintext = Zeroizing::new([&length.to_le_bytes(), head.as_slice(), body].concat());
+    let plaintext = Zeroizing::new(join(head, body)?);
     let sealed = secret.seal_request(envelope.sequence, &plaintext)?;
     Ok([[VERSION].as_slice(), envelope.session_id.as_slice(), &envelope.sequence.to_le_bytes(), &sealed]
         .concat())
@@ -282,20 +280,37 @@ pub fn open_request(
     sealed: &[u8],
 ) -> Result<(StreamHead, Zeroizing<Vec<u8>>), StreamReject> {
     let plaintext = secret.open_request(sequence, sealed)?;
-    let truncated = || StreamReject::Truncated { what: "the request" };
-    let (length, rest) = plaintext.split_first_chunk::<4>().ok_or_else(truncated)?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| truncated())?;
-    if length > HEAD_BYTES_MAX {
-        return Err(StreamReject::TooLong { what: "the head", limit: HEAD_BYTES_MAX, got: length });
-    }
-    let (head, body) = rest.split_at_checked(length).ok_or_else(truncated)?;
-    let head =
-        serde_json::from_slice(head).map_err(|source| StreamReject::Json { what: "the head", source })?;
+    let (head, body) = split(&plaintext, "the request", HEAD_BYTES_MAX)?;
     let (limit, got) = (BODY_BYTES_MAX, body.len());
     if got > limit {
         return Err(StreamReject::TooLong { what: "the request", limit, got });
     }
     Ok((head, Zeroizing::new(body.to_vec())))
+}
+
+/// `head length (u32) || head (JSON) || rest`.
+pub(crate) fn join(head: &impl Serialize, rest: &[u8]) -> Result<Vec<u8>, StreamReject> {
+    let head = serde_json::to_vec(head).map_err(|source| StreamReject::Json { what: "the head", source })?;
+    let length = u32::try_from(head.len()).map_err(|_| SealReject::TooLong)?;
+    Ok([&length.to_le_bytes(), head.as_slice(), rest].concat())
+}
+
+/// What [`join`] put together, if its head has at most so many bytes.
+pub(crate) fn split<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    what: &'static str,
+    head_bytes_max: usize,
+) -> Result<(T, &'a [u8]), StreamReject> {
+    let truncated = || StreamReject::Truncated { what };
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(truncated)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| truncated())?;
+    if length > head_bytes_max {
+        return Err(StreamReject::TooLong { what: "the head", limit: head_bytes_max, got: length });
+    }
+    let (head, rest) = rest.split_at_checked(length).ok_or_else(truncated)?;
+    let head =
+        serde_json::from_slice(head).map_err(|source| StreamReject::Json { what: "the head", source })?;
+    Ok((head, rest))
 }
 
 impl Frame {
@@ -347,12 +362,10 @@ impl Frame {
             0 => {
                 let (status, rest) = payload.split_first_chunk::<2>().ok_or_else(truncated("the head"))?;
                 let (tokens, rest) = rest.split_first_chunk::<8>().ok_or_else(truncated("the head"))?;
-                let printable =
-                    rest.iter().filter(|byte| (b' '..=b'~').contains(*byte)).take(CONTENT_TYPE_BYTES_MAX);
                 Ok(Self::Head {
                     status: u16::from_le_bytes(*status),
                     prompt_tokens: u64::from_le_bytes(*tokens),
-                    content_type: printable.map(|byte| char::from(*byte)).collect(),
+                    content_type: printable_type(rest),
                 })
             }
             1 => Ok(Self::Data(payload.to_vec())),
@@ -372,6 +385,12 @@ impl Frame {
 }
 
 const CONTENT_TYPE_BYTES_MAX: usize = 128;
+
+/// What a remote party says that a content type is, fit for a header.
+pub(crate) fn printable_type(bytes: &[u8]) -> String {
+    let printable = bytes.iter().filter(|byte| (b' '..=b'~').contains(*byte));
+    printable.take(CONTENT_TYPE_BYTES_MAX).map(|byte| char::from(*byte)).collect()
+}
 
 #[cfg(test)]
 mod tests {

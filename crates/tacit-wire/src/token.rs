@@ -7,7 +7,8 @@
 //!
 //! # A job that tokens pay for
 //! Its header names no channel of the ledger: its `channel_id` is [`payment_id`] of the tokens, so that the job's signature and the receipt are about these tokens and no others, and
-//! its client is an account that was made for it.
+//! its client is an account that was made for it. A request to a language model costs what its answer takes, which nobody knows ahead: it is sent with as many requests for tokens as
+//! tokens, of which the first [`change`] are answered, and its payment is about both ([`payment_id_with_change`]).
 
 use alloy_primitives::{Address, B256, keccak256};
 use rand::RngCore;
@@ -34,6 +35,7 @@ const SPKI_PREFIX: [u8; 81] = alloy_primitives::hex!(
 );
 const SPKI_SUFFIX: [u8; 5] = alloy_primitives::hex!("0203010001");
 const PAYMENT_LABEL: &[u8] = b"tacit tokens v1";
+const CHANGE_LABEL: &[u8] = b"tacit tokens with change v1";
 
 /// A token: whoever shows it first has paid what one is worth.
 #[derive(Clone, PartialEq, Eq)]
@@ -130,6 +132,24 @@ pub fn payment_id(tokens: &[Token]) -> B256 {
     let mut bytes = PAYMENT_LABEL.to_vec();
     tokens.iter().for_each(|token| bytes.extend_from_slice(&token.to_bytes()));
     keccak256(bytes)
+}
+
+/// The same for tokens that change may come back for, with the requests for it as they travel.
+#[must_use]
+pub fn payment_id_with_change(tokens: &[Token], requests: &[u8]) -> B256 {
+    // Tokens are of one length each, so their number is where the requests begin.
+    let mut bytes = CHANGE_LABEL.to_vec();
+    bytes.extend_from_slice(&u64::try_from(tokens.len()).unwrap_or(u64::MAX).to_le_bytes());
+    tokens.iter().for_each(|token| bytes.extend_from_slice(&token.to_bytes()));
+    bytes.extend_from_slice(requests);
+    keccak256(bytes)
+}
+
+/// How many of `shown` tokens come back where `price` is owed; none where they are worth less.
+#[must_use]
+pub fn change(shown: usize, token_price: u128, price: u128) -> Option<usize> {
+    let worth = u128::try_from(shown).ok()?.checked_mul(token_price)?;
+    usize::try_from(worth.checked_sub(price)?.checked_div(token_price)?).ok()
 }
 
 /// How many tokens of a price pay for a job; none where that is more than any job is paid with.
@@ -285,7 +305,7 @@ fn truncated(key_id: B256) -> u8 {
 /// The blinded messages of a purchase.
 ///
 /// # Errors
-/// [`TokenReject`] for anything but one to [`PURCHASE_TOKENS_MAX`] whole requests under this key.
+/// [`TokenReject`] for anything but one to [`PURCHASE_TOKENS_MAX`] whole requests under this key, each of what can be signed.
 pub fn decode_requests(bytes: &[u8], key: &PublicKey) -> Result<Vec<Block>, TokenReject> {
     let (requests, left) = bytes.as_chunks::<REQUEST_BYTES>();
     if requests.is_empty() || !left.is_empty() || requests.len() > PURCHASE_TOKENS_MAX {
@@ -298,7 +318,9 @@ pub fn decode_requests(bytes: &[u8], key: &PublicKey) -> Result<Vec<Block>, Toke
         if *named != name {
             return Err(TokenReject::Key);
         }
-        Block::try_from(blinded).map_err(|_| TokenReject::Length { got: bytes.len() })
+        let blinded = Block::try_from(blinded).map_err(|_| TokenReject::Length { got: bytes.len() })?;
+        key.check_blinded(&blinded)?;
+        Ok(blinded)
     });
     blinded.collect()
 }
@@ -323,6 +345,36 @@ mod tests {
     use crate::blind::tests::key;
 
     const WORKER: Address = Address::repeat_byte(0x22);
+
+    #[test]
+    fn change_is_what_is_left_in_whole_tokens() {
+        for (shown, token_price, price, expected) in [
+            (4, 10, 0, Some(4)),
+            (4, 10, 1, Some(3)),
+            (4, 10, 10, Some(3)),
+            (4, 10, 11, Some(2)),
+            (4, 10, 40, Some(0)),
+            (4, 10, 41, None),
+            (4, 0, 0, None),
+            (2, u128::MAX, 0, None),
+        ] {
+            assert_eq!(change(shown, token_price, price), expected, "{shown} {token_price} {price}");
+        }
+    }
+
+    #[test]
+    fn a_payment_with_change_is_about_tokens_and_requests() {
+        let tokens = bought(2);
+        let request =
+            TokenSecret::random(key().public()).request(key().public(), challenge(7, WORKER)).unwrap();
+        let id = payment_id_with_change(&tokens, &request);
+        assert_ne!(id, payment_id(&tokens));
+        assert_ne!(id, payment_id_with_change(&tokens[..1], &request));
+        assert_ne!(id, payment_id_with_change(&tokens, &request[1..]));
+        // A token more is not a request less.
+        let moved = [tokens[1].to_bytes(), request.clone()].concat();
+        assert_ne!(id, payment_id_with_change(&tokens[..1], &moved));
+    }
 
     fn bought(count: usize) -> Vec<Token> {
         let (public, about) = (key().public(), challenge(7, WORKER));

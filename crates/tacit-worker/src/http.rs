@@ -8,8 +8,8 @@
 //! | `POST /v1/attest` | a session with a guest, and what vouches for it ([`crate::attest`]) |
 //! | `POST /v1/prepaid` | one answer, which tokens pay for |
 //! | `GET /v1/token-key` | the key that tokens are sold under |
-//! | `POST /v1/ohttp` | an encapsulated request for a model, a job or a receipt (RFC 9458) |
-//! | `GET /v1/ohttp-keys` | its key configuration |
+//! | `POST /v1/ohttp` | an encapsulated request for a model, a job or a receipt, of either kind (RFC 9458) |
+//! | `GET /v1/ohttp-keys` | its key configurations |
 //! | `POST /v1/vouchers` | one payment |
 //! | `POST /v1/covers` | has the stake speak for audited answers on a channel ([`CoverRequest`]) |
 //! | `POST /v1/walks` | a part of an audited run, for whoever knows its receipt's salt ([`tacit_wire::walk`]) |
@@ -46,7 +46,7 @@ use tacit_wire::{
         JobResponse, ModelInfo, ModelTerms, PrepaidRequest, ReceiptInfo, TokenKeyInfo, VoucherReply,
         VoucherRequest, WorkerInfo,
     },
-    oblivious,
+    oblivious::{self, ObliviousReject},
     owner::{OwnerReport, OwnerRequest},
     unlinked::{ENCAPSULATED_REQUEST_BYTES_MAX, ENCAPSULATED_RESPONSE_BYTES_MAX},
 };
@@ -90,7 +90,7 @@ impl Worker {
             .route("/v1/prepaid", post(prepaid))
             .route("/v1/token-key", get(token_key))
             .route(oblivious::PATH, post(unlinked))
-            .route("/v1/ohttp-keys", get(oblivious_keys))
+            .route(oblivious::KEYS_PATH, get(oblivious_keys))
             .route("/v1/vouchers", post(voucher))
             .route("/v1/covers", post(cover))
             .route("/v1/walks", post(walk))
@@ -209,7 +209,7 @@ async fn token_key(State(worker): State<Arc<Worker>>) -> Result<Json<TokenKeyInf
 }
 
 async fn oblivious_keys(State(worker): State<Arc<Worker>>) -> Response {
-    let keys = oblivious::key_configurations(worker.sealing.public());
+    let keys = oblivious::key_configurations(worker.sealing.public(), worker.languages.public_key());
     ([(CONTENT_TYPE, HeaderValue::from_static(oblivious::KEYS_TYPE))], keys).into_response()
 }
 
@@ -224,7 +224,11 @@ async fn unlinked(
         return Err(JobReject::Malformed { detail });
     }
     let message = axum::body::to_bytes(body, ENCAPSULATED_REQUEST_BYTES_MAX).await;
-    let (request, reply) = worker.sealing.decapsulate(&message.map_err(|_| JobReject::Body)?)?;
+    let message = message.map_err(|_| JobReject::Body)?;
+    let (request, reply) = match worker.sealing.decapsulate(&message) {
+        Err(ObliviousReject::Suite) => worker.languages.key().decapsulate(&message),
+        opened => opened,
+    }?;
     let response = match BinaryRequest::decode(&request) {
         Ok(request) => inner(worker, request).await,
         Err(reject) => JobReject::Malformed { detail: reject.to_string() }.into_response(),
@@ -246,14 +250,22 @@ async fn inner(worker: Arc<Worker>, request: BinaryRequest) -> Response {
     if let Ok(kind) = HeaderValue::from_str(&content_type) {
         headers.insert(CONTENT_TYPE, kind);
     }
-    let (worker, body) = (State(worker), Body::from(content));
-    match (method.as_str(), path.as_str()) {
-        ("POST", "/v1/prepaid") => prepaid(worker, headers, body).await.into_response(),
-        ("GET", path) => match (path.strip_prefix("/v1/models/"), path.strip_prefix("/v1/receipts/")) {
-            (Some(id), _) => model(worker, Path(id.to_owned())).await.into_response(),
-            (_, Some(id)) => receipt(worker, Path(id.to_owned())).await.into_response(),
-            _ => JobReject::NotFound.into_response(),
-        },
+    let segments: Vec<&str> = path.split('/').collect();
+    match (method.as_str(), segments.as_slice()) {
+        ("POST", ["", "v1", "prepaid"]) => {
+            prepaid(State(worker), headers, Body::from(content)).await.into_response()
+        }
+        ("POST", _) if path == tacit_wire::prepaid::PATH => language::prepaid(&worker, &content).await,
+        ("GET", ["", "v1", "models", id]) => {
+            model(State(worker), Path((*id).to_owned())).await.into_response()
+        }
+        ("GET", ["", "v1", "receipts", id]) => {
+            receipt(State(worker), Path((*id).to_owned())).await.into_response()
+        }
+        ("GET", ["", "v1", "languages", id]) => language::describe(&worker, id),
+        ("GET", ["", "v1", "languages", id, "tokenizer", part]) => {
+            language::tokenizer_part(&worker, id, part)
+        }
         _ => JobReject::NotFound.into_response(),
     }
 }

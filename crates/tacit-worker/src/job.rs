@@ -118,9 +118,13 @@ impl Worker {
     }
 
     pub(crate) fn answered(&self, request: &JobRequest) -> Result<Option<Vec<u8>>, JobReject> {
-        let job_id = request.header.job_id;
+        self.answered_as(request.header.job_id, request.header.digest(&request.payload))
+    }
+
+    /// The answer to the request of this name and digest, if it was given.
+    pub(crate) fn answered_as(&self, job_id: JobId, digest: B256) -> Result<Option<Vec<u8>>, JobReject> {
         let Some(job) = self.store.job(job_id)? else { return Ok(None) };
-        if job.digest != request.header.digest(&request.payload) {
+        if job.digest != digest {
             return Err(JobReject::JobIdReused { job_id });
         }
         self.store.answer(job_id)?.map(Some).ok_or(JobReject::AnswerExpired { job_id })
@@ -251,13 +255,13 @@ impl Worker {
     }
 
     /// Whether a job is for this worker, on its ledger.
-    pub(crate) fn check_addressed(&self, header: &JobHeader) -> Result<(), JobReject> {
+    pub(crate) fn check_addressed(&self, chain_id: u64, worker: Address) -> Result<(), JobReject> {
         let expected = self.ledger.chain_id();
-        if header.chain_id != expected {
-            return Err(JobReject::WrongChain { expected, got: header.chain_id });
+        if chain_id != expected {
+            return Err(JobReject::WrongChain { expected, got: chain_id });
         }
-        if header.worker != self.address() {
-            return Err(JobReject::WrongWorker { expected: self.address(), got: header.worker });
+        if worker != self.address() {
+            return Err(JobReject::WrongWorker { expected: self.address(), got: worker });
         }
         Ok(())
     }
@@ -267,7 +271,7 @@ impl Worker {
         header: &JobHeader,
         payload: &Payload,
     ) -> Result<&ServedModel, JobReject> {
-        self.check_addressed(header)?;
+        self.check_addressed(header.chain_id, header.worker)?;
         let unknown = JobReject::UnknownModel { model_id: header.model_id };
         let model = self.models.get(&header.model_id).ok_or(unknown)?;
         let (privacy, evidence) = (header.privacy, header.evidence);

@@ -26,7 +26,6 @@ use crate::{
     job::{Admitted, Payment, Reservation},
     quota::Day,
     reject::JobReject,
-    served::ServedModel,
     worker::{Worker, WorkerError},
 };
 
@@ -50,6 +49,15 @@ pub struct Spent {
     pub token: B256,
 }
 
+/// Tokens that can pay.
+pub(crate) struct Shown {
+    pub(crate) spent: Vec<Spent>,
+    /// Id of their key.
+    pub(crate) key_id: B256,
+    /// What each is good for.
+    pub(crate) price: u128,
+}
+
 impl TokenSale {
     /// The sale whose keys are in a folder: `tokens.key`, made first where it is missing, and `tokens.previous.key`, where it is there. A new key is begun by renaming the one to the
     /// other.
@@ -65,7 +73,7 @@ impl TokenSale {
         })
     }
 
-    fn key_of(&self, key_id: B256) -> Option<&SecretKey> {
+    pub(crate) fn key_of(&self, key_id: B256) -> Option<&SecretKey> {
         [Some(&self.key), self.previous.as_ref()]
             .into_iter()
             .flatten()
@@ -94,7 +102,7 @@ impl Worker {
             return Err(JobReject::Draining);
         }
         let (header, job_id) = (request.header, request.header.job_id);
-        self.check_addressed(&header)?;
+        self.check_addressed(header.chain_id, header.worker)?;
         let sale = self.sale(&header).ok_or(JobReject::UnknownModel { model_id: header.model_id })?;
         let (privacy, evidence) = (header.privacy, header.evidence);
         let Payload::Encrypted { body } = &request.payload else {
@@ -173,7 +181,18 @@ impl Worker {
         if header.cumulative != header.price {
             return Err(JobReject::WrongCumulative { expected: header.price, got: header.cumulative });
         }
-        let spent = self.check_tokens(&header, &model, tokens).await?;
+        // A client of one question has a day's quota for it: such a limit would hold nobody.
+        if model.quota().per_client.is_some() {
+            return Err(JobReject::NoTokens);
+        }
+        if header.channel_id != token::payment_id(&tokens) {
+            return Err(JobReject::OtherPayment);
+        }
+        let as_many = |got, token_price| {
+            let expected = token::tokens_for(header.price.0, token_price).ok_or(JobReject::NoTokens)?;
+            if got == expected { Ok(()) } else { Err(JobReject::WrongPayment { expected, got }) }
+        };
+        let Shown { spent, .. } = self.check_tokens(tokens, as_many).await?;
         let reservation = self.reserve_tokens(&spent, header.job_id)?;
         if self.store.job(header.job_id)?.is_some() {
             return Err(JobReject::InProgress { job_id: header.job_id });
@@ -188,34 +207,26 @@ impl Worker {
         Ok(Admitted::new(opened, digest, model, payment, reservation, counting, place))
     }
 
-    /// Whether these tokens pay for this job: as many as its price needs, of one key that the ledger lists, each signed.
-    async fn check_tokens(
+    /// Whether these tokens can pay: of one key that the ledger lists, as many as `as_many` wants at their price, none twice, each signed.
+    pub(crate) async fn check_tokens(
         self: &Arc<Self>,
-        header: &JobHeader,
-        model: &ServedModel,
         tokens: Vec<Token>,
-    ) -> Result<Vec<Spent>, JobReject> {
-        // A client of one question has a day's quota for it: such a limit would hold nobody.
-        if self.tokens.is_none() || model.quota().per_client.is_some() {
+        as_many: impl FnOnce(usize, u128) -> Result<(), JobReject>,
+    ) -> Result<Shown, JobReject> {
+        if self.tokens.is_none() {
             return Err(JobReject::NoTokens);
-        }
-        if header.channel_id != token::payment_id(&tokens) {
-            return Err(JobReject::OtherPayment);
         }
         let key_id = tokens.first().ok_or(JobReject::OtherPayment)?.key_id();
         let listed = self.ledger.tokens(self.address()).await.map_err(JobReject::Ledger)?;
         let price = listed.price_of(key_id, self.clock.unix_time_s()).ok_or(TokenReject::Key)?;
-        let expected = token::tokens_for(header.price.0, price).ok_or(JobReject::NoTokens)?;
-        if tokens.len() != expected {
-            return Err(JobReject::WrongPayment { expected, got: tokens.len() });
-        }
+        as_many(tokens.len(), price)?;
         let spent: Vec<Spent> =
             tokens.iter().map(|token| Spent { key_id, token: token.spent_id() }).collect();
         let twice = |(at, token): (usize, &Spent)| spent.iter().skip(at + 1).any(|other| other == token);
         if spent.iter().enumerate().any(twice) {
             return Err(JobReject::TokenSpent);
         }
-        let (worker, chain_id) = (Arc::clone(self), header.chain_id);
+        let (worker, chain_id) = (Arc::clone(self), self.ledger.chain_id());
         let checking = tokio::task::spawn_blocking(move || {
             let sale = worker.tokens.as_ref().ok_or(JobReject::NoTokens)?;
             let key = sale.key_of(key_id).ok_or(TokenReject::Key)?.public();
@@ -225,11 +236,15 @@ impl Worker {
             Ok::<_, JobReject>(())
         });
         checking.await.map_err(|_| JobReject::Internal)??;
-        Ok(spent)
+        Ok(Shown { spent, key_id, price })
     }
 
     /// Holds tokens for one job.
-    fn reserve_tokens(self: &Arc<Self>, spent: &[Spent], job_id: JobId) -> Result<Reservation, JobReject> {
+    pub(crate) fn reserve_tokens(
+        self: &Arc<Self>,
+        spent: &[Spent],
+        job_id: JobId,
+    ) -> Result<Reservation, JobReject> {
         let mut busy = self.busy();
         for token in spent {
             match busy.get(&token.token) {

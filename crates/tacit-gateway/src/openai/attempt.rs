@@ -26,7 +26,7 @@ use super::{
     caps::{Caps, Want},
     error::ApiError,
     follow::{Frames, Stream},
-    language::Language,
+    language::{Language, Way},
     link::{Link, Running, Session},
     market::{Offered, TokenAsk},
     request::{ApiRequest, with_commitment},
@@ -179,6 +179,9 @@ impl Gateway {
         pieces: &mpsc::Sender<Piece>,
         watch: &Arc<Watch>,
     ) -> Result<(), ApiError> {
+        if request.provider.unlinkable && self.unlinkable.relay.is_none() {
+            return Err(GatewayError::NoRelay.into());
+        }
         let mut last = None;
         let tries = self.tries(request).await?;
         let count = tries.len();
@@ -204,7 +207,10 @@ impl Gateway {
                     if !failure.next {
                         return Err(failure.error);
                     }
-                    last = Some(failure.error);
+                    // Of workers that were not even asked the first says most.
+                    if failure.blame || last.is_none() || !request.provider.unlinkable {
+                        last = Some(failure.error);
+                    }
                 }
             }
         }
@@ -245,10 +251,11 @@ impl Gateway {
             |reason: &str| ApiError::NoWorker { model: offered.name.clone(), reason: reason.to_owned() };
         let asks = self.likeness.asked(offered);
         let asks = routing::eligible(&asks, TokenAsk::for_routing, &wishes).map_err(nobody)?;
+        let way = if preferences.unlinkable { Way::Relayed } else { Way::Direct };
         let mut described = None;
         let mut reason = String::new();
         for ask in &asks {
-            match self.language(offered.model_id, ask).await {
+            match self.language(offered.model_id, ask, way).await {
                 Ok(language) => {
                     described = Some(language);
                     break;
@@ -324,6 +331,9 @@ impl Gateway {
         told: Told<'_>,
     ) -> Result<(), Failure> {
         let Told { pieces, watch, is_last } = told;
+        if request.provider.unlinkable {
+            return self.try_unlinked(request, asker, one, pieces, is_last).await;
+        }
         // A guest is judged before anything is opened, promised or sealed.
         let mut guest = self.guest(one).await?;
         let link = self.link(&one.ask).await?;
@@ -416,7 +426,7 @@ impl Gateway {
     }
 
     /// Has what may be spent written down before it is reached, on a thread that may wait for the disk.
-    fn raise_budget_soon(self: &Arc<Self>, Asker { key, caps, day }: Asker) {
+    pub(super) fn raise_budget_soon(self: &Arc<Self>, Asker { key, caps, day }: Asker) {
         if self.budget.is_low(day, key, caps) {
             let gateway = Arc::clone(self);
             tokio::task::spawn_blocking(move || gateway.budget.raise_ahead(&gateway.store, day, key, caps));
@@ -483,13 +493,13 @@ pub(crate) fn crowded(detail: &str) -> Failure {
     Failure::of_worker(ApiError::Crowded { detail: printable(detail) })
 }
 
-fn terms(one: &Try) -> Result<Terms, ApiError> {
+pub(super) fn terms(one: &Try) -> Result<Terms, ApiError> {
     let prompt = one.ask.prices.cost(TokenCount { prompt: one.prompt_tokens, completion: 0 });
     Ok(Terms { prompt: prompt.ok_or(ApiError::Internal)?, chunk: one.ask.prices.chunk() })
 }
 
 /// What the request may cost at this worker.
-fn want(request: &ApiRequest, one: &Try, terms: Terms) -> Result<Want, ApiError> {
+pub(super) fn want(request: &ApiRequest, one: &Try, terms: Terms) -> Result<Want, ApiError> {
     let context = u64::from(one.language.manifest.context_tokens);
     let longest = request.longest.unwrap_or(context).min(context);
     let slack = if longest == 0 { 0 } else { (longest / 16).saturating_add(SLACK_TOKENS) };

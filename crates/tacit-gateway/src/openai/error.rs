@@ -124,6 +124,27 @@ pub enum ApiError {
         /// Who, and what is missing.
         detail: String,
     },
+    /// It cannot be asked so that nobody can join it to a payment.
+    #[error("it cannot be asked unlinkably: {detail}")]
+    NotUnlinkable {
+        /// Why.
+        detail: String,
+    },
+    /// Not enough tokens of a worker.
+    #[error(
+        "{needed} tokens of worker {worker} are needed and {held} are there: tacit tokens buy {model} --worker {worker} --count {}, and ask later",
+        needed.saturating_sub(*held)
+    )]
+    NoTokens {
+        /// Whose.
+        worker: Address,
+        /// By which name the model was asked.
+        model: String,
+        /// As many as the limit takes.
+        needed: usize,
+        /// As many as there are for this question.
+        held: usize,
+    },
     /// The answer reached what the request may cost.
     #[error("the answer ends here: more would cost more than {limit}")]
     Limit {
@@ -167,6 +188,8 @@ impl ApiError {
             Self::Limit { .. } => (402, "insufficient_quota", "limit_reached"),
             Self::Busy => (429, "rate_limit_error", "busy"),
             Self::Crowded { .. } => (429, "rate_limit_error", "workers_busy"),
+            Self::NotUnlinkable { .. } => (400, "invalid_request_error", "not_unlinkable"),
+            Self::NoTokens { .. } => (402, "insufficient_quota", "no_tokens"),
             Self::NoPolicy { .. } => (400, "invalid_request_error", "no_policy"),
             Self::NotAttested { .. } => (502, "api_error", "not_attested"),
             Self::Upstream { .. } => (502, "api_error", "no_answer"),
@@ -185,7 +208,7 @@ impl ApiError {
         let param = match self {
             Self::Field { param, .. } => *param,
             Self::UnknownModel { .. } | Self::NoWorker { .. } => Some("model"),
-            Self::NoPolicy { .. } => Some("provider"),
+            Self::NoPolicy { .. } | Self::NotUnlinkable { .. } => Some("provider"),
             _ => None,
         };
         json!({"error": {"message": printable(&self.to_string()), "type": kind, "param": param, "code": code}})
@@ -224,6 +247,9 @@ impl From<GatewayError> for ApiError {
             | GatewayError::FalsePolicy { .. }) => Self::NoPolicy { detail: error.to_string() },
             error @ (GatewayError::EvidenceRefused { .. } | GatewayError::NotAttested { .. }) => {
                 Self::NotAttested { detail: printable(&error.to_string()) }
+            }
+            error @ (GatewayError::NoRelay | GatewayError::NoTokenSale) => {
+                Self::NotUnlinkable { detail: error.to_string() }
             }
             error => {
                 tracing::error!(%error, "a request failed");

@@ -263,6 +263,7 @@ impl Gateway {
             ask: &one.ask,
             model: &one.offered.name,
             guest: vouched.transpose()?,
+            change: None,
         };
         let came = Came { answer: &answer.bytes, counted, cost };
         let record = check_end(&asked, &came, end).map_err(|reject| {
@@ -384,7 +385,7 @@ fn uncountable(error: &MeterReject) -> Failure {
 }
 
 /// What an answer that is not complete is to whoever asked.
-fn ended(reason: EndReason, worker: Address, limit: Amount) -> Option<ApiError> {
+pub(super) fn ended(reason: EndReason, worker: Address, limit: Amount) -> Option<ApiError> {
     let broke = |detail: &str| Some(ApiError::BrokeOff { worker, detail: detail.to_owned() });
     match reason {
         EndReason::Complete => None,

@@ -11,11 +11,14 @@ use tacit_wire::{
     http::HttpError,
     language::{LanguageInfo, LanguageManifest, MANIFEST_BYTES_MAX, TOKENIZER_BYTES_MAX},
     meter::Meter,
+    oblivious::Recipient,
+    prepaid::{TOKENIZER_PART_BYTES, tokenizer_path},
     session::{SESSION_KEY_BYTES, session_key_hash},
+    unlinked::UnlinkedWorker,
 };
 
 use super::market::TokenAsk;
-use crate::{gateway::Gateway, store::LanguageRecord};
+use crate::{error::GatewayError, gateway::Gateway, store::LanguageRecord};
 
 /// A model that can be asked and counted.
 #[derive(Debug)]
@@ -29,8 +32,19 @@ pub(crate) struct Language {
 #[derive(Debug, Default)]
 pub(crate) struct Languages {
     known: Mutex<HashMap<B256, Arc<Language>>>,
+    /// Session keys of workers behind the relay, by hash.
+    session_keys: Mutex<HashMap<B256, Recipient>>,
     /// One at a time is fetched and built.
     fetching: tokio::sync::Mutex<()>,
+}
+
+/// How a worker is asked about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// At its endpoint.
+    Direct,
+    /// Through the relay.
+    Relayed,
 }
 
 /// Why a worker's description of a model cannot be used.
@@ -51,6 +65,9 @@ pub(crate) enum LanguageReject {
     /// The tokenizer cannot be built.
     #[error("the model's tokenizer cannot be used: {0}")]
     Meter(String),
+    /// It cannot be asked through a relay.
+    #[error("{0}")]
+    Relay(#[from] GatewayError),
     /// The disk failed.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
@@ -61,11 +78,12 @@ const TOKENIZER_STALL: Duration = Duration::from_secs(30);
 const KNOWN_MAX: usize = 64;
 
 impl Gateway {
-    /// The model behind an id: from memory, from disk, or from the worker.
+    /// The model behind an id: from memory, from disk, or from the worker, through the relay where nobody is to know who asks.
     pub(crate) async fn language(
         &self,
         model_id: B256,
         ask: &TokenAsk,
+        way: Way,
     ) -> Result<Arc<Language>, LanguageReject> {
         if let Some(language) = self.languages.get(model_id) {
             return Ok(language);
@@ -74,6 +92,10 @@ impl Gateway {
         if let Some(language) = self.languages.get(model_id) {
             return Ok(language);
         }
+        let unlinked = match way {
+            Way::Direct => None,
+            Way::Relayed => Some(self.unlinked_streams(ask.worker, ask.session_key_hash).await?),
+        };
         let kept = self.store.language(model_id)?;
         let (manifest_bytes, manifest) = match kept {
             Some(record) => {
@@ -81,7 +103,10 @@ impl Gateway {
                 (record.manifest, manifest)
             }
             None => {
-                let info = self.language_info(model_id, ask).await?;
+                let info = match &unlinked {
+                    None => self.language_info(model_id, ask).await?,
+                    Some(worker) => worker.get(&format!("/v1/languages/{model_id}"), INFO_BYTES_MAX).await?,
+                };
                 let manifest = LanguageManifest::read(&info.manifest, model_id)?;
                 (info.manifest, manifest)
             }
@@ -89,7 +114,10 @@ impl Gateway {
         let tokenizer = match self.store.tokenizer(manifest.tokenizer)? {
             Some(bytes) => bytes,
             None => {
-                let bytes = self.fetch_tokenizer(model_id, ask).await?;
+                let bytes = match &unlinked {
+                    None => self.fetch_tokenizer(model_id, ask).await?,
+                    Some(worker) => fetch_parts(model_id, worker).await?,
+                };
                 if blake3::hash(&bytes).as_bytes() != &manifest.tokenizer.0 {
                     return Err(LanguageReject::Tokenizer);
                 }
@@ -137,7 +165,34 @@ impl Gateway {
     }
 }
 
+/// A tokenizer through a relay, part after part.
+async fn fetch_parts(model_id: B256, worker: &UnlinkedWorker) -> Result<Vec<u8>, LanguageReject> {
+    let mut bytes = Vec::new();
+    for part in 0..=TOKENIZER_BYTES_MAX / TOKENIZER_PART_BYTES {
+        let more = worker.get_bytes(&tokenizer_path(model_id, part), TOKENIZER_PART_BYTES).await?;
+        bytes.extend_from_slice(&more);
+        if more.len() < TOKENIZER_PART_BYTES {
+            return Ok(bytes);
+        }
+    }
+    Err(LanguageReject::Tokenizer)
+}
+
 impl Languages {
+    /// A session key that was fetched through the relay and has this hash.
+    pub(crate) fn session_key(&self, hash: B256) -> Option<Recipient> {
+        self.session_keys.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+    }
+
+    /// Keeps one.
+    pub(crate) fn keep_session_key(&self, hash: B256, key: Recipient) {
+        let mut known = self.session_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(hash, key);
+    }
+
     fn get(&self, model_id: B256) -> Option<Arc<Language>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&model_id).cloned()
     }

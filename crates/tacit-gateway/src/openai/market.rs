@@ -185,7 +185,7 @@ fn offered(listing: Listing) -> Offered {
 }
 
 /// An ask with prices of tokens, in a mode that language models are asked in: anyone can write others. What has one price is for a graph.
-fn token_ask(ask: IAsks::Ask) -> Option<TokenAsk> {
+pub(crate) fn token_ask(ask: IAsks::Ask) -> Option<TokenAsk> {
     let IAsks::Ask { worker, bonded, terms, .. } = ask;
     let by_token = terms.promptPrice != 0 || terms.completionPrice != 0;
     let (privacy, evidence) = (Privacy::from_u8(terms.privacy)?, Evidence::from_u8(terms.evidence)?);

@@ -8,7 +8,7 @@
 //! # A request
 //! `request` reads what concerns the gateway and leaves the rest; `market` says who serves the model; [`tacit_market::routing`] orders them by what the request wants;
 //! `caps` reserves what it may cost; `attempt` asks one worker after another until one begins to answer, and `follow` follows that one, over a `link` that keeps the session and the running `account`;
-//! `door` is the HTTP around it. Where the owner wants it, `likeness` has some of the answers computed again by other workers.
+//! `door` is the HTTP around it. A request that is to be joined to no payment goes another way: `unlinked`. Where the owner wants it, `likeness` has some of the answers computed again by other workers.
 //!
 //! # What is changed
 //! Of the request: the value of `model` becomes the model's name, and the members `provider` and `models`, which are for the gateway, are left out; one that may be audited asks for log-probabilities. Of
@@ -33,6 +33,7 @@ pub(crate) mod link;
 pub(crate) mod market;
 pub(crate) mod receipts;
 pub(crate) mod request;
+pub(crate) mod unlinked;
 
 pub use added::{AddedTimes, Bucket, Times};
 pub use api_key::{ApiKey, ApiKeyEntry, ApiKeyError, ApiKeys};

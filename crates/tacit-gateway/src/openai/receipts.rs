@@ -16,6 +16,7 @@ use tacit_wire::{
     language::{TokenBill, TokenCount},
     meter::Route,
     stream::End,
+    token::TokenReject,
     wallet::receipt_signer,
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) model: &'a str,
     /// Who vouches for the guest that was asked, where one was.
     pub(crate) guest: Option<Vouched<'a>>,
+    /// Hash of the change that came, where tokens paid.
+    pub(crate) change: Option<B256>,
 }
 
 /// A guest that was judged, and what judges the time of its answer.
@@ -79,6 +82,8 @@ pub(crate) enum EndReject {
     Guest(AnswerReject),
     #[error("it counts {claimed}, where {counted} came")]
     Price { claimed: Amount, counted: Amount },
+    #[error("the change that it gave is not what is due: {0}")]
+    Change(TokenReject),
 }
 
 impl EndReject {
@@ -91,6 +96,7 @@ impl EndReject {
             Self::Evidence => "stream_evidence",
             Self::Guest(_) => "stream_guest",
             Self::Price { .. } => "stream_price",
+            Self::Change(_) => "stream_change",
         }
     }
 
@@ -105,6 +111,7 @@ impl EndReject {
             request: asked.body.to_vec(),
             answer: came.answer.to_vec(),
             whole: true,
+            payment: None,
         };
         let record = StreamRecord { fault: Some(fault), ..record(asked, came, end) };
         let hash = receipts::leaf(&record.receipt.receipt, asked.chain_id);
@@ -116,6 +123,11 @@ impl Asked<'_> {
     /// Id of the evidence of the guest that was asked.
     fn attested(&self) -> Option<B256> {
         self.guest.as_ref().map(|vouched| vouched.guest.attested.evidence())
+    }
+
+    /// What the receipt's evidence is about beside the bill.
+    fn beside_bill(&self) -> Option<B256> {
+        self.attested().or(self.change)
     }
 }
 
@@ -147,7 +159,7 @@ pub(crate) fn check_end(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> Result
         return Err(EndReject::Answer);
     }
     let bill = TokenBill { tokens: end.tokens, prices: asked.ask.prices };
-    if receipt.evidenceHash != end.salts.commit_evidence(&bill.committed(asked.attested())) {
+    if receipt.evidenceHash != end.salts.commit_evidence(&bill.committed(asked.beside_bill())) {
         return Err(EndReject::Evidence);
     }
     if let Some(Vouched { guest, trust, now_s }) = asked.guest {
@@ -173,6 +185,7 @@ fn record(asked: &Asked<'_>, came: &Came<'_>, end: &End) -> StreamRecord {
         salts: end.salts.clone(),
         receipt: end.receipt.clone(),
         attested: asked.attested(),
+        change: asked.change,
         fault: None,
         anchor: None,
     }

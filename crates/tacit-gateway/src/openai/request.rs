@@ -8,6 +8,7 @@ use tacit_abi::{Evidence, Privacy};
 use tacit_market::routing::{self, Sort, Wishes};
 use tacit_wire::{
     Amount,
+    language::MODE,
     meter::Route,
     splice::{SpliceReject, with_added, with_model},
 };
@@ -66,6 +67,8 @@ pub(crate) struct Preferences {
     /// Least stake of a worker, in coins.
     #[serde(deserialize_with = "coins")]
     pub(crate) min_stake: Option<Amount>,
+    /// Nobody may join the answer to its payment: through the relay, paid with tokens.
+    pub(crate) unlinkable: bool,
 }
 
 /// Most that is paid: of a million tokens in coins, and of a request in coins.
@@ -124,6 +127,9 @@ impl ApiRequest {
             Route::Embeddings => Some(0),
             _ => fields.max_completion_tokens.or(fields.max_tokens),
         };
+        if provider.unlinkable {
+            check_unlinkable(&provider, longest)?;
+        }
         Ok(Self {
             route,
             models: names.iter().map(|name| Wanted::read(name)).collect(),
@@ -140,6 +146,7 @@ impl ApiRequest {
     pub(crate) fn audited(mut self) -> Self {
         self.is_audited = self.route == Route::ChatCompletions
             && self.answers == 1
+            && !self.provider.unlinkable
             && self.provider.allow_fallbacks != Some(false)
             && likeness::can_be_audited(&self.body);
         self
@@ -157,6 +164,23 @@ pub(crate) fn with_commitment(body: &[u8]) -> Result<Option<Vec<u8>>, ApiError> 
     Ok((added != body).then_some(added))
 }
 
+/// What cannot be kept together with a wish to be unlinkable is refused.
+fn check_unlinkable(provider: &Preferences, longest: Option<u64>) -> Result<(), ApiError> {
+    let (privacy, evidence) = MODE;
+    if provider.privacy.is_some_and(|wished| wished != privacy)
+        || provider.evidence.is_some_and(|wished| wished != evidence)
+    {
+        let detail =
+            format!("{privacy} and {evidence} is all that can be asked unlinkably of a language model");
+        return Err(ApiError::NotUnlinkable { detail });
+    }
+    if longest.is_none() {
+        let detail = "an unlinkable request is paid before it is answered: say how long the answer may be";
+        return Err(ApiError::field("max_tokens", detail));
+    }
+    Ok(())
+}
+
 fn unreadable(reject: SpliceReject) -> ApiError {
     match reject {
         SpliceReject::Json(error) => ApiError::Field { param: None, detail: error.to_string() },
@@ -170,6 +194,7 @@ impl Preferences {
         let units = |amount: Option<Amount>| amount.map(|amount| amount.0);
         // Who wishes one of the two wishes both: neither is there without the other.
         let (privacy, evidence) = match (self.privacy, self.evidence) {
+            _ if self.unlinkable => (Some(MODE.0), Some(MODE.1)),
             (Some(Privacy::Enclave), None) | (None, Some(Evidence::Attested)) => {
                 (Some(Privacy::Enclave), Some(Evidence::Attested))
             }
@@ -327,6 +352,31 @@ mod tests {
         assert_eq!(request.longest, Some(0));
         assert_eq!(read(r#"{"model":"a"}"#).unwrap().longest, None);
         assert_eq!(read(r#"{"model":"a","max_tokens":null}"#).unwrap().longest, None);
+    }
+
+    #[test]
+    fn an_unlinkable_request_is_sealed_signed_and_says_how_long() {
+        let with = |provider: &str| {
+            read(&format!(
+                r#"{{"model":"a","max_tokens":5,"messages":[],"provider":{{"unlinkable":true{provider}}}}}"#
+            ))
+        };
+        let mode = (Some(MODE.0), Some(MODE.1));
+        for provider in ["", r#","privacy":"sealed""#, r#","privacy":"sealed","evidence":"signed""#] {
+            let request = with(provider).unwrap().audited();
+            let wishes = request.provider.wishes();
+            assert_eq!((wishes.privacy, wishes.evidence), mode, "{provider}");
+            // An auditor would see it over a channel.
+            assert!(!request.is_audited);
+        }
+        for provider in [r#","privacy":"enclave""#, r#","privacy":"clear""#, r#","evidence":"attested""#] {
+            assert!(matches!(with(provider), Err(ApiError::NotUnlinkable { .. })), "{provider}");
+        }
+        let endless = read(r#"{"model":"a","provider":{"unlinkable":true}}"#);
+        assert!(matches!(endless, Err(ApiError::Field { param: Some("max_tokens"), .. })));
+        let embedding = br#"{"model":"a","input":"x","provider":{"unlinkable":true}}"#;
+        assert!(ApiRequest::read(Route::Embeddings, embedding.to_vec()).is_ok());
+        assert!(!read(r#"{"model":"a"}"#).unwrap().provider.unlinkable);
     }
 
     #[test]

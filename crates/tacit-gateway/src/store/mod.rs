@@ -28,10 +28,10 @@ pub use records::{
     AnswerRecord, Canaries, ChannelRecord, Cover, Distrust, JobRecord, JobState, KnownRow, Purpose,
 };
 pub use streams::{
-    Exchange, Fault, Holder, LanguageRecord, StreamAudit, StreamReceipt, StreamRecord, Verdict,
+    Exchange, Fault, Holder, LanguageRecord, PaymentShown, StreamAudit, StreamReceipt, StreamRecord, Verdict,
 };
-pub use tokens::TokenBalance;
 pub(crate) use tokens::UNUSABLE_CODES;
+pub use tokens::{PrepaidStreamRecord, TokenBalance};
 
 /// The gateway's file.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use tacit_wire::{
     message::{AnchorProof, base64_bytes, receipt_json},
     meter::Route,
     stream::EndReason,
+    token::Token,
 };
 
 use super::{
@@ -68,6 +69,9 @@ pub struct StreamRecord {
     /// Id of the evidence of the guest that answered, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attested: Option<B256>,
+    /// Hash of the change that came with it ([`tacit_wire::prepaid::change_hash`]), where tokens paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<B256>,
     /// What is wrong with it, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -190,6 +194,29 @@ pub struct Fault {
     pub answer: Vec<u8>,
     /// Whether that is all of it.
     pub whole: bool,
+    /// What was paid and what came back, where tokens paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentShown>,
+}
+
+/// Tokens that paid for an answer, and the change that was given: the receipt's channel is about the first two ([`tacit_wire::token::payment_id_with_change`]), its evidence about the last.
+/// So whoever has them, the price on the receipt, and key and price of the tokens on the ledger, sees whether the change was right.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentShown {
+    /// What was shown.
+    pub tokens: Vec<Token>,
+    /// Requests for change.
+    #[serde(with = "base64_bytes")]
+    pub requests: Vec<u8>,
+    /// What came back: blind signatures for the first of them.
+    #[serde(with = "base64_bytes")]
+    pub change: Vec<u8>,
+}
+
+impl core::fmt::Debug for PaymentShown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PaymentShown({} tokens)", self.tokens.len())
+    }
 }
 
 impl core::fmt::Debug for Fault {
@@ -286,23 +313,7 @@ impl Store {
     /// [`StoreError`].
     pub fn put_streams(&self, receipts: &[StreamReceipt], kept_bytes_max: u64) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
-        {
-            let (mut streams, mut streamed) = (write.open_table(STREAMS)?, write.open_table(STREAMED)?);
-            let mut hashes = write.open_table(RECEIPTS)?;
-            let mut next = streamed.last()?.map_or(Some(0), |(last, _)| last.value().checked_add(1));
-            let mut exchanges = Vec::new();
-            for StreamReceipt { hash, record, exchange } in receipts {
-                let number = next.ok_or(StoreError::Overflow)?;
-                let job_id = record.receipt.receipt.jobId;
-                streams.insert(job_id.0, serde_json::to_vec(record)?.as_slice())?;
-                streamed.insert(number, job_id.0)?;
-                hashes.insert(hash.0, job_id.0)?;
-                exchanges.extend(exchange.as_ref().map(|exchange| (number, job_id, exchange)));
-                next = number.checked_add(1);
-            }
-            put_exchanges(&write, &exchanges)?;
-            forget_exchanges(&write, &streamed, kept_bytes_max)?;
-        }
+        put_receipts(&write, receipts, kept_bytes_max)?;
         Ok(write.commit()?)
     }
 
@@ -424,6 +435,29 @@ impl Store {
         write.open_table(TOKENIZERS)?.insert(tokenizer.0.0, tokenizer.1)?;
         Ok(write.commit()?)
     }
+}
+
+/// Keeps receipts, and of all that receipts are about the newest `kept_bytes_max` bytes.
+pub(super) fn put_receipts(
+    write: &WriteTransaction,
+    receipts: &[StreamReceipt],
+    kept_bytes_max: u64,
+) -> Result<(), StoreError> {
+    let (mut streams, mut streamed) = (write.open_table(STREAMS)?, write.open_table(STREAMED)?);
+    let mut hashes = write.open_table(RECEIPTS)?;
+    let mut next = streamed.last()?.map_or(Some(0), |(last, _)| last.value().checked_add(1));
+    let mut exchanges = Vec::new();
+    for StreamReceipt { hash, record, exchange } in receipts {
+        let number = next.ok_or(StoreError::Overflow)?;
+        let job_id = record.receipt.receipt.jobId;
+        streams.insert(job_id.0, serde_json::to_vec(record)?.as_slice())?;
+        streamed.insert(number, job_id.0)?;
+        hashes.insert(hash.0, job_id.0)?;
+        exchanges.extend(exchange.as_ref().map(|exchange| (number, job_id, exchange)));
+        next = number.checked_add(1);
+    }
+    put_exchanges(write, &exchanges)?;
+    forget_exchanges(write, &streamed, kept_bytes_max)
 }
 
 /// Keeps what receipts are about, each with its number and its job.

@@ -10,6 +10,9 @@
 mod attested;
 mod audit;
 mod canaries;
+mod chat_crash;
+mod chat_refusals;
+mod chats;
 #[cfg(feature = "pbs")]
 mod circuits;
 mod covers;

@@ -11,7 +11,9 @@ use tacit_wire::{
     blind::{BlindReject, SecretKey},
     http::{HttpError, JsonClient},
     message::{JobRequest, JobResponse, PrepaidRequest},
-    oblivious, token,
+    oblivious,
+    session::SessionKey,
+    token,
     token::{Token, TokenReject, TokenSecret},
     unlinked::UnlinkedWorker,
 };
@@ -528,7 +530,7 @@ async fn what_does_not_open_is_refused_without_the_router() {
     let posted = http.relay(&url, "application/json", vec![0; 100], patience).await.unwrap();
     assert_eq!(posted.status, 400);
     let key = SealingKey::load_or_create(&scene.keys.path().join("sealing.key")).unwrap();
-    let (message, awaited) = oblivious::encapsulate(key.public(), b"no message").unwrap();
+    let (message, awaited) = oblivious::encapsulate(&key.public().into(), b"no message").unwrap();
     let mut posted = http.relay(&url, oblivious::REQUEST_TYPE, message, patience).await.unwrap();
     assert_eq!((posted.status, posted.content_type.as_str()), (200, oblivious::RESPONSE_TYPE));
     let mut bytes = Vec::new();
@@ -539,7 +541,9 @@ async fn what_does_not_open_is_refused_without_the_router() {
     assert_eq!(tacit_wire::binary_http::BinaryResponse::decode(&opened).unwrap().status, 400);
     let keys = format!("{}/v1/ohttp-keys", scene.worker.server.url);
     let mut keys = http.download(&keys, patience).await.unwrap();
-    assert_eq!(keys.next().await.unwrap().unwrap(), oblivious::key_configurations(key.public()));
+    let session = SessionKey::load_or_create(&scene.keys.path().join("session.key")).unwrap();
+    let expected = oblivious::key_configurations(key.public(), &session.public());
+    assert_eq!(keys.next().await.unwrap().unwrap(), expected);
 }
 
 /// The whole story again over the gateway's own HTTP.

@@ -36,28 +36,28 @@ use crate::{
 pub(crate) const TOKEN_PRICE: Amount = Amount(PRICE.0 / 2);
 
 /// Passes bytes on, and remembers those of each connection.
-struct Tap {
-    url: String,
+pub(crate) struct Tap {
+    pub(crate) url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 /// What came over one connection.
 #[derive(Clone, Default)]
-struct Heard {
-    peer: Option<SocketAddr>,
-    sent: Vec<u8>,
-    answered: Vec<u8>,
+pub(crate) struct Heard {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) sent: Vec<u8>,
+    pub(crate) answered: Vec<u8>,
 }
 
 /// One HTTP request.
 #[derive(Clone)]
-struct Sent {
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Sent {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Tap {
-    async fn before(target: &str) -> Self {
+    pub(crate) async fn before(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = target.strip_prefix("http://").unwrap().to_owned();
@@ -86,7 +86,7 @@ impl Tap {
     }
 
     /// What came since it was last asked, in the order of connections.
-    fn take(&self) -> Vec<Heard> {
+    pub(crate) fn take(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         let taken = heard.clone();
         for connection in heard.iter_mut() {
@@ -113,7 +113,7 @@ async fn copy(
 }
 
 /// The requests in the bytes of a connection.
-fn requests(mut bytes: &[u8]) -> Vec<Sent> {
+pub(crate) fn requests(mut bytes: &[u8]) -> Vec<Sent> {
     let mut requests = Vec::new();
     while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
@@ -219,7 +219,7 @@ fn opened(request: &Sent, key: &SealingKey) -> Option<BinaryRequest> {
 }
 
 /// Each value of a JSON text that is base64 or hex, as bytes.
-fn decoded(json: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn decoded(json: &[u8]) -> Vec<Vec<u8>> {
     fn walk(value: &Value, bytes: &mut Vec<Vec<u8>>) {
         match value {
             Value::String(text) => {
@@ -243,7 +243,7 @@ const WINDOW: usize = 8;
 const TEXT_WINDOW: usize = 14;
 
 /// Pieces of the words of a text: names and values each by itself, since a name that all send and the first digit of a number is nobody's.
-fn words(text: &[u8]) -> HashSet<Vec<u8>> {
+pub(crate) fn words(text: &[u8]) -> HashSet<Vec<u8>> {
     let separates = |byte: &u8| !(byte.is_ascii_alphanumeric() || b"+/=._-".contains(byte));
     text.split(separates).flat_map(|word| windows_of(word, TEXT_WINDOW)).collect()
 }
@@ -252,7 +252,7 @@ fn windows_of(bytes: &[u8], length: usize) -> HashSet<Vec<u8>> {
     bytes.windows(length).map(<[u8]>::to_vec).collect()
 }
 
-fn windows(bytes: &[u8]) -> HashSet<Vec<u8>> {
+pub(crate) fn windows(bytes: &[u8]) -> HashSet<Vec<u8>> {
     windows_of(bytes, WINDOW)
 }
 

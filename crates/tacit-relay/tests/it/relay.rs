@@ -11,7 +11,7 @@ use tacit_wire::{
     Amount, LedgerClient, Wallet,
     http::{HttpError, JsonClient},
     ledger::ask_end_s,
-    oblivious::{REQUEST_TYPE, RESPONSE_TYPE},
+    oblivious::{KEYS_BYTES_MAX, KEYS_TYPE, REQUEST_TYPE, RESPONSE_TYPE},
     unlinked::{ENCAPSULATED_REQUEST_BYTES_MAX, relay_path},
 };
 use tokio::{
@@ -190,6 +190,34 @@ async fn nothing_but_encapsulated_answers_comes_back() {
         let (status, body) = scene(bad, |_| {}).await.ask().await;
         assert!(status == 502 && body.contains("worker_failed") && !body.contains("secret"), "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_keys_are_handed_on_and_no_more_than_keys() {
+    let url = |scene: &Scene| format!("{}{}/keys", scene.relay, relay_path(scene.worker.address()));
+    let patience = Duration::from_secs(5);
+    let http = JsonClient::new(patience).unwrap();
+    let keys_scene = scene(reply("200 OK", KEYS_TYPE, "keys"), |_| {}).await;
+    let mut keys = http.download(&url(&keys_scene), patience).await.unwrap();
+    assert_eq!(keys.next().await.unwrap().unwrap(), b"keys");
+    // The worker sees that somebody asks for what everybody gets.
+    let seen = String::from_utf8(keys_scene.seen.lock().unwrap().clone()).unwrap();
+    assert!(seen.starts_with("GET /v1/ohttp-keys HTTP/1.1"), "{seen}");
+    for bad in [
+        reply("200 OK", KEYS_TYPE, &"k".repeat(KEYS_BYTES_MAX + 1)),
+        reply("500 Internal Server Error", KEYS_TYPE, "keys"),
+    ] {
+        let scene = scene(bad, |_| {}).await;
+        let told = http.download(&url(&scene), patience).await;
+        assert!(matches!(told, Err(HttpError::Told { status: 502, .. })));
+    }
+    let nobody = format!("{}{}/keys", keys_scene.relay, relay_path(Address::ZERO));
+    assert!(matches!(http.download(&nobody, patience).await, Err(HttpError::Told { status: 404, .. })));
+    let poor = |config: &mut RelayConfig| config.rate = Rate { burst: 1, pause: Duration::from_secs(60) };
+    let scene = scene(reply("200 OK", KEYS_TYPE, "keys"), poor).await;
+    assert!(http.download(&url(&scene), patience).await.is_ok());
+    let told = http.download(&url(&scene), patience).await;
+    assert!(matches!(told, Err(HttpError::Told { status: 429, .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use tacit_abi::{Evidence, Privacy};
 use tacit_wire::{
     Amount, JobId,
     language::TokenCount,
@@ -121,7 +122,7 @@ impl Worker {
     }
 
     /// Nobody else uses the name meanwhile.
-    fn claim(self: &Arc<Self>, job_id: JobId) -> Result<Claim, StreamRefusal> {
+    pub(super) fn claim(self: &Arc<Self>, job_id: JobId) -> Result<Claim, StreamRefusal> {
         let reused = || JobReject::JobIdReused { job_id };
         if !self.languages.jobs().insert(job_id) {
             return Err(reused().into());
@@ -136,14 +137,14 @@ impl Worker {
 }
 
 /// A name that is taken until the request is refused or ends.
-struct Claim {
+pub(super) struct Claim {
     worker: Arc<Worker>,
     job_id: JobId,
     kept: bool,
 }
 
 impl Claim {
-    fn take_places(mut self, model: &Arc<LanguageModel>) -> Result<Places, StreamRefusal> {
+    pub(super) fn take_places(mut self, model: &Arc<LanguageModel>) -> Result<Places, StreamRefusal> {
         let place = |places: &Arc<tokio::sync::Semaphore>| {
             Arc::clone(places).try_acquire_owned().map_err(|_| StreamRefusal::Busy)
         };
@@ -166,14 +167,24 @@ impl Drop for Claim {
 impl Languages {
     /// The model, if it is offered on these terms, over this session.
     fn offered(&self, head: &StreamHead, session: &Session) -> Result<Arc<LanguageModel>, StreamRefusal> {
+        let model = self.offered_in(head, session.mode())?;
+        if let Some(Guest { key, .. }) = session.guest.filter(|guest| guest.model != head.model_id) {
+            return Err(JobReject::NoSession { key }.into());
+        }
+        Ok(model)
+    }
+
+    /// The model, if it is offered on these terms, asked in this mode.
+    pub(super) fn offered_in(
+        &self,
+        head: &StreamHead,
+        mode: (Privacy, Evidence),
+    ) -> Result<Arc<LanguageModel>, StreamRefusal> {
         let model_id = head.model_id;
         let model = self.models.get(&model_id).ok_or(JobReject::UnknownModel { model_id })?;
         let StreamHead { privacy, evidence, .. } = *head;
-        if (privacy, evidence) != session.mode() {
+        if (privacy, evidence) != mode {
             return Err(JobReject::UnsupportedMode { privacy, evidence }.into());
-        }
-        if let Some(Guest { key, .. }) = session.guest.filter(|guest| guest.model != model_id) {
-            return Err(JobReject::NoSession { key }.into());
         }
         if head.prices != model.prices() {
             return Err(StreamRefusal::StalePrices { expected: model.prices() });
@@ -183,7 +194,7 @@ impl Languages {
 }
 
 /// Counts a prompt; a long one on another thread.
-async fn count_prompt(
+pub(super) async fn count_prompt(
     model: &Arc<LanguageModel>,
     body: Zeroizing<Vec<u8>>,
 ) -> Result<(u64, Zeroizing<Vec<u8>>), StreamRefusal> {

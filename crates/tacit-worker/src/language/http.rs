@@ -24,6 +24,7 @@ use futures_util::{StreamExt as _, stream::poll_fn};
 use tacit_wire::{
     language::LanguageInfo,
     message::ErrorReply,
+    prepaid::TOKENIZER_PART_BYTES,
     session::{SessionReply, SessionRequest},
     stream::{Account, ENVELOPE_BYTES, Payment, REQUEST_BYTES_MAX},
 };
@@ -54,6 +55,30 @@ async fn language(
 ) -> Result<Json<LanguageInfo>, StreamRefusal> {
     let model = find(&worker, &id)?;
     Ok(Json(model.info(worker.address(), worker.languages.public_key())))
+}
+
+/// What a model is, to whoever asks through a relay.
+pub(crate) fn describe(worker: &Worker, id: &str) -> Response {
+    let found = find(worker, id).map(|model| model.info(worker.address(), worker.languages.public_key()));
+    found.map(Json).into_response()
+}
+
+/// A part of a model's tokenizer, to whoever asks through a relay: what is encapsulated is bounded.
+pub(crate) fn tokenizer_part(worker: &Worker, id: &str, part: &str) -> Response {
+    let found = find(worker, id).and_then(|model| {
+        let all = model.tokenizer();
+        let from = part.parse::<usize>().ok().and_then(|part| part.checked_mul(TOKENIZER_PART_BYTES));
+        let from = from.filter(|from| *from <= all.len()).ok_or(JobReject::NotFound)?;
+        Ok(all.slice(from..all.len().min(from.saturating_add(TOKENIZER_PART_BYTES))))
+    });
+    found.map(|bytes| ([(CONTENT_TYPE, "application/octet-stream")], bytes)).into_response()
+}
+
+/// Answers a request that tokens pay for.
+pub(crate) async fn prepaid(worker: &Arc<Worker>, body: &[u8]) -> Response {
+    let answered = worker.answer_prepaid_stream(body).await;
+    let answered = answered.inspect_err(|refusal| worker.refused.count(refusal.describe().0));
+    answered.map(|body| ([(CONTENT_TYPE, "application/octet-stream")], body)).into_response()
 }
 
 async fn tokenizer(

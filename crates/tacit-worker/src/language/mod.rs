@@ -20,6 +20,7 @@ mod journal;
 mod model;
 mod payment;
 mod pieces;
+mod prepaid;
 mod refusal;
 mod session;
 mod stream;
@@ -39,7 +40,7 @@ pub use engine::{EngineFault, LanguageEngine};
 pub use model::{LanguageError, LanguageModel};
 pub use refusal::StreamRefusal;
 
-pub(crate) use http::routes;
+pub(crate) use http::{describe, prepaid, routes, tokenizer_part};
 
 use account::Accounts;
 use journal::Journal;
@@ -103,6 +104,11 @@ impl Languages {
     /// Whether a model is asked for as a guest; `None` where it is not served.
     pub(crate) fn is_in_guest(&self, model_id: B256) -> Option<bool> {
         self.models.get(&model_id).map(|model| model.is_in_guest())
+    }
+
+    /// Session key.
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.key
     }
 
     /// Public session key, whose hash the asks name.

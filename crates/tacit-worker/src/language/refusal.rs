@@ -128,7 +128,7 @@ impl From<StoreError> for StreamRefusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::OtherUse { .. } => Self::ChannelForJobs,
-            error => Self::Job(JobReject::Store(error)),
+            error => Self::Job(JobReject::from(error)),
         }
     }
 }

@@ -237,7 +237,10 @@ pub(super) fn add_job(write: &WriteTransaction, receipt: &Receipt, earned: Amoun
 }
 
 /// Adds to what models brought, once for each day and model.
-fn add<'a>(write: &WriteTransaction, tallies: impl IntoIterator<Item = &'a Tally>) -> Result<(), StoreError> {
+pub(super) fn add<'a>(
+    write: &WriteTransaction,
+    tallies: impl IntoIterator<Item = &'a Tally>,
+) -> Result<(), StoreError> {
     let mut table = write.open_table(TALLIES)?;
     let mut sums = BTreeMap::new();
     for &Tally { day, model_id, tokens, earned, failed } in tallies {

@@ -5,8 +5,8 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tacit_wire::{Amount, JobId};
 
 use super::{
-    ANSWERED, ANSWERS, JOBS, JobRecord, Store, StoreError, UNANCHORED,
-    accounts::add_job,
+    ANSWERED, ANSWERS, JOBS, JobRecord, Store, StoreError, Tally, UNANCHORED,
+    accounts::{add, add_job},
     append,
     jobs::{count, drop_old_answers},
     put,
@@ -50,22 +50,28 @@ impl Store {
         day: Day,
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
-        {
-            let mut spent = write.open_table(SPENT)?;
-            for token in tokens {
-                if spent.insert((token.key_id.0, token.token.0), job_id.0.0)?.is_some() {
-                    return Err(StoreError::TokenSpent);
-                }
-            }
-        }
-        put(&write, JOBS, job_id.0, &JobRecord { paid: true, ..job.clone() })?;
-        append(&write, UNANCHORED, job_id)?;
+        put_paid(&write, job_id, job, body, tokens)?;
         // The tokens were paid for when they were sold.
         add_job(&write, &job.receipt.receipt, Amount::ZERO)?;
         count(&write, day, job.receipt.receipt.modelId, job.receipt.receipt.client)?;
-        write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
-        append(&write, ANSWERED, job_id)?;
-        drop_old_answers(&write)?;
+        Ok(write.commit()?)
+    }
+
+    /// The same for the answer of a language model, with what it took.
+    ///
+    /// # Errors
+    /// As [`Self::put_prepaid`].
+    pub(crate) fn put_prepaid_stream(
+        &self,
+        job_id: JobId,
+        job: &JobRecord,
+        body: &[u8],
+        tokens: &[Spent],
+        tally: &Tally,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        put_paid(&write, job_id, job, body, tokens)?;
+        add(&write, [tally])?;
         Ok(write.commit()?)
     }
 
@@ -90,6 +96,29 @@ impl Store {
         write.open_table(SPENT)?.retain(|key, _| !forgotten(key))?;
         Ok(write.commit()?)
     }
+}
+
+/// Spends tokens, and keeps the answer and the receipt that they pay for.
+fn put_paid(
+    write: &WriteTransaction,
+    job_id: JobId,
+    job: &JobRecord,
+    body: &[u8],
+    tokens: &[Spent],
+) -> Result<(), StoreError> {
+    {
+        let mut spent = write.open_table(SPENT)?;
+        for token in tokens {
+            if spent.insert((token.key_id.0, token.token.0), job_id.0.0)?.is_some() {
+                return Err(StoreError::TokenSpent);
+            }
+        }
+    }
+    put(write, JOBS, job_id.0, &JobRecord { paid: true, ..job.clone() })?;
+    append(write, UNANCHORED, job_id)?;
+    write.open_table(ANSWERS)?.insert(job_id.0.0, body)?;
+    append(write, ANSWERED, job_id)?;
+    drop_old_answers(write)
 }
 
 #[cfg(test)]
