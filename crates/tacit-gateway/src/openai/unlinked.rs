@@ -50,6 +50,7 @@ use crate::{
     gateway::Gateway,
     store::{
         Distrust, Exchange, PaymentShown, PrepaidStreamRecord, StreamReceipt, StreamRecord, UNUSABLE_CODES,
+        is_returned,
     },
 };
 
@@ -344,7 +345,8 @@ impl Gateway {
         let started = Instant::now();
         // Once the worker may be at work, only what it says about this very request tells that it is not.
         let mut begun = sending == Sending::Again;
-        let longest = if begun { AGAIN_MAX } else { WHOLE_MAX };
+        // What nobody waits for holds up no other for long.
+        let (longest, lost_max) = if begun { (AGAIN_MAX, 1) } else { (WHOLE_MAX, LOST_MAX) };
         let mut lost = 0_u32;
         loop {
             let body = sent.record.request.clone();
@@ -368,7 +370,7 @@ impl Gateway {
                     failure
                 }
             };
-            if lost >= LOST_MAX || started.elapsed() > longest {
+            if lost >= lost_max || started.elapsed() > longest {
                 // Nobody else is asked: this one may have the tokens, and is asked again later.
                 return Err(Unsettled::Gone(Failure { next: false, ..failure }));
             }
@@ -429,7 +431,8 @@ impl Gateway {
             }
         };
         match self.take_back(sent, &body.code, None) {
-            Ok(()) => Unsettled::Back(failure),
+            Ok(()) if is_returned(&body.code) => Unsettled::Back(failure),
+            Ok(()) => Unsettled::Gone(failure),
             Err(unsettled) => unsettled,
         }
     }

@@ -30,8 +30,8 @@ pub use records::{
 pub use streams::{
     Exchange, Fault, Holder, LanguageRecord, PaymentShown, StreamAudit, StreamReceipt, StreamRecord, Verdict,
 };
-pub(crate) use tokens::UNUSABLE_CODES;
 pub use tokens::{PrepaidStreamRecord, TokenBalance};
+pub(crate) use tokens::{UNUSABLE_CODES, is_returned};
 
 /// The gateway's file.
 #[derive(Debug)]

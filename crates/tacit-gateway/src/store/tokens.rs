@@ -82,6 +82,11 @@ pub(crate) const UNUSABLE_CODES: [&str; 2] = ["bad_token", "token_spent"];
 /// By which it says that it answered, and no longer has the answer: the tokens are spent.
 const EXPIRED: &str = "answer_expired";
 
+/// Whether tokens go back to the wallet after a refusal under this code.
+pub(crate) fn is_returned(code: &str) -> bool {
+    !UNUSABLE_CODES.contains(&code) && code != EXPIRED
+}
+
 pub(super) fn prepare(write: &WriteTransaction) -> Result<(), StoreError> {
     write.open_table(TOKENS)?;
     write.open_table(PREPAID)?;
@@ -234,8 +239,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         if end(&write, job, JobState::Refused { code: code.to_owned(), message: message.to_owned() })?
-            && !UNUSABLE_CODES.contains(&code)
-            && code != EXPIRED
+            && is_returned(code)
         {
             let tokens = job.prepaid.iter().flat_map(|prepaid| &prepaid.tokens);
             put_tokens(&write, job.request.header.worker, tokens, Some(job.fingerprint))?;
@@ -334,7 +338,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         let fingerprint = end_stream(&write, job_id)?.fingerprint;
-        if !UNUSABLE_CODES.contains(&code) && code != EXPIRED {
+        if is_returned(code) {
             put_tokens(&write, worker, tokens, Some(fingerprint))?;
         }
         if let Some((receipt, kept_bytes_max)) = receipt {
