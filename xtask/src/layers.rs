@@ -24,7 +24,7 @@ const UNREACHABLE: &[(&str, &str, &str)] = &[
     ("tacit-nvidia", "tokio", "a verifier is a pure function"),
     ("tacit-attest", "tokio", "a verifier is a pure function"),
     ("tacit-attest", "reqwest", "evidence is checked offline"),
-    ("tacit-init", "tokio", "the first process of an image does five things in order"),
+    ("tacit-init", "tokio", "the first process of an image does a few things in order"),
     ("tacit-graph", "tokio", "the meaning of a model knows no runtime"),
     ("tacit-verify", "tokio", "a verifier is a pure function"),
     ("tacit-yuma", "alloy-primitives", "consensus on weights is arithmetic, it knows no ledger"),

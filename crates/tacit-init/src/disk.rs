@@ -78,7 +78,8 @@ fn call<const OPCODE: rustix::ioctl::Opcode>(control: &File, request: &mut Reque
     done.during("asking the device mapper")
 }
 
-fn wait_for(path: &'static str) -> Result<(), Failure> {
+/// Waits until a disk is there.
+pub(crate) fn wait_for(path: &'static str) -> Result<(), Failure> {
     let start = Instant::now();
     while !std::path::Path::new(path).exists() {
         if start.elapsed() > Duration::from_secs(WAIT_SECONDS) {

@@ -26,6 +26,15 @@ pub(crate) enum Failure {
     /// A disk that does not appear.
     #[error("no disk {0} within {1} seconds")]
     NoDisk(&'static str, u64),
+    /// What the operator gives.
+    #[error("the operator's disk: {0}")]
+    Operator(#[from] crate::operator::OperatorError),
+    /// An engine that ended before it could be asked.
+    #[error("the engine ended: {0}")]
+    EngineEnded(std::process::ExitStatus),
+    /// An engine that does not answer.
+    #[error("the engine cannot be asked within {0} seconds")]
+    EngineSilent(u64),
 }
 
 /// Names the step that failed.

@@ -4,6 +4,7 @@
 //! Words are separated by spaces. Those that begin with `tacit.` are settings, each at most once:
 //! - `tacit.disk=BLOCKS:SALT:ROOT`: the disk `/dev/vda` has this many blocks of content (decimal) and then their hash tree; salt and root are
 //!   64 lower-case hexadecimal digits each;
+//! - `tacit.operator=MIB`: the disk `/dev/vdb` has what the operator gives, at most so many MiB of it (1 to 64);
 //! - `tacit.address=ADDRESS/PREFIX` and `tacit.gateway=ADDRESS`: of IPv4, together or not at all.
 //!
 //! All else is the kernel's.
@@ -15,6 +16,8 @@ use std::net::Ipv4Addr;
 pub(crate) struct Settings {
     /// The disk with models.
     pub(crate) disk: Option<Disk>,
+    /// How much the operator may give, in MiB; none where there is no such disk.
+    pub(crate) operator_mib: Option<u32>,
     /// The address of the network card.
     pub(crate) address: Option<Address>,
 }
@@ -62,13 +65,17 @@ pub(crate) enum SettingError {
 impl Settings {
     /// Reads them.
     pub(crate) fn parse(command_line: &str) -> Result<Self, SettingError> {
-        let (mut disk, mut own, mut gateway) = (None, None, None);
+        let (mut disk, mut operator_mib, mut own, mut gateway) = (None, None, None, None);
         for word in command_line.split_ascii_whitespace() {
             let Some(setting) = word.strip_prefix("tacit.") else { continue };
             let (name, value) =
                 setting.split_once('=').ok_or_else(|| SettingError::Unknown(word.to_owned()))?;
             let is_new = match name {
                 "disk" => disk.replace(parse_disk(value).ok_or(SettingError::Form("tacit.disk"))?).is_none(),
+                "operator" => {
+                    let parsed = parse_mib(value).ok_or(SettingError::Form("tacit.operator"))?;
+                    operator_mib.replace(parsed).is_none()
+                }
                 "address" => {
                     own.replace(parse_own(value).ok_or(SettingError::Form("tacit.address"))?).is_none()
                 }
@@ -87,7 +94,7 @@ impl Settings {
             (None, None) => None,
             _ => return Err(SettingError::Alone),
         };
-        Ok(Self { disk, address })
+        Ok(Self { disk, operator_mib, address })
     }
 }
 
@@ -108,10 +115,16 @@ fn parse_disk(value: &str) -> Option<Disk> {
     Some(Disk { blocks, salt: salt.to_owned(), root: root.to_owned() })
 }
 
+fn parse_mib(value: &str) -> Option<u32> {
+    value.parse().ok().filter(|mib| (1..=OPERATOR_MIB_MAX).contains(mib) && !value.starts_with('+'))
+}
+
 fn parse_own(value: &str) -> Option<(Ipv4Addr, u8)> {
     let (own, prefix) = value.split_once('/')?;
     Some((own.parse().ok()?, prefix.parse().ok().filter(|prefix| (1..=32).contains(prefix))?))
 }
+
+const OPERATOR_MIB_MAX: u32 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -124,12 +137,13 @@ mod tests {
     #[test]
     fn all_settings() {
         let line = format!(
-            "console=ttyS0 tacit.disk=12:{}:{} tacit.address=10.0.2.15/24 tacit.gateway=10.0.2.2 initrd=initrd\n",
+            "console=ttyS0 tacit.disk=12:{}:{} tacit.operator=8 tacit.address=10.0.2.15/24 tacit.gateway=10.0.2.2 initrd=initrd\n",
             hash('a'),
             hash('0')
         );
         let settings = Settings::parse(&line).unwrap();
         assert_eq!(settings.disk, Some(Disk { blocks: 12, salt: hash('a'), root: hash('0') }));
+        assert_eq!(settings.operator_mib, Some(8));
         let address = settings.address.unwrap();
         assert_eq!((address.own, address.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
         assert_eq!(address.gateway, Ipv4Addr::new(10, 0, 2, 2));
@@ -147,6 +161,8 @@ mod tests {
     fn settings_twice() {
         let line = "tacit.gateway=10.0.2.2 tacit.gateway=10.0.2.2";
         assert_eq!(Settings::parse(line), Err(SettingError::Twice("tacit.gateway".to_owned())));
+        let line = "tacit.operator=1 tacit.operator=1";
+        assert_eq!(Settings::parse(line), Err(SettingError::Twice("tacit.operator".to_owned())));
     }
 
     #[test]
@@ -168,6 +184,10 @@ mod tests {
         for value in ["10.0.2.15", "10.0.2.15/33", "10.0.2.15/0", "10.0.2/24", "::1/64"] {
             let got = Settings::parse(&format!("tacit.address={value}"));
             assert_eq!(got, Err(SettingError::Form("tacit.address")));
+        }
+        for value in ["", "0", "65", "+8", "-1", "8MiB", "/dev/vdb"] {
+            let got = Settings::parse(&format!("tacit.operator={value}"));
+            assert_eq!(got, Err(SettingError::Form("tacit.operator")), "{value}");
         }
         assert_eq!(Settings::parse("tacit.gateway=a"), Err(SettingError::Form("tacit.gateway")));
     }

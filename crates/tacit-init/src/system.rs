@@ -1,11 +1,11 @@
-//! What the first process asks of the kernel: mounts, modules, a child, the end.
+//! What the first process asks of the kernel: mounts, modules, children, the end.
 
 use crate::error::{At as _, During as _, Failure};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::system::RebootCommand;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A file of the image, or of the kernel's interfaces, as text.
 pub(crate) fn read(path: &str) -> Result<String, Failure> {
@@ -19,8 +19,9 @@ pub(crate) fn mount_kernel_interfaces() -> Result<(), Failure> {
     rustix::mount::mount("devtmpfs", "/dev", "devtmpfs", quiet, None).during("mounting devices")?;
     rustix::mount::mount("proc", "/proc", "proc", nowhere, None).during("mounting processes")?;
     rustix::mount::mount("sysfs", "/sys", "sysfs", nowhere, None).during("mounting the kernel's view")?;
-    for path in ["/data", "/tmp"] {
-        rustix::mount::mount("tmpfs", path, "tmpfs", nowhere, None).during("mounting memory")?;
+    // The worker's folder is the worker's; an engine may use the other.
+    for (path, mode) in [("/data", c"mode=0700"), ("/tmp", c"mode=1777")] {
+        rustix::mount::mount("tmpfs", path, "tmpfs", nowhere, mode).during("mounting memory")?;
     }
     Ok(())
 }
@@ -61,22 +62,30 @@ pub(crate) fn close_doors() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the worker and waits until it ends, and for whatever else ends before.
-pub(crate) fn run_worker(arguments: &str) -> Result<String, Failure> {
-    let worker = Command::new(WORKER)
-        .args(arguments.lines())
+/// Starts the worker.
+pub(crate) fn start_worker(arguments: &[String]) -> Result<Child, Failure> {
+    Command::new(WORKER)
+        .args(arguments)
         .env_clear()
         .env("HOME", "/data")
         .env("TMPDIR", "/tmp")
         .current_dir("/data")
         .stdin(Stdio::null())
         .spawn()
-        .at(WORKER)?;
-    let own = rustix::process::Pid::from_child(&worker);
+        .at(WORKER)
+}
+
+/// Waits until one of these ends, and for whatever else ends before, and says which.
+pub(crate) fn await_end(children: &[(&str, Child)]) -> Result<String, Failure> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((child, status))) if child == own => return Ok(describe(status)),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(Some((ended, status))) => {
+                let is_it = |(_, child): &&(&str, Child)| Pid::from_child(child) == ended;
+                if let Some((name, _)) = children.iter().find(is_it) {
+                    return Ok(format!("the {name} ended: {}", describe(status)));
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Failure::Step { step: "waiting for the worker", error }),
         }
     }

@@ -50,10 +50,14 @@ impl Recipe {
         self.0[name].as_u64().with_context(|| format!("the recipe has no {name}"))
     }
 
-    /// The worker's arguments, one on each line.
-    pub(crate) fn arguments(&self) -> Result<String> {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !self.0[name].is_null()
+    }
+
+    /// A list of arguments, one on each line.
+    pub(crate) fn arguments(&self, name: &str) -> Result<String> {
         let mut lines = String::new();
-        for argument in self.0["worker_arguments"].as_array().context("the recipe has no worker_arguments")? {
+        for argument in self.0[name].as_array().with_context(|| format!("the recipe has no {name}"))? {
             let argument = argument
                 .as_str()
                 .filter(|text| !text.contains(['\n', '\r']))
@@ -85,8 +89,12 @@ impl Options {
         Ok(Self(options))
     }
 
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     pub(crate) fn path(&self, name: &str) -> Option<&Path> {
-        self.0.get(name).map(Path::new)
+        self.text(name).map(Path::new)
     }
 
     pub(crate) fn needed(&self, name: &str) -> Result<&Path> {
@@ -134,7 +142,8 @@ mod tests {
     #[test]
     fn arguments_are_lines() {
         let recipe = |argument| Recipe(serde_json::json!({ "worker_arguments": ["worker", argument] }));
-        assert_eq!(recipe("--key a").arguments().unwrap(), "worker\n--key a\n");
-        assert!(recipe("a\nb").arguments().is_err());
+        assert_eq!(recipe("--key a").arguments("worker_arguments").unwrap(), "worker\n--key a\n");
+        assert!(recipe("a\nb").arguments("worker_arguments").is_err());
+        assert!(recipe("a").arguments("engine_arguments").is_err());
     }
 }
